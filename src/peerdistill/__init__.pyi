@@ -1,0 +1,18 @@
+from . import backbones, contrast, data, deploy, evaluation, methods, terms, training
+from .cohort import Cohort, CohortOutput
+from .errors import UserError
+
+__version__: str
+__all__ = [
+    "Cohort",
+    "CohortOutput",
+    "UserError",
+    "backbones",
+    "contrast",
+    "data",
+    "deploy",
+    "evaluation",
+    "methods",
+    "terms",
+    "training",
+]

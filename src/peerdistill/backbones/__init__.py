@@ -1,0 +1,5 @@
+"""Backbones: ordered stages and a classifier. They know nothing of peers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,48 @@
+"""What a backbone is: how to make the stock network, and how its forward pass falls into stages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named run of consecutive submodules of a network.
+
+    Attributes:
+        name: What users call it, for example in ``share_until="layer2"``.
+        modules: Attribute names of the network's submodules, in the order of its forward pass.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+
+    def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """Run this part of ``network`` on ``x``."""
+        for module in self.modules:
+            x = network.get_submodule(module)(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network as an ordered list of stages and a classifier.
+
+    Running all stages, flattening and applying the classifier is exactly the stock network's own forward pass;
+    a test holds every backbone to that.
+
+    Attributes:
+        name: The catalogue's name.
+        network: Makes a stock network with fresh random weights.
+        stages: In forward order. The last one ends in pooled features, (batch, width, ...) before flattening.
+        classifier: Attribute name of the network's last linear layer.
+        share_until: The last stage that peers share in the paper's "branch" setting.
+    """
+
+    name: str
+    network: Callable[[], nn.Module]
+    stages: tuple[Stage, ...]
+    classifier: str
+    share_until: str

@@ -1,0 +1,36 @@
+"""Networks written as a list of stages: what the CIFAR families share."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from torch import nn
+
+from peerdistill.backbones.backbone import Backbone, Stage
+
+CLASSIFIER = "fc"
+POOL = "pool"
+
+
+def network(stages: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
+    """Return stages, global average pooling and a linear classifier, initialised as in He et al., ICCV 2015."""
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    modules = OrderedDict(stages, **{POOL: pool, CLASSIFIER: nn.Linear(width, classes)})
+    built = nn.Sequential(modules)
+    for module in built.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return built
+
+
+def backbone(name: str, build: Callable[[], nn.Sequential], stages: tuple[str, ...], share_until: str) -> Backbone:
+    """Return the backbone of a :func:`network` whose stages are called ``stages``; pooling ends the last one."""
+    *first, last = stages
+    return Backbone(
+        name=name,
+        network=build,
+        stages=(*(Stage(stage, (stage,)) for stage in first), Stage(last, (last, POOL))),
+        classifier=CLASSIFIER,
+        share_until=share_until,
+    )

@@ -1,0 +1,169 @@
+"""A cohort: M peers grown from one backbone, which share as many of its first stages as they are told to.
+
+Axes: M peers, B batch, C classes, D feature width.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peerdistill import backbones
+from peerdistill.backbones import Backbone
+from peerdistill.errors import UserError, unknown_name
+
+
+class CohortOutput(NamedTuple):
+    """What all peers say of a batch.
+
+    Attributes:
+        logits: Class scores of every peer, the leader's last.
+        features: Penultimate features of every peer.
+        stem: Output of the last stage that all peers share; the images themselves where they share none.
+    """
+
+    logits: Float[Tensor, "peers batch classes"]
+    features: Float[Tensor, "peers batch width"]
+    stem: Float[Tensor, "batch ..."]
+
+
+def copies_per_stage(
+    backbone: Backbone, peers: int, sharing: str | Sequence[int], share_until: str | None = None
+) -> tuple[int, ...]:
+    """Return how many copies of each stage a cohort holds.
+
+    "network" gives every peer its own copy of each stage, "branch" one copy to all up to and including the stage
+    ``share_until`` (by default the backbone's own choice), a list of counts is taken as it stands.
+
+    Raises:
+        UserError: For an unknown sharing or stage, or counts that do not form a tree: each count must be a
+            multiple of the one before and divide the number of peers.
+    """
+    stages = [stage.name for stage in backbone.stages]
+    if share_until is not None and sharing != "branch":
+        raise UserError(f"share_until='{share_until}' goes with sharing 'branch', found sharing '{sharing}'")
+    if sharing == "network":
+        return (peers,) * len(stages)
+    if sharing == "branch":
+        until = backbone.share_until if share_until is None else share_until
+        if until not in stages:
+            raise unknown_name(f"share_until of {backbone.name}", until, stages)
+        shared = stages.index(until) + 1
+        return (1,) * shared + (peers,) * (len(stages) - shared)
+    if isinstance(sharing, str):
+        raise unknown_name("sharing", sharing, ("network", "branch"))
+    _check_tree(tuple(sharing), peers, stages)
+    return tuple(sharing)
+
+
+def _check_tree(copies: tuple[int, ...], peers: int, stages: list[str]) -> None:
+    if len(copies) != len(stages):
+        raise UserError(f"sharing {list(copies)} has {len(copies)} counts, the stages are {', '.join(stages)}")
+    if any(count < 1 for count in copies) or any(
+        after % before for before, after in zip(copies, (*copies[1:], peers), strict=True)
+    ):
+        raise UserError(
+            f"sharing {list(copies)} is no tree of {peers} peers: each count must divide the next one, "
+            f"and the last one must divide {peers}"
+        )
+
+
+class Cohort(nn.Module):
+    """M peers of one architecture; the last one is the leader.
+
+    Every peer is a whole stock network. Peers that share a stage hold the very same submodule, so parameters,
+    optimiser and checkpoints count it once, and any peer taken out alone is the stock network again.
+
+    Args:
+        backbone: A name of ``peerdistill.backbones.names()``, or a backbone of your own.
+        classes: Number of classes C.
+        peers: Number of peers M, at least 1. Each starts from its own random weights.
+        sharing: "network" (nothing shared), "branch" (the first stages shared), or the number of copies of each
+            stage, for example ``[1, 2, 4, 4]``.
+        share_until: For "branch", the name of the last shared stage; the backbone's own by default.
+        in_channels: Channels of the images.
+
+    Raises:
+        UserError: For an unknown backbone, sharing or stage, and for counts that form no tree.
+
+    Source: the paper, section 3.1; with counts such as ``[1, 2, 4, 4]`` the tree of Song and Chai, NeurIPS 2018.
+    """
+
+    def __init__(
+        self,
+        backbone: str | Backbone,
+        classes: int,
+        peers: int = 4,
+        sharing: str | Sequence[int] = "branch",
+        *,
+        share_until: str | None = None,
+        in_channels: int = 3,
+    ):
+        super().__init__()
+        if peers < 1:
+            raise UserError(f"peers must be at least 1, found {peers}")
+        if isinstance(backbone, str):
+            backbone = backbones.build(backbone, classes=classes, in_channels=in_channels)
+        self.backbone = backbone
+        self.classes = classes
+        self.peers = peers
+        self.copies = copies_per_stage(backbone, peers, sharing, share_until)
+        self.networks = nn.ModuleList(backbone.network() for _ in range(peers))
+        self._share()
+
+    def _share(self) -> None:
+        for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
+            for peer, network in enumerate(self.networks):
+                owner = self.networks[self._owner(peer, copies)]
+                for module in stage.modules:
+                    network.set_submodule(module, owner.get_submodule(module))
+
+    def _owner(self, peer: int, copies: int) -> int:
+        """Return the first of the peers that share a stage of ``copies`` copies with ``peer``."""
+        group = self.peers // copies
+        return peer // group * group
+
+    @property
+    def width(self) -> int:
+        """Width D of the penultimate features."""
+        classifier = self.networks[0].get_submodule(self.backbone.classifier)
+        assert isinstance(classifier, nn.Linear)
+        return classifier.in_features
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
+        """Run every peer on ``images``; a shared stage runs once for all peers that share it."""
+        stem = images
+        states = {0: images}  # owner of a copy -> what that copy put out
+        previous = 1
+        for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
+            group = self.peers // copies
+            states = {
+                owner: stage(self.networks[owner], states[self._owner(owner, previous)])
+                for owner in range(0, self.peers, group)
+            }
+            previous = copies
+            if copies == 1:
+                stem = states[0]
+        features = [states[self._owner(peer, previous)].flatten(1) for peer in range(self.peers)]
+        logits = [
+            network.get_submodule(self.backbone.classifier)(feature)
+            for network, feature in zip(self.networks, features, strict=True)
+        ]
+        return CohortOutput(torch.stack(logits), torch.stack(features), stem)
+
+    def peer(self, index: int) -> nn.Module:
+        """Return a copy of one peer as a plain network in evaluation mode, its ``state_dict`` the stock one's.
+
+        Raises:
+            UserError: Where there is no peer ``index``, 0 to peers - 1.
+        """
+        if not 0 <= index < self.peers:
+            raise UserError(f"there is no peer {index}: peers are numbered 0 to {self.peers - 1}")
+        return deepcopy(self.networks[index]).eval()
+
+    def leader(self) -> nn.Module:
+        """Return a copy of the leader, the network to deploy: :meth:`peer` of the last peer."""
+        return self.peer(self.peers - 1)

@@ -1,0 +1,49 @@
+"""The memory bank: one embedding of every training sample by every peer, kept from the batch that saw it last.
+
+Axes: M peers, N samples, B batch, E embedding width.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MemoryBank(nn.Module):
+    """Unit rows, one for each peer and training sample, that move towards what the peers say now.
+
+    The rows are a buffer: they carry no gradient, move with the module and are part of its ``state_dict``, so a
+    resumed run goes on with the bank it had.
+
+    Args:
+        peers: Number of peers M.
+        samples: Number of training samples N.
+        width: Embedding width E.
+        momentum: Share of the old row that an update keeps (0.5 in the paper's code).
+    """
+
+    rows: Float[Tensor, "peers samples width"]
+
+    def __init__(self, peers: int, samples: int, width: int, momentum: float = 0.5):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("rows", F.normalize(torch.randn(peers, samples, width), dim=-1))
+
+    @torch.no_grad()
+    def update(self, embeddings_MBE: Float[Tensor, "peers batch width"], indices_B: Int[Tensor, " batch"]) -> None:
+        """Move the rows of the samples ``indices_B`` towards their embeddings, of any length.
+
+        ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
+        once in the batch moves once, towards the mean of its embeddings.
+        """
+        fresh_MBE = F.normalize(embeddings_MBE.to(self.rows.dtype), dim=-1)
+        same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
+        # Every occurrence of a sample writes the same row, so the order of writes can't show in the result.
+        fresh_MBE = (same_BB / same_BB.sum(1, keepdim=True)) @ fresh_MBE
+        moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B], self.momentum)
+        self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1)
+
+    def extra_repr(self) -> str:
+        """Show the sizes in ``repr``."""
+        peers, samples, width = self.rows.shape
+        return f"peers={peers}, samples={samples}, width={width}, momentum={self.momentum}"

@@ -1,0 +1,19 @@
+"""Mistakes of the user, told in one sentence."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Bad input. The message is one sentence: what was found, where, and what is allowed.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+    """Return the error for a ``name`` that is none of ``allowed``, the nearest names first."""
+    allowed = sorted(allowed)
+    near = get_close_matches(name, allowed, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}"
+    return UserError(f"unknown {kind} '{name}': {hint}")

@@ -1,0 +1,3 @@
+from .accuracy import Accuracy, Evaluation, evaluate
+
+__all__ = ["Accuracy", "Evaluation", "evaluate"]

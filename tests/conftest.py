@@ -1,0 +1,20 @@
+"""What every test may use: the shared real data, and shape checks on every public signature."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before the package is imported: from here on beartype checks every jaxtyping signature at call time.
+install_import_hook("peerdistill", "beartype.beartype")
+
+SHARED_DATA = Path(os.environ.get("PEERDISTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real image data; tests that need it are skipped, with the reason, where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real data at {SHARED_DATA} (set PEERDISTILL_DATA to the folder that holds it)")
+    return SHARED_DATA
