@@ -13,7 +13,7 @@ class UserError(ValueError):
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """Return the error for a ``name`` that is none of ``allowed``, the nearest names first."""
-    allowed = sorted(allowed)
+    allowed = list(allowed)
     near = get_close_matches(name, allowed, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}"
     return UserError(f"unknown {kind} '{name}': {hint}")

@@ -77,6 +77,12 @@ def find(name: str) -> Callable[..., "Method"]:
     return _METHODS[name]
 
 
+def options_of(name: str) -> list[inspect.Parameter]:
+    """Return a method's keyword options: names, types and defaults."""
+    parameters = inspect.signature(find(name)).parameters.values()
+    return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
 def build(name: str, cohort: "Cohort", *, train_labels: "Tensor", **options: Any) -> "Method":
     """Return the method called ``name`` for ``cohort``.
 
@@ -90,7 +96,7 @@ def build(name: str, cohort: "Cohort", *, train_labels: "Tensor", **options: Any
         UserError: For an unknown method or option, or what the method itself refuses.
     """
     method = find(name)
-    allowed = [p.name for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    allowed = [option.name for option in options_of(name)]
     for option in options:
         if option not in allowed:
             raise unknown_name(f"option of {name}", option, allowed or ["none"])

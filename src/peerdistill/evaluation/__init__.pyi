@@ -1,3 +1,3 @@
-from .accuracy import Accuracy, Evaluation, evaluate
+from .accuracy import Accuracy, Evaluation, LabelledBatch, evaluate
 
-__all__ = ["Accuracy", "Evaluation", "evaluate"]
+__all__ = ["Accuracy", "Evaluation", "LabelledBatch", "evaluate"]

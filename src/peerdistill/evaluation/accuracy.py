@@ -20,8 +20,15 @@ _TOP = 5
 class LabelledBatch(Protocol):
     """What is read of a batch."""
 
-    images: Tensor
-    labels: Tensor
+    @property
+    def images(self) -> Tensor:
+        """Normalised images (B, channels, height, width)."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """Their classes (B,)."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""The command line: reads configuration, calls the other rooms, prints. PyTorch is imported only by what needs it."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from peerdistill import __version__
+from peerdistill.errors import UserError, unknown_name
+
+# Command -> its line of help; each is a function of the same name in `peerdistill.cli.commands`.
+_COMMANDS = {
+    "demo": "train on digits, evaluate, export and predict: see it work in about two minutes",
+    "train": "train peers on a folder of images, CIFAR, arrays or digits",
+    "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
+    "export": "write the leader of a run as safetensors, ONNX or pt2",
+    "predict": "classify pictures with an exported leader or a run",
+}
+
+_HELP = f"""usage: peerdistill COMMAND ...
+
+Online knowledge distillation: peers learn together, the leader is deployed alone.
+
+commands:
+{chr(10).join(f"  {name:<9} {text}" for name, text in _COMMANDS.items())}
+
+peerdistill COMMAND --help shows a command's options.
+"""
+
+
+def entry() -> None:
+    """Run the command line of this process."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command line and return its exit code: 0, or 2 for a mistake of the user's, told in one sentence."""
+    try:
+        return _run(list(words))
+    except UserError as error:
+        return _complain(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _complain(f"{error.filename}: {(error.strerror or str(error)).lower()}")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_HELP)
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"peerdistill {__version__}\n")
+        return 0
+    if words[0] not in _COMMANDS:
+        raise unknown_name("command", words[0], _COMMANDS)
+    command: Callable[[list[str]], int] = getattr(import_module("peerdistill.cli.commands"), words[0])
+    try:
+        return command(words[1:])
+    except SystemExit as end:  # `--help` of a command
+        return int(end.code or 0)
+
+
+def _complain(sentence: str) -> int:
+    sys.stderr.write(f"peerdistill: {sentence}\n")
+    return 2

@@ -1,0 +1,174 @@
+"""One function for each command: from its words to its exit code."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import Namespace
+from rich.console import Console
+
+from peerdistill.cli import tables
+from peerdistill.experiment.options import parse
+from peerdistill.experiment.parsing import make_parser, parse_words
+from peerdistill.experiment.run import Run
+
+_EXPORT_CHECK_PICTURES = 128
+
+
+def train(words: list[str]) -> int:
+    """``peerdistill train DATA [options]``."""
+    config, flags = parse(words)
+    config.check()
+    folder = flags.run or config.default_run
+    console = Console(stderr=flags.json)
+    from peerdistill import experiment, training
+
+    try:
+        result = experiment.train(
+            config,
+            folder,
+            resume=flags.resume,
+            download=flags.download,
+            skip_unreadable=flags.skip_unreadable,
+            console=console,
+        )
+    except training.Interrupted:
+        console.print(f"stopped; a checkpoint was written. Go on with: peerdistill train --resume --run {folder}")
+        return 130
+    except training.Diverged as error:
+        sys.stderr.write(f"peerdistill: {error}\n")
+        return 1
+    if flags.json:
+        _print_json({"run": str(folder), **result})
+    else:
+        console.print(tables.result(result))
+        console.print(f"written to {folder}; next: peerdistill export {folder} --format onnx", soft_wrap=True)
+    return 0
+
+
+def evaluate(words: list[str]) -> int:
+    """``peerdistill evaluate RUN [options]``."""
+    parser = make_parser("evaluate", "RUN [options]", "Accuracy of every peer, the leader and the ensemble of a run.")
+    parser.add_argument("run", type=str, help="Folder of a run.")
+    parser.add_argument(
+        "--checkpoint",
+        type=Literal["last", "best"],
+        default="last",
+        help="Last epoch, or the best on validation images.",
+    )
+    parser.add_argument("--split", type=Literal["test", "val"], default="test", help="Images to evaluate on.")
+    parser.add_argument("--device", type=str, default="cpu", help="Where to evaluate.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    options = parse_words(parser, words, kind="option of evaluate")
+    run = _open(options.run)
+    from peerdistill import experiment
+
+    def measure(checkpoint: Literal["last", "best"]) -> dict[str, Any]:
+        found = experiment.evaluate_run(run, checkpoint, options.split, options.device)
+        return {"checkpoint": checkpoint, "split": options.split, **found.as_dict()}
+
+    asked = measure(options.checkpoint)
+    if options.json:
+        _print_json(asked)
+        return 0
+    other: Literal["last", "best"] = "best" if options.checkpoint == "last" else "last"
+    beside = measure(other) if run.checkpoints.best.exists() else None
+    Console().print(tables.evaluations([asked] + ([beside] if beside else [])))
+    return 0
+
+
+def export(words: list[str]) -> int:
+    """``peerdistill export RUN --format FORMAT [--output FILE]``."""
+    parser = make_parser("export", "RUN --format FORMAT [options]", "Write the leader of a run as one file.")
+    parser.add_argument("run", type=str, help="Folder of a run.")
+    parser.add_argument(
+        "--format", type=Literal["safetensors", "onnx", "pt2"], default="onnx", help="Format of the file."
+    )
+    parser.add_argument("--output", type=str | None, default=None, help="File to write (default: RUN/leader.FORMAT).")
+    parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to export.")
+    parser.add_argument("--force", action="store_true", help="Replace an existing file.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    options = parse_words(parser, words, kind="option of export")
+    run = _open(options.run)
+    output = Path(options.output) if options.output else run.path / f"leader.{options.format}"
+    from peerdistill import deploy, experiment
+
+    restored = experiment.restore(run, options.checkpoint)
+    pictures, split = experiment.sample_pictures(run, _EXPORT_CHECK_PICTURES)
+    report = deploy.export(
+        restored.cohort.leader(),
+        restored.card,
+        output,
+        format=options.format,
+        pictures=pictures,
+        force=options.force,
+    )
+    if options.json:
+        _print_json({**asdict(report), "path": str(report.path)})
+        return 0
+    Console().print(
+        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n"
+        f"checked on {report.samples} {split} pictures: largest difference of logits {report.largest_difference:.2g}, "
+        f"same class on {report.agreement:.2%}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def predict(words: list[str]) -> int:
+    """``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
+    parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", "Classify pictures.")
+    parser.add_argument("model", type=str, help="An exported leader (.onnx, .safetensors, .pt2) or a run's folder.")
+    parser.add_argument("pictures", type=str, nargs="+", help="Picture files.")
+    parser.add_argument("--top", type=int, default=3, help="Classes to name for each picture.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    options = parse_words(parser, words, kind="option of predict")
+    predictions = _predictions(options)
+    if options.json:
+        _print_json(
+            [
+                {"path": str(found.path), "classes": found.classes, "probabilities": found.probabilities}
+                for found in predictions
+            ]
+        )
+    else:
+        Console().print(tables.predictions(predictions))
+    return 0
+
+
+def demo(words: list[str]) -> int:
+    """``peerdistill demo [--run DIR]``."""
+    parser = make_parser("demo", "[--run DIR]", "Train, evaluate, export and predict on the digits of scikit-learn.")
+    parser.add_argument("--run", type=str, default="runs/demo", help="Folder of the demo: new or empty.")
+    options = parse_words(parser, words, kind="option of demo")
+    Run(options.run).require_free()
+    from peerdistill.study.demo import run_demo
+
+    run_demo(Path(options.run), Console())
+    return 0
+
+
+def _predictions(options: Namespace) -> list[Any]:
+    model, pictures = Path(options.model), [Path(picture) for picture in options.pictures]
+    from peerdistill import deploy
+
+    if not model.is_dir():
+        return deploy.predict(model, pictures, top=options.top)
+    run = _open(options.model)
+    from peerdistill import experiment
+
+    restored = experiment.restore(run)
+    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, top=options.top)
+
+
+def _open(folder: str) -> Run:
+    run = Run(folder)
+    run.require()
+    return run
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

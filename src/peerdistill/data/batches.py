@@ -1,0 +1,156 @@
+"""Batches on the training device: normalised images, labels and the samples' indices.
+
+A training batch depends on the seed, the epoch and its step alone: not on the batches before it, the number of
+workers, the device or the global random state. So a run that goes on in the middle of an epoch sees what it would
+have seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from peerdistill.errors import UserError
+
+from .augmentation import Augmentation
+from .dataset import ArraySplit, Dataset, Split
+from .feeds import ArrayFeed, FolderFeed, Images, Step
+from .randomness import keyed_generator
+
+ORDER_DRAWS = 0
+"""First number of the keys of an epoch's order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples on the device."""
+
+    images: Float32[Tensor, "batch channels height width"]
+    """Normalised: mean 0 and standard deviation 1 over the pixels of a channel."""
+    labels: Int64[Tensor, "batch"]
+    indices: Int64[Tensor, "batch"]
+    """Rows of the samples in their split, and so in a memory bank."""
+
+
+class TrainBatches:
+    """Shuffled, augmented batches, all of ``batch_size``; what is left over of an epoch is dropped."""
+
+    def __init__(self, source: "_BatchSource", samples: int, batch_size: int, seed: int):
+        self._source = source
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
+        return self._samples // self._batch_size
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of ``epoch`` from step ``start`` on; one epoch at a time."""
+        assert 0 <= start <= self.steps_per_epoch
+        order = torch.randperm(self._samples, generator=keyed_generator(ORDER_DRAWS, self._seed, epoch))
+        steps = [Step(epoch, number, rows) for number, rows in enumerate(order.split(self._batch_size))]
+        return self._source.batches(steps[start : self.steps_per_epoch])
+
+
+class EvalBatches:
+    """All samples in the order of their rows, unaltered; can be iterated again and again."""
+
+    def __init__(self, source: "_BatchSource", samples: int, batch_size: int):
+        self._source = source
+        rows = torch.arange(samples).split(batch_size)
+        self._steps = [Step(0, number, rows_of_step) for number, rows_of_step in enumerate(rows)]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._source.batches(self._steps)
+
+
+def train_batches(
+    split: Split,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    augmentation: Augmentation | None,
+    seed: int,
+    device: str | torch.device,
+    workers: int,
+) -> TrainBatches:
+    """Return the training batches of ``split``.
+
+    Args:
+        split: Usually ``dataset.train``.
+        dataset: Whose channel statistics normalise the images.
+        batch_size: Samples in every batch, at most those of the split.
+        augmentation: How images are varied; None: they are as in evaluation.
+        seed: Decides orders and augmentation; 0 or more.
+        device: Where the batches, and the images of arrays, live.
+        workers: Processes that decode pictures of folders; 0: this process does.
+
+    Raises:
+        UserError: ``batch_size`` is below 1 or above the number of samples.
+    """
+    if not 1 <= batch_size <= len(split):
+        raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, not {batch_size}")
+    source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers)
+    return TrainBatches(source, len(split), batch_size, seed)
+
+
+def eval_batches(
+    split: Split, dataset: Dataset, *, batch_size: int, device: str | torch.device, workers: int
+) -> EvalBatches:
+    """Return all samples of ``split`` in order, in batches of ``batch_size`` and a last one of those left over.
+
+    Args:
+        split: Any split of ``dataset``.
+        dataset: Whose channel statistics normalise the images.
+        batch_size: Samples in a batch.
+        device: Where the batches, and the images of arrays, live.
+        workers: Processes that decode pictures of folders; 0: this process does.
+
+    Raises:
+        UserError: ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, not {batch_size}")
+    source = _BatchSource(split, dataset, None, 0, torch.device(device), workers)
+    return EvalBatches(source, len(split), batch_size)
+
+
+class _BatchSource:
+    """Turns rows into batches."""
+
+    def __init__(
+        self,
+        split: Split,
+        dataset: Dataset,
+        augmentation: Augmentation | None,
+        seed: int,
+        device: torch.device,
+        workers: int,
+    ):
+        if isinstance(split, ArraySplit):
+            self._feed = ArrayFeed(split, augmentation, seed, device)
+        else:
+            self._feed = FolderFeed(split, augmentation, seed, device, workers)
+        self._labels = split.labels.to(device)
+        mean_C11, std_C11 = (
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+            for values in (dataset.mean, dataset.std)
+        )
+        # (x / 255 - mean) / std as one multiplication and one addition.
+        self._scale_C11 = 1 / (255 * std_C11)
+        self._shift_C11 = -mean_C11 / std_C11
+
+    def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
+        for step, images in zip(steps, self._feed.images(steps), strict=True):
+            indices = step.rows.to(self._labels.device, non_blocking=True)
+            yield Batch(self._normalised(images), self._labels[indices], indices)
+
+    def _normalised(self, images: Images) -> Float32[Tensor, "batch channels height width"]:
+        return torch.addcmul(self._shift_C11, images, self._scale_C11)

@@ -1,0 +1,53 @@
+"""CIFAR-10 and CIFAR-100 in their public python layout, read and verified by torchvision."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torchvision.datasets import CIFAR10, CIFAR100
+
+from peerdistill.errors import UserError
+
+from .arrays import LabelledImages, Statistics, array_dataset
+from .dataset import Dataset
+
+
+class _Kind(NamedTuple):
+    reader: type[CIFAR10]
+    mean: Statistics
+    std: Statistics
+
+
+# Mean and standard deviation over the 50,000 public training images.
+_KINDS = {
+    "cifar10": _Kind(CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": _Kind(CIFAR100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+
+
+def load_cifar(name: str, root: Path, validation: float, *, download: bool) -> Dataset:
+    """Return ``cifar10`` or ``cifar100`` from ``root``, fetching it first when ``download`` and it is absent.
+
+    Raises:
+        UserError: The files are absent, damaged (their checksums differ) or can't be fetched.
+    """
+    kind = _KINDS[name]
+    folder = root / kind.reader.base_folder
+    try:
+        train = kind.reader(root, train=True, download=download)
+        test = kind.reader(root, train=False)
+    except (RuntimeError, OSError) as error:
+        raise UserError(_sentence(name, folder, error, download=download)) from error
+    return array_dataset(name, _images(train), _images(test), validation, (kind.mean, kind.std))
+
+
+def _sentence(name: str, folder: Path, error: Exception, *, download: bool) -> str:
+    if download:
+        return f"cannot download {name} into '{folder.parent}': {error}"
+    if folder.is_dir():
+        return f"{name} in '{folder}' is incomplete or damaged: remove that folder, and --download fetches it again"
+    return f"{name} is not in '{folder.parent}' (no folder '{folder.name}' there): --download fetches it"
+
+
+def _images(reader: CIFAR10) -> LabelledImages:
+    return LabelledImages(reader.data, np.asarray(reader.targets), tuple(reader.classes))

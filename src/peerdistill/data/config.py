@@ -1,0 +1,42 @@
+"""What a user can say about the data. Free of PyTorch: the command line reads it for its help."""
+
+from dataclasses import dataclass
+
+from peerdistill.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images to learn from, what is held out, and how training images are varied."""
+
+    data: str
+    """digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders"""
+    test: str | None = None
+    """npz:FILE of test images beside an npz source (none: a fifth of the images is held out)"""
+    root: str = "data"
+    """folder that holds cifar10 and cifar100, or receives them with --download"""
+    validation: float = 0.1
+    """fraction of the training images held out to select the best epoch (0: none)"""
+    image_size: int = 224
+    """side in pixels of the squares made from a folder's pictures (arrays keep their own size)"""
+    crop_padding: int = 4
+    """arrays: pixels of black border from which the random crop is taken (0: no random crop)"""
+    flip: bool = True
+    """mirror half of the training images left to right"""
+    min_scale: float = 0.08
+    """folders: smallest part of a picture's area that a random crop may take"""
+    workers: int = 2
+    """processes that decode a folder's pictures (0: the training process does)"""
+
+    def check(self) -> None:
+        """Raise ``UserError`` for the first field that is out of range."""
+        rules = {
+            "validation": (0 <= self.validation < 1, "at least 0 and below 1"),
+            "image_size": (self.image_size >= 8, "at least 8"),
+            "crop_padding": (self.crop_padding >= 0, "at least 0"),
+            "min_scale": (0 < self.min_scale <= 1, "above 0 and at most 1"),
+            "workers": (self.workers >= 0, "at least 0"),
+        }
+        for field, (holds, allowed) in rules.items():
+            if not holds:
+                raise UserError(f"{field} must be {allowed}, not {getattr(self, field)}")

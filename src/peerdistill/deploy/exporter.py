@@ -1,0 +1,157 @@
+"""Export of the leader: no file appears under its name before it has reproduced the leader."""
+
+import copy
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.scorers import open_model
+from peerdistill.deploy.writers import WRITERS, ExportError, Format
+from peerdistill.errors import UserError, unknown_name
+
+# Largest difference of logits that passes, relative to the largest logit (or to 1, where all are smaller).
+_TOLERANCE = 1e-3
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how near it is to the leader.
+
+    Attributes:
+        path: The file.
+        format: "safetensors", "onnx" or "pt2".
+        bytes: Its size.
+        samples: Pictures on which file and leader were compared.
+        largest_difference: Of any logit of any picture.
+        agreement: Share of the pictures for which both name the same class, 0..1.
+    """
+
+    path: Path
+    format: Format
+    bytes: int
+    samples: int
+    largest_difference: float
+    agreement: float
+
+
+def export(
+    leader: nn.Module,
+    card: LeaderCard,
+    output: Path,
+    *,
+    format: Format,
+    pictures: UInt8[Tensor, "samples channels height width"],
+    force: bool = False,
+) -> ExportReport:
+    """Write the leader to ``output`` and verify the file before it appears there.
+
+    The file is written under a temporary name, read back as a stranger would read it, and run on all
+    ``pictures``. It passes when no logit differs by more than 0.001 of the largest one and the predicted
+    class is the leader's wherever the leader's two highest logits are further apart than that.
+
+    Args:
+        leader: Maps normalised images to logits. It is copied and stays as it is.
+        card: What the file says of the leader.
+        output: The file to write; its suffix names the format.
+        format: "safetensors" (weights under the network's own names), "onnx" or "pt2" (graphs that take
+            images in 0..1, normalise themselves and leave the batch size free).
+        pictures: Real pictures of the card's size, at least 2.
+        force: Replace an existing file, once the new one has passed.
+
+    Raises:
+        UserError: For an unknown format, an existing or misnamed output, or pictures that don't fit the card.
+        ExportError: If the leader can't be written in this format, or the file does not reproduce it. Nothing
+            is left then but what was there before.
+    """
+    _check_request(output, format, force)
+    _check_pictures(pictures, card)
+    leader = copy.deepcopy(leader).to("cpu", torch.float32).eval()
+    with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
+        draft = Path(folder) / f"leader.{format}"
+        WRITERS[format](leader, card, draft)
+        expected, found = _logits_of_both(leader, card, draft, pictures.cpu())
+        difference, agreement = _compare(expected, found)
+        size = draft.stat().st_size
+        _publish(draft, output)
+    return ExportReport(output, format, size, len(pictures), difference, agreement)
+
+
+def _check_request(output: Path, format: str, force: bool) -> None:
+    if format not in WRITERS:
+        raise unknown_name("export format", format, WRITERS)
+    if output.suffix != f".{format}":
+        raise UserError(f"{output} must end in .{format}: predict tells the format by the suffix")
+    if not output.parent.is_dir():
+        raise UserError(f"{output} can't be written: the folder {output.parent} does not exist")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file")
+    if output.exists() and not force:
+        raise UserError(f"{output} exists: choose another name, or replace it with --force")
+
+
+def _check_pictures(pictures: Tensor, card: LeaderCard) -> None:
+    if len(pictures) < 2:
+        raise UserError(f"the check of an export needs at least 2 pictures, found {len(pictures)}")
+    expected = (card.channels, card.image_size, card.image_size)
+    if pictures.shape[1:] != expected:
+        raise UserError(f"the check of an export needs pictures of shape {expected}, found {tuple(pictures.shape[1:])}")
+
+
+@torch.inference_mode()
+def _logits_of_both(
+    leader: nn.Module, card: LeaderCard, draft: Path, pictures: UInt8[Tensor, "samples channels height width"]
+) -> tuple[Float[Tensor, "samples classes"], Float[Tensor, "samples classes"]]:
+    """Return the logits of the leader and of its file."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
+    expected, found = [], []
+    try:
+        score, card_read = open_model(draft)
+        # One picture alone, then many: the batch size must really be free.
+        for batch in (pictures[:1], *pictures[1:].split(_BATCH)):
+            images = batch.float() / 255
+            expected.append(leader((images - mean) / std))
+            found.append(torch.from_numpy(score(images.numpy())))
+    except Exception as error:  # whatever a runtime raises, the file is of no use
+        raise ExportError(f"the exported {draft.suffix} file does not run: {shorten(str(error), 200)}") from error
+    if card_read != card:
+        raise ExportError(f"the exported {draft.suffix} file holds another card: {card_read}, not {card}")
+    logits = torch.cat(expected)
+    if logits.shape[1] != len(card.class_names):
+        raise ExportError(
+            f"the leader gives {logits.shape[1]} logits and its card names {len(card.class_names)} classes"
+        )
+    return logits, torch.cat(found)
+
+
+def _compare(
+    expected: Float[Tensor, "samples classes"], found: Float[Tensor, "samples classes"]
+) -> tuple[float, float]:
+    """Return the largest difference and the share of equal classes, or refuse."""
+    difference = (expected - found).abs().max().item()
+    same = expected.argmax(1) == found.argmax(1)
+    first, second = expected.topk(2, dim=1).values.unbind(1)
+    tolerance = _TOLERANCE * max(1.0, expected.abs().max().item())
+    clear = first - second > tolerance
+    agreement = same.float().mean().item()
+    # Written so that NaN does not pass.
+    if not (difference <= tolerance and bool(same[clear].all())):
+        raise ExportError(
+            f"the exported file does not reproduce the leader: largest difference of logits {difference:.3g} "
+            f"(allowed {tolerance:.3g}), same class on {agreement:.2%} of {len(same)} pictures"
+        )
+    return difference, agreement
+
+
+def _publish(draft: Path, output: Path) -> None:
+    """Put the draft under its name, whole or not at all, even if the machine stops meanwhile."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(output)

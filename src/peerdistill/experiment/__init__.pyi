@@ -1,0 +1,23 @@
+from .config import CohortConfig, Config
+from .options import parse, read_config, train_parser
+from .parsing import make_parser, parse_words
+from .restore import Restored, evaluate_run, restore, sample_pictures, scorer_of
+from .run import Run
+from .train import train
+
+__all__ = [
+    "CohortConfig",
+    "Config",
+    "Restored",
+    "Run",
+    "evaluate_run",
+    "make_parser",
+    "parse",
+    "parse_words",
+    "read_config",
+    "restore",
+    "sample_pictures",
+    "scorer_of",
+    "train",
+    "train_parser",
+]

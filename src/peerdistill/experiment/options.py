@@ -1,0 +1,176 @@
+"""The options of ``train``: read from signatures, filled from a recipe, files and the command line, in that order."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser, Namespace
+
+from peerdistill import methods
+from peerdistill.data.config import DataConfig
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.experiment.config import CONFIG_FILE, CohortConfig, Config
+from peerdistill.experiment.parsing import make_parser, parse_words
+from peerdistill.training.config import TrainingConfig
+
+DEFAULT_METHOD = "mcl-okd"
+_RECIPES = "peerdistill.recipes"
+_METHOD_DEFAULTS = "methods"
+
+
+def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
+    """Return the configuration that the words of a command line give, and the flags that are no part of it.
+
+    What comes later wins: defaults of the signatures, the recipe (chosen by the data, or by ``--recipe``), with
+    ``--resume`` the configuration of the run, then each ``--config`` file and option in the order in which they stand.
+
+    Args:
+        words: ``[DATA] [--option value ...]``.
+
+    Raises:
+        UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong kind.
+    """
+    words = _data_as_option(words)
+    first = _look_ahead(words)
+    if first.resume and first.run and (Path(first.run) / CONFIG_FILE).is_file():
+        words = [f"--config={Path(first.run) / CONFIG_FILE}", *words]
+        first = _look_ahead(words)
+    parser = train_parser(first.method)
+    parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), first.method))
+    found = parse_words(parser, words, kind=f"option of train with method {first.method}")
+    flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
+    if found.data is None:
+        raise UserError("train needs DATA: digits, cifar10, cifar100, npz:FILE,... or a folder of class folders")
+    return Config.from_values(vars(parser.instantiate_classes(found))), flags
+
+
+def read_config(path: Path) -> Config:
+    """Return the configuration in a file, complete as a run wrote it or partial.
+
+    Raises:
+        UserError: Where it is missing or broken.
+    """
+    config, _ = parse([f"--config={path}"])
+    return config
+
+
+_FLAGS = {
+    "resume": "Go on with the run in the folder --run.",
+    "download": "Fetch cifar10 or cifar100 where they are absent.",
+    "skip_unreadable": "Leave out pictures that can't be read, and count them.",
+    "json": "Print the result as JSON; progress goes to stderr.",
+}
+
+
+def train_parser(method: str = DEFAULT_METHOD) -> ArgumentParser:
+    """Return the parser of ``train`` with the options of ``method``."""
+    parser = make_parser(
+        "train",
+        usage="DATA [options]",
+        description="Train peers on DATA: digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file of options; those after it win.")
+    parser.add_argument("--recipe", type=str, default=None, help=f"{', '.join(_recipe_names())} (default: by DATA).")
+    parser.add_argument("--run", type=str, default=None, help="Folder of the run (default: runs/DATA-METHOD-BACKBONE).")
+    for name, text in _FLAGS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())}.")
+    parser.add_argument("--data", type=str | None, default=None, help=argparse.SUPPRESS)
+    parser.add_class_arguments(DataConfig, skip={"data"}, fail_untyped=False)
+    parser.add_class_arguments(CohortConfig)
+    parser.add_class_arguments(TrainingConfig)
+    _add_method_options(parser, method)
+    return parser
+
+
+def _add_method_options(parser: ArgumentParser, method: str) -> None:
+    """Add the method's keyword options.
+
+    Not by the parser's own ``add_function_arguments``: to resolve the types of the other parameters it would import
+    PyTorch.
+    """
+    build = methods.find(method)
+    help_of = {param.arg_name: param.description for param in parse_docstring(build.__doc__ or "").params}
+    group = parser.add_argument_group(f"Method {method}")
+    for option in methods.options_of(method):
+        if isinstance(option.annotation, type) and is_dataclass(option.annotation):
+            parser.add_class_arguments(option.annotation, option.name)
+        else:
+            group.add_argument(
+                f"--{option.name}", type=option.annotation, default=option.default, help=help_of[option.name]
+            )
+
+
+def _data_as_option(words: Sequence[str]) -> list[str]:
+    """Let DATA be the first word, which the parser knows as an option: a configuration file may then hold it."""
+    if words and not words[0].startswith("-"):
+        return [*words[1:], "--data", words[0]]
+    return list(words)
+
+
+def _look_ahead(words: Sequence[str]) -> argparse.Namespace:
+    """Return what decides which options there are, and which files are read first."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    decisive = ("data", "method", "recipe")
+    for name in (*decisive, "run"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--config", action="append", default=[])
+    found, _ = parser.parse_known_args(words)
+    for file in reversed(found.config):
+        content = _read_yaml(Path(file))
+        for name in decisive:
+            if getattr(found, name) is None:
+                setattr(found, name, content.get(name))
+    found.method = found.method or DEFAULT_METHOD
+    methods.find(found.method)
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"there is no configuration file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold options as 'name: value', found {type(content).__name__}")
+    return content
+
+
+def _recipe_names() -> list[str]:
+    files = (Path(file.name) for file in resources.files(_RECIPES).iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".yaml")
+
+
+def _recipe_for(data: str | None) -> str:
+    """Return the recipe that suits a data word."""
+    if data == "digits":
+        return "digits"
+    return "cifar" if data in ("cifar10", "cifar100") or str(data).startswith("npz:") else "folder"
+
+
+def _recipe(name: str, method: str) -> dict[str, Any]:
+    """Return a recipe's values; those under ``methods`` only for the method they are written for."""
+    if name not in _recipe_names():
+        raise unknown_name("recipe", name, _recipe_names())
+    values = yaml.safe_load((resources.files(_RECIPES) / f"{name}.yaml").read_text(encoding="utf-8"))
+    values |= values.pop(_METHOD_DEFAULTS, {}).get(method, {})
+    return _dotted(values)
+
+
+def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

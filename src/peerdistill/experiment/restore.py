@@ -1,0 +1,114 @@
+"""Cohort, method and leader of a run, out of its checkpoints."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from peerdistill import methods
+from peerdistill.cohort import Cohort
+from peerdistill.data import Dataset, eval_batches, load_dataset
+from peerdistill.data.dataset import ArraySplit
+from peerdistill.data.pictures import fit, open_picture
+from peerdistill.deploy import LeaderCard
+from peerdistill.deploy.normalised import Normalised
+from peerdistill.deploy.scorers import Scorer, torch_scorer
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.evaluation import Evaluation, evaluate
+from peerdistill.experiment.run import Run
+from peerdistill.experiment.train import EVALUATION_BATCH, build_cohort, check_same_data
+from peerdistill.terms import Method
+
+Which = Literal["last", "best"]
+SPLITS = ("test", "val")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A run's cohort as one checkpoint has it.
+
+    Attributes:
+        cohort: In evaluation mode.
+        card: What a deployed leader must know.
+        epoch: Epochs trained.
+        state: The whole checkpoint.
+    """
+
+    cohort: Cohort
+    card: LeaderCard
+    epoch: int
+    state: dict[str, Any]
+
+
+def restore(run: Run, which: Which = "last") -> Restored:
+    """Return the cohort of ``run``; the data is not needed.
+
+    Raises:
+        UserError: Where there is no such run or checkpoint.
+    """
+    config = run.config
+    checkpoints = run.checkpoints
+    if which not in ("last", "best"):
+        raise unknown_name("checkpoint", which, ("last", "best"))
+    if which == "best" and not checkpoints.best.exists():
+        raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
+    state = checkpoints.load(getattr(checkpoints, which))
+    card = LeaderCard.from_metadata(state["notes"]["card"], run.path)
+    cohort = build_cohort(config.cohort, card.channels, len(card.class_names))
+    cohort.load_state_dict(state["cohort"])
+    return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
+
+
+def scorer_of(restored: Restored) -> Scorer:
+    """Return a function that scores pictures with the restored leader as an exported file would."""
+    return torch_scorer(Normalised(restored.cohort.leader(), restored.card.mean, restored.card.std))
+
+
+def sample_pictures(run: Run, count: int) -> tuple[UInt8[Tensor, "samples channels height width"], str]:
+    """Return up to ``count`` pictures as a deployed leader sees them, evenly spread over a split, and its name.
+
+    They are test pictures, where there are none validation pictures, and else training pictures.
+    """
+    data = load_dataset(run.config.data, skip_unreadable=True)
+    splits = {"test": data.test, "validation": data.val, "training": data.train}
+    name, images = next((name, split) for name, split in splits.items() if split is not None)
+    rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
+    if isinstance(images, ArraySplit):
+        return images.images[rows], name
+    pixels = [
+        fit(open_picture(images.paths[row]), images.image_size, images.channels, images.crop) for row in rows.tolist()
+    ]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), name
+
+
+def evaluate_run(run: Run, which: Which = "last", split: str = "test", device: str = "cpu") -> Evaluation:
+    """Return the accuracies of a run's checkpoint on one of its splits, "test" or "val".
+
+    Raises:
+        UserError: Where run, checkpoint or split do not exist, or the data has changed.
+    """
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    config = run.config
+    restored = restore(run, which)
+    data = load_dataset(config.data, skip_unreadable=True)
+    images = getattr(data, split)
+    if images is None:
+        other = next(name for name in SPLITS if name != split)
+        raise UserError(f"the data of {run.path} has no {split} split: choose --split {other}")
+    check_same_data(restored.state["notes"]["data"], data)
+    method = _restore_method(run, restored, data).to(device)
+    batches = eval_batches(
+        images, data, batch_size=EVALUATION_BATCH, device=torch.device(device), workers=config.data.workers
+    )
+    return evaluate(restored.cohort.to(device), method.ensemble, batches)
+
+
+def _restore_method(run: Run, restored: Restored, data: Dataset) -> Method:
+    config = run.config
+    method = methods.build(config.method, restored.cohort, train_labels=data.train.labels, **config.options)
+    method.load_state_dict(restored.state["method"])
+    return method.eval()

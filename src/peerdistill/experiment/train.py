@@ -1,0 +1,250 @@
+"""A run from its configuration to its result."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric, seed_everything
+from rich.console import Console
+
+from peerdistill import methods
+from peerdistill.cohort import Cohort
+from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
+from peerdistill.deploy import LeaderCard
+from peerdistill.errors import UserError
+from peerdistill.evaluation import evaluate
+from peerdistill.experiment.config import CohortConfig, Config
+from peerdistill.experiment.environment import describe
+from peerdistill.experiment.run import Run, write_whole
+from peerdistill.terms import Method
+from peerdistill.training import ConsoleLog, MetricsFile, TensorBoardLog, Trainer
+from peerdistill.training.config import Device
+
+EVALUATION_BATCH = 256
+# A resumed run may use other hardware and report at another pace; everything else decides its numbers.
+_MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "root"}
+
+
+def train(
+    config: Config,
+    path: Path | str,
+    *,
+    resume: bool = False,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train as ``config`` says and return the result, which is written to ``result.json`` as well.
+
+    Nothing is written before data, cohort and method have been built.
+
+    Args:
+        config: Everything that decides the numbers.
+        path: The run's folder: new or empty, or with ``resume`` one that holds a run.
+        resume: Go on from the run's last checkpoint.
+        download: Fetch data that can be fetched.
+        skip_unreadable: Leave out pictures that can't be read.
+        console: Where progress is shown; by default the terminal.
+
+    Raises:
+        UserError: For bad input.
+        Interrupted: After Ctrl-C, with a checkpoint written.
+        Diverged: Where the loss is not finite.
+    """
+    started = time.perf_counter()
+    console = console or Console()
+    run = Run(path)
+    config.check()
+    _check_folder(run, config, resume=resume)
+    data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
+    seed_everything(config.training.seed, verbose=False)
+    cohort = build_cohort(config.cohort, data.channels, len(data.class_names))
+    method = methods.build(config.method, cohort, train_labels=data.train.labels, **config.options)
+    fabric = Fabric(accelerator=_accelerator(config.training.device), devices=1, precision=config.training.precision)
+    fabric.launch()
+    trainer = _trainer(config, run, fabric, data, cohort, method)
+    if resume:
+        _resume(trainer, data, console)
+    else:
+        run.create(config)
+    if not run.environment_file.exists():
+        write_whole(run.environment_file, json.dumps(describe(fabric.device), indent=2) + "\n")
+    _announce(console, run, config, data, cohort)
+    trainer.loggers = [
+        ConsoleLog(
+            console,
+            epochs=config.training.epochs,
+            steps=config.training.epochs * trainer.batches.steps_per_epoch,
+            done=trainer.progress.step,
+        ),
+        TensorBoardLog(run.tensorboard, trainer.progress.step),
+    ]
+    trainer.fit()
+    result = {
+        **_parameters(cohort, method),
+        **_final_accuracies(trainer, data, config.data.workers),
+        "skipped_pictures": data.skipped,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def build_cohort(config: CohortConfig, channels: int, classes: int) -> Cohort:
+    """Return the cohort of ``config`` for images of so many channels and classes."""
+    return Cohort(
+        config.backbone,
+        classes,
+        config.peers,
+        config.sharing,
+        share_until=config.share_until,
+        in_channels=channels,
+    )
+
+
+def card_of(config: Config, data: Dataset) -> LeaderCard:
+    """Return what a deployed leader must know of the data."""
+    return LeaderCard(
+        backbone=config.cohort.backbone,
+        class_names=data.class_names,
+        image_size=data.image_size,
+        channels=data.channels,
+        mean=data.mean,
+        std=data.std,
+        crop=data.crop,
+    )
+
+
+def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
+    if not resume:
+        run.require_free()
+        return
+    now, before = config.as_dict(), run.config.as_dict()
+    for name in sorted(before.keys() | now.keys()):
+        if name not in _MAY_CHANGE and before.get(name) != now.get(name):
+            raise UserError(
+                f"{run.path} was started with {name} {before.get(name)}, found {now.get(name)}: "
+                "a resumed run keeps its configuration"
+            )
+
+
+def _accelerator(device: Device) -> str:
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in available and not available[device]():
+        raise UserError(f"device {device} is not available here: choose auto or cpu")
+    return device
+
+
+def _trainer(config: Config, run: Run, fabric: Fabric, data: Dataset, cohort: Cohort, method: Method) -> Trainer:
+    images, training = config.data, config.training
+    batches = train_batches(
+        data.train,
+        data,
+        batch_size=training.batch_size,
+        augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale),
+        seed=training.seed,
+        device=fabric.device,
+        workers=images.workers,
+    )
+    validation = _split_batches(data, "val", fabric.device, images.workers)
+    notes = {
+        "card": card_of(config, data).to_metadata(),
+        "data": {
+            "fingerprint": data.fingerprint,
+            "class_names": list(data.class_names),
+            "train_images": len(data.train),
+        },
+    }
+    return Trainer(
+        cohort,
+        method,
+        batches,
+        validation=validation,
+        config=training,
+        fabric=fabric,
+        checkpoints=run.checkpoints,
+        metrics=MetricsFile(run.metrics_file),
+        notes=notes,
+    )
+
+
+def _split_batches(data: Dataset, split: str, device: torch.device, workers: int):
+    images = getattr(data, split)
+    if images is None:
+        return None
+    return eval_batches(images, data, batch_size=EVALUATION_BATCH, device=device, workers=workers)
+
+
+def _resume(trainer: Trainer, data: Dataset, console: Console) -> None:
+    state, warning = trainer.checkpoints.load_last()
+    if warning:
+        console.print(warning, style="yellow")
+    if state is None:
+        trainer.metrics.truncate(0)
+        console.print("no checkpoint was written yet: starting from the beginning")
+        return
+    check_same_data(state["notes"]["data"], data)
+    trainer.load_state_dict(state)
+
+
+def check_same_data(before: dict[str, Any], data: Dataset) -> None:
+    """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
+    names = list(data.class_names)
+    if names != before["class_names"]:
+        raise UserError(
+            f"the run was trained on the classes {_listed(before['class_names'])}, the data has {_listed(names)}"
+        )
+    if len(data.train) != before["train_images"]:
+        raise UserError(
+            f"the run was trained on {before['train_images']} images, the data has {len(data.train)} for training"
+        )
+    if data.fingerprint != before["fingerprint"]:
+        raise UserError("the training images are not those that the run was started with")
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
+
+
+def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort: Cohort) -> None:
+    splits = {"training": data.train, "validation": data.val, "test": data.test}
+    sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
+    skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
+    peers = f"{cohort.peers} x {config.cohort.backbone}"
+    console.print(f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}", highlight=False)
+    console.print(f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}", highlight=False)
+    console.print(f"run folder: {run.path}", highlight=False, soft_wrap=True)
+
+
+def _parameters(cohort: Cohort, method: Method) -> dict[str, Any]:
+    modules = {"leader": cohort.networks[-1], "cohort": cohort, "method": method}
+    return {"parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}}
+
+
+def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
+    """Return last and best epoch on validation and test images; the cohort is left as of the last epoch."""
+    epochs = {"last": trainer.progress.epoch, "best": trainer.progress.best_epoch}
+    splits = {name: _split_batches(data, name, trainer.fabric.device, workers) for name in ("val", "test")}
+
+    def measure(epoch: int) -> dict[str, Any]:
+        found = {
+            name: evaluate(trainer.prepared, trainer.method.ensemble, batches).as_dict()
+            for name, batches in splits.items()
+            if batches is not None
+        }
+        return {"epoch": epoch, **found}
+
+    result = {"last": measure(epochs["last"]), "best": None}
+    if epochs["best"]:
+        last_cohort = {name: value.clone() for name, value in trainer.cohort.state_dict().items()}
+        last_method = {name: value.clone() for name, value in trainer.method.state_dict().items()}
+        best = trainer.checkpoints.load(trainer.checkpoints.best)
+        trainer.cohort.load_state_dict(best["cohort"])
+        trainer.method.load_state_dict(best["method"])
+        result["best"] = measure(epochs["best"])
+        trainer.cohort.load_state_dict(last_cohort)
+        trainer.method.load_state_dict(last_method)
+    return result

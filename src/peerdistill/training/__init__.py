@@ -1,0 +1,5 @@
+"""Training: batches through cohort and method, and everything that a resumed run needs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

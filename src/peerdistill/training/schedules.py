@@ -1,0 +1,42 @@
+"""Optimisers and learning-rate schedules from their configuration."""
+
+import math
+from collections.abc import Iterable
+
+from torch import nn, optim
+
+from peerdistill.training.config import OptimizerConfig, ScheduleConfig
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig, lr: float) -> optim.Optimizer:
+    """Return the optimiser of ``parameters``; each parameter once, however many peers share it."""
+    unique = list(dict.fromkeys(parameters))
+    decay = config.weight_decay
+    if config.name == "sgd":
+        nesterov = config.nesterov and config.momentum > 0
+        return optim.SGD(unique, lr, momentum=config.momentum, nesterov=nesterov, weight_decay=decay)
+    kind = optim.Adam if config.name == "adam" else optim.AdamW
+    return kind(unique, lr, weight_decay=decay)
+
+
+def make_schedule(
+    optimizer: optim.Optimizer, config: ScheduleConfig, *, steps: int, warmup_steps: int
+) -> optim.lr_scheduler.LambdaLR:
+    """Return the schedule, to be moved on once after every one of ``steps`` steps."""
+    return optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_factor(step, config.name, steps=steps, warmup_steps=warmup_steps)
+    )
+
+
+def rate_factor(step: int, name: str, *, steps: int, warmup_steps: int) -> float:
+    """Return the factor on the learning rate at ``step`` of ``steps``, counted from 0.
+
+    A linear rise over ``warmup_steps``, then 1 ("constant") or half a cosine down to 0 ("cosine"; Loshchilov and
+    Hutter, ICLR 2017, without restarts).
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if name == "constant":
+        return 1.0
+    done = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -1,0 +1,132 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from peerdistill.data import Augmentation
+from peerdistill.data.augmentation import crop_and_flip, random_resized_square
+
+
+def possible_views(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, int, bool]]:
+    """Every crop of the image with a black border, by its pixels: one sample at a time, by slicing."""
+    channels, height, width = image.shape
+    padded = np.zeros((channels, height + 2 * padding, width + 2 * padding), np.uint8)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    views = {}
+    for top in range(2 * padding + 1):
+        for left in range(2 * padding + 1):
+            crop = padded[:, top : top + height, left : left + width]
+            views[crop.tobytes()] = (top, left, False)
+            views[crop[:, :, ::-1].tobytes()] = (top, left, True)
+    return views
+
+
+def drawn_views(images: torch.Tensor, padding: int, flip: bool, seed: int = 0) -> list[tuple[int, int, bool]]:
+    """Which view of its image each result is; a result that is none of them is a KeyError."""
+    results = crop_and_flip(images, padding, flip, torch.Generator().manual_seed(seed))
+    assert results.is_contiguous()
+    pairs = zip(images.numpy(), results.numpy(), strict=True)
+    return [possible_views(image, padding)[result.tobytes()] for image, result in pairs]
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randint(1, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@given(
+    batch=st.integers(1, 5),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(4, 9),
+    width=st.integers(4, 9),
+    padding=st.integers(0, 3),
+    flip=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_every_result_is_a_crop_of_its_own_image(batch, channels, height, width, padding, flip):
+    views = drawn_views(noise(batch, channels, height, width), padding, flip)
+    assert flip or not any(mirrored for _, _, mirrored in views)
+
+
+def test_all_shifts_and_both_directions_are_drawn_evenly():
+    views = Counter(drawn_views(noise(1, 1, 6, 6).expand(5000, 1, 6, 6), padding=1, flip=True))
+    assert len(views) == 3 * 3 * 2
+    # 5000 / 18 = 278 each, standard deviation 16
+    assert all(200 < count < 360 for count in views.values())
+
+
+def test_shift_and_direction_are_drawn_for_each_image():
+    views = drawn_views(noise(64, 3, 8, 8), padding=4, flip=True)
+    assert len(set(views)) > 30
+
+
+def test_without_padding_and_flip_nothing_changes():
+    images = noise(4, 3, 8, 8)
+    assert torch.equal(crop_and_flip(images, 0, False, torch.Generator()), images)
+
+
+def test_generator_decides():
+    images = noise(64, 3, 8, 8)
+    assert drawn_views(images, 4, True, seed=1) == drawn_views(images, 4, True, seed=1)
+    assert drawn_views(images, 4, True, seed=1) != drawn_views(images, 4, True, seed=2)
+
+
+def ramps(width: int, height: int) -> Image.Image:
+    """Red grows from left to right, green from top to bottom, one level a pixel."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.arange(width)
+    pixels[..., 1] = np.arange(height)[:, None]
+    return Image.fromarray(pixels)
+
+
+def measured_part(square: np.ndarray) -> tuple[float, float]:
+    """Signed width and height, in pixels of the ramps, that the square shows (away from its edges)."""
+    size = len(square)
+    red, green = square[size // 2, :, 0].astype(float), square[:, size // 2, 1].astype(float)
+    return tuple((line[-3] - line[2]) / (size - 5) * size for line in (red, green))
+
+
+@pytest.mark.parametrize("min_scale", [0.08, 0.5])
+def test_random_part_has_the_stated_area_and_shape(min_scale):
+    picture = ramps(200, 160)
+    augmentation = Augmentation(min_scale=min_scale)
+    parts = [measured_part(random_resized_square(picture, 32, 3, augmentation, seed)) for seed in range(300)]
+    width, height = np.array(parts).T
+    area = np.abs(width) * height / (200 * 160)
+    # Whole levels at both ends: a pixel or so of error in 40 and more.
+    assert area.min() > min_scale * 0.9
+    assert area.max() < 1.05
+    assert area.min() < min_scale + 0.1
+    assert area.max() > 0.85
+    shape = np.abs(width) / height
+    assert 0.7 < shape.min() < 0.8
+    assert 1.25 < shape.max() < 1.45
+    assert 110 < (width < 0).sum() < 190  # mirrored: 150 expected, standard deviation 8.7
+    assert (height > 0).all()
+
+
+def test_no_mirroring_without_flip():
+    augmentation = Augmentation(flip=False)
+    parts = [measured_part(random_resized_square(ramps(99, 99), 32, 3, augmentation, seed)) for seed in range(40)]
+    assert all(width > 0 for width, _ in parts)
+
+
+def test_seed_decides_and_the_global_state_stays():
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = random_resized_square(ramps(99, 99), 16, 3, Augmentation(), seed=5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert np.array_equal(first, random_resized_square(ramps(99, 99), 16, 3, Augmentation(), seed=5))
+    assert not np.array_equal(first, random_resized_square(ramps(99, 99), 16, 3, Augmentation(), seed=6))
+
+
+@pytest.mark.parametrize("extent", [(1, 1), (1, 5000), (5000, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strips_of_any_length(extent, channels):
+    square = random_resized_square(Image.new("RGB", extent, "white"), 24, channels, Augmentation(), seed=0)
+    assert square.shape == (24, 24, channels)
+    assert (square == 255).all()

@@ -1,0 +1,214 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from peerdistill.data.pictures import fit, open_picture
+from peerdistill.errors import UserError
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def opened(tmp_path, picture: Image.Image, name: str = "picture.png", **options) -> np.ndarray:
+    """Pixels of ``picture`` after a way through a file."""
+    picture.save(tmp_path / name, **options)
+    result = open_picture(tmp_path / name)
+    assert result.mode == "RGB"
+    return np.asarray(result)
+
+
+def test_rgb_keeps_its_pixels(tmp_path, noise):
+    assert np.array_equal(opened(tmp_path, Image.fromarray(noise)), noise)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_grey_gives_three_equal_channels(tmp_path, noise, mode):
+    grey = noise[..., 0] if mode == "L" else np.where(noise[..., 0] > 127, 255, 0).astype(np.uint8)
+    pixels = opened(tmp_path, Image.fromarray(grey).convert(mode))
+    assert np.array_equal(pixels, np.repeat(grey[..., np.newaxis], 3, axis=2))
+
+
+def palette_picture() -> Image.Image:
+    picture = Image.new("P", (3, 1))
+    picture.putpalette([*RED, 0, 255, 0, 0, 0, 255])
+    picture.putdata([0, 1, 2])
+    return picture
+
+
+def test_palette_colours_are_looked_up(tmp_path):
+    assert opened(tmp_path, palette_picture()).tolist() == [[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]
+
+
+@pytest.mark.parametrize(("name", "transparency"), [("a.png", 1), ("a.png", b"\xff\x00\xff"), ("a.gif", 1)])
+def test_transparent_palette_colour_becomes_white(tmp_path, name, transparency):
+    pixels = opened(tmp_path, palette_picture(), name, transparency=transparency)
+    assert pixels.tolist() == [[[255, 0, 0], [255, 255, 255], [0, 0, 255]]]
+
+
+def test_transparent_rgb_colour_becomes_white(tmp_path):
+    picture = Image.new("RGB", (2, 1), RED)
+    picture.putpixel((0, 0), (1, 2, 3))
+    assert opened(tmp_path, picture, transparency=(1, 2, 3)).tolist() == [[list(WHITE), list(RED)]]
+
+
+@given(colour=st.tuples(*[st.integers(0, 255)] * 4))
+@settings(max_examples=25, deadline=None)
+def test_rgba_is_laid_over_white(tmp_path_factory, colour):
+    pixels = opened(tmp_path_factory.mktemp("rgba"), Image.new("RGBA", (1, 1), colour))
+    alpha = colour[3] / 255
+    expected = alpha * np.array(colour[:3]) + (1 - alpha) * 255
+    assert np.abs(pixels[0, 0] - expected).max() <= 1
+
+
+def test_half_transparent_grey_is_laid_over_white(tmp_path):
+    pixels = opened(tmp_path, Image.new("LA", (1, 1), (0, 128)))
+    assert pixels.tolist() == [[[127, 127, 127]]]
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("a.tif", 0), ("a.jpg", 3)])
+def test_cmyk_red_is_red(tmp_path, name, tolerance):
+    pixels = opened(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), name)
+    assert np.abs(pixels.astype(int) - RED).max() <= tolerance
+
+
+def test_16_bit_grey_is_scaled_to_8(tmp_path):
+    grey = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    for name in ("a.png", "a.tif", "a.pgm"):
+        pixels = opened(tmp_path, Image.fromarray(grey), name)
+        assert pixels[0, :, 0].tolist() == [0, 1, 128, 255], name
+
+
+def test_32_bit_integers_are_16_bit_grey_unless_they_are_brighter(tmp_path):
+    dark = Image.fromarray(np.array([[-5, 257, 65535]], dtype=np.int32))
+    assert opened(tmp_path, dark, "a.tif")[0, :, 0].tolist() == [0, 1, 255]
+    bright = Image.fromarray(np.array([[0, 50_000, 100_000]], dtype=np.int32))
+    assert opened(tmp_path, bright, "a.tif")[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floats_are_scaled_by_the_white_level_that_fits(tmp_path, white):
+    values = np.array([[-1, 0, 0.2, 0.8, np.nan]], dtype=np.float32) * white
+    assert opened(tmp_path, Image.fromarray(values), "a.tif")[0, :, 0].tolist() == [0, 0, 51, 204, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_exif_orientation_is_undone(tmp_path, orientation, mode):
+    # How a camera held in each of the eight ways stores the upright picture.
+    stored = {
+        1: lambda upright: upright,
+        2: np.fliplr,
+        3: lambda upright: np.rot90(upright, 2),
+        4: np.flipud,
+        5: lambda upright: upright.swapaxes(0, 1),
+        6: lambda upright: np.rot90(upright, 1),
+        7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
+        8: lambda upright: np.rot90(upright, -1),
+    }[orientation]
+    # Blocks of one flat colour each survive JPEG nearly unchanged.
+    colours = np.array([[[250, 10, 10], [10, 250, 10], [10, 10, 250]], [[0, 0, 0], [99, 99, 99], [250, 250, 250]]])
+    upright = colours.astype(np.uint8).repeat(32, axis=0).repeat(32, axis=1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.ascontiguousarray(stored(upright))).convert(mode)
+    pixels = opened(tmp_path, picture, "a.jpg", exif=exif, quality=95, subsampling=0)
+    expected = np.asarray(Image.fromarray(upright).convert(mode).convert("RGB"))
+    assert pixels.shape == expected.shape
+    centres = (slice(16, None, 32), slice(16, None, 32))
+    assert np.abs(pixels[centres].astype(int) - expected[centres]).max() <= 6
+
+
+def test_exif_orientation_of_16_bit_grey(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = opened(tmp_path, Image.fromarray(np.array([[0, 65535]], dtype=np.uint16)), exif=exif)
+    assert pixels[:, :, 0].tolist() == [[0], [255]]
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, WHITE)]
+    pixels = opened(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
+    assert (pixels == RED).all()
+
+
+def write_picture(path, noise):
+    Image.fromarray(np.tile(noise, (20, 20, 1))).save(path)
+
+
+def cut_short(path, noise):
+    write_picture(path, noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage(path, noise):
+    write_picture(path, noise)
+    data = bytearray(path.read_bytes())
+    data[60:80] = bytes(20)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "reason"),
+    [
+        (lambda path, noise: path.write_text("not a picture"), "a.png", "it is no picture"),
+        (lambda path, noise: path.touch(), "a.jpg", "it is no picture"),
+        (lambda path, noise: path.mkdir(), "a.png", "is a directory"),
+        (lambda path, noise: None, "absent.png", "no such file or directory"),
+        (cut_short, "a.jpg", "truncated"),
+        (cut_short, "a.png", "truncated"),
+        (cut_short, "a.bmp", "truncated"),
+        (damage, "a.png", "broken data stream"),
+    ],
+)
+def test_unreadable_file_is_named(tmp_path, noise, spoil, name, reason):
+    spoil(tmp_path / name, noise)
+    with pytest.raises(UserError) as error:
+        open_picture(tmp_path / name)
+    assert str(error.value).startswith(f"cannot read picture '{tmp_path / name}': ")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_fit_keeps_a_picture_of_the_size(noise):
+    square = noise[:5, :5]
+    assert np.array_equal(fit(Image.fromarray(square), 5, 3, crop=1.0), square)
+    grey = square[..., :1]
+    assert np.array_equal(fit(Image.fromarray(grey.repeat(3, axis=2)), 5, 1, crop=1.0), grey)
+
+
+@given(
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    size=st.integers(8, 48),
+    crop=st.sampled_from([1.0, 0.875, 0.5]),
+)
+@settings(max_examples=60, deadline=None)
+def test_fit_is_resize_then_centre_crop(width, height, size, crop):
+    rng = np.random.default_rng(width * 100 + height)
+    picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    scale = round(size / crop) / min(width, height)
+    resized = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+    left, upper = (resized.width - size) // 2, (resized.height - size) // 2
+    expected = np.asarray(resized.crop((left, upper, left + size, upper + size)), dtype=int)
+    # Pillow rounds to 8 bits after each of its two passes, and takes its box in single precision.
+    assert np.abs(fit(picture, size, 3, crop) - expected).max() <= 2
+
+
+def test_fit_grey_is_luma():
+    # ITU-R 601: 0.299 R + 0.587 G + 0.114 B
+    pixels = fit(Image.new("RGB", (9, 9), (200, 100, 50)), 8, 1, crop=1.0)
+    assert pixels.shape == (8, 8, 1)
+    assert np.abs(pixels - (0.299 * 200 + 0.587 * 100 + 0.114 * 50)).max() <= 0.5
+
+
+@pytest.mark.parametrize("extent", [(1, 1), (1, 30_000), (30_000, 1), (2, 3)])
+def test_fit_takes_strips_of_any_length(extent):
+    pixels = fit(Image.new("RGB", extent, RED), 224, 3, crop=0.875)
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels == RED).all()

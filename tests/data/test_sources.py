@@ -1,0 +1,63 @@
+import pytest
+
+from peerdistill.data import DataConfig, load_dataset
+from peerdistill.errors import UserError
+
+
+def sentence(config: DataConfig) -> str:
+    with pytest.raises(UserError) as error:
+        load_dataset(config)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("digitz", "unknown data 'digitz': did you mean digits? (there is no folder 'digitz' either)"),
+        (
+            "cifar",
+            "unknown data 'cifar': did you mean cifar10 or cifar100? (there is no folder 'cifar' either)",
+        ),
+        (
+            "photos",
+            "unknown data 'photos': choose from digits, cifar10, cifar100 (there is no folder 'photos' either)",
+        ),
+        ("my/photos", "folder 'my/photos' does not exist"),
+    ],
+)
+def test_unknown_name(monkeypatch, tmp_path, name, expected):
+    monkeypatch.chdir(tmp_path)
+    assert sentence(DataConfig(name)) == expected
+
+
+def test_file_in_place_of_a_folder(tmp_path):
+    file = tmp_path / "images.npz"
+    file.touch()
+    expected = f"'{file}' is a file: data is a folder of class folders, npz:FILE, or digits, cifar10, cifar100"
+    assert sentence(DataConfig(str(file))) == expected
+
+
+def test_values_are_checked_first():
+    assert sentence(DataConfig("digits", validation=2.0)) == "validation must be at least 0 and below 1, not 2.0"
+
+
+@pytest.mark.parametrize("data", ["npz:", "npz:a.npz,,b.npz", "npz:,"])
+def test_npz_without_a_file(data):
+    assert sentence(DataConfig(data)) == f"data must be npz:FILE or npz:FILE,FILE,..., not '{data}'"
+
+
+def test_test_that_is_not_npz(make_npz):
+    file = make_npz()
+    expected = f"test must be npz:FILE or npz:FILE,FILE,..., not '{file}'"
+    assert sentence(DataConfig(f"npz:{file}", test=str(file))) == expected
+
+
+def test_test_beside_another_source():
+    expected = "test goes with a data source npz:FILE,..., not with 'digits'"
+    assert sentence(DataConfig("digits", test="npz:test.npz")) == expected
+
+
+def test_home_folder_is_expanded(monkeypatch, make_npz):
+    file = make_npz()
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert len(load_dataset(DataConfig("npz:~/train.npz", test="npz:~/train.npz")).test) == 40

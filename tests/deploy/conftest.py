@@ -1,0 +1,77 @@
+"""Real digits as uint8 tensors and as picture files, and small networks whose BatchNorm statistics matter."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from peerdistill import backbones
+from peerdistill.deploy import ExportReport, LeaderCard, export
+from peerdistill.deploy.writers import Format
+
+
+@pytest.fixture(scope="session")
+def digits() -> Tensor:
+    """The first 70 digits, (70, 1, 8, 8) uint8: more than one batch of the check."""
+    pixels, _ = load_digits(return_X_y=True)
+    images = np.rint(pixels[:70] * (255 / 16)).astype(np.uint8)
+    return torch.from_numpy(images).view(-1, 1, 8, 8)
+
+
+@pytest.fixture
+def digit_files(digits: Tensor, tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    files = [folder / f"{k}.png" for k in range(7)]
+    for file, picture in zip(files, digits, strict=False):
+        Image.fromarray(picture[0].numpy()).save(file)
+    return files
+
+
+@pytest.fixture(scope="session")
+def card() -> LeaderCard:
+    return LeaderCard("resnet20", tuple("0123456789"), 8, 1, (0.31,), (0.37,), 1.0)
+
+
+def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
+    """Move BatchNorm statistics away from 0 and 1 by a few batches in training mode."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(images)
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def resnet(digits: Tensor) -> nn.Module:
+    torch.manual_seed(1)
+    network = backbones.build("resnet20", classes=10, in_channels=1).network()
+    return with_statistics(network, digits[:32] / 255)
+
+
+@pytest.fixture(scope="session")
+def reports(
+    resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, ExportReport]:
+    """The same leader exported in every format, each alone in its folder; not to be changed."""
+    files = {format: tmp_path_factory.mktemp(format) / f"leader.{format}" for format in get_args(Format)}
+    return {format: export(resnet, card, file, format=format, pictures=digits) for format, file in files.items()}
+
+
+@pytest.fixture
+def tiny(digits: Tensor) -> nn.Module:
+    torch.manual_seed(2)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
+    return with_statistics(network, digits[:32] / 255)

@@ -1,0 +1,194 @@
+import copy
+import dataclasses
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from peerdistill import deploy
+from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, writers
+from peerdistill.deploy.scorers import open_model
+from peerdistill.deploy.writers import Format
+from peerdistill.errors import UserError
+
+FORMATS = get_args(Format)
+
+
+class OtherwiseInExport(nn.Module):
+    """Behaves differently while it is traced: the graph is well-formed and wrong."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.network(images)
+        return logits.flip(1) if torch.compiler.is_exporting() else logits
+
+
+class DataDependent(OtherwiseInExport):
+    """Takes a branch in Python that depends on the pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images) if images.mean() > 0 else self.network(-images)
+
+
+class FixedBatch(OtherwiseInExport):
+    """Works for two images only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.reshape(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_report_says_what_was_written(reports: dict[str, ExportReport], format):
+    report = reports[format]
+    assert (report.format, report.samples, report.agreement) == (format, 70, 1.0)
+    assert report.path.name == f"leader.{format}"
+    assert report.bytes == report.path.stat().st_size
+    assert list(report.path.parent.iterdir()) == [report.path]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_file_reproduces_the_leader_at_every_batch_size(
+    reports: dict[str, ExportReport], resnet: nn.Module, card: LeaderCard, digits: Tensor, format
+):
+    score, card_read = open_model(reports[format].path)
+    assert card_read == card
+    images = digits.float() / 255
+    with torch.no_grad():
+        expected = resnet((images - 0.31) / 0.37)
+    for size in (1, 2, 5, 70):
+        found = torch.from_numpy(score(images[:size].numpy()))
+        torch.testing.assert_close(found, expected[:size], rtol=1e-3, atol=1e-3)
+        assert (found - expected[:size]).abs().max() <= reports[format].largest_difference + 1e-4
+
+
+def test_leader_is_left_as_it_is(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    tiny.train().double()
+    before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
+    export(tiny, card, tmp_path / "leader.onnx", format="onnx", pictures=digits)
+    assert tiny.training
+    assert all(
+        tensor.dtype == before[name].dtype and torch.equal(tensor, before[name])
+        for name, tensor in tiny.state_dict().items()
+    )
+
+
+def test_existing_file_is_replaced_only_with_force(resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    output = tmp_path / "leader.safetensors"
+    output.write_text("precious")
+    with pytest.raises(UserError, match=r"leader.safetensors exists: .* --force"):
+        export(resnet, card, output, format="safetensors", pictures=digits)
+    assert output.read_text() == "precious"
+    export(resnet, card, output, format="safetensors", pictures=digits, force=True)
+    assert open_model(output)[1] == card
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (OtherwiseInExport, r"does not reproduce the leader: .* same class on \d+\.\d\d% of 70 pictures"),
+        (DataDependent, "can't be traced with a free batch size"),
+        (FixedBatch, "can't be traced with a free batch size"),
+    ],
+)
+def test_failed_graph_leaves_what_was_there(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, format, spoil, told: str
+):
+    output = tmp_path / f"leader.{format}"
+    with pytest.raises(ExportError, match=told):
+        export(spoil(tiny), card, output, format=format, pictures=digits)
+    assert not list(tmp_path.iterdir())
+    output.write_text("precious")
+    with pytest.raises(ExportError, match=told):
+        export(spoil(tiny), card, output, format=format, pictures=digits, force=True)
+    assert output.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_weights_that_do_not_say_all_of_the_leader_are_refused(
+    resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
+):
+    resnet = copy.deepcopy(resnet)
+    # Nothing of a hook is in the state_dict.
+    resnet.get_submodule("fc").register_forward_pre_hook(lambda module, inputs: (inputs[0] * 1.1,))
+    with pytest.raises(ExportError, match="does not reproduce the leader"):
+        export(resnet, card, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_no_backbone_takes_are_refused(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    with pytest.raises(ExportError, match=r"safetensors file does not run: .* no weights of resnet20"):
+        export(tiny, card, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_with_another_card_is_refused(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def forgetful(leader: nn.Module, card: LeaderCard, path: Path) -> None:
+        writers.write_pt2(leader, dataclasses.replace(card, crop=0.5), path)
+
+    monkeypatch.setitem(writers.WRITERS, "pt2", forgetful)
+    with pytest.raises(ExportError, match=r"file holds another card: .*crop=0.5"):
+        export(tiny, card, tmp_path / "leader.pt2", format="pt2", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_card_must_name_every_logit(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    short = dataclasses.replace(card, class_names=("zero", "one"))
+    with pytest.raises(ExportError, match="the leader gives 10 logits and its card names 2 classes"):
+        export(tiny, short, tmp_path / "leader.pt2", format="pt2", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_leader_that_is_not_finite_does_not_pass(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    with torch.no_grad():
+        tiny.get_parameter("5.bias")[3] = float("nan")
+    with pytest.raises(ExportError, match="largest difference of logits nan"):
+        export(tiny, card, tmp_path / "leader.pt2", format="pt2", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "told"),
+    [
+        ("leader.onnx", "onyx", r"unknown export format 'onyx': did you mean onnx\?"),
+        ("leader.pt2", "onnx", r"leader.pt2 must end in .onnx"),
+        ("absent/leader.onnx", "onnx", r"the folder .*absent does not exist"),
+        ("folder.onnx", "onnx", r"folder.onnx is a folder"),
+    ],
+)
+def test_request_that_can_not_be_met(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, name: str, format, told: str
+):
+    (tmp_path / "folder.onnx").mkdir()
+    # Past the shape checks of the tests, which would refuse the unknown format before the function itself.
+    unchecked = getattr(export, "__wrapped__", export)
+    with pytest.raises(UserError, match=told):
+        unchecked(tiny, card, tmp_path / name, format=format, pictures=digits, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [((1, 1, 8, 8), "at least 2 pictures, found 1"), ((4, 1, 9, 8), r"\(1, 8, 8\), found \(1, 9, 8\)")],
+)
+def test_pictures_of_the_check_must_fit(tiny: nn.Module, card: LeaderCard, tmp_path: Path, shape: tuple, told: str):
+    with pytest.raises(UserError, match=told):
+        export(
+            tiny,
+            card,
+            tmp_path / "leader.onnx",
+            format="onnx",
+            pictures=torch.zeros(shape, dtype=torch.uint8),
+        )
+
+
+def test_public_names_are_functions_whatever_was_imported_first():
+    for name in deploy.__all__:
+        assert callable(getattr(deploy, name)), name

@@ -1,0 +1,79 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from peerdistill.deploy import ExportReport, LeaderCard, export, load_leader
+from peerdistill.errors import UserError
+
+
+@pytest.fixture
+def leader_file(reports: dict[str, ExportReport], tmp_path: Path) -> Path:
+    return Path(shutil.copy(reports["safetensors"].path, tmp_path))
+
+
+def test_leader_comes_back_with_its_weights_card_and_in_evaluation_mode(
+    leader_file: Path, resnet: nn.Module, card: LeaderCard, digits: Tensor
+):
+    leader, card_read = load_leader(leader_file)
+    assert card_read == card
+    assert not any(module.training for module in leader.modules())
+    assert torch.equal(leader(digits / 255), resnet(digits / 255))
+
+
+def test_file_loads_strictly_into_the_stock_torchvision_network(tmp_path: Path):
+    torch.manual_seed(0)
+    network = resnet18(num_classes=3).to(memory_format=torch.channels_last).eval()
+    card = LeaderCard("resnet18", ("a", "b", "c"), 40, 3, (0.5,) * 3, (0.2,) * 3, 0.875)
+    pictures = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8)
+    report = export(network, card, tmp_path / "r.safetensors", format="safetensors", pictures=pictures)
+    stock = resnet18(num_classes=3)
+    stock.load_state_dict(load_file(report.path), strict=True)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(stock.state_dict()[name], tensor)
+
+
+def test_loading_draws_no_random_numbers_of_the_caller(leader_file: Path):
+    before = torch.get_rng_state()
+    load_leader(leader_file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"absent.safetensors does not exist"):
+        load_leader(tmp_path / "absent.safetensors")
+
+
+def test_file_of_another_kind_is_named(tmp_path: Path):
+    (tmp_path / "text.safetensors").write_text("not a model, whatever its name says")
+    with pytest.raises(UserError, match=r"text.safetensors is no safetensors file"):
+        load_leader(tmp_path / "text.safetensors")
+
+
+def test_safetensors_of_other_tools_have_no_card(tmp_path: Path):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(UserError, match=r"foreign.safetensors was not exported by peerdistill"):
+        load_leader(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"backbone": "resnet32"}, r"no weights of resnet32: .* is absent and should be of shape"),
+        ({"backbone": "resnet21"}, "unknown backbone 'resnet21'"),
+        (
+            {"class_names": ("yes", "no")},
+            r"no weights of resnet20: 'fc.bias' is of shape \(10,\) and should be of shape \(2,\)",
+        ),
+    ],
+)
+def test_card_and_weights_must_belong_together(leader_file: Path, card: LeaderCard, change: dict, told: str):
+    other = dataclasses.replace(card, **change)
+    save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
+    with pytest.raises(UserError, match=told):
+        load_leader(leader_file)
