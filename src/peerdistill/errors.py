@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one sentence."""
+"""What is told to the user, in one sentence each."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,6 +9,10 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class Note(UserWarning):
+    """Something the user should know that stops nothing. The command line prints its sentence alone."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:

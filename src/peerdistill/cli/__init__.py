@@ -1,11 +1,13 @@
 """The command line: reads configuration, calls the other rooms, prints. PyTorch is imported only by what needs it."""
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 from peerdistill import __version__
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import Note, UserError, unknown_name
 
 # Command -> its line of help; each is a function of the same name in `peerdistill.cli.commands`.
 _COMMANDS = {
@@ -35,7 +37,9 @@ def entry() -> None:
 def main(words: Sequence[str]) -> int:
     """Run a command line and return its exit code: 0, or 2 for a mistake of the user's, told in one sentence."""
     try:
-        return _run(list(words))
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_notes(warnings.showwarning)
+            return _run(list(words))
     except UserError as error:
         return _complain(str(error))
     except OSError as error:
@@ -60,6 +64,18 @@ def _run(words: list[str]) -> int:
         return command(words[1:])
     except SystemExit as end:  # `--help` of a command
         return int(end.code or 0)
+
+
+def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows a warning: of our own notes the sentence, of others what Python shows."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, Note):
+            sys.stderr.write(f"peerdistill: {message}\n")
+        else:
+            show_other(message, category, *where, **more)
+
+    return show
 
 
 def _complain(sentence: str) -> int:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from peerdistill.errors import UserError
+from peerdistill.errors import Note, UserError
 
 
 class NegativeSampler(nn.Module):
@@ -41,6 +41,7 @@ class NegativeSampler(nn.Module):
         if count > fewest:
             warnings.warn(
                 f"{count} negatives were asked for, {fewest} samples of other labels exist: {fewest} are drawn",
+                category=Note,
                 stacklevel=2,
             )
         self.count = min(count, fewest)

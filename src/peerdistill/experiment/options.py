@@ -46,7 +46,7 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
     if found.data is None:
         raise UserError("train needs DATA: digits, cifar10, cifar100, npz:FILE,... or a folder of class folders")
-    return Config.from_values(vars(parser.instantiate_classes(found))), flags
+    return Config.from_values(vars(parser.instantiate(found))), flags
 
 
 def read_config(path: Path) -> Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from peerdistill.data.pictures import open_picture
 from peerdistill.deploy import Prediction
@@ -42,6 +43,8 @@ def plot_curves(single: Sequence[Mapping[str, Any]], peers: Sequence[Mapping[str
             losses.plot([record["epoch"] for record in peers], values, color=colour, label=part.replace("_", "-"))
         losses.set(xlabel="epoch", ylabel="weighted loss", title="parts of the loss, MCL-OKD", yscale="log")
         losses.legend(frameon=False)
+        for axis in (errors, losses):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.savefig(path)
 
 
@@ -56,7 +59,7 @@ def plot_predictions(predictions: Sequence[Prediction], labels: Sequence[str], p
     rows = -(-len(predictions) // _SHEET_COLUMNS)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_SHEET_COLUMNS, 1.25 * rows), layout="constrained")
-        axes = figure.subplots(rows, _SHEET_COLUMNS, squeeze=False).flat
+        axes = list(figure.subplots(rows, _SHEET_COLUMNS, squeeze=False).flat)
         for axis in axes:
             axis.axis("off")
         for axis, prediction, label in zip(axes, predictions, labels, strict=False):

@@ -30,7 +30,7 @@ class ScheduleConfig:
     name: Literal["cosine", "constant"] = "cosine"
     """From lr to 0 along half a cosine, or constant."""
     warmup: float = 0.0
-    """Epochs over which the rate first rises from 0."""
+    """Share of all steps over which the rate first rises from 0."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,5 @@ class TrainingConfig:
             raise UserError(f"optimizer.momentum must be at least 0 and below 1, found {self.optimizer.momentum}")
         if self.optimizer.weight_decay < 0:
             raise UserError(f"optimizer.weight_decay must be at least 0, found {self.optimizer.weight_decay}")
-        if not 0 <= self.schedule.warmup < self.epochs:
-            raise UserError(
-                f"schedule.warmup must be at least 0 and below the {self.epochs} epochs, found {self.schedule.warmup}"
-            )
+        if not 0 <= self.schedule.warmup < 1:
+            raise UserError(f"schedule.warmup must be at least 0 and below 1, found {self.schedule.warmup}")

@@ -115,8 +115,7 @@ class ConsoleLog:
         width = len(str(self._epochs))
         fields = [f"epoch {record['epoch']:>{width}}/{self._epochs}", _loss_text(record["loss"])]
         if record["validation"] is not None:
-            leader, ensemble = (record["validation"][who]["top1"] for who in ("leader", "ensemble"))
-            fields.append(f"validation: leader {leader:.2f} %, ensemble {ensemble:.2f} %")
+            fields.append(f"validation: {_accuracy_text(record['validation'])}")
         fields += [self._speed()] if self._images_per_second else []
         fields.append(self._clock.left(record["step"], self._steps))
         self._console.print("  ".join(fields), highlight=False, soft_wrap=True)
@@ -141,6 +140,11 @@ class _TimeLeft:
         taken = time.perf_counter() - self._start
         seconds = taken / max(1, step - self._done) * (steps - step)
         return f"{timedelta(seconds=round(seconds))} left"
+
+
+def _accuracy_text(validation: Mapping[str, Any]) -> str:
+    voters = ("leader", "ensemble") if len(validation["peers"]) > 1 else ("leader",)
+    return ", ".join(f"{who} {validation[who]['top1']:.2f} %" for who in voters)
 
 
 def _loss_text(loss: Mapping[str, float]) -> str:

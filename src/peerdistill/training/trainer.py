@@ -99,13 +99,9 @@ class Trainer:
         self.meter = LossMeter()
         fabric.to_device(method)
         optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
-        per_epoch = batches.steps_per_epoch
-        self.schedule = make_schedule(
-            optimizer,
-            config.schedule,
-            steps=config.epochs * per_epoch,
-            warmup_steps=round(config.schedule.warmup * per_epoch),
-        )
+        steps = config.epochs * batches.steps_per_epoch
+        warmup_steps = round(config.schedule.warmup * steps)
+        self.schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
         self.prepared, self.optimizer = fabric.setup(cohort, optimizer)
 
     def fit(self) -> Progress:
