@@ -5,7 +5,7 @@ Axes: M peers, B batch, C classes; V the voters, all peers and then their ensemb
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from peerdistill.errors import UserError
 _TOP = 5
 
 
+@runtime_checkable
 class LabelledBatch(Protocol):
     """What is read of a batch."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -30,6 +30,7 @@ class StepReading:
     loss: Mapping[str, float]
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Told of every reading and every epoch."""
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -21,6 +21,7 @@ from peerdistill.training.randomness import random_state, restore_random_state
 from peerdistill.training.schedules import make_optimizer, make_schedule
 
 
+@runtime_checkable
 class IndexedBatch(LabelledBatch, Protocol):
     """What is read of a training batch."""
 
@@ -30,6 +31,7 @@ class IndexedBatch(LabelledBatch, Protocol):
         ...
 
 
+@runtime_checkable
 class TrainingBatches(Protocol):
     """Batches whose order and augmentation depend on nothing but epoch and position."""
 
