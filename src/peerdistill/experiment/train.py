@@ -225,8 +225,7 @@ def _parameters(cohort: Cohort, method: Method) -> dict[str, Any]:
 
 
 def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
-    """Return last and best epoch on validation and test images; the cohort is left as of the last epoch."""
-    epochs = {"last": trainer.progress.epoch, "best": trainer.progress.best_epoch}
+    """Return last and best epoch on validation and test images; the cohort is then as of the best epoch."""
     splits = {name: _split_batches(data, name, trainer.fabric.device, workers) for name in ("val", "test")}
 
     def measure(epoch: int) -> dict[str, Any]:
@@ -237,14 +236,10 @@ def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str
         }
         return {"epoch": epoch, **found}
 
-    result = {"last": measure(epochs["last"]), "best": None}
-    if epochs["best"]:
-        last_cohort = {name: value.clone() for name, value in trainer.cohort.state_dict().items()}
-        last_method = {name: value.clone() for name, value in trainer.method.state_dict().items()}
+    result = {"last": measure(trainer.progress.epoch), "best": None}
+    if trainer.progress.best_epoch:
         best = trainer.checkpoints.load(trainer.checkpoints.best)
         trainer.cohort.load_state_dict(best["cohort"])
         trainer.method.load_state_dict(best["method"])
-        result["best"] = measure(epochs["best"])
-        trainer.cohort.load_state_dict(last_cohort)
-        trainer.method.load_state_dict(last_method)
+        result["best"] = measure(trainer.progress.best_epoch)
     return result
