@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# Before PyTorch is imported, and for subprocesses too: the networks of tests are too small for two threads, and threads
+# that wait for each other in spin loops make a busy machine many times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # Before the package is imported: from here on beartype checks every jaxtyping signature at call time.
 install_import_hook("peerdistill", "beartype.beartype")
 

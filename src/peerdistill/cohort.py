@@ -113,6 +113,7 @@ class Cohort(nn.Module):
         self.copies = copies_per_stage(backbone, peers, sharing, share_until)
         self.networks = nn.ModuleList(backbone.network() for _ in range(peers))
         self._share()
+        self._protect_splits()
 
     def _share(self) -> None:
         for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
@@ -120,6 +121,14 @@ class Cohort(nn.Module):
                 owner = self.networks[self._owner(peer, copies)]
                 for module in stage.modules:
                     network.set_submodule(module, owner.get_submodule(module))
+
+    def _protect_splits(self) -> None:
+        """Let no copy of a stage change in place what other copies read."""
+        for stage, before, copies in zip(self.backbone.stages, (1, *self.copies), self.copies, strict=False):
+            for network in self.networks if copies > before else ():
+                first = _first_leaf(network.get_submodule(stage.modules[0]))
+                if getattr(first, "inplace", False):
+                    first.inplace = False  # pyright: ignore[reportArgumentType]
 
     def _owner(self, peer: int, copies: int) -> int:
         """Return the first of the peers that share a stage of ``copies`` copies with ``peer``."""
@@ -167,3 +176,7 @@ class Cohort(nn.Module):
     def leader(self) -> nn.Module:
         """Return a copy of the leader, the network to deploy: :meth:`peer` of the last peer."""
         return self.peer(self.peers - 1)
+
+
+def _first_leaf(module: nn.Module) -> nn.Module:
+    return next(leaf for leaf in module.modules() if next(leaf.children(), None) is None)

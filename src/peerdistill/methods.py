@@ -98,6 +98,8 @@ def build(name: str, cohort: "Cohort", *, train_labels: "Tensor", **options: Any
     method = find(name)
     allowed = [option.name for option in options_of(name)]
     for option in options:
+        if not allowed:
+            raise UserError(f"{name} has no options, found '{option}'")
         if option not in allowed:
-            raise unknown_name(f"option of {name}", option, allowed or ["none"])
+            raise unknown_name(f"option of {name}", option, allowed)
     return method(cohort, train_labels, **options)

@@ -1,6 +1,7 @@
 """One function for each command: from its words to its exit code."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from peerdistill.cli import tables
+from peerdistill.errors import UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
@@ -35,7 +37,8 @@ def train(words: list[str]) -> int:
             console=console,
         )
     except training.Interrupted:
-        console.print(f"stopped; a checkpoint was written. Go on with: peerdistill train --resume --run {folder}")
+        text = f"stopped; a checkpoint was written. Go on with: {_resume_command(folder, flags)}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         return 130
     except training.Diverged as error:
         sys.stderr.write(f"peerdistill: {error}\n")
@@ -44,7 +47,8 @@ def train(words: list[str]) -> int:
         _print_json({"run": str(folder), **result})
     else:
         console.print(tables.result(result))
-        console.print(f"written to {folder}; next: peerdistill export {folder} --format onnx", soft_wrap=True)
+        text = f"written to {folder}; next: {shlex.join(['peerdistill', 'export', folder, '--format', 'onnx'])}"
+        console.print(text, markup=False, soft_wrap=True)
     return 0
 
 
@@ -59,7 +63,7 @@ def evaluate(words: list[str]) -> int:
         help="Last epoch, or the best on validation images.",
     )
     parser.add_argument("--split", type=Literal["test", "val"], default="test", help="Images to evaluate on.")
-    parser.add_argument("--device", type=str, default="cpu", help="Where to evaluate.")
+    parser.add_argument("--device", type=Literal["cpu", "cuda", "mps"], default="cpu", help="Where to evaluate.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of evaluate")
     run = _open(options.run)
@@ -113,6 +117,7 @@ def export(words: list[str]) -> int:
         f"checked on {report.samples} {split} pictures: largest difference of logits {report.largest_difference:.2g}, "
         f"same class on {report.agreement:.2%}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return 0
@@ -153,6 +158,8 @@ def demo(words: list[str]) -> int:
 
 def _predictions(options: Namespace) -> list[Any]:
     model, pictures = Path(options.model), [Path(picture) for picture in options.pictures]
+    if not model.exists():
+        raise UserError(f"there is no file and no run folder {model}")
     from peerdistill import deploy
 
     if not model.is_dir():
@@ -162,6 +169,12 @@ def _predictions(options: Namespace) -> list[Any]:
 
     restored = experiment.restore(run)
     return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, top=options.top)
+
+
+def _resume_command(folder: str, flags: Namespace) -> str:
+    """Return the command that goes on; flags are no part of the run's configuration."""
+    kept = ["--skip_unreadable"] if flags.skip_unreadable else []
+    return shlex.join(["peerdistill", "train", "--resume", "--run", folder, *kept])
 
 
 def _open(folder: str) -> Run:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def predictions(found: "Sequence[Prediction]") -> Table:
     table = Table("picture", "most probable classes")
     for prediction in found:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        table.add_row(str(prediction.path), ", ".join(f"{name} {share:.1%}" for name, share in pairs))
+        table.add_row(escape(str(prediction.path)), escape(", ".join(f"{name} {share:.1%}" for name, share in pairs)))
     return table
 
 

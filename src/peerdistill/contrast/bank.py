@@ -36,12 +36,13 @@ class MemoryBank(nn.Module):
         ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
         once in the batch moves once, towards the mean of its embeddings.
         """
-        fresh_MBE = F.normalize(embeddings_MBE.to(self.rows.dtype), dim=-1)
-        same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
-        # Every occurrence of a sample writes the same row, so the order of writes can't show in the result.
-        fresh_MBE = (same_BB / same_BB.sum(1, keepdim=True)) @ fresh_MBE
-        moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B], self.momentum)
-        self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1)
+        with torch.autocast(self.rows.device.type, enabled=False):
+            fresh_MBE = F.normalize(embeddings_MBE.to(self.rows.dtype), dim=-1)
+            same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
+            # Every occurrence of a sample writes the same row, so the order of writes can't show in the result.
+            fresh_MBE = (same_BB / same_BB.sum(1, keepdim=True)) @ fresh_MBE
+            moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B], self.momentum)
+            self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1)
 
     def extra_repr(self) -> str:
         """Show the sizes in ``repr``."""

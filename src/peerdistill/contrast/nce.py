@@ -52,10 +52,13 @@ def multi_view_nce(
         float32 as well.
 
     Raises:
-        UserError: For fewer than two peers, a temperature that is not above 0, or an unknown normaliser or views.
+        UserError: For fewer than two peers, no negatives, a temperature that is not above 0, or an unknown normaliser
+            or views.
     """
     if len(embeddings) < 2:
         raise UserError(f"the contrast needs at least 2 peers, found {len(embeddings)}")
+    if negatives.shape[1] < 1:
+        raise UserError("the contrast needs at least 1 negative for each anchor, found none")
     if temperature <= 0:
         raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
     if normaliser not in ("anchor", "batch"):

@@ -25,7 +25,7 @@ class NegativeSampler(nn.Module):
             what it leaves, and a warning says so.
 
     Raises:
-        UserError: Where all samples have the same label.
+        UserError: Where all samples have the same label, a label is negative, or there are none.
     """
 
     order: Int[Tensor, " samples"]
@@ -34,6 +34,8 @@ class NegativeSampler(nn.Module):
 
     def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
         super().__init__()
+        if len(labels_N) == 0 or int(labels_N.min()) < 0:
+            raise UserError("training labels must be numbers from 0 up, at least one of them")
         sizes = torch.bincount(labels_N)
         fewest = len(labels_N) - int(sizes.max())
         if fewest == 0:

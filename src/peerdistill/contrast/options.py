@@ -1,9 +1,9 @@
 """The options of the contrast, readable without importing PyTorch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from peerdistill.errors import UserError
+from peerdistill.errors import UserError, unknown_name
 
 Normaliser = Literal["anchor", "batch"]
 Views = Literal["full", "core"]
@@ -35,3 +35,6 @@ class ContrastOptions:
             raise UserError(f"contrast.temperature must be above 0, found {self.temperature}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"contrast.momentum must be at least 0 and below 1, found {self.momentum}")
+        for name, allowed in (("normaliser", get_args(Normaliser)), ("views", get_args(Views))):
+            if getattr(self, name) not in allowed:
+                raise unknown_name(f"contrast.{name}", getattr(self, name), allowed)

@@ -14,7 +14,7 @@ from torch import Tensor
 # allocation: touching those costs several times the product itself.
 _BLOCK_BYTES = 16 * 2**20
 # Gathering one row of a bank costs as much as this many rows in a product (benchmarks/contrast.py measures it).
-_GATHER_COST = 16
+_GATHER_COST = 20
 
 
 class Scorer(ABC):
@@ -85,7 +85,7 @@ def cheapest_scorer(
     """Return the scorer whose route reads and writes least for these sizes."""
     samples, width = banks_MNE.shape[1:]
     columns = columns_BK.shape[1]
-    floats = _BLOCK_BYTES // banks_MNE.element_size()
+    floats = _BLOCK_BYTES // max(4, banks_MNE.element_size())  # scores are at least float32
     if columns * _GATHER_COST < samples:
         return GatherScorer(columns_BK, floats // (columns * width))
     return ProductScorer(columns_BK, floats // (samples * anchor_peers))

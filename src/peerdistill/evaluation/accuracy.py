@@ -3,7 +3,8 @@
 Axes: M peers, B batch, C classes; V the voters, all peers and then their ensemble.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -85,22 +86,30 @@ def evaluate(
     Raises:
         UserError: Where there are no samples.
     """
-    training = cohort.training
-    cohort.eval()
     hits, samples, classes = None, 0, 0
-    for batch in batches:
-        out = cohort(batch.images)
-        voters_VBC = torch.cat([out.logits, ensemble(out)[None]])
-        counted = _hits(voters_VBC, batch.labels)
-        hits = counted if hits is None else hits + counted
-        samples += len(batch.labels)
-        classes = voters_VBC.shape[-1]
-    cohort.train(training)
+    with _evaluating(cohort):
+        for batch in batches:
+            out = cohort(batch.images)
+            voters_VBC = torch.cat([out.logits, ensemble(out)[None]])
+            counted = _hits(voters_VBC, batch.labels)
+            hits = counted if hits is None else hits + counted
+            samples += len(batch.labels)
+            classes = voters_VBC.shape[-1]
     if hits is None:
         raise UserError("there are no images to evaluate on")
     percent = (100.0 * hits.double() / samples).tolist()
     *peers, together = [Accuracy(top1, top5 if classes >= _TOP else None) for top1, top5 in percent]
     return Evaluation(samples, tuple(peers), together)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def _hits(

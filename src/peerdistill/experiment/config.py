@@ -118,6 +118,7 @@ def _absolute(word: str) -> str:
     """Return the data word with its paths absolute, so that a run can be used from any folder."""
     kind, colon, names = word.rpartition("npz:")
     if colon and not kind:
-        return colon + ",".join(str(Path(name.strip()).expanduser().absolute()) for name in names.split(","))
+        files = [name.strip() for name in names.split(",")]
+        return colon + ",".join(str(Path(file).expanduser().absolute()) if file else "" for file in files)
     folder = Path(word).expanduser()
     return str(folder.absolute()) if folder.exists() else word

@@ -15,7 +15,7 @@ from peerdistill import methods
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.experiment.config import CONFIG_FILE, CohortConfig, Config
-from peerdistill.experiment.parsing import make_parser, parse_words
+from peerdistill.experiment.parsing import make_parser, option_names, parse_words
 from peerdistill.training.config import TrainingConfig
 
 DEFAULT_METHOD = "mcl-okd"
@@ -37,13 +37,17 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
     """
     words = _data_as_option(words)
     first = _look_ahead(words)
-    if first.resume and first.run and (Path(first.run) / CONFIG_FILE).is_file():
-        words = [f"--config={Path(first.run) / CONFIG_FILE}", *words]
+    if first.resume and first.run:
+        words = [f"--config={_started_with(Path(first.run), first.method)}", *words]
         first = _look_ahead(words)
-    parser = train_parser(first.method)
-    parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), first.method))
-    found = parse_words(parser, words, kind=f"option of train with method {first.method}")
+    method = first.method or DEFAULT_METHOD
+    parser = train_parser(method)
+    for file in first.config:
+        _check_keys(Path(file), option_names(parser), method)
+    parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), method))
+    found = parse_words(parser, words, kind=f"option of train with method {method}")
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
+    _check_values(found, parser.get_defaults())
     if found.data is None:
         raise UserError("train needs DATA: digits, cifar10, cifar100, npz:FILE,... or a folder of class folders")
     return Config.from_values(vars(parser.instantiate(found))), flags
@@ -106,6 +110,13 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
             )
 
 
+def _check_values(found: Namespace, defaults: Namespace) -> None:
+    """Raise UserError for an option that a file sets to null, which the parser takes for anything."""
+    for name, value in found.items():
+        if value is None and defaults.get(name) is not None:
+            raise UserError(f"{name} needs a value, found null")
+
+
 def _data_as_option(words: Sequence[str]) -> list[str]:
     """Let DATA be the first word, which the parser knows as an option: a configuration file may then hold it."""
     if words and not words[0].startswith("-"):
@@ -127,9 +138,27 @@ def _look_ahead(words: Sequence[str]) -> argparse.Namespace:
         for name in decisive:
             if getattr(found, name) is None:
                 setattr(found, name, content.get(name))
-    found.method = found.method or DEFAULT_METHOD
-    methods.find(found.method)
     return found
+
+
+def _started_with(run: Path, method: str | None) -> Path:
+    """Return the configuration file of the run to go on with; another method's options would not fit it."""
+    file = run / CONFIG_FILE
+    if not file.is_file():
+        raise UserError(f"there is no run to resume in {run}: {CONFIG_FILE} is missing")
+    before = _read_yaml(file).get("method")
+    if method not in (None, before):
+        raise UserError(
+            f"{run} was started with method {before}, found {method}: a resumed run keeps its configuration"
+        )
+    return file
+
+
+def _check_keys(file: Path, options: Sequence[str], method: str) -> None:
+    """Raise UserError for a key that is no option: the parser's own complaint would not name the file."""
+    for key in _dotted(_read_yaml(file)):
+        if key not in options:
+            raise unknown_name(f"option of train with method {method} in {file}", key, options)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -144,7 +173,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} must hold options as 'name: value', found {type(content).__name__}")
+        found = "nothing" if content is None else type(content).__name__
+        raise UserError(f"{path} must hold options as 'name: value', found {found}")
     return content
 
 
@@ -172,5 +202,5 @@ def _recipe(name: str, method: str) -> dict[str, Any]:
 def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat = {}
     for name, value in values.items():
-        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

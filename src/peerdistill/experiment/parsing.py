@@ -10,8 +10,15 @@ from peerdistill.errors import UserError, unknown_name
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-_UNKNOWN_KEY = re.compile(r"(?:does not accept|not expected|No action for|Option)[^'\"]*['\"]([^'\"]+)['\"]")
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+# What the parser's messages look like.
+_EXTRA_WORDS = re.compile(r"unrecognized arguments: (.*)")
+_UNKNOWN_KEY = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept o|O)ption '(?P<name>[^']+)'")
+_WRONG_TYPE = re.compile(r'key "([^"]+)":\s+Expected an? (.+?)\. Got value: ([^\n]*)')
+_NO_GROUP = re.compile(r'key "([^"]+)": Unable to load config "(.*)"')
+_NO_VALUE = re.compile(r"argument ([^:]+): expected one argument")
+_MISSING = re.compile(r"the following arguments are required: (.*)")
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 
 
 def make_parser(command: str, usage: str, description: str) -> ArgumentParser:
@@ -22,6 +29,7 @@ def make_parser(command: str, usage: str, description: str) -> ArgumentParser:
         description=description,
         exit_on_error=False,
         default_env=False,
+        allow_abbrev=False,
     )
 
 
@@ -34,24 +42,45 @@ def parse_words(parser: ArgumentParser, words: Sequence[str], kind: str) -> Name
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:
-        options = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
-        raise _one_sentence(str(error), options, kind) from error
+        raise _one_sentence(str(error), option_names(parser), kind) from error
 
 
-def _one_sentence(message: str, options: list[str], kind: str) -> UserError:
-    if unknown := re.search(r"unrecognized arguments: (.*)", message):
-        words = shlex.split(unknown[1])
-        first = next((word for word in words if word.startswith("--")), words[0])
-        return unknown_name(kind, first.partition("=")[0], options)
-    if unknown := re.search(
-        r"(?:does not accept|not expected|No action for|Option)[^'\"]*['\"]([^'\"]+)['\"]", message
-    ):
-        return unknown_name(kind, f"--{unknown[1]}", options)
-    key = re.search(r'[Kk]ey "([^"]+)"', message)
-    found = re.search(r"(?:Got value|Given value[^:]*): ([^\n]*)", message)
-    expected = re.search(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[(.*?)\]|([^.\n]+))", message)
-    if key and found and expected:
-        name, choices, other = expected.groups()
-        allowed = choices.replace("'", "").replace(", ", " or ") if choices else _KINDS.get(name, name or other)
-        return UserError(f"{key[1]} must be {allowed}, found {found[1]}")
+def option_names(parser: ArgumentParser) -> list[str]:
+    """Return the names of a parser's options, without their dashes."""
+    words = [word for action in parser._actions for word in action.option_strings]
+    # The parser adds `--print_config` for itself, and to a list's option a second one that ends in "+".
+    own = re.compile(r"--print_.*|.*\+")
+    return [word[2:] for word in words if word.startswith("--") and not own.fullmatch(word)]
+
+
+def _one_sentence(message: str, options: Sequence[str], kind: str) -> UserError:
+    if extra := _EXTRA_WORDS.search(message):
+        return _extra_words(shlex.split(extra[1]), options, kind)
+    if unknown := _UNKNOWN_KEY.search(message):
+        name = ".".join(filter(None, unknown.group("group", "name")))
+        return unknown_name(kind, f"--{name}", [f"--{option}" for option in options])
+    if wrong := _WRONG_TYPE.search(message):
+        name, allowed, found = wrong.groups()
+        return UserError(f"{name} must be {_in_words(allowed)}, found {found or 'nothing'}")
+    if wrong := _NO_GROUP.search(message):
+        return UserError(f"{wrong[1]} must hold options as 'name: value', found {wrong[2]}")
+    if lone := _NO_VALUE.search(message):
+        return UserError(f"{lone[1]} needs a value")
+    if missing := _MISSING.search(message):
+        return UserError(f"missing on the command line: {missing[1].upper()}")
     return UserError(" ".join(message.split()))
+
+
+def _extra_words(words: Sequence[str], options: Sequence[str], kind: str) -> UserError:
+    for word in words:
+        if word.startswith("-"):
+            return unknown_name(kind, word.partition("=")[0], [f"--{option}" for option in options])
+    return UserError(f"unexpected word '{words[0]}' on the command line")
+
+
+def _in_words(type_name: str) -> str:
+    """Return in words what the parser calls a type."""
+    if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", type_name):
+        return choices[1].replace("'", "").replace(", ", " or ")
+    name = re.sub(r"<class '(\w+)'>", r"\1", type_name)
+    return _KINDS.get(name, name)

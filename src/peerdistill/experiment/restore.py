@@ -19,7 +19,7 @@ from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.evaluation import Evaluation, evaluate
 from peerdistill.experiment.run import Run
-from peerdistill.experiment.train import EVALUATION_BATCH, build_cohort, check_same_data
+from peerdistill.experiment.train import EVALUATION_BATCH, build_cohort, check_device, check_same_data
 from peerdistill.terms import Method
 
 Which = Literal["last", "best"]
@@ -88,10 +88,11 @@ def evaluate_run(run: Run, which: Which = "last", split: str = "test", device: s
     """Return the accuracies of a run's checkpoint on one of its splits, "test" or "val".
 
     Raises:
-        UserError: Where run, checkpoint or split do not exist, or the data has changed.
+        UserError: Where run, checkpoint, split or device do not exist, or the data has changed.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
+    check_device(device)
     config = run.config
     restored = restore(run, which)
     data = load_dataset(config.data, skip_unreadable=True)

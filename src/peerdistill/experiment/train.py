@@ -20,7 +20,6 @@ from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
 from peerdistill.terms import Method
 from peerdistill.training import ConsoleLog, MetricsFile, TensorBoardLog, Trainer
-from peerdistill.training.config import Device
 
 EVALUATION_BATCH = 256
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
@@ -57,12 +56,13 @@ def train(
     console = console or Console()
     run = Run(path)
     config.check()
+    check_device(config.training.device)
     _check_folder(run, config, resume=resume)
     data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
     seed_everything(config.training.seed, verbose=False)
     cohort = build_cohort(config.cohort, data.channels, len(data.class_names))
     method = methods.build(config.method, cohort, train_labels=data.train.labels, **config.options)
-    fabric = Fabric(accelerator=_accelerator(config.training.device), devices=1, precision=config.training.precision)
+    fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
     fabric.launch()
     trainer = _trainer(config, run, fabric, data, cohort, method)
     if resume:
@@ -130,11 +130,11 @@ def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
             )
 
 
-def _accelerator(device: Device) -> str:
+def check_device(device: str) -> None:
+    """Raise UserError for a device that this machine lacks."""
     available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device in available and not available[device]():
-        raise UserError(f"device {device} is not available here: choose auto or cpu")
-    return device
+        raise UserError(f"device {device} is not available here: choose cpu")
 
 
 def _trainer(config: Config, run: Run, fabric: Fabric, data: Dataset, cohort: Cohort, method: Method) -> Trainer:
@@ -180,7 +180,7 @@ def _split_batches(data: Dataset, split: str, device: torch.device, workers: int
 def _resume(trainer: Trainer, data: Dataset, console: Console) -> None:
     state, warning = trainer.checkpoints.load_last()
     if warning:
-        console.print(warning, style="yellow")
+        console.print(warning, style="yellow", markup=False, soft_wrap=True)
     if state is None:
         trainer.metrics.truncate(0)
         console.print("no checkpoint was written yet: starting from the beginning")
@@ -214,9 +214,12 @@ def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort:
     sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
     skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
     peers = f"{cohort.peers} x {config.cohort.backbone}"
-    console.print(f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}", highlight=False)
-    console.print(f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}", highlight=False)
-    console.print(f"run folder: {run.path}", highlight=False, soft_wrap=True)
+    lines = (
+        f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
+        f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",
+        f"run folder: {run.path}",
+    )
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _parameters(cohort: Cohort, method: Method) -> dict[str, Any]:

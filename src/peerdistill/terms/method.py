@@ -46,7 +46,7 @@ class Method(nn.Module):
         ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output.
 
     Raises:
-        UserError: For a negative weight, or where no term is left.
+        UserError: For a negative weight, two terms of one name, or where no term is left.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class Method(nn.Module):
         for name, weight, _ in terms:
             if weight < 0:
                 raise UserError(f"the weight of '{name}' must be at least 0, found {weight}")
+        if len({term.name for term in terms}) < len(terms):
+            raise UserError(f"the terms of a method need different names, found {[term.name for term in terms]}")
         kept = [term for term in terms if term.weight > 0]
         if not kept:
             raise UserError("a method needs at least one term of a weight above 0")

@@ -34,6 +34,8 @@ class Checkpoints:
         """Write ``state`` as the last checkpoint, and as the best one too."""
         self.folder.mkdir(parents=True, exist_ok=True)
         writing = self.last.with_name(self.last.name + _WRITING)
+        # What a killed run left there may be `best` under a second name: a new file, not new content.
+        writing.unlink(missing_ok=True)
         with writing.open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -54,9 +56,12 @@ class Checkpoints:
         """
         if not path.exists():
             raise UserError(f"there is no checkpoint {path}")
-        if not _is_whole(path):
-            raise UserError(f"the checkpoint {path} is damaged")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            _check_sums(path)
+            return torch.load(path, map_location="cpu", weights_only=True)
+        # On damaged bytes zipfile, pickle and PyTorch raise almost anything: OSError, RuntimeError, UnicodeError, ...
+        except Exception as error:
+            raise UserError(f"the checkpoint {path} is damaged") from error
 
     def load_last(self) -> tuple[dict[str, Any] | None, str]:
         """Return the newest whole checkpoint and, where it is not the last one, a sentence that says so.
@@ -67,23 +72,21 @@ class Checkpoints:
         Raises:
             UserError: Where all that were written are damaged.
         """
-        if self.last.exists() and _is_whole(self.last):
+        if not self.last.exists() and not self.previous.exists():
+            return None, ""
+        try:
             return self.load(self.last), ""
-        if self.previous.exists():
-            found = "damaged" if self.last.exists() else "missing"
-            return self.load(self.previous), f"the checkpoint {self.last} is {found}: going on from the one before it"
-        if self.last.exists():
-            raise UserError(f"the checkpoint {self.last} is damaged and there is none before it")
-        return None, ""
+        except UserError as error:
+            if not self.previous.exists():
+                raise UserError(f"{error}, and there is none before it") from error
+            return self.load(self.previous), f"{error}: going on from the one before it"
 
 
-def _is_whole(path: Path) -> bool:
-    """Tell whether the archive that ``torch.save`` wrote still has the checksums it was written with."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, EOFError):
-        return False
+def _check_sums(path: Path) -> None:
+    """Raise BadZipFile where the archive that ``torch.save`` wrote lost the checksums it was written with."""
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(f"wrong checksum of {broken}")
 
 
 def _same_file(source: Path, target: Path) -> None:

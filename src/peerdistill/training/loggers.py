@@ -55,7 +55,8 @@ class TensorBoardLog:
     def __init__(self, folder: Path, resumed_at: int = 0):
         from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a run needs it
 
-        self._writer = SummaryWriter(str(folder), purge_step=resumed_at or None)
+        # From `purge_step` on what was written before is hidden; the step that was reached still counts.
+        self._writer = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
 
     def step(self, reading: StepReading) -> None:
         """Write speed, rate and loss."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
@@ -197,9 +197,15 @@ class Trainer:
         return evaluate(self.prepared, self.method.ensemble, self.validation) if self.validation is not None else None
 
     def _save(self, *, best: bool = False) -> None:
-        self.meter.read(self.progress.step)  # refuses to write a checkpoint after a loss that is not finite
+        self._check_finite()
         self.progress.metrics_bytes = self.metrics.size
         self.checkpoints.save(self.state_dict(), best=best)
+
+    def _check_finite(self) -> None:
+        """Raise Diverged after a loss, or with weights, that are not finite: what is saved is good to go on from."""
+        self.meter.read(self.progress.step)
+        if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
+            raise Diverged(f"the weights are not finite after step {self.progress.step}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""

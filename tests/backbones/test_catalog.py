@@ -1,0 +1,144 @@
+"""Every backbone of the catalogue keeps the promises of a backbone."""
+
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+import torch
+from torchvision import models
+
+from peerdistill import Cohort, backbones
+from peerdistill.errors import UserError
+
+TORCHVISION = ("resnet18", "resnet34", "resnet50")
+
+
+def images_for(name, channels=3):
+    side = 64 if name in TORCHVISION else 32
+    return torch.randn(2, channels, side, side)
+
+
+def by_stages(backbone, network, images):
+    for stage in backbone.stages:
+        images = stage(network, images)
+    return network.get_submodule(backbone.classifier)(images.flatten(1))
+
+
+def parameter_count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "alone", "four_branches"),
+    [
+        ("resnet32", 472_756, 1_819_552),
+        ("resnet110", 1_170_868, 4_517_344),
+        ("vgg16", 14_774_436, 53_884_368),
+        ("densenet40_12", 188_092, 592_384),
+    ],
+)
+def test_parameter_counts_at_100_classes(name, alone, four_branches):
+    with torch.device("meta"):  # counted without being filled
+        assert parameter_count(backbones.build(name, classes=100).network()) == alone
+        assert parameter_count(Cohort(name, classes=100, peers=4, sharing="branch")) == four_branches
+
+
+@pytest.mark.parametrize("name", backbones.names())
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_stages_and_classifier_are_the_stock_forward(name, training):
+    backbone = backbones.build(name, classes=7)
+    stock = backbone.network()
+    with torch.no_grad():
+        stock(images_for(name))  # running statistics that say something
+    staged = deepcopy(stock)
+    images = images_for(name)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        expected = stock.train(training)(images)
+        torch.manual_seed(1)
+        logits = by_stages(backbone, staged.train(training), images)
+    assert expected.shape == (2, 7)
+    assert torch.equal(logits, expected)
+    for after, expected_after in zip(staged.state_dict().values(), stock.state_dict().values(), strict=True):
+        assert torch.equal(after, expected_after)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_stock_of_torchvision_is_torchvisions_own(name):
+    network = backbones.build(name, classes=7).network().eval()
+    stock = models.get_model(name, num_classes=7).eval()
+    stock.load_state_dict(network.state_dict(), strict=True)
+    images = images_for(name)
+    with torch.no_grad():
+        assert torch.equal(network(images), stock(images))
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_stages_and_classifier_hold_every_parameter_once(name):
+    backbone = backbones.build(name, classes=7)
+    with torch.device("meta"):
+        network = backbone.network()
+    parts = [module for stage in backbone.stages for module in stage.modules] + [backbone.classifier]
+    held = [id(p) for part in parts for p in network.get_submodule(part).parameters()]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(p) for p in network.parameters()}
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_share_until_names_a_stage_before_the_last(name):
+    backbone = backbones.build(name, classes=7)
+    assert backbone.name == name
+    assert backbone.share_until in [stage.name for stage in backbone.stages[:-1]]
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_grey_images(name):
+    backbone = backbones.build(name, classes=7, in_channels=1)
+    network = backbone.network().eval()
+    images = images_for(name, channels=1)
+    with torch.no_grad():
+        logits = network(images)
+        assert logits.shape == (2, 7)
+        assert torch.equal(by_stages(backbone, network, images), logits)
+
+
+@pytest.mark.parametrize("name", [name for name in backbones.names() if name not in TORCHVISION])
+@pytest.mark.parametrize("side", [8, 9, 28])
+def test_small_and_odd_images(name, side):
+    network = backbones.build(name, classes=10, in_channels=1).network().eval()
+    with torch.no_grad():
+        assert network(torch.randn(2, 1, side, side)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_fresh_weights_at_every_call(name):
+    backbone = backbones.build(name, classes=7)
+    first, second = backbone.network().parameters(), backbone.network().parameters()
+    assert not torch.equal(next(first), next(second))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("resnet31", "resnet32"), ("vgg_16", "vgg16"), ("densenet", "densenet40_12"), ("transformer", "choose from")],
+)
+def test_unknown_name_tells_the_nearest(name, nearest):
+    with pytest.raises(UserError, match=f"unknown backbone '{name}': .*{nearest}"):
+        backbones.build(name, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 1}, "classes must be at least 2, found 1"),
+        ({"classes": 10, "in_channels": 0}, "in_channels must be at least 1, found 0"),
+    ],
+)
+def test_sizes_out_of_range(options, message):
+    with pytest.raises(UserError, match=message):
+        backbones.build("resnet20", **options)
+
+
+def test_names_are_known_without_pytorch():
+    program = "import sys; from peerdistill import backbones; backbones.names(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,84 @@
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from peerdistill.contrast import NegativeSampler
+from peerdistill.errors import UserError
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    # Unequal classes, and among the labels 0 to 6 some that no sample has.
+    labels=st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda labels: len(set(labels)) > 1),
+    seed=st.integers(0, 2**32),
+)
+def test_never_of_the_anchors_label(labels, seed):
+    labels_N = torch.tensor(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer than 60 exist
+        sampler = NegativeSampler(labels_N, 60)
+    drawn_BS = sampler(labels_N, torch.Generator().manual_seed(seed))
+    assert (labels_N[drawn_BS] != labels_N[:, None]).all()
+
+
+@pytest.mark.parametrize("anchor_label", [0, 1, 2, 3])
+def test_uniform_over_all_samples_of_other_labels(anchor_label):
+    generator = torch.Generator().manual_seed(20 + anchor_label)
+    labels_N = torch.multinomial(torch.tensor([5.0, 1.0, 2.0, 3.0]), 3000, replacement=True, generator=generator)
+    sampler = NegativeSampler(labels_N, 1000)
+    drawn_BS = sampler(torch.full((1000,), anchor_label), generator)
+    assert drawn_BS.numel() == 10**6
+    counts_N = torch.bincount(drawn_BS.flatten(), minlength=3000)
+    assert counts_N[labels_N == anchor_label].sum() == 0
+    assert stats.chisquare(counts_N[labels_N != anchor_label].numpy()).pvalue > 0.01
+
+
+def test_anchors_of_a_batch_draw_for_themselves():
+    labels_N = torch.arange(200) % 4
+    drawn_BS = NegativeSampler(labels_N, 100)(torch.zeros(8, dtype=torch.long))
+    assert len(torch.unique(drawn_BS, dim=0)) == 8
+
+
+@pytest.mark.parametrize("explicit", [True, False], ids=["generator", "global seed"])
+def test_same_seed_same_draw(explicit):
+    labels_N = torch.arange(200) % 4
+    sampler = NegativeSampler(labels_N, 50)
+
+    def draw(seed):
+        if explicit:
+            return sampler(labels_N[:6], torch.Generator().manual_seed(seed))
+        torch.manual_seed(seed)
+        return sampler(labels_N[:6])
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+def test_capped_where_fewer_exist():
+    labels_N = torch.tensor([0, 0, 0, 1, 1, 2])
+    with pytest.warns(UserWarning, match="16384 negatives were asked for, 3 samples of other labels exist: 3 are"):
+        sampler = NegativeSampler(labels_N, 16384)
+    assert sampler.count == 3
+    assert sampler(labels_N).shape == (6, 3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_silent_where_enough_exist():
+    assert NegativeSampler(torch.tensor([0, 0, 0, 1, 1, 2]), 3).count == 3
+
+
+def test_one_label_leaves_no_negatives():
+    with pytest.raises(UserError, match="all training samples have the same label"):
+        NegativeSampler(torch.zeros(5, dtype=torch.long), 2)
+
+
+def test_nothing_to_keep_in_a_checkpoint():
+    assert not NegativeSampler(torch.tensor([0, 1]), 1).state_dict()
+
+
+def test_repr_tells_the_sizes():
+    assert "count=2, samples=5, labels=3" in repr(NegativeSampler(torch.tensor([0, 1, 2, 0, 1]), 2))

@@ -1,0 +1,119 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from peerdistill import CohortOutput, UserError
+from peerdistill.evaluation import evaluate
+from peerdistill.terms import mean_logits
+
+PEERS = 3
+
+
+class Recited(nn.Module):
+    """A cohort whose images are the logits themselves, (batch, peers, 1, classes)."""
+
+    def __init__(self):
+        super().__init__()
+        self.child = nn.Dropout()
+        self.modes = []
+
+    def forward(self, images):
+        self.modes.append((self.training, self.child.training))
+        logits = images.squeeze(2).transpose(0, 1)
+        return CohortOutput(logits, logits, images)
+
+
+def batches(classes, sizes=(7, 1, 13), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        SimpleNamespace(
+            images=torch.randn(size, PEERS, 1, classes, generator=generator),
+            labels=torch.randint(classes, (size,), generator=generator),
+        )
+        for size in sizes
+    ]
+
+
+def torchmetrics_percent(given, voter, classes, top_k):
+    metric = MulticlassAccuracy(num_classes=classes, top_k=top_k, average="micro")
+    for batch in given:
+        metric.update(voter(Recited()(batch.images)), batch.labels)
+    return 100 * metric.compute().item()
+
+
+@pytest.mark.parametrize("classes", [2, 5, 11])
+def test_is_what_torchmetrics_says(classes):
+    given = batches(classes)
+    evaluation = evaluate(Recited(), mean_logits, given)
+    voters = [lambda out, peer=peer: out.logits[peer] for peer in range(PEERS)] + [mean_logits]
+    for accuracy, voter in zip((*evaluation.peers, evaluation.ensemble), voters, strict=True):
+        assert accuracy.top1 == pytest.approx(torchmetrics_percent(given, voter, classes, 1), rel=1e-6)
+        if classes >= 5:
+            assert accuracy.top5 == pytest.approx(torchmetrics_percent(given, voter, classes, 5), rel=1e-6)
+    assert evaluation.samples == 21
+    assert evaluation.leader == evaluation.peers[-1]
+
+
+def test_ensemble_is_the_methods_own():
+    evaluation = evaluate(Recited(), lambda out: out.logits[1], batches(6))
+    assert evaluation.ensemble == evaluation.peers[1]
+
+
+def test_no_top5_for_fewer_than_five_classes():
+    evaluation = evaluate(Recited(), mean_logits, batches(4))
+    assert evaluation.leader.top5 is None
+    assert list(evaluation.as_dict()["leader"]) == ["top1"]
+
+
+def test_as_dict_is_what_goes_into_json():
+    evaluation = evaluate(Recited(), mean_logits, batches(5))
+    told = evaluation.as_dict()
+    assert list(told) == ["samples", "peers", "leader", "ensemble"]
+    assert told["samples"] == 21
+    assert told["peers"] == [{"top1": peer.top1, "top5": 100.0} for peer in evaluation.peers]
+    assert told["leader"] == told["peers"][-1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_runs_in_evaluation_mode_and_restores_the_cohorts(training):
+    cohort = Recited().train(training)
+    evaluate(cohort, mean_logits, batches(5))
+    assert cohort.modes == [(False, False)] * 3
+    assert cohort.training is training
+    assert cohort.child.training is training
+
+
+def test_mode_is_restored_when_a_batch_fails():
+    cohort = Recited().train()
+
+    def failing():
+        yield batches(5)[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        evaluate(cohort, mean_logits, failing())
+    assert cohort.training
+
+
+def test_keeps_no_graph():
+    given, graphs = batches(5), []
+    for batch in given:
+        batch.images.requires_grad_()
+
+    def ensemble(out):
+        logits = mean_logits(out)
+        graphs.append(logits.requires_grad)
+        return logits
+
+    evaluate(Recited(), ensemble, given)
+    assert graphs == [False] * 3
+
+
+def test_nothing_to_evaluate_on():
+    cohort = Recited().train()
+    with pytest.raises(UserError, match="there are no images to evaluate on"):
+        evaluate(cohort, mean_logits, [])
+    assert cohort.training

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import nn
+
+from peerdistill.errors import UserError
+from peerdistill.terms import CrossEntropy, EnsembleToLeader, Method, Weighted, mean_logits
+
+
+class Norm(nn.Module):
+    """A term of one's own, which owns a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, out, labels, indices):
+        return self.scale * out.features.norm() + indices.sum() + labels.sum()
+
+
+def test_total_is_the_weighted_sum_of_its_parts(out, labels, indices):
+    terms = {"labels": (1.0, CrossEntropy()), "teacher": (0.5, EnsembleToLeader()), "norm": (0.25, Norm())}
+    loss = Method(Weighted(name, *term) for name, term in terms.items())(out, labels, indices)
+    assert list(loss.parts) == list(terms)
+    for name, (weight, term) in terms.items():
+        assert loss.parts[name].item() == pytest.approx(weight * term(out, labels, indices).item(), rel=1e-12)
+    assert loss.total.item() == pytest.approx(sum(part.item() for part in loss.parts.values()), rel=1e-12)
+
+
+def test_gradient_of_the_total_is_that_of_all_parts(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", 0.25, Norm())])
+    method(out, labels, indices).total.backward()
+    expected = 0.25 * 2.0 * out.features.detach() / out.features.detach().norm()
+    torch.testing.assert_close(out.features.grad, expected)
+    assert out.logits.grad.any()
+    assert method.terms["norm"].scale.grad.item() == pytest.approx(0.25 * out.features.norm().item())
+
+
+def test_a_term_of_weight_zero_is_left_out(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", 0.0, Norm())])
+    assert list(method(out, labels, indices).parts) == ["labels"]
+    assert not method.state_dict()
+
+
+def test_what_terms_own_is_the_methods(out):
+    method = Method([Weighted("norm", 1.0, Norm())])
+    assert list(method.state_dict()) == ["terms.norm.scale"]
+
+
+@pytest.mark.parametrize("weight", [-1.0, -1e-9])
+def test_negative_weight_is_refused(weight):
+    with pytest.raises(UserError, match=f"the weight of 'norm' must be at least 0, found {weight}"):
+        Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", weight, Norm())])
+
+
+@pytest.mark.parametrize("terms", [[], [Weighted("labels", 0.0, CrossEntropy())]])
+def test_no_term_left_is_refused(terms):
+    with pytest.raises(UserError, match="at least one term"):
+        Method(terms)
+
+
+def test_two_terms_of_one_name_are_refused():
+    with pytest.raises(UserError, match="labels"):
+        Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("labels", 2.0, CrossEntropy())])
+
+
+def test_ensemble_is_the_mean_unless_told_otherwise(out):
+    labels_only = [Weighted("labels", 1.0, CrossEntropy())]
+    assert torch.equal(Method(labels_only).ensemble(out), mean_logits(out))
+    assert torch.equal(Method(labels_only, lambda out: out.logits[0]).ensemble(out), out.logits[0])

@@ -1,0 +1,303 @@
+import io
+from collections import OrderedDict
+from itertools import combinations
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from peerdistill import Cohort, backbones
+from peerdistill.backbones import Backbone, Stage
+from peerdistill.cohort import copies_per_stage
+from peerdistill.errors import UserError
+
+TREE = [1, 1, 2, 4, 4]
+SHARINGS = ["network", "branch", TREE]
+
+
+def own_network():
+    layers = {
+        "entry": nn.Sequential(nn.Conv2d(2, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()),
+        "middle": nn.Conv2d(6, 8, 3),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+        "head": nn.Linear(8, 3),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
+OWN = Backbone(
+    name="own",
+    network=own_network,
+    stages=(Stage("entry", ("entry",)), Stage("body", ("middle", "pool"))),
+    classifier="head",
+    share_until="entry",
+)
+
+
+def small(sharing="branch", peers=4, **options):
+    return Cohort("resnet20", classes=5, peers=peers, sharing=sharing, **options)
+
+
+def parameter_count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class TestCopiesPerStage:
+    """resnet18 has the stages stem, layer1, layer2, layer3 and layer4."""
+
+    BACKBONE = backbones.build("resnet18", classes=10)
+
+    @pytest.mark.parametrize(
+        ("sharing", "share_until", "expected"),
+        [
+            ("network", None, (4, 4, 4, 4, 4)),
+            ("branch", None, (1, 1, 1, 4, 4)),
+            ("branch", "stem", (1, 4, 4, 4, 4)),
+            ("branch", "layer3", (1, 1, 1, 1, 4)),
+            ("branch", "layer4", (1, 1, 1, 1, 1)),
+            (TREE, None, (1, 1, 2, 4, 4)),
+            ((2, 2, 2, 2, 4), None, (2, 2, 2, 2, 4)),
+        ],
+    )
+    def test_counts(self, sharing, share_until, expected):
+        assert copies_per_stage(self.BACKBONE, 4, sharing, share_until) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "last_shared"),
+        [("resnet32", "layer1"), ("resnet110", "layer1"), ("vgg16", "layer2"), ("densenet40_12", "block1")],
+    )
+    def test_branches_part_where_the_paper_says(self, name, last_shared):
+        backbone = backbones.build(name, classes=10)
+        counts = copies_per_stage(backbone, 4, "branch")
+        shared = [stage.name for stage, count in zip(backbone.stages, counts, strict=True) if count == 1]
+        assert shared[-1] == last_shared
+
+    @pytest.mark.parametrize(
+        ("sharing", "share_until", "message"),
+        [
+            ("branches", None, "unknown sharing 'branches': did you mean branch"),
+            ("branch", "layer9", "unknown share_until of resnet18 'layer9': did you mean layer"),
+            (
+                "branch",
+                "head",
+                "unknown share_until of resnet18 'head': choose from stem, layer1, layer2, layer3, layer4",
+            ),
+            ("network", "layer1", "share_until='layer1' goes with sharing 'branch', found sharing 'network'"),
+            (TREE, "layer1", "share_until='layer1' goes with sharing 'branch'"),
+            ([1, 2, 4], None, "has 3 counts, the stages are stem, layer1, layer2, layer3, layer4"),
+            ([1, 1, 3, 3, 3], None, "no tree of 4 peers"),
+            ([1, 2, 1, 4, 4], None, "no tree of 4 peers"),
+            ([4, 4, 2, 2, 2], None, "no tree of 4 peers"),
+            ([1, 1, 1, 4, 8], None, "no tree of 4 peers"),
+            ([0, 1, 1, 4, 4], None, "no tree of 4 peers"),
+            ([-1, 1, 1, 4, 4], None, "no tree of 4 peers"),
+        ],
+    )
+    def test_what_is_refused(self, sharing, share_until, message):
+        with pytest.raises(UserError, match=message):
+            copies_per_stage(self.BACKBONE, 4, sharing, share_until)
+
+
+@pytest.mark.parametrize("peers", [0, -2])
+def test_a_cohort_has_a_peer(peers):
+    with pytest.raises(UserError, match=f"peers must be at least 1, found {peers}"):
+        small(peers=peers)
+
+
+def test_shapes():
+    cohort = small(peers=3)
+    out = cohort(torch.randn(2, 3, 16, 16))
+    assert out.logits.shape == (3, 2, 5)
+    assert out.features.shape == (3, 2, cohort.width)
+    assert cohort.width == 64
+
+
+@pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4]])
+def test_peers_start_from_different_weights(sharing):
+    cohort = small(sharing)
+    for one, other in combinations(cohort.networks, 2):
+        differ = [
+            not torch.equal(p, q) for p, q in zip(one.layer3.parameters(), other.layer3.parameters(), strict=True)
+        ]
+        assert any(differ)
+        assert not torch.equal(one.fc.weight, other.fc.weight)
+
+
+def test_shared_stages_are_the_same_objects():
+    cohort = small([1, 2, 4, 4])
+    first, second, third, fourth = cohort.networks
+    assert first.stem is second.stem is third.stem is fourth.stem
+    assert first.layer1 is second.layer1
+    assert third.layer1 is fourth.layer1
+    assert first.layer1 is not third.layer1
+    assert len({network.layer2 for network in cohort.networks}) == 4
+
+
+def test_a_shared_stage_counts_once():
+    alone = own_network()
+    entry, all_of_it = parameter_count(alone.entry), parameter_count(alone)
+    assert parameter_count(Cohort(OWN, classes=3, peers=5, sharing="network")) == 5 * all_of_it
+    assert parameter_count(Cohort(OWN, classes=3, peers=5)) == entry + 5 * (all_of_it - entry)
+
+
+@pytest.mark.parametrize(("sharing", "copies"), [("branch", 1), ([2, 4, 4, 4], 2), ("network", 4)])
+def test_each_copy_runs_once_for_a_batch(sharing, copies):
+    cohort = small(sharing)
+    stems = list({network.stem: None for network in cohort.networks})
+    ran = []
+    for stem in stems:
+        stem.register_forward_hook(lambda *_: ran.append(1))
+    cohort(torch.randn(4, 3, 8, 8))
+    assert len(stems) == len(ran) == copies
+    assert [stem[1].num_batches_tracked.item() for stem in stems] == [1] * copies
+
+
+def test_running_statistics_of_the_shared_stem_move_once():
+    cohort = small("branch")
+    stem = cohort.networks[0].stem
+    images = torch.randn(4, 3, 8, 8)
+    with torch.no_grad():
+        mean = stem[0](images).mean((0, 2, 3))
+    cohort(images)
+    torch.testing.assert_close(stem[1].running_mean, 0.1 * mean)  # from 0, with BatchNorm's momentum of 0.1
+
+
+@pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4], [2, 2, 2, 4], [1, 1, 1, 1]])
+def test_every_peer_says_what_it_says_alone(sharing):
+    cohort = small(sharing)
+    cohort(torch.randn(8, 3, 16, 16))  # running statistics that say something
+    cohort.eval()
+    images = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        logits = cohort(images).logits
+        for peer in range(4):
+            assert torch.equal(logits[peer], cohort.peer(peer)(images))
+
+
+@pytest.mark.parametrize(
+    ("sharing", "last_shared"), [("branch", "layer1"), ([1, 2, 4, 4], "stem"), ([1, 1, 1, 1], "layer3")]
+)
+def test_stem_is_what_the_last_shared_stage_put_out(sharing, last_shared):
+    cohort = small(sharing).eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        stem = cohort(images).stem
+        expected, leader = images, cohort.leader()
+        for stage in cohort.backbone.stages:
+            expected = stage(leader, expected)
+            if stage.name == last_shared:
+                break
+    assert torch.equal(stem, expected)
+
+
+def test_stem_is_the_images_where_nothing_is_shared():
+    images = torch.randn(2, 3, 16, 16)
+    assert small("network")(images).stem is images
+
+
+@pytest.mark.parametrize("sharing", SHARINGS, ids=str)
+def test_leader_loads_into_torchvision(sharing):
+    cohort = Cohort("resnet34", classes=7, peers=4, sharing=sharing)
+    with torch.no_grad():
+        cohort(torch.randn(4, 3, 32, 32))
+        leader = cohort.leader()
+        stock = models.resnet34(num_classes=7).eval()
+        stock.load_state_dict(leader.state_dict(), strict=True)
+        images = torch.randn(2, 3, 64, 64)
+        expected = stock(images)
+        assert torch.equal(leader(images), expected)
+        assert torch.equal(cohort.eval()(images).logits[-1], expected)
+
+
+def test_leader_is_the_last_peer_and_ready_for_use():
+    cohort = small().train()
+    leader = cohort.leader()
+    assert not any(module.training for module in leader.modules())
+    assert all(module.training for module in cohort.modules())
+    assert torch.equal(leader.fc.weight, cohort.networks[-1].fc.weight)
+
+
+def test_leader_is_a_copy():
+    cohort = small()
+    before = {name: tensor.clone() for name, tensor in cohort.state_dict().items()}
+    leader = cohort.leader()
+    with torch.no_grad():
+        for tensor in leader.state_dict().values():
+            tensor.add_(1)
+    for name, tensor in cohort.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_a_peer_that_does_not_exist(index):
+    with pytest.raises(UserError, match=f"there is no peer {index}: peers are numbered 0 to 3"):
+        small().peer(index)
+
+
+@pytest.mark.parametrize("sharing", ["network", "branch", [1, 2]])
+def test_own_backbone(sharing):
+    cohort = Cohort(OWN, classes=3, peers=2, sharing=sharing, in_channels=2)
+    cohort(torch.randn(4, 2, 9, 9))
+    cohort.eval()
+    images = torch.randn(4, 2, 9, 9)
+    stock = own_network().eval()
+    stock.load_state_dict(cohort.leader().state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(cohort(images).logits[-1], stock(images))
+
+
+def test_own_backbone_whose_branches_change_their_input_in_place():
+    """Branches get the same stem output: what one of them does to it must not reach the next."""
+
+    def network():
+        layers = {
+            "entry": nn.Conv2d(2, 8, 3),
+            "act": nn.ELU(inplace=True),
+            "pool": nn.AdaptiveAvgPool2d(1),
+            "flatten": nn.Flatten(),
+            "head": nn.Linear(8, 3),
+        }
+        return nn.Sequential(OrderedDict(layers))
+
+    stages = (Stage("entry", ("entry",)), Stage("act", ("act", "pool")))
+    cohort = Cohort(Backbone("in_place", network, stages, "head", "entry"), classes=3, peers=3).eval()
+    images = torch.randn(4, 2, 9, 9)
+    with torch.no_grad():
+        logits = cohort(images).logits
+        for peer in range(3):
+            assert torch.equal(logits[peer], cohort.peer(peer)(images))
+
+
+@pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4]])
+def test_a_saved_cohort_comes_back_with_its_sharing(sharing):
+    cohort = small(sharing)
+    cohort(torch.randn(8, 3, 16, 16))
+    file = io.BytesIO()
+    torch.save(cohort.state_dict(), file)
+    file.seek(0)
+    other = small(sharing)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(other.eval()(images).logits, cohort.eval()(images).logits)
+    assert parameter_count(other) == parameter_count(cohort)
+    assert [network.stem is other.networks[0].stem for network in other.networks] == [
+        network.stem is cohort.networks[0].stem for network in cohort.networks
+    ]
+    # A shared tensor lies in the file once.
+    tensors = {tensor.data_ptr(): tensor.nbytes for tensor in cohort.state_dict().values()}
+    assert len(file.getvalue()) < 1.3 * sum(tensors.values()) + 500_000
+
+
+def test_gradients_of_all_branches_meet_in_the_stem():
+    cohort = small("branch", peers=2).eval()
+    images = torch.randn(2, 3, 16, 16)
+    stem = cohort.networks[0].stem[0].weight
+
+    def gradient(select):
+        return torch.autograd.grad(select(cohort(images).logits).sum(), stem)[0]
+
+    both = gradient(lambda logits: logits)
+    torch.testing.assert_close(both, gradient(lambda logits: logits[0]) + gradient(lambda logits: logits[1]))

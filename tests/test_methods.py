@@ -1,0 +1,150 @@
+import subprocess
+import sys
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from peerdistill import Cohort, methods
+from peerdistill.contrast import ContrastOptions
+from peerdistill.errors import UserError
+
+TRAIN_LABELS = torch.arange(60) % 5
+FEW = ContrastOptions(negatives=12, width=8)
+
+
+@pytest.fixture
+def cohort():
+    return Cohort("resnet20", classes=5, peers=3)
+
+
+@pytest.fixture
+def batch():
+    """Images, labels and indices of training samples."""
+    indices = torch.tensor([40, 7, 12, 33])
+    return torch.randn(4, 3, 8, 8), TRAIN_LABELS[indices], indices
+
+
+def log_softmax(scores):
+    return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+
+
+def equation_12(logits, embeddings, banks, labels, indices, negatives, *, T=3.0, beta=0.025, tau=0.1):
+    """The paper's objective, straight from its equations; returns its three parts."""
+    peers, batch, _ = logits.shape
+    N, S = banks.shape[1], negatives.shape[1]
+    cross_entropy = -log_softmax(logits)[:, range(batch), labels].mean(1).sum()  # eq. 1, 2
+    log_leader, log_ensemble = log_softmax(logits[-1] / T), log_softmax(logits.mean(0) / T)  # eq. 3, 4
+    divergence = (np.exp(log_ensemble) * (log_ensemble - log_leader)).sum(1).mean()  # eq. 5
+    contrast = 0.0
+    for a, b in permutations(range(peers), 2):
+        for i in range(batch):
+            g_a, g_b = embeddings[a, i], banks[b, [indices[i], *negatives[i]]]
+            h = np.exp(g_b @ g_a / np.linalg.norm(g_b, axis=1) / np.linalg.norm(g_a) / tau)  # eq. 6
+            Z = N * h.mean()  # eq. 9
+            p = (h / Z) / (h / Z + S / N)  # eq. 10
+            contrast -= (np.log(p[0]) + np.log(1 - p[1:]).sum()) / batch  # eq. 11
+    return {"cross_entropy": cross_entropy, "ensemble": T**2 * divergence, "contrast": beta * contrast}
+
+
+def test_mcl_okd_is_equation_12(cohort, batch):
+    cohort, (images, labels, indices) = cohort.double(), batch
+    method = methods.mcl_okd(cohort, train_labels=TRAIN_LABELS, contrast=FEW).double()
+    term = method.terms["contrast"]
+    term.bank.rows.copy_(F.normalize(term.bank.rows, dim=-1))  # unit rows to float64's last digit
+    draws = []
+    term.negatives.register_forward_hook(lambda module, args, output: draws.append(output.numpy()))
+    banks = term.bank.rows.numpy().copy()
+    out = cohort(images.double())
+    loss = method(out, labels, indices)
+    embeddings = np.stack(
+        [head(features).detach().numpy() for head, features in zip(term.heads, out.features, strict=True)]
+    )
+    expected = equation_12(out.logits.detach().numpy(), embeddings, banks, labels.numpy(), indices.numpy(), draws[0])
+    assert list(loss.parts) == list(expected)
+    for name, part in expected.items():
+        assert loss.parts[name].item() == pytest.approx(part, rel=1e-10)
+    assert loss.total.item() == pytest.approx(sum(expected.values()), rel=1e-10)
+
+
+def test_a_step_reaches_every_weight(cohort, batch):
+    images, labels, indices = batch
+    method = methods.mcl_okd(cohort, train_labels=TRAIN_LABELS, contrast=FEW)
+    method(cohort(images), labels, indices).total.backward()
+    for module in (cohort, method):
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_without_ensemble_and_contrast_it_is_the_baseline(cohort, batch):
+    images, labels, indices = batch
+    out = cohort(images)
+    stripped = methods.mcl_okd(cohort, train_labels=TRAIN_LABELS, beta=0.0, ensemble=0.0)
+    assert not stripped.state_dict()
+    baseline = methods.baseline(cohort, train_labels=TRAIN_LABELS)(out, labels, indices)
+    loss = stripped(out, labels, indices)
+    assert list(loss.parts) == list(baseline.parts) == ["cross_entropy"]
+    assert loss.total.item() == baseline.total.item()
+
+
+@pytest.mark.parametrize(("left_out", "kept"), [("beta", "ensemble"), ("ensemble", "contrast")])
+def test_each_part_can_be_left_out(cohort, batch, left_out, kept):
+    images, labels, indices = batch
+    method = methods.mcl_okd(cohort, train_labels=TRAIN_LABELS, contrast=FEW, **{left_out: 0.0})
+    assert list(method(cohort(images), labels, indices).parts) == ["cross_entropy", kept]
+
+
+def test_defaults_are_the_papers():
+    defaults = {option.name: option.default for option in methods.options_of("mcl-okd")}
+    assert defaults == {"temperature": 3.0, "ensemble": 1.0, "beta": 0.025, "contrast": ContrastOptions()}
+
+
+def test_the_baseline_has_no_options():
+    assert methods.options_of("baseline") == []
+
+
+def test_built_by_name_with_options(cohort):
+    method = methods.build("mcl-okd", cohort, train_labels=TRAIN_LABELS, temperature=2.0, beta=0.5, contrast=FEW)
+    assert method.weights == {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.5}
+    assert method.terms["ensemble"].temperature == 2.0
+    assert method.terms["contrast"].options == FEW
+
+
+def test_every_name_builds(cohort):
+    assert methods.names() == ("baseline", "mcl-okd")
+    assert [methods.find(name) for name in methods.names()] == [methods.baseline, methods.mcl_okd]
+    assert list(methods.build("baseline", cohort, train_labels=TRAIN_LABELS).terms) == ["cross_entropy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mcl_okd", {}, "unknown method 'mcl_okd': did you mean mcl-okd"),
+        ("nothing", {}, "unknown method 'nothing': choose from baseline, mcl-okd"),
+        ("mcl-okd", {"temprature": 2.0}, "unknown option of mcl-okd 'temprature': did you mean temperature"),
+        ("baseline", {"beta": 0.1}, "baseline has no options, found 'beta'"),
+        ("mcl-okd", {"beta": -0.1}, "the weight of 'contrast' must be at least 0, found -0.1"),
+        ("mcl-okd", {"ensemble": -1.0}, "the weight of 'ensemble' must be at least 0, found -1.0"),
+        ("mcl-okd", {"temperature": 0.0}, "temperature must be above 0, found 0.0"),
+        ("mcl-okd", {"contrast": ContrastOptions(width=0)}, r"contrast\.width must be at least 1, found 0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:16384 negatives were asked for")
+def test_what_is_refused(cohort, name, options, message):
+    with pytest.raises(UserError, match=message):
+        methods.build(name, cohort, train_labels=TRAIN_LABELS, **options)
+
+
+def test_one_peer_is_enough_for_the_baseline_alone():
+    single = Cohort("resnet20", classes=5, peers=1)
+    methods.baseline(single, train_labels=TRAIN_LABELS)
+    with pytest.raises(UserError, match="mcl-okd needs at least 2 peers, found 1"):
+        methods.mcl_okd(single, train_labels=TRAIN_LABELS)
+
+
+def test_found_without_pytorch():
+    program = "import sys; from peerdistill import methods; methods.find('mcl-okd'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
