@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+_SECONDS_BETWEEN_LINES = 60
+
 
 @dataclass(frozen=True)
 class StepReading:
@@ -80,7 +82,7 @@ class TensorBoardLog:
 
 
 class ConsoleLog:
-    """A line an epoch; on a terminal also a bar that moves within it.
+    """A line an epoch and, within it, a bar on a terminal or else a line a minute.
 
     Args:
         console: Where to write.
@@ -95,6 +97,7 @@ class ConsoleLog:
         self._steps = steps
         self._clock = _TimeLeft(done)
         self._images_per_second = 0.0
+        self._last_line = time.perf_counter()
         self._bar: Progress | None = None
         if console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
@@ -103,14 +106,14 @@ class ConsoleLog:
             self._bar.start()
 
     def step(self, reading: StepReading) -> None:
-        """Move the bar."""
+        """Move the bar, or print a line where the last one is a minute old."""
         self._images_per_second = reading.images_per_second
+        fields = [f"epoch {reading.epoch}/{self._epochs}", _loss_text(reading.loss), self._speed()]
+        text = "  ".join([*fields, self._clock.left(reading.step, self._steps)])
         if self._bar is not None:
-            text = (
-                f"epoch {reading.epoch}/{self._epochs}  {_loss_text(reading.loss)}  "
-                f"{self._speed()}  {self._clock.left(reading.step, self._steps)}"
-            )
             self._bar.update(self._task, completed=reading.step, description=text)
+        elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._print(f"{text}  (step {reading.step:,} of {self._steps:,})")
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Print a line."""
@@ -120,7 +123,11 @@ class ConsoleLog:
             fields.append(f"validation: {_accuracy_text(record['validation'])}")
         fields += [self._speed()] if self._images_per_second else []
         fields.append(self._clock.left(record["step"], self._steps))
-        self._console.print("  ".join(fields), highlight=False, soft_wrap=True)
+        self._print("  ".join(fields))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._last_line = time.perf_counter()
 
     def close(self) -> None:
         """Take the bar away."""
