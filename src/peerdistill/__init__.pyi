@@ -1,4 +1,4 @@
-from . import backbones, contrast, data, deploy, evaluation, methods, terms, training
+from . import backbones, contrast, data, deploy, evaluation, experiment, methods, terms, training
 from .cohort import Cohort, CohortOutput
 from .errors import UserError
 
@@ -12,6 +12,7 @@ __all__ = [
     "data",
     "deploy",
     "evaluation",
+    "experiment",
     "methods",
     "terms",
     "training",
