@@ -15,9 +15,9 @@ _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 def result(values: Mapping[str, Any]) -> Table:
     """Return the table of a run's result: the last epoch, and beside it the one that was best on validation."""
     split = "test" if "test" in values["last"] else "val" if "val" in values["last"] else None
-    table = Table(title=f"top-1 accuracy on {_split_name(split)}" if split else "trained; no images to evaluate on")
     if split is None:
-        return table
+        return Table("trained; there are no images to evaluate on")
+    table = Table(title=f"top-1 accuracy on {_split_name(split)}")
     found = {which: values[which] for which in ("last", "best") if values[which]}
     columns = [f"{_EPOCHS[which]} ({value['epoch']})" for which, value in found.items()]
     return _voters(table, columns, [value[split] for value in found.values()])

@@ -137,8 +137,16 @@ def _look_ahead(words: Sequence[str]) -> argparse.Namespace:
         content = _read_yaml(Path(file))
         for name in decisive:
             if getattr(found, name) is None:
-                setattr(found, name, content.get(name))
+                setattr(found, name, _word(content, name, file))
     return found
+
+
+def _word(content: dict[Any, Any], name: str, file: str) -> str | None:
+    """Return a name out of a file, None where it is not there."""
+    value = content.get(name)
+    if not isinstance(value, str | None):
+        raise UserError(f"{name} in {file} must be a word, found {value}")
+    return value
 
 
 def _started_with(run: Path, method: str | None) -> Path:
@@ -161,7 +169,7 @@ def _check_keys(file: Path, options: Sequence[str], method: str) -> None:
             raise unknown_name(f"option of train with method {method} in {file}", key, options)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise UserError(f"there is no configuration file {path}")
     try:
@@ -199,7 +207,7 @@ def _recipe(name: str, method: str) -> dict[str, Any]:
     return _dotted(values)
 
 
-def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _dotted(values: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
     flat = {}
     for name, value in values.items():
         flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}

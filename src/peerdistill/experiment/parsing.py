@@ -16,6 +16,7 @@ _UNKNOWN_KEY = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept o|O)ptio
 _WRONG_TYPE = re.compile(r'key "([^"]+)":\s+Expected an? (.+?)\. Got value: ([^\n]*)')
 _NO_GROUP = re.compile(r'key "([^"]+)": Unable to load config "(.*)"')
 _NO_VALUE = re.compile(r"argument ([^:]+): expected one argument")
+_VALUE_OF_FLAG = re.compile(r"argument ([^:]+): ignored explicit argument '(.*)'")
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
@@ -66,6 +67,8 @@ def _one_sentence(message: str, options: Sequence[str], kind: str) -> UserError:
         return UserError(f"{wrong[1]} must hold options as 'name: value', found {wrong[2]}")
     if lone := _NO_VALUE.search(message):
         return UserError(f"{lone[1]} needs a value")
+    if flag := _VALUE_OF_FLAG.search(message):
+        return UserError(f"{flag[1]} takes no value, found {flag[2]}")
     if missing := _MISSING.search(message):
         return UserError(f"missing on the command line: {missing[1].upper()}")
     return UserError(" ".join(message.split()))

@@ -12,6 +12,7 @@ from rich.console import Console
 from peerdistill import methods
 from peerdistill.cohort import Cohort
 from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
+from peerdistill.data.batches import TrainBatches
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.evaluation import evaluate
@@ -59,14 +60,19 @@ def train(
     check_device(config.training.device)
     _check_folder(run, config, resume=resume)
     data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
+    state = _last_state(run, data, console) if resume else None
+    fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
+    fabric.launch()
+    batches = _training_batches(config, data, fabric.device)
     seed_everything(config.training.seed, verbose=False)
     cohort = build_cohort(config.cohort, data.channels, len(data.class_names))
     method = methods.build(config.method, cohort, train_labels=data.train.labels, **config.options)
-    fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
-    fabric.launch()
-    trainer = _trainer(config, run, fabric, data, cohort, method)
-    if resume:
-        _resume(trainer, data, console)
+    trainer = _trainer(config, run, fabric, data, batches, cohort, method)
+    if state is not None:
+        trainer.load_state_dict(state)
+        del state  # as large as cohort, method and optimiser together
+    elif resume:
+        trainer.metrics.truncate(0)
     else:
         run.create(config)
     if not run.environment_file.exists():
@@ -137,18 +143,22 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device} is not available here: choose cpu")
 
 
-def _trainer(config: Config, run: Run, fabric: Fabric, data: Dataset, cohort: Cohort, method: Method) -> Trainer:
+def _training_batches(config: Config, data: Dataset, device: torch.device) -> TrainBatches:
     images, training = config.data, config.training
-    batches = train_batches(
+    return train_batches(
         data.train,
         data,
         batch_size=training.batch_size,
         augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale),
         seed=training.seed,
-        device=fabric.device,
+        device=device,
         workers=images.workers,
     )
-    validation = _split_batches(data, "val", fabric.device, images.workers)
+
+
+def _trainer(
+    config: Config, run: Run, fabric: Fabric, data: Dataset, batches: TrainBatches, cohort: Cohort, method: Method
+) -> Trainer:
     notes = {
         "card": card_of(config, data).to_metadata(),
         "data": {
@@ -161,8 +171,8 @@ def _trainer(config: Config, run: Run, fabric: Fabric, data: Dataset, cohort: Co
         cohort,
         method,
         batches,
-        validation=validation,
-        config=training,
+        validation=_split_batches(data, "val", fabric.device, config.data.workers),
+        config=config.training,
         fabric=fabric,
         checkpoints=run.checkpoints,
         metrics=MetricsFile(run.metrics_file),
@@ -177,16 +187,16 @@ def _split_batches(data: Dataset, split: str, device: torch.device, workers: int
     return eval_batches(images, data, batch_size=EVALUATION_BATCH, device=device, workers=workers)
 
 
-def _resume(trainer: Trainer, data: Dataset, console: Console) -> None:
-    state, warning = trainer.checkpoints.load_last()
+def _last_state(run: Run, data: Dataset, console: Console) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from, None where none was written yet."""
+    state, warning = run.checkpoints.load_last()
+    if state is None:
+        console.print("no checkpoint was written yet: starting from the beginning")
+        return None
+    check_same_data(state["notes"]["data"], data)
     if warning:
         console.print(warning, style="yellow", markup=False, soft_wrap=True)
-    if state is None:
-        trainer.metrics.truncate(0)
-        console.print("no checkpoint was written yet: starting from the beginning")
-        return
-    check_same_data(state["notes"]["data"], data)
-    trainer.load_state_dict(state)
+    return state
 
 
 def check_same_data(before: dict[str, Any], data: Dataset) -> None:

@@ -1,0 +1,147 @@
+"""Kill training at random moments, resume it, and compare it to the last bit with the run that was never killed.
+
+    python tests/cli/sigkill.py --moments 20
+
+A moment is a delay after the run's first file has appeared, at most until its last one does. The numbers of a run are
+those of one number of threads: all processes get one.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from peerdistill.training import Checkpoints
+
+ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
+WORDS = (
+    *("train", "digits", "--backbone", "resnet20", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
+    *("--contrast.negatives", "64", "--checkpoint_every", "3", "--device", "cpu"),
+)
+FIRST, LAST = "config.yaml", "result.json"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A kill and what came of it."""
+
+    seconds: float
+    left: str
+    differs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        verdict = f"DIFFERENT: {', '.join(self.differs)}" if self.differs else "equal"
+        return f"{self.seconds:7.3f} s   {self.left:<34} {verdict}"
+
+
+def start(folder: Path, *, resume: bool = False) -> subprocess.Popen:
+    """Start training, or go on with it."""
+    words = ("train", "--resume", "--run", str(folder)) if resume else (*WORDS, "--run", str(folder))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*ENTRY, *words], stdout=subprocess.DEVNULL, env=environment)
+
+
+def finish(process: subprocess.Popen) -> None:
+    """Wait for the end of training."""
+    if process.wait() != 0:
+        raise SystemExit(f"training ended with exit code {process.returncode}")
+
+
+def wait_for(file: Path, process: subprocess.Popen) -> float:
+    """Wait until a file of the run is there and return the time."""
+    while not file.exists():
+        if process.poll() is not None:
+            raise SystemExit(f"training ended with exit code {process.returncode} before {file.name} was written")
+        time.sleep(0.002)
+    return time.perf_counter()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return a digest of everything that a run leaves but times and curves."""
+    found = {"metrics": (folder / "metrics.jsonl").read_text()}
+    result = json.loads((folder / LAST).read_text())
+    found["result"] = json.dumps({**result, "seconds": None})
+    for which in ("last", "best"):
+        state = torch.load(folder / "checkpoints" / f"{which}.pt", weights_only=True)
+        found.update({f"{which} {part}": repr(as_bytes(value)) for part, value in state.items()})
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in found.items()}
+
+
+def as_bytes(value: Any) -> Any:
+    """Return nested values with tensors as their bytes."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {name: as_bytes(item) for name, item in value.items()}
+    return [as_bytes(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def what_is_left(folder: Path) -> str:
+    """Tell at which step the run would go on, and what was half done."""
+    checkpoints = Checkpoints(folder / "checkpoints")
+    state, warning = checkpoints.load_last()
+    step = f"step {state['progress']['step']:>2}" if state else "no step"
+    half_done = [file.name for file in checkpoints.folder.glob("*.writing")] + (["previous"] if warning else [])
+    return ", ".join([step, *half_done])
+
+
+def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | None:
+    """Train, kill, resume and compare; None where training was over before the moment came."""
+    process = start(folder)
+    moment = wait_for(folder / FIRST, process) + seconds
+    time.sleep(max(0.0, moment - time.perf_counter()))
+    process.send_signal(signal.SIGKILL)
+    if process.wait() != -signal.SIGKILL:
+        return None
+    left = what_is_left(folder)
+    finish(start(folder, resume=True))
+    found = digests(folder)
+    return Moment(seconds, left, tuple(name for name in expected if found.get(name) != expected[name]))
+
+
+def kill_at_random_moments(count: int, seed: int, folder: Path) -> list[Moment]:
+    """Kill as many runs, each at a moment of its own, and print a line for each."""
+    reference = folder / "reference"
+    process = start(reference)
+    began = wait_for(reference / FIRST, process)
+    duration = wait_for(reference / LAST, process) - began
+    finish(process)
+    expected = digests(reference)
+    print(f"never killed: {duration:.3f} s from its first file to its last")
+    draws, moments = random.Random(seed), []
+    for number in range(10 * count):
+        moment = kill_at(draws.uniform(0, duration), folder / str(number), expected)
+        if moment is not None:
+            moments.append(moment)
+            print(f"killed after {moment}", flush=True)
+        if len(moments) == count:
+            break
+    return moments
+
+
+def main() -> None:
+    """Print the table; exit with 1 if a run differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        moments = kill_at_random_moments(options.moments, options.seed, Path(folder))
+    equal = sum(not moment.differs for moment in moments)
+    print(f"{equal} of {options.moments} equal to the last bit")
+    sys.exit(equal != options.moments)
+
+
+if __name__ == "__main__":
+    main()

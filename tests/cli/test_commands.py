@@ -1,0 +1,260 @@
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from peerdistill import experiment
+from peerdistill.cli import main
+from peerdistill.errors import Note
+from peerdistill.experiment import Run
+
+QUICK = ("--backbone", "resnet20", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.negatives", "8")
+ALONE = ("--backbone", "resnet20", "--peers", "1", "--epochs", "1", "--method", "baseline")
+
+
+@pytest.fixture(scope="module")
+def peers(home, tmp_path_factory, peerdistill):
+    """A run of two peers on digits, and what was printed of it as JSON."""
+    path = tmp_path_factory.mktemp("runs") / "peers"
+    return path, peerdistill("train", f"npz:{home}/digits.npz", "--run", path, "--json", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def digit_pictures(home, tmp_path_factory) -> list[Path]:
+    """Test images of the digits as picture files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels, split = experiment.sample_pictures(Run(home / "runs/digits"), 6)
+    assert split == "test"
+    files = [folder / f"{number}.png" for number in range(len(pixels))]
+    for file, picture in zip(files, pixels, strict=True):
+        Image.fromarray(picture[0].numpy()).save(file)
+    return files
+
+
+def assert_accuracies(found: dict, peers: int) -> None:
+    assert {"samples", "peers", "leader", "ensemble"} <= set(found)
+    assert len(found["peers"]) == peers
+    assert found["leader"] == found["peers"][-1]
+    for voter in (*found["peers"], found["ensemble"]):
+        assert 0 <= voter["top1"] <= 100
+
+
+def test_train_prints_its_result_as_json_and_progress_beside_it(peers):
+    path, outcome = peers
+    assert outcome.code == 0
+    found = json.loads(outcome.stdout)
+    assert found["run"] == str(path)
+    assert found == {"run": str(path), **json.loads((path / "result.json").read_text())}
+    for epoch in (found["last"], found["best"]):
+        assert_accuracies(epoch["test"], peers=2)
+        assert_accuracies(epoch["val"], peers=2)
+    assert "epoch 1/1" in outcome.stderr
+    assert "mcl-okd: 2 x resnet20, copies of each stage [1, 1, 2, 2]" in outcome.stderr
+
+
+def test_train_says_where_the_run_is_and_which_epoch_is_which(at_home, tmp_path, peerdistill):
+    outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "my run", *QUICK)
+    assert outcome.code == 0
+    text = " ".join(outcome.stdout.split())
+    assert f"next: peerdistill export '{tmp_path}/my run' --format onnx" in text
+    for words in (
+        "top-1 accuracy on test images",
+        "last epoch (1)",
+        "best epoch on validation (1)",
+        "leader",
+        "ensemble",
+    ):
+        assert words in text
+
+
+def test_train_goes_to_a_folder_of_its_own_by_default(home, tmp_path, monkeypatch, peerdistill):
+    monkeypatch.chdir(tmp_path)
+    assert peerdistill("train", f"npz:{home}/digits.npz", *QUICK).code == 0
+    Run("runs/digits-mcl-okd-resnet20").require()
+
+
+def test_train_leaves_out_unreadable_pictures_and_counts_them(at_home, tmp_path, peerdistill):
+    few = ("--image_size", "16", "--workers", "0", "--batch_size", "4")
+    outcome = peerdistill("train", "broken", "--skip_unreadable", "--json", "--run", tmp_path / "run", *ALONE, *few)
+    assert json.loads(outcome.stdout)["skipped_pictures"] == 1
+    assert "1 unreadable pictures left out" in outcome.stderr
+
+
+def test_a_run_that_diverges_is_no_mistake_of_the_command_line(at_home, tmp_path, peerdistill):
+    too_fast = ("--lr", "1e30", "--batch_size", "32")
+    outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "run", *ALONE, *too_fast)
+    assert outcome.code == 1
+    assert outcome.stderr.startswith("peerdistill: the ")
+    assert "not finite" in outcome.stderr
+    assert "checkpoint" in outcome.stderr
+
+
+@pytest.mark.parametrize("checkpoint", ["last", "best"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_evaluate_prints_the_promised_keys(peers, peerdistill, checkpoint, split):
+    path, trained = peers
+    outcome = peerdistill("evaluate", path, "--json", "--checkpoint", checkpoint, "--split", split)
+    found = json.loads(outcome.stdout)
+    assert (found.pop("checkpoint"), found.pop("split")) == (checkpoint, split)
+    assert_accuracies(found, peers=2)
+    assert found == json.loads(trained.stdout)[checkpoint][split]
+
+
+def test_evaluate_takes_the_last_epoch_and_the_test_split(peers, peerdistill):
+    found = json.loads(peerdistill("evaluate", peers[0], "--json").stdout)
+    assert (found["checkpoint"], found["split"]) == ("last", "test")
+
+
+def test_evaluate_shows_the_best_epoch_beside_the_last(peers, peerdistill):
+    text = " ".join(peerdistill("evaluate", peers[0]).stdout.split())
+    assert text.index("last epoch") < text.index("best epoch on validation")
+    assert "test images" in text
+    best_first = " ".join(peerdistill("evaluate", peers[0], "--checkpoint", "best", "--split", "val").stdout.split())
+    assert best_first.index("best epoch on validation") < best_first.index("last epoch")
+    assert "validation images" in best_first
+
+
+def test_top5_is_told_from_5_classes_up(peers, tmp_path, peerdistill):
+    assert "top5" not in json.loads(peerdistill("evaluate", peers[0], "--json").stdout)["leader"]
+    outcome = peerdistill("train", "digits", "--json", "--run", tmp_path / "run", *ALONE, "--batch_size", "256")
+    found = json.loads(outcome.stdout)
+    leader = found["last"]["test"]["leader"]
+    assert leader["top1"] <= leader["top5"] <= 100
+    assert "(top-5 " in peerdistill("evaluate", tmp_path / "run").stdout
+
+
+def test_export_prints_its_check_as_json(peers, tmp_path, peerdistill):
+    file = tmp_path / "leader.safetensors"
+    outcome = peerdistill("export", peers[0], "--format", "safetensors", "--output", file, "--json")
+    found = json.loads(outcome.stdout)
+    assert set(found) == {"path", "format", "bytes", "samples", "largest_difference", "agreement"}
+    assert (found["path"], found["format"], found["bytes"]) == (str(file), "safetensors", file.stat().st_size)
+    assert found["agreement"] == 1.0
+    assert found["largest_difference"] < 1e-3
+
+
+def test_export_goes_into_the_run_by_default_and_tells_its_check(peers, tmp_path, peerdistill):
+    run = tmp_path / "run"
+    shutil.copytree(peers[0], run)
+    outcome = peerdistill("export", run, "--checkpoint", "best")
+    assert (run / "leader.onnx").is_file()
+    text = " ".join(outcome.stdout.split())
+    assert f"wrote {run}/leader.onnx" in text
+    assert "best epoch 1" in text
+    assert "test pictures: largest difference of logits" in text
+    assert "same class on 100.00%" in text
+
+
+def test_export_replaces_a_file_only_by_force(peers, tmp_path, peerdistill):
+    file = tmp_path / "leader.safetensors"
+    file.write_text("precious")
+    words = ("export", peers[0], "--format", "safetensors", "--output", file)
+    refused = peerdistill(*words)
+    assert refused.code == 2
+    assert refused.stderr == f"peerdistill: {file} exists: choose another name, or replace it with --force\n"
+    assert file.read_text() == "precious"
+    assert peerdistill(*words, "--force").code == 0
+    assert file.read_bytes()[:8] != b"precious"
+
+
+def test_a_run_and_its_exported_leader_predict_the_same(at_home, digit_pictures, peerdistill):
+    of_run, of_file = (
+        json.loads(peerdistill("predict", model, *digit_pictures, "--json").stdout)
+        for model in ("runs/digits", "leader.onnx")
+    )
+    assert [found["path"] for found in of_run] == [str(file) for file in digit_pictures]
+    for expected, found in zip(of_run, of_file, strict=True):
+        assert set(found) == {"path", "classes", "probabilities"}
+        assert found["classes"] == expected["classes"]
+        assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
+        assert sum(found["probabilities"]) == pytest.approx(1.0)
+        assert set(found["classes"]) == {"zero", "one", "two"}
+
+
+def test_predict_gives_the_classes_that_evaluation_counts(at_home, digit_pictures, peerdistill):
+    run = Run("runs/digits")
+    data = experiment.restore(run)
+    predicted = json.loads(peerdistill("predict", run.path, *digit_pictures, "--json", "--top", "1").stdout)
+    pixels, _ = experiment.sample_pictures(run, 6)
+    logits = experiment.scorer_of(data)((pixels.float() / 255).numpy())
+    assert [found["classes"] for found in predicted] == [[data.card.class_names[row.argmax()]] for row in logits]
+
+
+def test_predict_shows_a_table(at_home, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = peerdistill("predict", "leader.onnx", "photo.png", "--top", "2").stdout
+    line = next(line for line in shown.splitlines() if "photo.png" in line)
+    assert line.count("%") == 2
+
+
+def test_predict_takes_names_as_they_are(at_home, tmp_path, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(at_home / "photo.png", "a[bold]b.png")
+    assert "a[bold]b.png" in peerdistill("predict", at_home / "leader.onnx", "a[bold]b.png").stdout
+
+
+def test_predict_from_onnx_does_without_torch(at_home):
+    code = "import sys; from peerdistill.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    words = [sys.executable, "-c", code, "predict", "leader.onnx", "photo.png"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_note_is_a_line_of_its_own(at_home, tmp_path, peerdistill):
+    words = [word if word != "8" else "100000" for word in QUICK]
+    outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "run", *words)
+    assert outcome.code == 0
+    assert outcome.stderr.startswith("peerdistill: 100000 negatives were asked for")
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_notes_are_told_without_python_s_dress_and_other_warnings_as_ever(monkeypatch, capsys):
+    def warn(words):
+        warnings.warn("be careful", stacklevel=1)
+        warnings.warn("take note", Note, stacklevel=1)
+        return 0
+
+    shown = []
+    monkeypatch.setattr(
+        warnings, "showwarning", lambda message, category, *where: shown.append((category, str(message)))
+    )
+    monkeypatch.setattr("peerdistill.cli.commands.evaluate", warn)
+    assert main(["evaluate"]) == 0
+    assert shown == [(UserWarning, "be careful")]
+    assert capsys.readouterr().err == "peerdistill: take note\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "a.png"),
+            2,
+            "peerdistill: a.png: no such file or directory\n",
+        ),
+        (PermissionError(13, "Permission denied", "run"), 2, "peerdistill: run: permission denied\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_the_system_refuses_is_told_in_one_sentence(monkeypatch, capsys, error, code, sentence):
+    def fail(words):
+        raise error
+
+    monkeypatch.setattr("peerdistill.cli.commands.evaluate", fail)
+    assert main(["evaluate"]) == code
+    assert capsys.readouterr().err == sentence
+
+
+def test_an_error_that_is_nobody_s_mistake_keeps_its_traceback(monkeypatch):
+    def fail(words):
+        raise OSError("out of luck")
+
+    monkeypatch.setattr("peerdistill.cli.commands.evaluate", fail)
+    with pytest.raises(OSError, match="out of luck"):
+        main(["evaluate"])

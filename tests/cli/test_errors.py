@@ -1,0 +1,211 @@
+"""Every mistake of the user is told in one sentence; nothing is written then.
+
+PEERDISTILL_WRITE_DOCS=1 writes docs/errors.md, a table of all of them.
+"""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
+HEAD = """\
+# Every mistake in one sentence
+
+A mistake on the command line, in a file or in a folder is told in one sentence on stderr. The exit code is 2, and
+nothing has been written or changed. `tests/cli/test_errors.py` runs each of these commands in the folder `/home/me`,
+checks all of that and writes this table (`PEERDISTILL_WRITE_DOCS=1`).
+
+| what is wrong | command | sentence |
+| --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command line, what is wrong with it, and what its sentence must name."""
+
+    wrong: str
+    words: str
+    named: str
+
+
+MISTAKES = [
+    # Names
+    Mistake("unknown command", "trian digits", "train"),
+    Mistake("unknown backbone", "train digits --backbone resnet23", "resnet20"),
+    Mistake("unknown method", "train digits --method mcl-odk", "mcl-okd"),
+    Mistake("unknown recipe", "train digits --recipe digit", "digits"),
+    Mistake("unknown data name", "train cifar", "cifar10"),
+    Mistake("unknown option", "train digits --epoch 3", "--epochs"),
+    Mistake("option of another method", "train digits --method baseline --beta 0.5", "baseline '--beta'"),
+    Mistake("one word too many", "train digits cifar10", "'cifar10'"),
+    Mistake("data left out", "train", "DATA"),
+    # Data
+    Mistake("folder missing", "train photos/2026", "photos/2026"),
+    Mistake("folder without class folders", "train flat", "/flat'"),
+    Mistake("folder with one class", "train one", "'cat'"),
+    Mistake("folder with an empty class", "train empty", "empty/bird"),
+    Mistake("folder with a file that is no picture", "train broken", "broken/cat/notes.png"),
+    Mistake("a file in place of a folder", "train photo.png", "photo.png"),
+    Mistake("npz file missing", "train npz:none.npz", "none.npz"),
+    Mistake("npz file left out", "train npz:", "npz:FILE"),
+    Mistake("npz file without a key", "train npz:lacking.npz", "'class_names'"),
+    Mistake("a file that is no npz file", "train npz:photo.png", "photo.png"),
+    Mistake("test images for data that has its own", "train digits --test npz:digits.npz", "digits"),
+    Mistake("cifar10 not there", "train cifar10", "--download"),
+    # Numbers
+    Mistake("batch larger than the data", "train npz:digits.npz --batch_size 1000", "1000"),
+    Mistake("learning rate of zero", "train digits --lr 0", "lr "),
+    Mistake("negative learning rate", "train digits --lr -0.1", "-0.1"),
+    Mistake("learning rate that is no number", "train digits --lr nan", "lr "),
+    Mistake("no epochs", "train digits --epochs 0", "epochs "),
+    Mistake("negative epochs", "train digits --epochs -1", "-1"),
+    Mistake("batch of nothing", "train digits --batch_size 0", "batch_size "),
+    Mistake("negative batch", "train digits --batch_size -8", "-8"),
+    Mistake("validation out of range", "train digits --validation 1", "validation "),
+    Mistake("negative validation", "train digits --validation -0.1", "-0.1"),
+    Mistake("warm-up longer than the run", "train digits --schedule.warmup 1", "schedule.warmup "),
+    Mistake("temperature of zero", "train digits --temperature 0", "temperature "),
+    Mistake("contrast without negatives", "train digits --contrast.negatives 0", "contrast.negatives "),
+    Mistake("negative weight", "train digits --beta -1", "'contrast'"),
+    # Kinds
+    Mistake("a word for a whole number", "train digits --epochs ten", "epochs "),
+    Mistake("a fraction for a whole number", "train digits --epochs 2.5", "2.5"),
+    Mistake("a word for true or false", "train digits --flip maybe", "flip "),
+    Mistake("an option without its value", "train digits --epochs", "--epochs"),
+    Mistake("a flag with a value", "train digits --json=yes", "--json"),
+    Mistake("a word for a group of options", "train digits --optimizer adam", "optimizer "),
+    Mistake("unknown name in a group of options", "train digits --optimizer '{\"lr\": 1}'", "optimizer.lr"),
+    Mistake("unknown optimiser", "train digits --optimizer.name adamx", "adamw"),
+    Mistake("unknown device", "train digits --device gpu", "cuda"),
+    # Peers
+    Mistake("fewer than two peers for mcl-okd", "train digits --peers 1", "mcl-okd"),
+    Mistake("no peers", "train digits --peers 0", "peers "),
+    Mistake("share point that does not exist", "train digits --share_until layer9", "layer1"),
+    Mistake("share point where nothing is shared", "train digits --sharing network --share_until layer1", "network"),
+    Mistake("unknown sharing", "train digits --sharing trunk", "branch"),
+    Mistake("sharing that is no tree", "train digits --sharing [1,3,4,4]", "[1, 3, 4, 4]"),
+    Mistake("sharing of another number of stages", "train digits --sharing [1,2,4]", "stem, layer1, layer2, layer3"),
+    # Configuration files
+    Mistake("broken YAML", "train digits --config broken.yaml", "broken.yaml, line 3"),
+    Mistake("YAML file missing", "train digits --config none.yaml", "none.yaml"),
+    Mistake("unknown key in a YAML file", "train digits --config misspelt.yaml", "learning_rate"),
+    Mistake("unknown key in a group of a YAML file", "train digits --config nested.yaml", "optimizer.momentum"),
+    Mistake("wrong kind in a YAML file", "train digits --config wordy.yaml", "epochs "),
+    Mistake("YAML file without names", "train digits --config list.yaml", "list.yaml"),
+    Mistake("no YAML file", "train digits --config photo.png", "photo.png"),
+    # Run folders
+    Mistake("run folder holds a run", "train digits --run runs/digits", "--resume"),
+    Mistake("run folder holds other files", "train digits --run thesis", "thesis "),
+    Mistake("run folder is a file", "train digits --run notes.txt", "notes.txt "),
+    Mistake("resume what is no run", "train --resume --run thesis", "thesis"),
+    Mistake("resume with another backbone", "train --resume --run runs/digits --backbone resnet32", "resnet32"),
+    Mistake("resume with another method", "train --resume --run runs/digits --method mcl-okd", "mcl-okd"),
+    Mistake("resume with another number of epochs", "train --resume --run runs/digits --epochs 9", "epochs 1, found 9"),
+    Mistake("resume, and the data has other classes", "train --resume --run runs/renamed", "null, eins, zwei"),
+    Mistake("resume, and the data has another size", "train --resume --run runs/fewer", "images"),
+    Mistake("resume, and the images have changed", "train --resume --run runs/repainted", "images"),
+    # Evaluate
+    Mistake("run missing", "evaluate runs/none", "runs/none"),
+    Mistake("folder without a run", "evaluate thesis", "thesis "),
+    Mistake("run left out", "evaluate", "RUN"),
+    Mistake("test split that does not exist", "evaluate runs/divided", "--split val"),
+    Mistake("unknown split", "evaluate runs/digits --split train", "test or val"),
+    Mistake("unknown checkpoint", "evaluate runs/digits --checkpoint first", "last or best"),
+    Mistake("evaluate on changed data", "evaluate runs/renamed", "null, eins, zwei"),
+    # Export
+    Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
+    Mistake("unknown export format", "export runs/digits --format tflite", "safetensors or onnx or pt2"),
+    Mistake("export of a run that is missing", "export runs/none", "runs/none"),
+    Mistake("export into a folder that is missing", "export runs/digits --output none/leader.onnx", "none "),
+    Mistake("export under another format's name", "export runs/digits --output leader.pt2", ".onnx"),
+    # Predict
+    Mistake("a file that is no picture", "predict leader.onnx notes.jpg", "notes.jpg"),
+    Mistake("picture missing", "predict runs/digits none.png", "none.png"),
+    Mistake("a folder in place of a picture", "predict leader.onnx photos", "photos "),
+    Mistake("pictures left out", "predict leader.onnx", "PICTURES"),
+    Mistake("a file that is no model", "predict notes.txt photo.png", ".onnx, .safetensors, .pt2"),
+    Mistake("a broken model", "predict notes.onnx photo.png", "notes.onnx"),
+    Mistake("model missing", "predict none.onnx photo.png", "none.onnx"),
+    Mistake("a folder that is no run for a model", "predict thesis photo.png", "thesis "),
+    Mistake("no class to name", "predict leader.onnx photo.png --top 0", "top "),
+    # Demo
+    Mistake("demo in a folder in use", "demo --run thesis", "thesis "),
+]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of a mistake: ``end`` is the exit code, or the traceback of what should not have been raised."""
+
+    end: int | str
+    stdout: str
+    stderr: str
+    touched: frozenset[str]
+
+    @property
+    def sentence(self) -> str:
+        return self.stderr.removeprefix("peerdistill: ").rstrip("\n")
+
+
+def files_of(folder: Path) -> set[tuple]:
+    """Return every path below a folder, of files with what tells whether they were written to."""
+    paths = [(path, path.stat()) for path in folder.rglob("*")]
+    return {
+        (str(path), *((status.st_size, status.st_mtime_ns, status.st_ino) if path.is_file() else ()))
+        for path, status in paths
+    }
+
+
+@pytest.fixture(scope="module")
+def told(home, peerdistill) -> dict[Mistake, Told]:
+    """Make every mistake once."""
+    found = {}
+    with contextlib.chdir(home):
+        for mistake in MISTAKES:
+            before = files_of(home)
+            try:
+                outcome = peerdistill(*shlex.split(mistake.words))
+                end, stdout, stderr = outcome.code, outcome.stdout, outcome.stderr
+            except Exception:
+                end, stdout, stderr = traceback.format_exc(), "", ""
+            touched = frozenset(str(entry[0]) for entry in before ^ files_of(home))
+            found[mistake] = Told(end, stdout, stderr, touched)
+    return found
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.words.replace(" ", "_"))
+def test_a_mistake_is_told_in_one_sentence_and_writes_nothing(told, mistake):
+    found = told[mistake]
+    assert found.end == 2
+    assert found.stderr.startswith("peerdistill: ")
+    assert found.stderr.endswith("\n")
+    assert len(found.stderr.splitlines()) == 1
+    assert found.stdout == ""
+    assert found.touched == frozenset()
+    assert mistake.named in found.sentence
+
+
+def test_the_table_is_up_to_date(told, home):
+    rows = [(mistake.wrong, f"`peerdistill {mistake.words}`", found.sentence) for mistake, found in told.items()]
+    cells = [[cell.replace(str(home), "/home/me").replace("|", r"\|") for cell in row] for row in rows]
+    text = HEAD + "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    if os.environ.get("PEERDISTILL_WRITE_DOCS") == "1":
+        DOCS.write_text(text, encoding="utf-8")
+    assert DOCS.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("words", ["train digits --backbone resnet23", "evaluate runs/none"])
+def test_a_process_ends_with_exit_code_2_and_no_traceback(at_home, words):
+    entry = "from peerdistill.cli import entry; entry()"
+    done = subprocess.run([sys.executable, "-c", entry, *words.split()], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("peerdistill: ")
+    assert len(done.stderr.splitlines()) == 1

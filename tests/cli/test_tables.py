@@ -1,0 +1,45 @@
+import io
+
+from rich.console import Console
+
+from peerdistill.cli import tables
+
+
+def shown(table) -> str:
+    written = io.StringIO()
+    Console(file=written, width=160).print(table)
+    return " ".join(written.getvalue().split())
+
+
+def split(leader: float, peers: int = 2) -> dict:
+    voter = {"top1": leader}
+    others = [{"top1": 11.111}] * (peers - 1)
+    return {"samples": 50, "peers": [*others, voter], "leader": voter, "ensemble": {"top1": 77.777}}
+
+
+def test_a_result_shows_the_test_split_of_both_epochs():
+    last = {"epoch": 9, "val": split(1.0), "test": split(22.222)}
+    best = {"epoch": 4, "val": split(2.0), "test": split(33.333)}
+    text = shown(tables.result({"last": last, "best": best}))
+    for words in ("top-1 accuracy on test images", "last epoch (9)", "best epoch on validation (4)"):
+        assert words in text
+    assert "peer 0 │ 11.11 % │ 11.11 %" in text
+    assert "leader │ 22.22 % │ 33.33 %" in text
+    assert "ensemble │ 77.78 % │ 77.78 %" in text
+
+
+def test_without_a_test_split_a_result_shows_validation_and_says_so():
+    text = shown(tables.result({"last": {"epoch": 9, "val": split(22.222)}, "best": None}))
+    assert "top-1 accuracy on validation images" in text
+    assert "best" not in text
+
+
+def test_without_held_out_images_a_result_says_so():
+    assert "there are no images to evaluate on" in shown(tables.result({"last": {"epoch": 9}, "best": None}))
+
+
+def test_one_peer_is_no_ensemble():
+    text = shown(tables.result({"last": {"epoch": 9, "test": split(22.222, peers=1)}, "best": None}))
+    assert "leader" in text
+    assert "ensemble" not in text
+    assert "peer 0" not in text

@@ -1,0 +1,137 @@
+import io
+import re
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from peerdistill.training import ConsoleLog, TensorBoardLog
+from peerdistill.training.loggers import StepReading
+
+LOSS = {"total": 4.5, "cross_entropy": 4.0, "ensemble": 0.375, "contrast": 0.125}
+
+
+def reading(step: int, epoch: int = 1, speed: float = 1234.4) -> StepReading:
+    return StepReading(epoch=epoch, step=step, images_per_second=speed, lr=0.05 / step, loss=LOSS)
+
+
+def record(epoch: int, step: int, leader: float | None = 81.256) -> dict:
+    accuracies = {"peers": [{"top1": 70.0}, {"top1": leader}], "leader": {"top1": leader}, "ensemble": {"top1": 90.0}}
+    return {"epoch": epoch, "step": step, "lr": 0.01, "loss": LOSS, "validation": accuracies if leader else None}
+
+
+def console(terminal: bool) -> tuple[Console, io.StringIO]:
+    written = io.StringIO()
+    return Console(file=written, force_terminal=terminal, width=160, color_system=None), written
+
+
+def test_without_a_terminal_there_is_one_plain_line_an_epoch():
+    out, written = console(terminal=False)
+    log = ConsoleLog(out, epochs=10, steps=100)
+    for epoch in (1, 2):
+        for step in range(10 * epoch - 9, 10 * epoch):
+            log.step(reading(step, epoch))
+        log.epoch(record(epoch, 10 * epoch))
+    log.close()
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 2
+    for epoch, line in enumerate(lines, start=1):
+        assert re.fullmatch(
+            rf"epoch  {epoch}/10  loss 4\.500 \(cross_entropy 4\.000, ensemble 0\.375, contrast 0\.125\)  "
+            r"validation: leader 81\.26 %, ensemble 90\.00 %  1,234 images/s  \d:\d\d:\d\d left",
+            line,
+        )
+
+
+def test_without_validation_the_line_says_nothing_of_it():
+    out, written = console(terminal=False)
+    ConsoleLog(out, epochs=3, steps=30).epoch(record(1, 10, leader=None))
+    assert "validation" not in written.getvalue()
+
+
+def test_one_peer_is_no_ensemble():
+    out, written = console(terminal=False)
+    alone = record(1, 10)
+    alone["validation"]["peers"] = [{"top1": 81.256}]
+    ConsoleLog(out, epochs=3, steps=30).epoch(alone)
+    assert "leader 81.26 %" in written.getvalue()
+    assert "ensemble 90" not in written.getvalue()
+
+
+def test_on_a_terminal_the_bar_shows_epoch_parts_speed_and_time_left():
+    out, written = console(terminal=True)
+    log = ConsoleLog(out, epochs=10, steps=100, done=20)
+    log.step(reading(25, epoch=3))
+    log.close()
+    shown = written.getvalue()
+    parts = "loss 4.500 (cross_entropy 4.000, ensemble 0.375, contrast 0.125)"
+    for text in ("epoch 3/10", parts, "1,234 images/s", "25%"):
+        assert text in shown
+    assert re.search(r"\d:\d\d:\d\d left", shown)
+
+
+def test_on_a_terminal_there_is_a_line_an_epoch_as_well():
+    out, written = console(terminal=True)
+    log = ConsoleLog(out, epochs=10, steps=100)
+    log.step(reading(5))
+    log.epoch(record(1, 10))
+    log.close()
+    assert "validation: leader 81.26 %, ensemble 90.00 %" in written.getvalue()
+
+
+@pytest.mark.parametrize(("step", "expected"), [(150, "0:00:05"), (200, "0:00:00")])
+def test_time_left_comes_from_the_steps_of_this_process(monkeypatch, step, expected):
+    """100 steps were done before; 50 in 5 seconds leave 50 steps and 5 seconds."""
+    now = 1000.0
+    monkeypatch.setattr("peerdistill.training.loggers.time", SimpleNamespace(perf_counter=lambda: now))
+    out, written = console(terminal=False)
+    log = ConsoleLog(out, epochs=2, steps=200, done=100)
+    now += 5
+    log.epoch(record(1, step))
+    assert written.getvalue().rstrip().endswith(f"{expected} left")
+
+
+def curves(folder) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_has_every_curve(tmp_path):
+    log = TensorBoardLog(tmp_path)
+    for step in (1, 2):
+        log.step(reading(step))
+    log.epoch(record(1, 2))
+    log.close()
+    found = curves(tmp_path)
+    assert found["images_per_second"] == [(1, pytest.approx(1234.4)), (2, pytest.approx(1234.4))]
+    assert found["lr"] == [(1, pytest.approx(0.05)), (2, pytest.approx(0.025))]
+    for name, value in LOSS.items():
+        assert found[f"loss/{name}"] == [(1, value), (2, value)]
+    top1 = {name.partition("/")[2]: points for name, points in found.items() if name.startswith("validation_top1/")}
+    expected = {"peer0": 70.0, "peer1": pytest.approx(81.256), "leader": pytest.approx(81.256), "ensemble": 90.0}
+    assert top1 == {name: [(2, value)] for name, value in expected.items()}
+
+
+def test_tensorboard_without_validation_has_no_accuracy(tmp_path):
+    log = TensorBoardLog(tmp_path)
+    log.epoch(record(1, 2, leader=None))
+    log.close()
+    assert curves(tmp_path) == {}
+
+
+def test_tensorboard_hides_what_a_resumed_run_does_again_and_keeps_the_rest(tmp_path):
+    first = TensorBoardLog(tmp_path)
+    for step in (1, 2):
+        first.step(reading(step))
+    first.epoch(record(1, 2, leader=50.0))  # the checkpoint is of this step
+    first.step(reading(3, speed=1.0))
+    first.close()
+    second = TensorBoardLog(tmp_path, resumed_at=2)
+    second.step(reading(3, speed=2.0))
+    second.close()
+    found = curves(tmp_path)
+    assert [step for step, _ in found["lr"]] == [1, 2, 3]
+    assert found["images_per_second"][-1] == (3, 2.0)
+    assert found["validation_top1/leader"] == [(2, 50.0)]

@@ -1,0 +1,149 @@
+"""A run that was stopped and resumed is, to the last bit, the run that was not."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from peerdistill.data import Dataset, load_dataset
+from peerdistill.data.config import DataConfig
+from peerdistill.training import Interrupted, Trainer
+
+
+def bits(value) -> object:
+    """Return nested values with tensors as their bytes: -0.0 is not 0.0, and NaN is itself."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {name: bits(item) for name, item in value.items()}
+    return [bits(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def outcome(trainer: Trainer) -> dict:
+    """Everything that is left of a run: weights, bank, optimiser, random states, metrics and the best checkpoint."""
+    checkpoints = trainer.checkpoints
+    kept = {"last": checkpoints.load(checkpoints.last), "best": checkpoints.load(checkpoints.best)}
+    for state in kept.values():
+        del state["random"]["python"]  # shape checks, which only tests have, draw from it
+    now = {"cohort": trainer.cohort.state_dict(), "method": trainer.method.state_dict()}
+    return {**bits(now), **bits(kept), "metrics": trainer.metrics.path.read_bytes()}
+
+
+def is_stopped(trainer: Trainer) -> bool:
+    """Train until something stops it, and let go of all it held as the end of its process does."""
+    try:
+        trainer.fit()
+    except (Interrupted, SystemExit):
+        return True
+    return False
+
+
+def load_last(trainer: Trainer) -> Trainer:
+    """Do what a new process does before it goes on."""
+    state, _ = trainer.checkpoints.load_last()
+    if state is None:
+        trainer.metrics.truncate(0)
+    else:
+        trainer.load_state_dict(state)
+    return trainer
+
+
+def resume(trainer: Trainer) -> Trainer:
+    """Go on to the end as a new process does."""
+    load_last(trainer).fit()
+    return trainer
+
+
+@pytest.fixture
+def whole(make_trainer):
+    """The run of 8 steps, 4 an epoch, that was never stopped."""
+    trainer = make_trainer("whole")
+    trainer.fit()
+    return outcome(trainer)
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 8])
+def test_after_ctrl_c(make_trainer, interrupted_at, whole, step):
+    """4 and 8 are the last steps of their epochs: these are over, but neither measured nor written down."""
+    assert is_stopped(make_trainer(batches=interrupted_at(step)))
+    assert outcome(resume(make_trainer(seed=99))) == whole
+
+
+@pytest.mark.parametrize("step", [2, 4, 5, 6, 8])
+@pytest.mark.parametrize("checkpoint_every", [0, 1, 3])
+def test_after_a_kill(make_trainer, killed_at, whole, step, checkpoint_every):
+    assert is_stopped(make_trainer(batches=killed_at(step), checkpoint_every=checkpoint_every))
+    trainer = make_trainer(seed=99)
+    if trainer.checkpoints.load_last()[0] is None:
+        assert step <= (checkpoint_every or 4), "a checkpoint was due before"
+        trainer = make_trainer()  # starts from the beginning, so from the run's own seed
+    assert outcome(resume(trainer)) == whole
+
+
+def test_after_a_kill_between_an_epoch_s_line_and_its_checkpoint(make_trainer, whole):
+    trainer = make_trainer(checkpoint_every=3)
+    save = trainer.checkpoints.save
+
+    def save_or_end(state, *, best=False):
+        return sys.exit() if state["progress"]["step"] == 8 else save(state, best=best)
+
+    trainer.checkpoints.save = save_or_end
+    assert is_stopped(trainer)
+    assert trainer.metrics.path.read_bytes() == whole["metrics"]
+    assert outcome(resume(make_trainer(seed=99))) == whole
+
+
+def test_after_many_stops(make_trainer, interrupted_at, killed_at, whole):
+    for step, happening in ((1, interrupted_at), (3, killed_at), (5, interrupted_at), (7, killed_at)):
+        assert is_stopped(load_last(make_trainer(batches=happening(step), checkpoint_every=1)))
+    assert outcome(resume(make_trainer())) == whole
+
+
+def test_from_the_checkpoint_before_a_damaged_one(make_trainer, killed_at, whole):
+    assert is_stopped(make_trainer(batches=killed_at(8), checkpoint_every=1))
+    trainer = make_trainer(seed=99)
+    raw = trainer.checkpoints.last.read_bytes()
+    trainer.checkpoints.last.write_bytes(raw[: len(raw) // 2])
+    state, warning = trainer.checkpoints.load_last()
+    assert state["progress"]["step"] == 6
+    assert "is damaged" in warning
+    assert outcome(resume(trainer)) == whole
+
+
+def test_a_finished_run_has_nothing_left_to_do(make_trainer, whole):
+    make_trainer().fit()
+    assert outcome(resume(make_trainer(seed=99))) == whole
+
+
+def test_the_outcome_tells_runs_apart(make_trainer, whole):
+    """The comparisons above could fail."""
+    trainer = make_trainer("other", lr=0.1001)
+    trainer.fit()
+    other = outcome(trainer)
+    assert other["method"]["terms.contrast.bank.rows"] != whole["method"]["terms.contrast.bank.rows"]
+    assert other["metrics"] != whole["metrics"]
+
+
+@pytest.fixture
+def photos(tmp_path) -> Dataset:
+    """Pictures of two classes in files, decoded by two processes."""
+    draws = np.random.default_rng(3)
+    for number in range(56):
+        file = tmp_path / "photos" / ("dark", "light")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = draws.integers(0, 128, (14, 18, 3), dtype=np.uint8) + 127 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(file)
+    data = load_dataset(DataConfig(str(tmp_path / "photos"), image_size=12, validation=0.1))
+    return replace(data, test=None)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_with_pictures_from_worker_processes(make_trainer, interrupted_at, photos, step):
+    trainer = make_trainer("whole", data=photos)
+    trainer.fit()
+    assert trainer.progress.step == 4
+    assert is_stopped(make_trainer(data=photos, batches=interrupted_at(step)))
+    assert outcome(resume(make_trainer(data=photos, seed=99))) == outcome(trainer)

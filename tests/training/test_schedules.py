@@ -1,0 +1,82 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn, optim
+
+from peerdistill import Cohort
+from peerdistill.training import OptimizerConfig, ScheduleConfig
+from peerdistill.training.schedules import make_optimizer, make_schedule
+
+
+def rates(config: ScheduleConfig, steps: int, warmup_steps: int, lr: float = 0.05) -> list[float]:
+    """Learning rate of every step, and the one that would follow."""
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(), lr)
+    schedule = make_schedule(optimizer, config, steps=steps, warmup_steps=warmup_steps)
+    found = []
+    for _ in range(steps + 1):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_cosine_falls_from_the_rate_to_zero_along_half_a_cosine():
+    found = rates(ScheduleConfig("cosine"), steps=40, warmup_steps=0)
+    assert found == pytest.approx([0.05 * (1 + math.cos(math.pi * k / 40)) / 2 for k in range(41)], abs=1e-15)
+    assert found[0] == 0.05
+    assert found[-1] == 0.0
+
+
+def test_cosine_is_that_of_pytorch():
+    optimizer = optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.3)
+    stock = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=25)
+    expected = []
+    for _ in range(26):
+        expected.append(stock.get_last_lr()[0])
+        optimizer.step()
+        stock.step()
+    assert rates(ScheduleConfig("cosine"), 25, 0, lr=0.3) == pytest.approx(expected, abs=1e-12)
+
+
+def test_constant_stays():
+    assert rates(ScheduleConfig("constant"), 9, 0) == [0.05] * 10
+
+
+@pytest.mark.parametrize("name", ["cosine", "constant"])
+def test_warmup_rises_in_equal_steps_and_reaches_the_rate(name):
+    found = rates(ScheduleConfig(name), steps=30, warmup_steps=10)
+    assert found[:10] == pytest.approx(np.linspace(0.005, 0.05, 10))
+    if name == "cosine":  # what is left of the run is a whole half-cosine
+        assert found[10:] == pytest.approx([0.05 * (1 + math.cos(math.pi * k / 20)) / 2 for k in range(21)], abs=1e-15)
+    else:
+        assert found[10:] == [0.05] * 21
+
+
+def test_sgd_takes_its_options():
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig("sgd", 0.8, True, 0.01), 0.2)
+    group = optimizer.param_groups[0]
+    assert isinstance(optimizer, optim.SGD)
+    assert [group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")] == [0.2, 0.8, True, 0.01]
+
+
+def test_sgd_without_momentum_is_plain_whatever_nesterov_says():
+    """PyTorch refuses Nesterov's momentum without momentum."""
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(momentum=0.0, nesterov=True), 0.2)
+    assert optimizer.param_groups[0]["nesterov"] is False
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", optim.Adam), ("adamw", optim.AdamW)])
+def test_adam_and_adamw_take_rate_and_decay(name, kind):
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(name, weight_decay=0.3), 0.2)
+    assert type(optimizer) is kind
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
+
+
+def test_what_peers_share_is_moved_once():
+    cohort = Cohort("resnet20", classes=3, peers=3, sharing="branch")
+    every = [parameter for network in cohort.networks for parameter in network.parameters()]
+    optimizer = make_optimizer(every, OptimizerConfig(), 0.1)
+    moved = optimizer.param_groups[0]["params"]
+    assert len(every) > len(moved) == len({id(parameter) for parameter in every})

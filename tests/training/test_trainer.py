@@ -1,0 +1,219 @@
+import math
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import nn, optim
+
+from peerdistill import Cohort, methods
+from peerdistill.contrast import ContrastOptions
+from peerdistill.data import Augmentation, train_batches
+from peerdistill.data.batches import Batch
+from peerdistill.terms import CrossEntropy, Method, Weighted
+from peerdistill.training import Diverged, Interrupted, ScheduleConfig
+
+
+@dataclass
+class Told:
+    """A logger that remembers."""
+
+    steps: list = field(default_factory=list)
+    epochs: list = field(default_factory=list)
+    closed: int = 0
+
+    def step(self, reading):
+        self.steps.append(reading)
+
+    def epoch(self, record):
+        self.epochs.append(record)
+
+    def close(self):
+        self.closed += 1
+
+
+class Scripted:
+    """Ten validation images whose labels make the leader right on a given number of them in each epoch."""
+
+    def __init__(self, images: torch.Tensor, right: list[int]):
+        self.images = images[:10]
+        self.right = iter(right)
+        self.cohort: Cohort | None = None
+
+    def __iter__(self):
+        assert self.cohort is not None
+        said = self.cohort(self.images).logits[-1].argmax(1)
+        labels = torch.where(torch.arange(10) < next(self.right), said, (said + 1) % 10)
+        yield Batch(self.images, labels, torch.arange(10))
+
+
+@pytest.fixture
+def scripted(make_trainer, digits):
+    """Return a function that trains with scripted accuracies on validation images."""
+
+    def fit(right: list[int]):
+        validation = Scripted(digits.val.images / 255, right)
+        trainer = make_trainer(epochs=len(right), validation=validation)
+        validation.cohort = trainer.cohort
+        trainer.fit()
+        return trainer
+
+    return fit
+
+
+def test_training_is_the_loop_one_would_write(make_trainer, digits):
+    trainer = make_trainer(lr=0.1)
+    trainer.fit()
+
+    torch.manual_seed(0)
+    cohort = Cohort(trainer.cohort.backbone, 10, peers=2)
+    method = methods.mcl_okd(cohort, digits.train.labels, contrast=ContrastOptions(negatives=8, width=8))
+    weights = {id(p): p for p in [*cohort.parameters(), *method.parameters()]}.values()
+    optimizer = optim.SGD(weights, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    batches = train_batches(
+        digits.train, digits, batch_size=16, augmentation=Augmentation(1, False, 0.5), seed=7, device="cpu", workers=0
+    )
+    for epoch in range(2):
+        for number, batch in enumerate(batches.epoch(epoch)):
+            done = (epoch * 4 + number) / 8
+            optimizer.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * done))
+            optimizer.zero_grad()
+            method(cohort(batch.images), batch.labels, batch.indices).total.backward()
+            optimizer.step()
+
+    for name, value in {**cohort.state_dict(), **method.state_dict()}.items():
+        found = {**trainer.cohort.state_dict(), **trainer.method.state_dict()}[name]
+        torch.testing.assert_close(found, value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_metrics_have_a_line_an_epoch(make_trainer):
+    trainer = make_trainer(epochs=3)
+    progress = trainer.fit()
+    lines = trainer.metrics.read()
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 4), (2, 8), (3, 12)]
+    assert lines[-1]["lr"] == 0.0
+    for line in lines:
+        assert set(line["loss"]) == {"total", "cross_entropy", "ensemble", "contrast"}
+        parts = sum(value for name, value in line["loss"].items() if name != "total")
+        assert line["loss"]["total"] == pytest.approx(parts, rel=1e-6)
+        assert line["validation"]["samples"] == 30
+    assert (progress.epoch, progress.step, progress.step_in_epoch) == (3, 12, 0)
+
+
+def test_warmup_is_a_share_of_all_steps(make_trainer):
+    told = Told()
+    make_trainer(schedule=ScheduleConfig("constant", warmup=0.5), log_every=1, loggers=[told]).fit()
+    assert [reading.lr for reading in told.steps] == pytest.approx([0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_the_best_epoch_is_that_of_the_leader_on_validation_and_the_first_of_equals(scripted):
+    trainer = scripted([3, 6, 6, 5])
+    assert (trainer.progress.best_epoch, trainer.progress.best_top1) == (2, 60.0)
+    best, last = (trainer.checkpoints.load(path) for path in (trainer.checkpoints.best, trainer.checkpoints.last))
+    assert best["progress"]["epoch"] == 2
+    assert last["progress"]["epoch"] == 4
+    assert last["progress"]["best_epoch"] == 2
+
+
+def test_a_better_epoch_takes_the_place_of_the_best(scripted):
+    trainer = scripted([3, 2, 4])
+    assert trainer.checkpoints.load(trainer.checkpoints.best)["progress"]["epoch"] == 3
+
+
+def test_an_epoch_without_a_hit_can_still_be_the_best(scripted):
+    assert scripted([0, 0]).progress.best_epoch == 1
+
+
+def test_without_validation_only_the_last_epoch_is_kept(make_trainer):
+    trainer = make_trainer(validation=None)
+    progress = trainer.fit()
+    assert progress.best_epoch == 0
+    assert not trainer.checkpoints.best.exists()
+    assert [line["validation"] for line in trainer.metrics.read()] == [None, None]
+    assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["epoch"] == 2
+
+
+def test_checkpoints_carry_the_notes_and_need_no_pickle(make_trainer):
+    trainer = make_trainer()
+    trainer.fit()
+    found = torch.load(trainer.checkpoints.last, weights_only=True)
+    assert found["notes"] == {"of": "the test"}
+    assert "terms.contrast.bank.rows" in found["method"]
+
+
+def test_loggers_are_told_of_every_interval_and_epoch(make_trainer):
+    told = Told()
+    trainer = make_trainer(log_every=3, loggers=[told])
+    trainer.fit()
+    assert [(reading.epoch, reading.step) for reading in told.steps] == [(1, 3), (2, 6)]
+    assert all(reading.images_per_second > 0 for reading in told.steps)
+    assert told.epochs == trainer.metrics.read()
+    assert told.closed == 1
+
+
+@pytest.mark.parametrize("log_every", [1, 3, 100])
+def test_how_often_one_looks_does_not_change_the_numbers(make_trainer, log_every):
+    often = make_trainer("often", log_every=log_every)
+    often.fit()
+    once = make_trainer("once", log_every=20)
+    once.fit()
+    assert often.metrics.path.read_bytes() == once.metrics.path.read_bytes()
+
+
+class BreaksAt(nn.Module):
+    """A term whose value, or only whose gradient, is not finite at a step."""
+
+    def __init__(self, step: int, gradient_only: bool = False):
+        super().__init__()
+        self.step, self.gradient_only, self.calls = step, gradient_only, 0
+
+    def forward(self, out, labels, indices):
+        self.calls += 1
+        nothing = (out.logits - out.logits.detach()).sum()
+        if self.calls < self.step:
+            return nothing
+        return nothing.abs().sqrt() if self.gradient_only else nothing * float("nan")
+
+
+def breaking(*at, **how) -> Method:
+    return Method([Weighted("cross_entropy", 1.0, CrossEntropy()), Weighted("fragile", 1.0, BreaksAt(*at, **how))])
+
+
+@pytest.mark.parametrize(("log_every", "checkpoint_every"), [(1, 0), (100, 0), (100, 1), (100, 2)])
+def test_a_loss_that_is_not_finite_stops_before_anything_is_written(make_trainer, log_every, checkpoint_every):
+    told = Told()
+    trainer = make_trainer(
+        epochs=3, method=breaking(6), log_every=log_every, checkpoint_every=checkpoint_every, loggers=[told]
+    )
+    with pytest.raises(Diverged) as caught:
+        trainer.fit()
+    last = trainer.checkpoints.last
+    assert str(caught.value) == f"the loss is not finite at step 6: fragile; the last good checkpoint is {last}"
+    good = trainer.checkpoints.load(last)
+    assert good["progress"]["step"] == {0: 4, 1: 5, 2: 4}[checkpoint_every]
+    assert all(value.isfinite().all() for value in good["cohort"].values())
+    assert [line["epoch"] for line in trainer.metrics.read()] == [1]
+    assert told.closed == 1
+
+
+def test_a_run_that_breaks_in_its_first_epoch_has_no_good_checkpoint(make_trainer):
+    trainer = make_trainer(method=breaking(2))
+    with pytest.raises(Diverged, match=r"step 2: fragile; no checkpoint was written yet$"):
+        trainer.fit()
+    assert not trainer.checkpoints.folder.exists()
+
+
+def test_weights_that_are_not_finite_are_not_called_good(make_trainer):
+    trainer = make_trainer(epochs=3, method=breaking(6, gradient_only=True), checkpoint_every=1)
+    with pytest.raises(Diverged, match=r"the weights are not finite after step 6; the last good checkpoint is"):
+        trainer.fit()
+    assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["step"] == 5
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_ctrl_c_finishes_the_step_and_writes_a_checkpoint(make_trainer, interrupted_at, step):
+    told = Told()
+    trainer = make_trainer(batches=interrupted_at(step), loggers=[told])
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["step"] == step
+    assert told.closed == 1
