@@ -207,3 +207,15 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(UserError, match=r"picture\.yaml is no text file"):
         read_config(tmp_path / "picture.yaml")
+
+
+def test_of_two_files_the_later_one_names_data_and_method(write_yaml):
+    first = write_yaml("first.yaml", data="digits", method="baseline")
+    second = write_yaml("second.yaml", data="cifar10", method="mcl-okd")
+    config, _ = parse([first, second])
+    assert (config.data.data, config.method, config.training.epochs) == (
+        "cifar10",
+        "mcl-okd",
+        recipe("cifar")["epochs"],
+    )
+    assert config.options["beta"] == 0.025
