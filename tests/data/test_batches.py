@@ -150,7 +150,7 @@ def test_two_epochs_at_once_are_refused_for_folders(folder):
 def test_batch_that_does_not_fit(arrays, batch_size):
     with pytest.raises(UserError) as error:
         batches_of(arrays, batch_size=batch_size)
-    assert str(error.value) == (f"batch_size must be from 1 to 40, the number of training images, not {batch_size}")
+    assert str(error.value) == (f"batch_size must be from 1 to 40, the number of training images, found {batch_size}")
 
 
 def test_largest_batch_is_the_whole_split(arrays):
@@ -171,7 +171,7 @@ def test_evaluation_sees_all_samples_in_order_and_again(case):
 
 
 def test_evaluation_batch_must_hold_something(arrays):
-    with pytest.raises(UserError, match="batch_size must be at least 1, not 0"):
+    with pytest.raises(UserError, match="batch_size must be at least 1, found 0"):
         eval_batches(arrays.test, arrays, batch_size=0, device="cpu", workers=0)
 
 

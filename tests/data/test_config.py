@@ -9,14 +9,14 @@ from peerdistill.errors import UserError
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("validation", 1.0, "validation must be at least 0 and below 1, not 1.0"),
-        ("validation", -0.1, "validation must be at least 0 and below 1, not -0.1"),
-        ("validation", math.nan, "validation must be at least 0 and below 1, not nan"),
-        ("image_size", 7, "image_size must be at least 8, not 7"),
-        ("crop_padding", -1, "crop_padding must be at least 0, not -1"),
-        ("min_scale", 0.0, "min_scale must be above 0 and at most 1, not 0.0"),
-        ("min_scale", 1.5, "min_scale must be above 0 and at most 1, not 1.5"),
-        ("workers", -1, "workers must be at least 0, not -1"),
+        ("validation", 1.0, "validation must be at least 0 and below 1, found 1.0"),
+        ("validation", -0.1, "validation must be at least 0 and below 1, found -0.1"),
+        ("validation", math.nan, "validation must be at least 0 and below 1, found nan"),
+        ("image_size", 7, "image_size must be at least 8, found 7"),
+        ("crop_padding", -1, "crop_padding must be at least 0, found -1"),
+        ("min_scale", 0.0, "min_scale must be above 0 and at most 1, found 0.0"),
+        ("min_scale", 1.5, "min_scale must be above 0 and at most 1, found 1.5"),
+        ("workers", -1, "workers must be at least 0, found -1"),
     ],
 )
 def test_value_out_of_range_is_named(field, value, sentence):

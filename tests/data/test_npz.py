@@ -59,29 +59,29 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
         ({"without": "images"}, "'FILE' lacks 'images'; it holds 'labels', 'class_names'"),
         ({"without": "labels"}, "'FILE' lacks 'labels'; it holds 'images', 'class_names'"),
         ({"without": "class_names"}, "'FILE' lacks 'class_names'; it holds 'images', 'labels'"),
-        ({"images": np.zeros((40, 8, 8, 3))}, "images of 'FILE' must be uint8, not float64"),
+        ({"images": np.zeros((40, 8, 8, 3))}, "images of 'FILE' must be uint8, found float64"),
         (
             {"images": np.zeros((40, 64), np.uint8)},
-            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, not (40, 64)",
+            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, found (40, 64)",
         ),
         (
             {"images": np.zeros((40, 8, 8, 4), np.uint8)},
             "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, "
-            "not (40, 8, 8, 4)",
+            "found (40, 8, 8, 4)",
         ),
         (
             {"images": np.zeros((0, 8, 8, 3), np.uint8), "labels": np.zeros(0, int)},
             "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, "
-            "not (0, 8, 8, 3)",
+            "found (0, 8, 8, 3)",
         ),
-        ({"images": np.zeros((40, 8, 9, 3), np.uint8)}, "images of 'FILE' must be square, not 8 x 9"),
+        ({"images": np.zeros((40, 8, 9, 3), np.uint8)}, "images of 'FILE' must be square, found 8 x 9"),
         (
             {"labels": np.zeros(40)},
-            "labels of 'FILE' must be 40 integers, one for each image, not float64 of shape (40,)",
+            "labels of 'FILE' must be 40 integers, one for each image, found float64 of shape (40,)",
         ),
         (
             {"labels": np.zeros(39, np.int64)},
-            "labels of 'FILE' must be 40 integers, one for each image, not int64 of shape (39,)",
+            "labels of 'FILE' must be 40 integers, one for each image, found int64 of shape (39,)",
         ),
         (
             {"labels": np.arange(40) % 5},
@@ -93,11 +93,11 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
         ),
         (
             {"class_names": np.array([1, 2, 3, 4])},
-            "class_names of 'FILE' must be two or more strings, not int64 of shape (4,)",
+            "class_names of 'FILE' must be two or more strings, found int64 of shape (4,)",
         ),
         (
             {"class_names": np.array(["ant"])},
-            "class_names of 'FILE' must be two or more strings, not <U3 of shape (1,)",
+            "class_names of 'FILE' must be two or more strings, found <U3 of shape (1,)",
         ),
         ({"class_names": np.array(["ant", "bee", "ant", "dog"])}, "class_names of 'FILE' holds 'ant' more than once"),
         ({"class_names": NAMES.astype(object)}, "cannot read 'FILE': Object arrays cannot be loaded"),

@@ -38,17 +38,17 @@ def test_file_in_place_of_a_folder(tmp_path):
 
 
 def test_values_are_checked_first():
-    assert sentence(DataConfig("digits", validation=2.0)) == "validation must be at least 0 and below 1, not 2.0"
+    assert sentence(DataConfig("digits", validation=2.0)) == "validation must be at least 0 and below 1, found 2.0"
 
 
 @pytest.mark.parametrize("data", ["npz:", "npz:a.npz,,b.npz", "npz:,"])
 def test_npz_without_a_file(data):
-    assert sentence(DataConfig(data)) == f"data must be npz:FILE or npz:FILE,FILE,..., not '{data}'"
+    assert sentence(DataConfig(data)) == f"data must be npz:FILE or npz:FILE,FILE,..., found '{data}'"
 
 
 def test_test_that_is_not_npz(make_npz):
     file = make_npz()
-    expected = f"test must be npz:FILE or npz:FILE,FILE,..., not '{file}'"
+    expected = f"test must be npz:FILE or npz:FILE,FILE,..., found '{file}'"
     assert sentence(DataConfig(f"npz:{file}", test=str(file))) == expected
 
 

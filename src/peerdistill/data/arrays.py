@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from .dataset import ArraySplit, Dataset, fingerprint
+from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint
 
 TEST_FRACTION = 0.2
 """Part of a source without test images of its own that becomes the test split."""

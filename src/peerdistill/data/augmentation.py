@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from .pictures import fit
+from peerdistill.data.pictures import fit
 
 _ASPECT_RATIOS = [3 / 4, 4 / 3]
 

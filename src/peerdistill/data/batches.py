@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from peerdistill.data.augmentation import Augmentation
+from peerdistill.data.dataset import ArraySplit, Dataset, Split
+from peerdistill.data.feeds import ArrayFeed, FolderFeed, Images, Step
+from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
-
-from .augmentation import Augmentation
-from .dataset import ArraySplit, Dataset, Split
-from .feeds import ArrayFeed, FolderFeed, Images, Step
-from .randomness import keyed_generator
 
 ORDER_DRAWS = 0
 """First number of the keys of an epoch's order."""
@@ -96,7 +95,7 @@ def train_batches(
         UserError: ``batch_size`` is below 1 or above the number of samples.
     """
     if not 1 <= batch_size <= len(split):
-        raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, not {batch_size}")
+        raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, found {batch_size}")
     source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers)
     return TrainBatches(source, len(split), batch_size, seed)
 
@@ -117,7 +116,7 @@ def eval_batches(
         UserError: ``batch_size`` is below 1.
     """
     if batch_size < 1:
-        raise UserError(f"batch_size must be at least 1, not {batch_size}")
+        raise UserError(f"batch_size must be at least 1, found {batch_size}")
     source = _BatchSource(split, dataset, None, 0, torch.device(device), workers)
     return EvalBatches(source, len(split), batch_size)
 

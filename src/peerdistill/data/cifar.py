@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from peerdistill.data.arrays import LabelledImages, Statistics, array_dataset
+from peerdistill.data.dataset import Dataset
 from peerdistill.errors import UserError
-
-from .arrays import LabelledImages, Statistics, array_dataset
-from .dataset import Dataset
 
 
 class _Kind(NamedTuple):

@@ -39,4 +39,4 @@ class DataConfig:
         }
         for field, (holds, allowed) in rules.items():
             if not holds:
-                raise UserError(f"{field} must be {allowed}, not {getattr(self, field)}")
+                raise UserError(f"{field} must be {allowed}, found {getattr(self, field)}")

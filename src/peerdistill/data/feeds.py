@@ -10,13 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from peerdistill.data.augmentation import Augmentation, crop_and_flip, random_resized_square
+from peerdistill.data.dataset import ArraySplit, FolderSplit
+from peerdistill.data.folders import open_listed
+from peerdistill.data.pictures import fit
+from peerdistill.data.randomness import keyed_generator, keyed_seed
 from peerdistill.errors import UserError
-
-from .augmentation import Augmentation, crop_and_flip, random_resized_square
-from .dataset import ArraySplit, FolderSplit
-from .folders import open_listed
-from .pictures import fit
-from .randomness import keyed_generator, keyed_seed
 
 Images = UInt8[Tensor, "batch channels height width"]
 

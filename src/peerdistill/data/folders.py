@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from peerdistill.data.arrays import TEST_FRACTION
+from peerdistill.data.config import DataConfig
+from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint
+from peerdistill.data.pictures import PICTURE_SUFFIXES, open_picture
 from peerdistill.errors import UserError
-
-from .arrays import TEST_FRACTION
-from .config import DataConfig
-from .dataset import Dataset, FolderSplit, fingerprint
-from .pictures import PICTURE_SUFFIXES, open_picture
 
 CHECKED_AT_ONCE = 20_000
 """Up to this many pictures are all decoded once before training, which takes a minute or so."""

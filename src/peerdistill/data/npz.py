@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from peerdistill.data.arrays import LabelledImages, array_dataset
+from peerdistill.data.dataset import Dataset
 from peerdistill.errors import UserError
-
-from .arrays import LabelledImages, array_dataset
-from .dataset import Dataset
 
 _KEYS = ("images", "labels", "class_names")
 
@@ -75,23 +74,24 @@ def _read_keys(file: Path) -> dict[str, np.ndarray]:
 
 def _checked_images(file: Path, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
-        raise UserError(f"images of '{file}' must be uint8, not {images.dtype}")
+        raise UserError(f"images of '{file}' must be uint8, found {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise UserError(
             f"images of '{file}' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, "
-            f"not {images.shape}"
+            f"found {images.shape}"
         )
     if images.shape[1] != images.shape[2]:
-        raise UserError(f"images of '{file}' must be square, not {images.shape[1]} x {images.shape[2]}")
+        raise UserError(f"images of '{file}' must be square, found {images.shape[1]} x {images.shape[2]}")
     return images
 
 
 def _checked_class_names(file: Path, class_names: np.ndarray) -> tuple[str, ...]:
     if class_names.ndim != 1 or class_names.dtype.kind not in "US" or len(class_names) < 2:
         raise UserError(
-            f"class_names of '{file}' must be two or more strings, not {class_names.dtype} of shape {class_names.shape}"
+            f"class_names of '{file}' must be two or more strings, "
+            f"found {class_names.dtype} of shape {class_names.shape}"
         )
     if class_names.dtype.kind == "S":
         class_names = np.char.decode(class_names, "utf-8", "backslashreplace")
@@ -106,7 +106,7 @@ def _checked_labels(file: Path, labels: np.ndarray, samples: int, classes: int) 
     if labels.dtype.kind not in "iu" or labels.shape != (samples,):
         raise UserError(
             f"labels of '{file}' must be {samples} integers, one for each image, "
-            f"not {labels.dtype} of shape {labels.shape}"
+            f"found {labels.dtype} of shape {labels.shape}"
         )
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):

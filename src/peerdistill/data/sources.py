@@ -3,14 +3,13 @@
 import os
 from pathlib import Path
 
+from peerdistill.data.arrays import load_digits
+from peerdistill.data.cifar import load_cifar
+from peerdistill.data.config import DataConfig
+from peerdistill.data.dataset import Dataset
+from peerdistill.data.folders import load_folder
+from peerdistill.data.npz import load_npz
 from peerdistill.errors import UserError, unknown_name
-
-from .arrays import load_digits
-from .cifar import load_cifar
-from .config import DataConfig
-from .dataset import Dataset
-from .folders import load_folder
-from .npz import load_npz
 
 _NAMES = ("digits", "cifar10", "cifar100")
 _NPZ = "npz:"
@@ -55,7 +54,7 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
 def _npz_files(field: str, value: str) -> list[Path]:
     names = [name.strip() for name in value.removeprefix(_NPZ).split(",")]
     if not value.startswith(_NPZ) or not all(names):
-        raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., not '{value}'")
+        raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., found '{value}'")
     return [Path(name).expanduser() for name in names]
 
 

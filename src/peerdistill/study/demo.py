@@ -45,6 +45,8 @@ def run_demo(folder: Path, console: Console) -> None:
     console.rule("4  the exported leader classifies pictures")
     pictures, labels = _write_pictures(load_dataset(run.config.data), folder / "pictures")
     predictions = deploy.predict(leader, pictures, top=2)
+    right = sum(found.classes[0] == label for found, label in zip(predictions, labels, strict=True))
+    console.print(f"{right} of {len(predictions)} pictures right; the first {_SHOWN}:", highlight=False)
     console.print(_predictions(predictions, labels))
     _draw(folder, predictions, labels)
 
@@ -96,8 +98,7 @@ def _write_pictures(data: Dataset, folder: Path) -> tuple[list[Path], list[str]]
 
 
 def _predictions(predictions: Sequence[Prediction], labels: Sequence[str]) -> Table:
-    right = sum(found.classes[0] == label for found, label in zip(predictions, labels, strict=True))
-    table = Table("picture", "is", "predicted", title=f"{right} of {len(predictions)} pictures right, for example")
+    table = Table("picture", "is", "predicted")
     for found, label in list(zip(predictions, labels, strict=True))[:_SHOWN]:
         table.add_row(found.path.name, label, f"{found.classes[0]} ({found.probabilities[0]:.1%})")
     return table
