@@ -58,6 +58,10 @@ class TestCopiesPerStage:
             ("branch", "layer3", (1, 1, 1, 1, 4)),
             ("branch", "layer4", (1, 1, 1, 1, 1)),
             (TREE, None, (1, 1, 2, 4, 4)),
+            ("tree", None, (1, 1, 1, 2, 4)),
+            ("tree", "layer1", (1, 1, 1, 2, 4)),
+            ("tree", "stem", (1, 1, 1, 2, 4)),
+            ("tree", "layer3", (1, 1, 1, 1, 4)),
             ((2, 2, 2, 2, 4), None, (2, 2, 2, 2, 4)),
         ],
     )
@@ -84,8 +88,8 @@ class TestCopiesPerStage:
                 "head",
                 "unknown share_until of resnet18 'head': choose from stem, layer1, layer2, layer3, layer4",
             ),
-            ("network", "layer1", "share_until='layer1' goes with sharing 'branch', found sharing 'network'"),
-            (TREE, "layer1", "share_until='layer1' goes with sharing 'branch'"),
+            ("network", "layer1", "share_until='layer1' goes with sharing branch or tree, found sharing 'network'"),
+            (TREE, "layer1", "share_until='layer1' goes with sharing branch or tree"),
             ([1, 2, 4], None, "has 3 counts, the stages are stem, layer1, layer2, layer3, layer4"),
             ([1, 1, 3, 3, 3], None, "no tree of 4 peers"),
             ([1, 2, 1, 4, 4], None, "no tree of 4 peers"),
@@ -301,3 +305,69 @@ def test_gradients_of_all_branches_meet_in_the_stem():
 
     both = gradient(lambda logits: logits)
     torch.testing.assert_close(both, gradient(lambda logits: logits[0]) + gradient(lambda logits: logits[1]))
+
+
+@pytest.mark.parametrize(
+    ("peers", "stages", "expected"),
+    [
+        (8, 2, (4, 8)),
+        (8, 3, (2, 4, 8)),
+        (6, 2, (3, 6)),
+        (6, 3, (1, 3, 6)),
+        (3, 2, (1, 3)),
+        (5, 1, (5,)),
+        (2, 3, (1, 1, 2)),
+    ],
+)
+def test_a_tree_splits_down_to_single_peers(peers, stages, expected):
+    backbone = backbones.build("resnet18", classes=10)
+    shared = backbone.stages[-stages - 1].name
+    assert copies_per_stage(backbone, peers, "tree", shared)[-stages:] == expected
+
+
+def test_the_mean_of_gradients_is_the_sum_over_the_number_of_children():
+    """1-2-4: stem and middles have 2 children each, so a middle's gradient is halved and the stem's twice."""
+    images = torch.randn(2, 3, 16, 16)
+    gradients = {}
+    for rule in ("sum", "mean"):
+        torch.manual_seed(0)
+        cohort = small("tree", split_gradients=rule).eval()
+        cohort(images).logits.square().sum().backward()
+        layers = {"stem": "stem.0.weight", "middle": "layer2.0.body.0.weight", "top": "layer3.0.body.0.weight"}
+        gradients[rule] = {name: cohort.networks[0].get_parameter(at).grad.clone() for name, at in layers.items()}
+        gradients[rule]["classifier"] = cohort.networks[0].fc.weight.grad.clone()
+    for name, share in {"stem": 1 / 4, "middle": 1 / 2, "top": 1.0, "classifier": 1.0}.items():
+        torch.testing.assert_close(gradients["mean"][name], share * gradients["sum"][name], msg=name)
+
+
+def test_peers_that_share_all_stages_part_at_the_classifier():
+    images = torch.randn(2, 3, 16, 16)
+    gradients = []
+    for rule in ("sum", "mean"):
+        torch.manual_seed(0)
+        cohort = small([1, 1, 1, 1], split_gradients=rule).eval()
+        cohort(images).logits.square().sum().backward()
+        gradients.append(cohort.networks[0].layer3[0].body[0].weight.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0] / 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "sharing", "channels"),
+    [
+        ("resnet20", "branch", 16),
+        ("vgg16", "branch", 256),
+        ("densenet40_12", "branch", 48),
+        ("resnet18", "branch", 128),
+    ],
+)
+def test_stem_channels_are_those_of_its_output(name, sharing, channels):
+    cohort = Cohort(name, classes=5, peers=2, sharing=sharing).eval()
+    assert cohort.stem_channels == channels
+    with torch.no_grad():
+        assert cohort(torch.randn(1, 3, 32, 32)).stem.shape[1] == channels
+
+
+def test_ensemble_is_the_mean_of_the_logits():
+    with torch.no_grad():
+        out = small().eval()(torch.randn(2, 3, 16, 16))
+    torch.testing.assert_close(out.ensemble, out.logits.mean(0))

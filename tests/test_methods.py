@@ -108,22 +108,123 @@ def test_the_baseline_has_no_options():
 
 def test_built_by_name_with_options(cohort):
     method = methods.build("mcl-okd", cohort, train_labels=TRAIN_LABELS, temperature=2.0, beta=0.5, contrast=FEW)
-    assert method.weights == {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.5}
+    weights = {name: ramp.at(0) for name, ramp in method.weights.items()}
+    assert weights == {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.5}
     assert method.terms["ensemble"].temperature == 2.0
     assert method.terms["contrast"].options == FEW
 
 
-def test_every_name_builds(cohort):
-    assert methods.names() == ("baseline", "mcl-okd")
-    assert [methods.find(name) for name in methods.names()] == [methods.baseline, methods.mcl_okd]
-    assert list(methods.build("baseline", cohort, train_labels=TRAIN_LABELS).terms) == ["cross_entropy"]
+def grown(name, sharing=None, peers=4):
+    torch.manual_seed(0)
+    card = methods.find(name)
+    return Cohort("resnet20", classes=5, peers=peers, sharing=sharing or card.settings[0], **card.cohort)
+
+
+def built(name, cohort, **options):
+    few = {"contrast": FEW} if name == "mcl-okd" else {}
+    return methods.build(name, cohort, train_labels=TRAIN_LABELS, **few, **options)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_trains_in_every_setting(name, batch):
+    images, labels, indices = batch
+    for sharing in methods.find(name).settings:
+        cohort = grown(name, sharing)
+        method = built(name, cohort)
+        method.start_epoch(80)
+        loss = method(cohort(images), labels, indices)
+        assert loss.total.item() == pytest.approx(sum(part.item() for part in loss.parts.values()), rel=1e-5)
+        loss.total.backward()
+        for module in (cohort, method):
+            silent = [n for n, parameter in module.named_parameters() if parameter.grad is None]
+            assert silent == []
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_option_is_documented_and_kept_by_its_function(name):
+    card = methods.find(name)
+    assert card.build.__doc__
+    for option in methods.options_of(name):
+        assert f"    {option.name}: " in card.build.__doc__
+    assert card.settings
+    assert card.loss
+    assert card.paper
+
+
+COMPOSITIONS = {
+    "baseline": {"cross_entropy": 1.0},
+    "dml": {"cross_entropy": 1.0, "mutual": 1.0},
+    "cl-ilr": {"cross_entropy": 0.5, "others": 0.5},
+    "one": {"cross_entropy": 1.0, "ensemble_labels": 1.0, "ensemble": 1.0},
+    "okddip": {"cross_entropy": 1.0, "attention": 1.0, "group": 1.0},
+    "mcl-okd": {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.025},
+}
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_weights_are_those_of_the_table(name):
+    method = built(name, grown(name))
+    assert {part: ramp.at(1000) for part, ramp in method.weights.items()} == COMPOSITIONS[name]
+
+
+def test_temperatures_are_those_of_the_table():
+    expected = {"dml": 2.0, "cl-ilr": 2.0, "one": 3.0, "okddip": 3.0, "mcl-okd": 3.0}
+    found = {
+        name: option.default
+        for name in methods.names()
+        for option in methods.options_of(name)
+        if option.name == "temperature"
+    }
+    assert found == expected
+
+
+def test_okddip_rises_over_80_epochs(batch):
+    images, labels, indices = batch
+    cohort = grown("okddip")
+    method, out = built("okddip", cohort), cohort(images)
+    shares = []
+    for epoch in (0, 40, 80, 200):
+        method.start_epoch(epoch)
+        shares.append(method(out, labels, indices).parts["group"].item())
+    expected = [np.exp(-5 * (1 - min(t, 80) / 80) ** 2) for t in (0, 40, 80, 200)]
+    assert [share / shares[-1] for share in shares] == pytest.approx(expected, rel=1e-5)
+
+
+def test_okddip_without_distillation_is_the_baseline(batch):
+    images, labels, indices = batch
+    cohort = grown("okddip")
+    out = cohort(images)
+    loss = built("okddip", cohort, distillation=0.0)(out, labels, indices)
+    assert loss.total.item() == built("baseline", cohort)(out, labels, indices).total.item()
+
+
+def test_ones_equal_gates_have_the_mean_ensemble(batch):
+    images, _, _ = batch
+    cohort = grown("one").eval()
+    method = built("one", cohort).eval()
+    with torch.no_grad():
+        method.ensemble.gate[0].weight.zero_()
+        method.ensemble.gate[0].bias.zero_()
+        out = cohort(images)
+        torch.testing.assert_close(method.ensemble(out), out.logits.mean(0))
+
+
+def test_ones_gate_needs_a_shared_stem():
+    with pytest.raises(UserError, match="one needs a stem that all peers share"):
+        built("one", grown("one", sharing="network"))
+
+
+@pytest.mark.parametrize(("name", "fewest"), [("dml", 2), ("cl-ilr", 2), ("one", 2), ("okddip", 3), ("mcl-okd", 2)])
+def test_too_few_peers_are_refused(name, fewest):
+    with pytest.raises(UserError, match=f"{name} needs at least {fewest} peers, found {fewest - 1}"):
+        methods.find(name).build(grown("baseline", peers=fewest - 1), TRAIN_LABELS)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("mcl_okd", {}, "unknown method 'mcl_okd': did you mean mcl-okd"),
-        ("nothing", {}, "unknown method 'nothing': choose from baseline, mcl-okd"),
+        ("nothing", {}, "unknown method 'nothing': choose from baseline, dml"),
         ("mcl-okd", {"temprature": 2.0}, "unknown option of mcl-okd 'temprature': did you mean temperature"),
         ("baseline", {"beta": 0.1}, "baseline has no options, found 'beta'"),
         ("mcl-okd", {"beta": -0.1}, "the weight of 'contrast' must be at least 0, found -0.1"),

@@ -5,7 +5,7 @@ Axes: M peers, B batch, C classes, D feature width.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,8 @@ from peerdistill import backbones
 from peerdistill.backbones import Backbone
 from peerdistill.errors import UserError, unknown_name
 
+SHARINGS = ("network", "branch", "tree")
+
 
 class CohortOutput(NamedTuple):
     """What all peers say of a batch.
@@ -23,11 +25,13 @@ class CohortOutput(NamedTuple):
         logits: Class scores of every peer, the leader's last.
         features: Penultimate features of every peer.
         stem: Output of the last stage that all peers share; the images themselves where they share none.
+        ensemble: Class scores of the peers together: the mean of their logits (eq. 4), until a method puts its own.
     """
 
     logits: Float[Tensor, "peers batch classes"]
     features: Float[Tensor, "peers batch width"]
     stem: Float[Tensor, "batch ..."]
+    ensemble: Float[Tensor, "batch classes"]
 
 
 def copies_per_stage(
@@ -35,28 +39,42 @@ def copies_per_stage(
 ) -> tuple[int, ...]:
     """Return how many copies of each stage a cohort holds.
 
-    "network" gives every peer its own copy of each stage, "branch" one copy to all up to and including the stage
-    ``share_until`` (by default the backbone's own choice), a list of counts is taken as it stands.
+    "network" gives every peer its own copy of each stage. "branch" gives one copy to all up to and including the stage
+    ``share_until`` (by default the backbone's own choice) and then one to each. "tree" does so too, but splits the
+    group of peers stage by stage: 1, 1, 2, 4. A list of counts is taken as it stands.
 
     Raises:
         UserError: For an unknown sharing or stage, or counts that do not form a tree: each count must be a
             multiple of the one before and divide the number of peers.
     """
     stages = [stage.name for stage in backbone.stages]
-    if share_until is not None and sharing != "branch":
-        raise UserError(f"share_until='{share_until}' goes with sharing 'branch', found sharing '{sharing}'")
+    if share_until is not None and sharing not in ("branch", "tree"):
+        raise UserError(f"share_until='{share_until}' goes with sharing branch or tree, found sharing '{sharing}'")
     if sharing == "network":
         return (peers,) * len(stages)
-    if sharing == "branch":
+    if sharing in ("branch", "tree"):
         until = backbone.share_until if share_until is None else share_until
         if until not in stages:
             raise unknown_name(f"share_until of {backbone.name}", until, stages)
         shared = stages.index(until) + 1
-        return (1,) * shared + (peers,) * (len(stages) - shared)
+        apart = len(stages) - shared
+        return (1,) * shared + (_splits(peers, apart) if sharing == "tree" else (peers,) * apart)
     if isinstance(sharing, str):
-        raise unknown_name("sharing", sharing, ("network", "branch"))
+        raise unknown_name("sharing", sharing, SHARINGS)
     _check_tree(tuple(sharing), peers, stages)
     return tuple(sharing)
+
+
+def _splits(peers: int, stages: int) -> tuple[int, ...]:
+    """Return the copies of so many stages above the shared stem: ``peers`` in the last, before it half, and so on.
+
+    Where a number has no half, its smallest divisor takes the place of 2.
+    """
+    copies = [peers]
+    while len(copies) < stages:
+        count = copies[0]
+        copies.insert(0, count // next((d for d in range(2, count + 1) if count % d == 0), 1))
+    return tuple(copies[:stages])
 
 
 def _check_tree(copies: tuple[int, ...], peers: int, stages: list[str]) -> None:
@@ -81,15 +99,17 @@ class Cohort(nn.Module):
         backbone: A name of ``peerdistill.backbones.names()``, or a backbone of your own.
         classes: Number of classes C.
         peers: Number of peers M, at least 1. Each starts from its own random weights.
-        sharing: "network" (nothing shared), "branch" (the first stages shared), or the number of copies of each
-            stage, for example ``[1, 2, 4, 4]``.
-        share_until: For "branch", the name of the last shared stage; the backbone's own by default.
+        sharing: "network" (nothing shared), "branch" (the first stages shared), "tree" (peers part stage by stage),
+            or the number of copies of each stage, for example ``[1, 2, 4, 4]``.
+        share_until: For "branch" and "tree", the name of the last stage shared by all; the backbone's own by default.
         in_channels: Channels of the images.
+        split_gradients: What a shared stage learns from the stages above it: the "sum" of their gradients, as
+            autograd has it, or their "mean", so that it learns no faster for having many children.
 
     Raises:
         UserError: For an unknown backbone, sharing or stage, and for counts that form no tree.
 
-    Source: the paper, section 3.1; with counts such as ``[1, 2, 4, 4]`` the tree of Song and Chai, NeurIPS 2018.
+    Source: the paper, section 3.1; the tree and the mean of gradients are those of Song and Chai, NeurIPS 2018.
     """
 
     def __init__(
@@ -101,6 +121,7 @@ class Cohort(nn.Module):
         *,
         share_until: str | None = None,
         in_channels: int = 3,
+        split_gradients: Literal["sum", "mean"] = "sum",
     ):
         super().__init__()
         if peers < 1:
@@ -111,6 +132,7 @@ class Cohort(nn.Module):
         self.classes = classes
         self.peers = peers
         self.copies = copies_per_stage(backbone, peers, sharing, share_until)
+        self.split_gradients = split_gradients
         self.networks = nn.ModuleList(backbone.network() for _ in range(peers))
         self._share()
         self._protect_splits()
@@ -142,26 +164,44 @@ class Cohort(nn.Module):
         assert isinstance(classifier, nn.Linear)
         return classifier.in_features
 
+    @property
+    def stem_channels(self) -> int:
+        """Channels of the shared stem's output, found by a pass that computes shapes alone."""
+        x = torch.zeros(1, *self.backbone.image_shape, device="meta")
+        network = deepcopy(self.networks[0]).to("meta").eval()
+        for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
+            if copies == 1:
+                x = stage(network, x)
+        return x.shape[1]
+
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
         """Run every peer on ``images``; a shared stage runs once for all peers that share it."""
         stem = images
         states = {0: images}  # owner of a copy -> what that copy put out
         previous = 1
         for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
-            group = self.peers // copies
+            states = self._handed_up(states, copies // previous)
             states = {
                 owner: stage(self.networks[owner], states[self._owner(owner, previous)])
-                for owner in range(0, self.peers, group)
+                for owner in range(0, self.peers, self.peers // copies)
             }
             previous = copies
             if copies == 1:
                 stem = states[0]
+        states = self._handed_up(states, self.peers // previous)
         features = [states[self._owner(peer, previous)].flatten(1) for peer in range(self.peers)]
         logits = [
             network.get_submodule(self.backbone.classifier)(feature)
             for network, feature in zip(self.networks, features, strict=True)
         ]
-        return CohortOutput(torch.stack(logits), torch.stack(features), stem)
+        logits_MBC = torch.stack(logits)
+        return CohortOutput(logits_MBC, torch.stack(features), stem, logits_MBC.mean(0))
+
+    def _handed_up(self, states: dict[int, Tensor], children: int) -> dict[int, Tensor]:
+        """Return the states as the next stage reads them, ``children`` copies each."""
+        if children == 1 or self.split_gradients == "sum":
+            return states
+        return {owner: _DividedGradient.apply(state, children) for owner, state in states.items()}
 
     def peer(self, index: int) -> nn.Module:
         """Return a copy of one peer as a plain network in evaluation mode, its ``state_dict`` the stock one's.
@@ -180,3 +220,16 @@ class Cohort(nn.Module):
 
 def _first_leaf(module: nn.Module) -> nn.Module:
     return next(leaf for leaf in module.modules() if next(leaf.children(), None) is None)
+
+
+class _DividedGradient(torch.autograd.Function):
+    """The identity, whose gradient is divided by a number."""
+
+    @staticmethod
+    def forward(ctx, x, divisor):
+        ctx.divisor = divisor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        return upstream[0] / ctx.divisor, None

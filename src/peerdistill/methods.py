@@ -1,12 +1,13 @@
-"""Methods by name: short compositions of terms with the paper's weights.
+"""Methods by name: short compositions of terms with the weights of their papers.
 
 A method is a function of a cohort and the training labels; its keyword options are the method's options on the
 command line and in configuration files. Importing this module does not import PyTorch.
 """
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from peerdistill import terms
 from peerdistill.contrast import ContrastOptions
@@ -22,6 +23,114 @@ if TYPE_CHECKING:
 def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":
     """Peers that learn from labels alone (eq. 1): nothing is distilled."""
     return terms.Method([terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy())])
+
+
+def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: float = 2.0, mutual: float = 1.0) -> "Method":
+    """Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018).
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences: 2 as in released comparisons, 1 in the original.
+        mutual: Weight of the divergences (0: left out).
+    """
+    _require_peers(cohort, 2, "dml")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("mutual", mutual, terms.MutualKL(temperature)),
+        ]
+    )
+
+
+def cl_ilr(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: float = 2.0,
+    labels: float = 0.5,
+    others: float = 0.5,
+) -> "Method":
+    """Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018).
+
+    Its cohort is a tree whose shared stages take the mean of the gradients that flow down to them.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        labels: Weight of the peers' cross-entropies.
+        others: Weight of the divergences from the mean of the others' logits.
+    """
+    _require_peers(cohort, 2, "cl-ilr")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
+            terms.Weighted("others", others, terms.OthersToPeer(temperature)),
+        ]
+    )
+
+
+def one(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: float = 3.0,
+    distillation: float = 1.0,
+    ramp: int = 0,
+) -> "Method":
+    """On-the-fly native ensemble: peers learn from their gated ensemble (Zhu et al., NeurIPS 2018).
+
+    Args:
+        cohort: At least two peers on a shared stem.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        distillation: Weight of the peers' divergences from the ensemble.
+        ramp: Epochs over which that weight rises (0: it does not; the original has 80).
+    """
+    _require_peers(cohort, 2, "one")
+    if cohort.copies[0] != 1:
+        raise UserError("one needs a stem that all peers share: choose sharing branch or tree")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("ensemble_labels", 1.0, terms.EnsembleCrossEntropy()),
+            terms.Weighted("ensemble", terms.Ramp(distillation, ramp), terms.EnsembleToPeers(temperature)),
+        ],
+        ensemble=terms.GatedEnsemble(cohort.peers, cohort.stem_channels),
+    )
+
+
+def okddip(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: float = 3.0,
+    distillation: float = 1.0,
+    ramp: int = 80,
+    mix: Literal["probabilities", "logits"] = "probabilities",
+    stop_gradient: Literal["none", "logits"] = "none",
+) -> "Method":
+    """Online knowledge distillation with diverse peers: attention, then group to leader (Chen et al., AAAI 2020).
+
+    Args:
+        cohort: At least three peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        distillation: Weight of both levels of distillation after the ramp.
+        ramp: Epochs over which that weight rises.
+        mix: Targets mix softened probabilities (the paper) or logits (the released code).
+        stop_gradient: Keep gradient from nothing (the released code), or from the logits that are mixed.
+    """
+    _require_peers(cohort, 3, "okddip")
+    weight = terms.Ramp(distillation, ramp)
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("attention", weight, terms.AttentionTargets(cohort.width, temperature, mix, stop_gradient)),
+            terms.Weighted("group", weight, terms.GroupToLeader(temperature, mix, stop_gradient)),
+        ]
+    )
 
 
 def mcl_okd(
@@ -42,12 +151,8 @@ def mcl_okd(
         ensemble: Weight of the ensemble as the leader's teacher (0: left out).
         beta: Weight of the contrast (0: left out).
         contrast: The contrast's own options.
-
-    Raises:
-        UserError: For fewer than two peers or an option out of range.
     """
-    if cohort.peers < 2:
-        raise UserError(f"mcl-okd needs at least 2 peers, found {cohort.peers}")
+    _require_peers(cohort, 2, "mcl-okd")
     pairs = terms.MultiViewContrast(cohort.peers, cohort.width, train_labels, contrast) if beta else None
     return terms.Method(
         [
@@ -58,28 +163,98 @@ def mcl_okd(
     )
 
 
-_METHODS: dict[str, Callable[..., "Method"]] = {"baseline": baseline, "mcl-okd": mcl_okd}
+def _require_peers(cohort: "Cohort", fewest: int, name: str) -> None:
+    if cohort.peers < fewest:
+        raise UserError(f"{name} needs at least {fewest} peers, found {cohort.peers}")
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What is known of a method without building it.
+
+    Attributes:
+        build: The function of cohort and training labels.
+        loss: The loss in one line.
+        paper: Where it comes from.
+        settings: Sharings that it can be trained in; the first is its own choice.
+        trains: What is trained besides the peers.
+        ensemble: What its ensemble is.
+        cohort: Further options that it chooses for its cohort.
+    """
+
+    build: Callable[..., "Method"]
+    loss: str
+    paper: str
+    settings: tuple[str, ...]
+    trains: str = "nothing"
+    ensemble: str = "mean of logits"
+    cohort: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS: dict[str, MethodCard] = {
+    "baseline": MethodCard(
+        baseline,
+        loss="sum_m CE(z_m)",
+        paper="-",
+        settings=("branch", "network", "tree"),
+    ),
+    "dml": MethodCard(
+        dml,
+        loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
+        paper="Zhang et al., CVPR 2018",
+        settings=("network", "branch", "tree"),
+    ),
+    "cl-ilr": MethodCard(
+        cl_ilr,
+        loss="sum_m [0.5 CE(z_m) + 0.5 KL_T(mean_{j != m} z_j -> z_m)]",
+        paper="Song and Chai, NeurIPS 2018",
+        settings=("tree", "branch"),
+        cohort={"split_gradients": "mean"},
+    ),
+    "one": MethodCard(
+        one,
+        loss="sum_m CE(z_m) + CE(z_e) + sum_m KL_T(z_e -> z_m)",
+        paper="Zhu et al., NeurIPS 2018",
+        settings=("branch", "tree"),
+        trains="a gate on the shared stem",
+        ensemble="gated: z_e = sum_m g_m z_m",
+    ),
+    "okddip": MethodCard(
+        okddip,
+        loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
+        paper="Chen et al., AAAI 2020",
+        settings=("branch", "network", "tree"),
+        trains="two linear maps of the attention",
+    ),
+    "mcl-okd": MethodCard(
+        mcl_okd,
+        loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
+        paper="Yang et al., ICASSP 2021",
+        settings=("branch", "network", "tree"),
+        trains="an embedding head a peer, and memory banks",
+    ),
+}
 
 
 def names() -> tuple[str, ...]:
     """Return every name that :func:`build` takes."""
-    return tuple(_METHODS)
+    return tuple(METHODS)
 
 
-def find(name: str) -> Callable[..., "Method"]:
-    """Return the function behind a method's name.
+def find(name: str) -> MethodCard:
+    """Return what is known of the method called ``name``.
 
     Raises:
         UserError: For an unknown name.
     """
-    if name not in _METHODS:
-        raise unknown_name("method", name, _METHODS)
-    return _METHODS[name]
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return METHODS[name]
 
 
 def options_of(name: str) -> list[inspect.Parameter]:
     """Return a method's keyword options: names, types and defaults."""
-    parameters = inspect.signature(find(name)).parameters.values()
+    parameters = inspect.signature(find(name).build).parameters.values()
     return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
@@ -93,13 +268,13 @@ def build(name: str, cohort: "Cohort", *, train_labels: "Tensor", **options: Any
         **options: The method's own keyword options.
 
     Raises:
-        UserError: For an unknown method or option, or what the method itself refuses.
+        UserError: For an unknown method or option, too few peers, or what the method itself refuses.
     """
-    method = find(name)
+    card = find(name)
     allowed = [option.name for option in options_of(name)]
     for option in options:
         if not allowed:
             raise UserError(f"{name} has no options, found '{option}'")
         if option not in allowed:
             raise unknown_name(f"option of {name}", option, allowed)
-    return method(cohort, train_labels, **options)
+    return card.build(cohort, train_labels, **options)

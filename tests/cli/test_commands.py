@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from peerdistill import experiment
+from peerdistill import methods as catalogue
 from peerdistill.cli import main
 from peerdistill.errors import Note
 from peerdistill.experiment import Run
@@ -258,3 +259,28 @@ def test_an_error_that_is_nobody_s_mistake_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("peerdistill.cli.commands.evaluate", fail)
     with pytest.raises(OSError, match="out of luck"):
         main(["evaluate"])
+
+
+def test_methods_are_listed_with_loss_and_paper(peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = peerdistill("methods").stdout
+    for name, card in catalogue.METHODS.items():
+        assert name in said
+        assert card.loss in said
+        assert card.paper in said
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_a_method_is_shown_with_every_option(name, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = peerdistill("methods", name).stdout
+    for option in catalogue.options_of(name):
+        assert f"--{option.name}" in said
+    assert catalogue.find(name).trains in said
+
+
+def test_methods_shows_the_options_of_a_group(peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = peerdistill("methods", "mcl-okd").stdout
+    assert "--contrast.negatives 16384" in said
+    assert "Negatives drawn for each anchor (S)." in said

@@ -7,7 +7,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from peerdistill import CohortOutput, UserError
 from peerdistill.evaluation import evaluate
-from peerdistill.terms import mean_logits
+from peerdistill.terms import MeanEnsemble
 
 PEERS = 3
 
@@ -23,7 +23,22 @@ class Recited(nn.Module):
     def forward(self, images):
         self.modes.append((self.training, self.child.training))
         logits = images.squeeze(2).transpose(0, 1)
-        return CohortOutput(logits, logits, images)
+        return CohortOutput(logits, logits, images, logits.mean(0))
+
+
+class Watched(nn.Module):
+    """An ensemble of the second peer that remembers how it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = []
+        self.graphs = []
+
+    def forward(self, out):
+        self.modes.append(self.training)
+        logits = out.logits[1] * 1
+        self.graphs.append(logits.requires_grad)
+        return logits
 
 
 def batches(classes, sizes=(7, 1, 13), seed=0):
@@ -47,8 +62,8 @@ def torchmetrics_percent(given, voter, classes, top_k):
 @pytest.mark.parametrize("classes", [2, 5, 11])
 def test_is_what_torchmetrics_says(classes):
     given = batches(classes)
-    evaluation = evaluate(Recited(), mean_logits, given)
-    voters = [lambda out, peer=peer: out.logits[peer] for peer in range(PEERS)] + [mean_logits]
+    evaluation = evaluate(Recited(), MeanEnsemble(), given)
+    voters = [lambda out, peer=peer: out.logits[peer] for peer in range(PEERS)] + [MeanEnsemble()]
     for accuracy, voter in zip((*evaluation.peers, evaluation.ensemble), voters, strict=True):
         assert accuracy.top1 == pytest.approx(torchmetrics_percent(given, voter, classes, 1), rel=1e-6)
         if classes >= 5:
@@ -58,18 +73,18 @@ def test_is_what_torchmetrics_says(classes):
 
 
 def test_ensemble_is_the_methods_own():
-    evaluation = evaluate(Recited(), lambda out: out.logits[1], batches(6))
+    evaluation = evaluate(Recited(), Watched(), batches(6))
     assert evaluation.ensemble == evaluation.peers[1]
 
 
 def test_no_top5_for_fewer_than_five_classes():
-    evaluation = evaluate(Recited(), mean_logits, batches(4))
+    evaluation = evaluate(Recited(), MeanEnsemble(), batches(4))
     assert evaluation.leader.top5 is None
     assert list(evaluation.as_dict()["leader"]) == ["top1"]
 
 
 def test_as_dict_is_what_goes_into_json():
-    evaluation = evaluate(Recited(), mean_logits, batches(5))
+    evaluation = evaluate(Recited(), MeanEnsemble(), batches(5))
     told = evaluation.as_dict()
     assert list(told) == ["samples", "peers", "leader", "ensemble"]
     assert told["samples"] == 21
@@ -80,7 +95,7 @@ def test_as_dict_is_what_goes_into_json():
 @pytest.mark.parametrize("training", [True, False])
 def test_runs_in_evaluation_mode_and_restores_the_cohorts(training):
     cohort = Recited().train(training)
-    evaluate(cohort, mean_logits, batches(5))
+    evaluate(cohort, MeanEnsemble(), batches(5))
     assert cohort.modes == [(False, False)] * 3
     assert cohort.training is training
     assert cohort.child.training is training
@@ -94,26 +109,27 @@ def test_mode_is_restored_when_a_batch_fails():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        evaluate(cohort, mean_logits, failing())
+        evaluate(cohort, MeanEnsemble(), failing())
     assert cohort.training
 
 
 def test_keeps_no_graph():
-    given, graphs = batches(5), []
+    given, ensemble = batches(5), Watched()
     for batch in given:
         batch.images.requires_grad_()
-
-    def ensemble(out):
-        logits = mean_logits(out)
-        graphs.append(logits.requires_grad)
-        return logits
-
     evaluate(Recited(), ensemble, given)
-    assert graphs == [False] * 3
+    assert ensemble.graphs == [False] * 3
+
+
+def test_the_ensemble_is_in_evaluation_mode_too():
+    ensemble = Watched().train()
+    evaluate(Recited(), ensemble, batches(5))
+    assert ensemble.modes == [False] * 3
+    assert ensemble.training
 
 
 def test_nothing_to_evaluate_on():
     cohort = Recited().train()
     with pytest.raises(UserError, match="there are no images to evaluate on"):
-        evaluate(cohort, mean_logits, [])
+        evaluate(cohort, MeanEnsemble(), [])
     assert cohort.training

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -14,7 +16,26 @@ def out():
     def leaf(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64).mul_(3).requires_grad_()
 
-    return CohortOutput(leaf(PEERS, BATCH, CLASSES), leaf(PEERS, BATCH, WIDTH), leaf(BATCH, 2, 3, 3))
+    logits = leaf(PEERS, BATCH, CLASSES)
+    return CohortOutput(logits, leaf(PEERS, BATCH, WIDTH), leaf(BATCH, 2, 3, 3), logits.mean(0))
+
+
+@pytest.fixture
+def divergence():
+    """T^2 KL_T of plain lists of scores, written out, mean over the batch."""
+
+    def softmax(scores, T):
+        total = sum(math.exp(score / T) for score in scores)
+        return [math.exp(score / T) / total for score in scores]
+
+    def of(target, logits, T):
+        rows = zip(target.tolist(), logits.tolist(), strict=True)
+        found = 0.0
+        for t, z in rows:
+            found += sum(p * math.log(p / q) for p, q in zip(softmax(t, T), softmax(z, T), strict=True))
+        return T**2 * found / len(target)
+
+    return of
 
 
 @pytest.fixture

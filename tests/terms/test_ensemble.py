@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from peerdistill.errors import UserError
-from peerdistill.terms import EnsembleToLeader, mean_logits
+from peerdistill.terms import EnsembleCrossEntropy, EnsembleToLeader, EnsembleToPeers
 
 
 def softened(scores, T):
@@ -38,13 +38,34 @@ def test_only_the_leader_learns(out, labels, indices):
 
 
 def test_nothing_to_learn_where_all_agree(out, labels, indices):
-    agreed = out._replace(logits=out.logits[:1].expand(3, -1, -1))
+    agreed = out._replace(logits=out.logits[:1].expand(3, -1, -1), ensemble=out.logits[0])
     assert EnsembleToLeader()(agreed, labels, indices).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_ensemble_is_the_mean_of_all_peers(out):
-    first, second, third = out.logits
-    torch.testing.assert_close(mean_logits(out), (first + second + third) / 3)
+def test_every_peer_learns_from_the_ensemble_it_is_given(out, labels, indices, divergence):
+    T = 2.0
+    own = out._replace(ensemble=out.logits.detach()[0] * 2)
+    loss = EnsembleToPeers(T)(own, labels, indices)
+    assert loss.item() == pytest.approx(sum(divergence(own.ensemble, z, T) for z in out.logits), rel=1e-10)
+    loss.backward()
+    expected = T * ((out.logits.detach() / T).softmax(-1) - (own.ensemble / T).softmax(-1)) / len(labels)
+    torch.testing.assert_close(out.logits.grad, expected)
+
+
+def test_the_ensemble_as_a_target_does_not_learn(out, labels, indices):
+    given = torch.randn_like(out.ensemble).requires_grad_()
+    for term in (EnsembleToLeader(), EnsembleToPeers()):
+        term(out._replace(ensemble=given), labels, indices).backward()
+    assert given.grad is None
+
+
+def test_the_ensemble_learns_from_labels(out, labels, indices):
+    given = torch.randn_like(out.ensemble).requires_grad_()
+    loss = EnsembleCrossEntropy()(out._replace(ensemble=given), labels, indices)
+    rows = [-math.log(softened(row, 1.0)[label]) for row, label in zip(given.tolist(), labels.tolist(), strict=True)]
+    assert loss.item() == pytest.approx(sum(rows) / len(rows), rel=1e-10)
+    loss.backward()
+    assert given.grad.any()
 
 
 @pytest.mark.parametrize("T", [0.0, -3.0])

@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from peerdistill.errors import UserError
-from peerdistill.terms import CrossEntropy, EnsembleToLeader, Method, Weighted, mean_logits
+from peerdistill.terms import CrossEntropy, EnsembleToLeader, MeanEnsemble, Method, Ramp, Weighted
 
 
 class Norm(nn.Module):
@@ -15,6 +17,17 @@ class Norm(nn.Module):
 
     def forward(self, out, labels, indices):
         return self.scale * out.features.norm() + indices.sum() + labels.sum()
+
+
+class Peer(nn.Module):
+    """An ensemble of one peer."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def forward(self, out):
+        return out.logits[self.number]
 
 
 def test_total_is_the_weighted_sum_of_its_parts(out, labels, indices):
@@ -65,5 +78,31 @@ def test_two_terms_of_one_name_are_refused():
 
 def test_ensemble_is_the_mean_unless_told_otherwise(out):
     labels_only = [Weighted("labels", 1.0, CrossEntropy())]
-    assert torch.equal(Method(labels_only).ensemble(out), mean_logits(out))
-    assert torch.equal(Method(labels_only, lambda out: out.logits[0]).ensemble(out), out.logits[0])
+    assert torch.equal(Method(labels_only).ensemble(out), out.logits.mean(0))
+    assert torch.equal(Method(labels_only, Peer(0)).ensemble(out), out.logits[0])
+
+
+def test_a_ramp_rises_to_its_weight():
+    ramp = Ramp(2.0, epochs=80)
+    assert ramp.at(0) == pytest.approx(2.0 * math.exp(-5))
+    assert ramp.at(40) == pytest.approx(2.0 * math.exp(-5 * 0.25))
+    assert ramp.at(80) == ramp.at(300) == 2.0
+    assert Ramp(2.0).at(0) == 2.0
+
+
+def test_weights_follow_the_epoch(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=4), Norm())])
+    parts = []
+    for epoch in (0, 2, 4, 9):
+        method.start_epoch(epoch)
+        parts.append(method(out, labels, indices).parts)
+    whole = parts[-1]["norm"].item()
+    shares = [part["norm"].item() / whole for part in parts]
+    assert shares == pytest.approx([math.exp(-5), math.exp(-5 * 0.25), 1.0, 1.0])
+    assert len({part["labels"].item() for part in parts}) == 1
+
+
+def test_terms_see_the_methods_own_ensemble(out, labels, indices):
+    method = Method([Weighted("ensemble", 1.0, EnsembleToLeader())], ensemble=Peer(-1))
+    assert method(out, labels, indices).total.item() == pytest.approx(0, abs=1e-12)
+    assert torch.equal(MeanEnsemble()(out), out.logits.mean(0))

@@ -39,6 +39,7 @@ class Backbone:
         stages: In forward order. The last one ends in pooled features, (batch, width, ...) before flattening.
         classifier: Attribute name of the network's last linear layer.
         share_until: The last stage that peers share in the paper's "branch" setting.
+        image_shape: Channels, height and width of the images it is made for; others may do as well.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Backbone:
     stages: tuple[Stage, ...]
     classifier: str
     share_until: str
+    image_shape: tuple[int, int, int] = (3, 32, 32)

@@ -60,4 +60,4 @@ def _network(growth: int, layers: int, classes: int, in_channels: int) -> nn.Seq
 def densenet40_12(classes: int, in_channels: int) -> Backbone:
     """Depth 40, growth 12, bottleneck and compression 0.5: 188,092 parameters at 100 classes."""
     build = partial(_network, 12, (40 - 4) // 6, classes, in_channels)
-    return sequential.backbone("densenet40_12", build, _STAGES, share_until="block1")
+    return sequential.backbone("densenet40_12", build, _STAGES, share_until="block1", in_channels=in_channels)

@@ -71,7 +71,7 @@ def _network(block, expansion: int, blocks: int, classes: int, in_channels: int)
 
 def _backbone(name: str, block, expansion: int, blocks: int, classes: int, in_channels: int) -> Backbone:
     build = partial(_network, block, expansion, blocks, classes, in_channels)
-    return sequential.backbone(name, build, _STAGES, share_until="layer1")
+    return sequential.backbone(name, build, _STAGES, share_until="layer1", in_channels=in_channels)
 
 
 def resnet20(classes: int, in_channels: int) -> Backbone:

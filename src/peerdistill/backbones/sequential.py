@@ -24,7 +24,9 @@ def network(stages: dict[str, nn.Module], width: int, classes: int) -> nn.Sequen
     return built
 
 
-def backbone(name: str, build: Callable[[], nn.Sequential], stages: tuple[str, ...], share_until: str) -> Backbone:
+def backbone(
+    name: str, build: Callable[[], nn.Sequential], stages: tuple[str, ...], share_until: str, in_channels: int
+) -> Backbone:
     """Return the backbone of a :func:`network` whose stages are called ``stages``; pooling ends the last one."""
     *first, last = stages
     return Backbone(
@@ -33,4 +35,5 @@ def backbone(name: str, build: Callable[[], nn.Sequential], stages: tuple[str, .
         stages=(*(Stage(stage, (stage,)) for stage in first), Stage(last, (last, POOL))),
         classifier=CLASSIFIER,
         share_until=share_until,
+        image_shape=(in_channels, 32, 32),
     )

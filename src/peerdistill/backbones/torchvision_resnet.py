@@ -26,7 +26,7 @@ def _network(name: str, classes: int, in_channels: int) -> nn.Module:
 
 def _backbone(name: str, classes: int, in_channels: int) -> Backbone:
     build = partial(_network, name, classes, in_channels)
-    return Backbone(name, build, _STAGES, classifier="fc", share_until="layer2")
+    return Backbone(name, build, _STAGES, classifier="fc", share_until="layer2", image_shape=(in_channels, 224, 224))
 
 
 def resnet18(classes: int, in_channels: int) -> Backbone:

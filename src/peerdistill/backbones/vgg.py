@@ -33,4 +33,4 @@ def _network(layers: tuple[tuple[int, ...], ...], classes: int, in_channels: int
 def vgg16(classes: int, in_channels: int) -> Backbone:
     """Thirteen convolutions: 14,774,436 parameters at 100 classes."""
     build = partial(_network, _VGG16, classes, in_channels)
-    return sequential.backbone("vgg16", build, _STAGES, share_until="layer2")
+    return sequential.backbone("vgg16", build, _STAGES, share_until="layer2", in_channels=in_channels)

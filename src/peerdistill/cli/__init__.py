@@ -16,6 +16,7 @@ _COMMANDS = {
     "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
     "export": "write the leader of a run as safetensors, ONNX or pt2",
     "predict": "classify pictures with an exported leader or a run",
+    "methods": "the methods, or all about one of them",
 }
 
 _HELP = f"""usage: peerdistill COMMAND ...

@@ -144,6 +144,16 @@ def predict(words: list[str]) -> int:
     return 0
 
 
+def methods(words: list[str]) -> int:
+    """``peerdistill methods [NAME]``."""
+    parser = make_parser("methods", "[NAME]", "List the methods, or show one of them with its options.")
+    parser.add_argument("name", type=str | None, nargs="?", default=None, help="One method to show.")
+    options = parse_words(parser, words, kind="option of methods")
+    shown = tables.methods() if options.name is None else tables.method(options.name)
+    Console().print(shown, soft_wrap=True)
+    return 0
+
+
 def demo(words: list[str]) -> int:
     """``peerdistill demo [--run DIR]``."""
     parser = make_parser("demo", "[--run DIR]", "Train, evaluate, export and predict on the digits of scikit-learn.")

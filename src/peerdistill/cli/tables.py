@@ -1,10 +1,17 @@
 """Results as tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from docstring_parser import parse as parse_docstring
+from docstring_parser import parse_from_object as parse_attributes
+from rich import box
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from peerdistill import methods as catalogue
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
@@ -37,6 +44,52 @@ def predictions(found: "Sequence[Prediction]") -> Table:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
         table.add_row(escape(str(prediction.path)), escape(", ".join(f"{name} {share:.1%}" for name, share in pairs)))
     return table
+
+
+def methods() -> Table:
+    """Return the table of all methods."""
+    table = Table("name", "settings", "loss", "paper", box=box.SIMPLE_HEAD)
+    for name, card in catalogue.METHODS.items():
+        table.add_row(name, ", ".join(card.settings), Text(card.loss), card.paper)
+    return table
+
+
+def method(name: str) -> Table:
+    """Return all that is known of one method, its options with their defaults and meanings.
+
+    Raises:
+        UserError: For an unknown name.
+    """
+    card = catalogue.find(name)
+    said = parse_docstring(card.build.__doc__ or "")
+    table = Table(title=f"{name}: {said.short_description}", show_header=False, box=box.SIMPLE, title_justify="left")
+    facts = {
+        "loss": card.loss,
+        "paper": card.paper,
+        "settings": f"{', '.join(card.settings)} (its own choice: {card.settings[0]})",
+        "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
+        "trained besides the peers": card.trains,
+        "ensemble": card.ensemble,
+        "deployed": "the leader alone, the last peer",
+    }
+    for fact, text in facts.items():
+        table.add_row(fact, Text(text))
+    table.add_section()
+    meanings = {param.arg_name: param.description or "" for param in said.params}
+    for option in catalogue.options_of(name):
+        for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
+            table.add_row(f"--{label} {default}", Text(meaning))
+    return table
+
+
+def _option_rows(name: str, default: Any, meaning: str) -> Iterator[tuple[str, Any, str]]:
+    """Yield name, default and meaning of an option, or of each option of a group."""
+    if not is_dataclass(default):
+        yield name, default, meaning
+        return
+    documented = {param.arg_name: param.description or "" for param in parse_attributes(type(default)).params}
+    for member in fields(default):
+        yield f"{name}.{member.name}", getattr(default, member.name), documented.get(member.name, "")
 
 
 def _voters(table: Table, columns: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Table:

@@ -3,7 +3,7 @@
 Axes: M peers, B batch, C classes; V the voters, all peers and then their ensemble.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from peerdistill.cohort import CohortOutput
 from peerdistill.errors import UserError
 
 _TOP = 5
@@ -73,21 +72,22 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     cohort: nn.Module,
-    ensemble: Callable[[CohortOutput], Float[Tensor, "batch classes"]],
+    ensemble: nn.Module,
     batches: Iterable[LabelledBatch],
 ) -> Evaluation:
     """Return the accuracies of ``cohort`` over ``batches``; results are read from the device once, at the end.
 
     Args:
-        cohort: Put into evaluation mode for this, and back into the mode it had.
-        ensemble: Forms the ensemble's logits, a method's ``ensemble``.
+        cohort: The peers.
+        ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output: a method's ``ensemble``. Both
+            are in evaluation mode for this, and then in the mode they had.
         batches: Images and labels, each sample once.
 
     Raises:
         UserError: Where there are no samples.
     """
     hits, samples, classes = None, 0, 0
-    with _evaluating(cohort):
+    with _evaluating(cohort, ensemble):
         for batch in batches:
             out = cohort(batch.images)
             voters_VBC = torch.cat([out.logits, ensemble(out)[None]])
@@ -103,13 +103,16 @@ def evaluate(
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    training = module.training
-    module.eval()
+def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules into evaluation mode, and back into the modes they had whatever happens."""
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
     try:
         yield
     finally:
-        module.train(training)
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
 
 
 def _hits(

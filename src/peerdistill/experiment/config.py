@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import yaml
 
@@ -12,6 +12,7 @@ from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.training.config import TrainingConfig
 
+_SHARINGS = ("network", "branch", "tree")
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run's folder."""
 
@@ -32,11 +33,13 @@ class CohortConfig:
     backbone: str = "resnet32"
     """Network of every peer."""
     sharing: str | list[int] = "branch"
-    """network (nothing shared), branch (first stages shared) or the copies of each stage, such as [1,2,4,4]."""
+    """network (nothing shared), branch (first stages shared), tree (1-2-4) or the copies of each stage: [1,2,4,4]."""
     share_until: str | None = None
     """For branch: the last shared stage (default: the backbone's own choice)."""
     peers: int = 4
     """Number of peers; the last one is the leader."""
+    split_gradients: Literal["sum", "mean"] = "sum"
+    """What a shared stage learns from the stages above it: the sum or the mean of their gradients."""
 
     def check(self) -> None:
         """Raise UserError for what is wrong whatever the backbone's stages are."""
@@ -44,8 +47,8 @@ class CohortConfig:
             raise unknown_name("backbone", self.backbone, backbones.names())
         if self.peers < 1:
             raise UserError(f"peers must be at least 1, found {self.peers}")
-        if isinstance(self.sharing, str) and self.sharing not in ("network", "branch"):
-            raise unknown_name("sharing", self.sharing, ("network", "branch"))
+        if isinstance(self.sharing, str) and self.sharing not in _SHARINGS:
+            raise unknown_name("sharing", self.sharing, _SHARINGS)
 
 
 @dataclass(frozen=True)

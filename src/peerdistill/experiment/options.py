@@ -44,6 +44,8 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
     parser = train_parser(method)
     for file in first.config:
         _check_keys(Path(file), option_names(parser), method)
+    card = methods.find(method)
+    parser.set_defaults({"sharing": card.settings[0], **card.cohort})
     parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), method))
     found = parse_words(parser, words, kind=f"option of train with method {method}")
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
@@ -98,7 +100,7 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
     Not by the parser's own ``add_function_arguments``: to resolve the types of the other parameters it would import
     PyTorch.
     """
-    build = methods.find(method)
+    build = methods.find(method).build
     help_of = {param.arg_name: param.description for param in parse_docstring(build.__doc__ or "").params}
     group = parser.add_argument_group(f"Method {method}")
     for option in methods.options_of(method):

@@ -107,6 +107,7 @@ def build_cohort(config: CohortConfig, channels: int, classes: int) -> Cohort:
         config.sharing,
         share_until=config.share_until,
         in_channels=channels,
+        split_gradients=config.split_gradients,
     )
 
 

@@ -1,37 +1,15 @@
-"""Learning from the ensemble of all peers.
-
-Axes: B batch, C classes.
-"""
+"""Learning from the ensemble of the peers, in whatever way the method forms it."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.errors import UserError
-
-
-def mean_logits(out: CohortOutput) -> Float[Tensor, "batch classes"]:
-    """Return the naive ensemble: the mean of all peers' logits (eq. 4)."""
-    return out.logits.mean(0)
-
-
-def softened_kl(
-    target_BC: Float[Tensor, "batch classes"], logits_BC: Float[Tensor, "batch classes"], temperature: float
-) -> Float[Tensor, ""]:
-    """Return ``T^2 KL(target || logits)`` of the distributions softened by T, mean over the batch.
-
-    The target is given as logits; whether gradient flows into it is the caller's choice. The factor T^2 keeps the
-    gradient's size independent of T (eq. 12).
-    """
-    log_target_BC = F.log_softmax(target_BC / temperature, dim=-1)
-    log_probability_BC = F.log_softmax(logits_BC / temperature, dim=-1)
-    divergence = F.kl_div(log_probability_BC, log_target_BC, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
+from peerdistill.terms.divergence import check_temperature, kl_from, softened
 
 
 class EnsembleToLeader(nn.Module):
-    """The leader alone learns from the mean of all peers' logits (eq. 3 to 5 with the factor T^2 of eq. 12).
+    """The leader alone learns from the ensemble (eq. 3 to 5 with the factor T^2 of eq. 12).
 
     The ensemble is a target: no gradient flows through it, so the other peers keep their own views.
 
@@ -44,13 +22,49 @@ class EnsembleToLeader(nn.Module):
 
     def __init__(self, temperature: float = 3.0):
         super().__init__()
-        if temperature <= 0:
-            raise UserError(f"temperature must be above 0, found {temperature}")
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
         """Return the leader's divergence from the ensemble; ``labels`` and ``indices`` are not used."""
         del labels, indices
-        return softened_kl(mean_logits(out).detach(), out.logits[-1], self.temperature)
+        target = softened(out.ensemble.detach(), self.temperature)
+        return kl_from(target, softened(out.logits[-1], self.temperature), self.temperature)
+
+
+class EnsembleToPeers(nn.Module):
+    """Every peer learns from the ensemble (ONE; Zhu et al., NeurIPS 2018): ``sum_m KL_T(z_e -> z_m)``.
+
+    The ensemble is a target: no gradient flows through it.
+
+    Args:
+        temperature: Temperature T that softens the distributions.
+
+    Raises:
+        UserError: For a temperature that is not above 0.
+    """
+
+    def __init__(self, temperature: float = 3.0):
+        super().__init__()
+        self.temperature = check_temperature(temperature)
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the peers' divergences from the ensemble; ``labels`` and ``indices`` are not used."""
+        del labels, indices
+        target_BC = softened(out.ensemble.detach(), self.temperature)
+        log_p_MBC = softened(out.logits, self.temperature)
+        return kl_from(target_BC.expand_as(log_p_MBC), log_p_MBC, self.temperature)
+
+
+class EnsembleCrossEntropy(nn.Module):
+    """The ensemble learns from labels: its gradient reaches the peers and whatever forms the ensemble."""
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the ensemble's cross-entropy; ``indices`` are not used."""
+        del indices
+        return F.cross_entropy(out.ensemble, labels)

@@ -1,6 +1,8 @@
 """A method: weighted terms, and the way the peers form their ensemble."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -9,7 +11,6 @@ from torch import Tensor, nn
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.errors import UserError
-from peerdistill.terms.ensemble import mean_logits
 
 
 class Loss(NamedTuple):
@@ -24,6 +25,22 @@ class Loss(NamedTuple):
     parts: dict[str, Float[Tensor, ""]]
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """A weight that rises over the first epochs (Laine and Aila, ICLR 2017).
+
+    ``w(t) = weight * exp(-5 (1 - min(t, epochs) / epochs)^2)``, t in epochs; with ``epochs`` 0 it is ``weight`` always.
+    """
+
+    weight: float
+    epochs: int = 0
+
+    def at(self, epoch: int) -> float:
+        """Return the weight in ``epoch``, counted from 0."""
+        done = min(epoch, self.epochs) / self.epochs if self.epochs else 1.0
+        return self.weight * math.exp(-5 * (1 - done) ** 2)
+
+
 class Weighted(NamedTuple):
     """A term in its place: its name among the parts of the loss, and its weight.
 
@@ -31,8 +48,16 @@ class Weighted(NamedTuple):
     """
 
     name: str
-    weight: float
+    weight: float | Ramp
     term: nn.Module
+
+
+class MeanEnsemble(nn.Module):
+    """The naive ensemble: the mean of the peers' logits (eq. 4)."""
+
+    def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
+        """Return the ensemble's logits."""
+        return out.logits.mean(0)
 
 
 class Method(nn.Module):
@@ -43,38 +68,42 @@ class Method(nn.Module):
 
     Args:
         terms: The terms. One of weight 0 is left out: it costs nothing and owns nothing.
-        ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output.
+        ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output; by default their mean.
 
     Raises:
         UserError: For a negative weight, two terms of one name, or where no term is left.
     """
 
-    def __init__(
-        self,
-        terms: Iterable[Weighted],
-        ensemble: Callable[[CohortOutput], Float[Tensor, "batch classes"]] = mean_logits,
-    ):
+    def __init__(self, terms: Iterable[Weighted], ensemble: nn.Module | None = None):
         super().__init__()
         terms = list(terms)
-        for name, weight, _ in terms:
-            if weight < 0:
-                raise UserError(f"the weight of '{name}' must be at least 0, found {weight}")
         if len({term.name for term in terms}) < len(terms):
             raise UserError(f"the terms of a method need different names, found {[term.name for term in terms]}")
-        kept = [term for term in terms if term.weight > 0]
-        if not kept:
+        ramps = {term.name: term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight) for term in terms}
+        for name, ramp in ramps.items():
+            if ramp.weight < 0:
+                raise UserError(f"the weight of '{name}' must be at least 0, found {ramp.weight}")
+        self.weights = {name: ramp for name, ramp in ramps.items() if ramp.weight > 0}
+        if not self.weights:
             raise UserError("a method needs at least one term of a weight above 0")
-        self.weights = {term.name: term.weight for term in kept}
-        self.terms = nn.ModuleDict({term.name: term.term for term in kept})
-        self.ensemble = ensemble
+        self.terms = nn.ModuleDict({term.name: term.term for term in terms if term.name in self.weights})
+        self.ensemble = ensemble or MeanEnsemble()
+        self.epoch = 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the weights that change over time to those of ``epoch``, counted from 0."""
+        self.epoch = epoch
 
     def forward(self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]) -> Loss:
         """Return the loss of a batch.
 
         Args:
-            out: What the cohort put out.
+            out: What the cohort put out; terms see the method's own ensemble in it.
             labels: Class of every sample.
             indices: Row of every sample in the training set, the rows of memory banks.
         """
-        parts = {name: self.weights[name] * term(out, labels, indices) for name, term in self.terms.items()}
+        out = out._replace(ensemble=self.ensemble(out))
+        parts = {
+            name: self.weights[name].at(self.epoch) * term(out, labels, indices) for name, term in self.terms.items()
+        }
         return Loss(torch.stack(list(parts.values())).sum(), parts)

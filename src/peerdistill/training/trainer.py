@@ -130,6 +130,7 @@ class Trainer:
     def _train_epoch(self, interrupt: InterruptRequest) -> None:
         self.cohort.train()
         self.method.train()
+        self.method.start_epoch(self.progress.epoch)
         config, progress = self.config, self.progress
         since, images = time.perf_counter(), 0
         for batch in self.batches.epoch(progress.epoch, start=progress.step_in_epoch):

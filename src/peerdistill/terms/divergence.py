@@ -1,0 +1,39 @@
+"""Divergence of softened class distributions, the currency of distillation.
+
+Axes: B batch, C classes; leading axes such as M peers are free.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from peerdistill.errors import UserError
+
+
+def softened(
+    logits: Float[Tensor, "*peers batch classes"], temperature: float
+) -> Float[Tensor, "*peers batch classes"]:
+    """Return the log-probabilities of logits softened by temperature T (eq. 3, 4)."""
+    return F.log_softmax(logits / temperature, dim=-1)
+
+
+def kl_from(
+    log_target: Float[Tensor, "*peers batch classes"],
+    log_probability: Float[Tensor, "*peers batch classes"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Return ``T^2 KL(target || probability)``, summed over peers, mean over the batch.
+
+    The factor T^2 keeps the gradient's size independent of T (eq. 12). Gradient flows into both arguments: detach what
+    must not learn.
+    """
+    batch = log_target.shape[-2]
+    divergence = F.kl_div(log_probability, log_target, reduction="sum", log_target=True)
+    return temperature**2 * divergence / batch
+
+
+def check_temperature(temperature: float) -> float:
+    """Return ``temperature``, or raise UserError where it is not above 0."""
+    if temperature <= 0:
+        raise UserError(f"temperature must be above 0, found {temperature}")
+    return temperature

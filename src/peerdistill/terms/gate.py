@@ -1,0 +1,28 @@
+"""An ensemble that a gate weighs sample by sample (ONE; Zhu et al., NeurIPS 2018).
+
+Axes: M peers, B batch, C classes, D channels of the shared stem.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peerdistill.cohort import CohortOutput
+
+
+class GatedEnsemble(nn.Module):
+    """``z_e = sum_m g_m z_m`` with the gate ``g = softmax(ReLU(BN(FC(pooled stem))))``.
+
+    Args:
+        peers: Number of peers M.
+        stem_channels: Channels D of the shared stem's output.
+    """
+
+    def __init__(self, peers: int, stem_channels: int):
+        super().__init__()
+        self.gate = nn.Sequential(nn.Linear(stem_channels, peers), nn.BatchNorm1d(peers), nn.ReLU())
+
+    def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
+        """Return the ensemble's logits; gradient flows into gate and peers."""
+        weights_BM = self.gate(out.stem.flatten(2).mean(-1)).softmax(-1)
+        return torch.einsum("bm,mbc->bc", weights_BM, out.logits)
