@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from peerdistill import Cohort, methods
+from peerdistill import Cohort, methods, terms
 from peerdistill.contrast import ContrastOptions
 from peerdistill.errors import UserError
 
@@ -117,11 +117,14 @@ def test_built_by_name_with_options(cohort):
 def grown(name, sharing=None, peers=4):
     torch.manual_seed(0)
     card = methods.find(name)
-    return Cohort("resnet20", classes=5, peers=peers, sharing=sharing or card.settings[0], **card.cohort)
+    options = {"peers": peers, "sharing": sharing or card.settings[0], **card.cohort}
+    return Cohort("resnet20", classes=5, **options)
 
 
 def built(name, cohort, **options):
-    few = {"contrast": FEW} if name == "mcl-okd" else {}
+    few = {"contrast": FEW} if name in ("mcl-okd", "crd", "crd+kd") else {}
+    if methods.find(name).taught:
+        few["teacher"] = terms.Teacher(Cohort("resnet20", classes=5, peers=1, sharing="network"))
     return methods.build(name, cohort, train_labels=TRAIN_LABELS, **few, **options)
 
 
@@ -143,9 +146,8 @@ def test_every_method_trains_in_every_setting(name, batch):
 @pytest.mark.parametrize("name", methods.names())
 def test_every_option_is_documented_and_kept_by_its_function(name):
     card = methods.find(name)
-    assert card.build.__doc__
     for option in methods.options_of(name):
-        assert f"    {option.name}: " in card.build.__doc__
+        assert f"    {option.name}: " in card.documentation
     assert card.settings
     assert card.loss
     assert card.paper
@@ -158,6 +160,11 @@ COMPOSITIONS = {
     "one": {"cross_entropy": 1.0, "ensemble_labels": 1.0, "ensemble": 1.0},
     "okddip": {"cross_entropy": 1.0, "attention": 1.0, "group": 1.0},
     "mcl-okd": {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.025},
+    "kd": {"cross_entropy": 0.1, "teacher": 0.9},
+    "crd": {"cross_entropy": 1.0, "contrast": 0.8},
+    "crd+kd": {"cross_entropy": 1.0, "contrast": 0.8, "teacher": 1.0},
+    "rkd-d": {"cross_entropy": 1.0, "distance": 25.0},
+    "rkd-da": {"cross_entropy": 1.0, "distance": 25.0, "angle": 50.0},
 }
 
 
@@ -168,7 +175,16 @@ def test_weights_are_those_of_the_table(name):
 
 
 def test_temperatures_are_those_of_the_table():
-    expected = {"dml": 2.0, "cl-ilr": 2.0, "one": 3.0, "okddip": 3.0, "mcl-okd": 3.0}
+    expected = {
+        "dml": 2.0,
+        "cl-ilr": 2.0,
+        "one": 3.0,
+        "okddip": 3.0,
+        "mcl-okd": 3.0,
+        "kd": 4.0,
+        "crd": 4.0,
+        "crd+kd": 4.0,
+    }
     found = {
         name: option.default
         for name in methods.names()

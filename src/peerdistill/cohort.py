@@ -26,12 +26,16 @@ class CohortOutput(NamedTuple):
         features: Penultimate features of every peer.
         stem: Output of the last stage that all peers share; the images themselves where they share none.
         ensemble: Class scores of the peers together: the mean of their logits (eq. 4), until a method puts its own.
+        images: The images.
+        teacher: What a teacher says of the images, where a method has one.
     """
 
     logits: Float[Tensor, "peers batch classes"]
     features: Float[Tensor, "peers batch width"]
     stem: Float[Tensor, "batch ..."]
     ensemble: Float[Tensor, "batch classes"]
+    images: Tensor | None = None
+    teacher: "CohortOutput | None" = None
 
 
 def copies_per_stage(
@@ -195,7 +199,7 @@ class Cohort(nn.Module):
             for network, feature in zip(self.networks, features, strict=True)
         ]
         logits_MBC = torch.stack(logits)
-        return CohortOutput(logits_MBC, torch.stack(features), stem, logits_MBC.mean(0))
+        return CohortOutput(logits_MBC, torch.stack(features), stem, logits_MBC.mean(0), images)
 
     def _handed_up(self, states: dict[int, Tensor], children: int) -> dict[int, Tensor]:
         """Return the states as the next stage reads them, ``children`` copies each."""

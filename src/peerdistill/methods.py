@@ -7,6 +7,7 @@ command line and in configuration files. Importing this module does not import P
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from peerdistill import terms
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms import Method, Teacher
 
 
 def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":
@@ -163,6 +164,120 @@ def mcl_okd(
     )
 
 
+def kd(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    temperature: float = 4.0,
+    labels: float = 0.1,
+    distillation: float = 0.9,
+) -> "Method":
+    """Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        temperature: Temperature T of the divergence.
+        labels: Weight of the cross-entropy.
+        distillation: Weight of the divergence from the teacher.
+    """
+    _require_one_student(cohort, "kd")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
+            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+        ],
+        teacher=teacher,
+    )
+
+
+def crd(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    beta: float = 0.8,
+    distillation: float = 0.0,
+    temperature: float = 4.0,
+    contrast: ContrastOptions = ContrastOptions(temperature=0.07),  # noqa: B008 (frozen)
+) -> "Method":
+    """Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1.
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Label of every training sample (N,), in the order of the samples' indices.
+        teacher: A network that was trained before.
+        beta: Weight of the contrast.
+        distillation: Weight of the divergence from the teacher's class distribution (0: left out).
+        temperature: Temperature T of that divergence.
+        contrast: The contrast's own options; its normaliser and views are not used.
+    """
+    _require_one_student(cohort, "crd")
+    pairs = terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("contrast", beta, pairs),
+            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+        ],
+        teacher=teacher,
+    )
+
+
+def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: float = 25.0) -> "Method":
+    """Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        distance: Weight of the distances between samples.
+    """
+    _require_one_student(cohort, "rkd-d")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.relative_distances)),
+        ],
+        teacher=teacher,
+    )
+
+
+def rkd_da(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    distance: float = 25.0,
+    angle: float = 50.0,
+) -> "Method":
+    """Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        distance: Weight of the distances between samples.
+        angle: Weight of the angles between three samples.
+    """
+    _require_one_student(cohort, "rkd-da")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.relative_distances)),
+            terms.Weighted("angle", angle, terms.TeacherRelation(terms.angles)),
+        ],
+        teacher=teacher,
+    )
+
+
+def _require_one_student(cohort: "Cohort", name: str) -> None:
+    if cohort.peers != 1:
+        raise UserError(f"{name} trains one student, found {cohort.peers} peers")
+
+
 def _require_peers(cohort: "Cohort", fewest: int, name: str) -> None:
     if cohort.peers < fewest:
         raise UserError(f"{name} needs at least {fewest} peers, found {cohort.peers}")
@@ -180,6 +295,7 @@ class MethodCard:
         trains: What is trained besides the peers.
         ensemble: What its ensemble is.
         cohort: Further options that it chooses for its cohort.
+        taught: Whether it needs a teacher.
     """
 
     build: Callable[..., "Method"]
@@ -189,6 +305,13 @@ class MethodCard:
     trains: str = "nothing"
     ensemble: str = "mean of logits"
     cohort: Mapping[str, Any] = field(default_factory=dict)
+    taught: bool = False
+
+    @property
+    def documentation(self) -> str:
+        """The docstring of the function, also where some of its options are already given."""
+        function = self.build.func if isinstance(self.build, partial) else self.build
+        return inspect.getdoc(function) or ""
 
 
 METHODS: dict[str, MethodCard] = {
@@ -233,6 +356,48 @@ METHODS: dict[str, MethodCard] = {
         settings=("branch", "network", "tree"),
         trains="an embedding head a peer, and memory banks",
     ),
+    "kd": MethodCard(
+        kd,
+        loss="0.1 CE(z) + 0.9 KL_T(teacher -> z)",
+        paper="Hinton et al., 2015",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "crd": MethodCard(
+        crd,
+        loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
+        paper="Tian et al., ICLR 2020",
+        settings=("network",),
+        trains="two embedding heads, and memory banks",
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "crd+kd": MethodCard(
+        partial(crd, distillation=1.0),
+        loss="the loss of crd + KL_T(teacher -> z)",
+        paper="Tian et al., ICLR 2020",
+        settings=("network",),
+        trains="two embedding heads, and memory banks",
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "rkd-d": MethodCard(
+        rkd_d,
+        loss="CE(z) + 25 Huber(distances of student, of teacher)",
+        paper="Park et al., CVPR 2019",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "rkd-da": MethodCard(
+        rkd_da,
+        loss="CE(z) + 25 Huber(distances of student, of teacher) + 50 Huber(angles of student, of teacher)",
+        paper="Park et al., CVPR 2019",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
 }
 
 
@@ -258,23 +423,48 @@ def options_of(name: str) -> list[inspect.Parameter]:
     return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
-def build(name: str, cohort: "Cohort", *, train_labels: "Tensor", **options: Any) -> "Method":
+def build(
+    name: str,
+    cohort: "Cohort",
+    *,
+    train_labels: "Tensor",
+    teacher: "Teacher | None" = None,
+    teacher_weight: float = 1.0,
+    teacher_temperature: float = 4.0,
+    **options: Any,
+) -> "Method":
     """Return the method called ``name`` for ``cohort``.
 
     Args:
         name: One of :func:`names`.
         cohort: The peers.
         train_labels: Label of every training sample (N,).
+        teacher: A network that was trained before. A method that does without one gets a further term then ("+KD"):
+            the leader, and it alone, learns from the teacher too.
+        teacher_weight: Weight of that term.
+        teacher_temperature: Temperature T of that term.
         **options: The method's own keyword options.
 
     Raises:
-        UserError: For an unknown method or option, too few peers, or what the method itself refuses.
+        UserError: For an unknown method or option, a missing teacher, too few peers, or what the method itself refuses.
     """
     card = find(name)
+    _check_options(name, options)
+    if card.taught:
+        if teacher is None:
+            raise UserError(f"{name} needs a teacher: a run or an exported .safetensors file")
+        return card.build(cohort, train_labels, teacher, **options)
+    method = card.build(cohort, train_labels, **options)
+    if teacher is not None:
+        term = terms.TeacherToLeader(teacher_temperature)
+        method.add_teacher(teacher, terms.Weighted("teacher", teacher_weight, term))
+    return method
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
     allowed = [option.name for option in options_of(name)]
     for option in options:
         if not allowed:
             raise UserError(f"{name} has no options, found '{option}'")
         if option not in allowed:
             raise unknown_name(f"option of {name}", option, allowed)
-    return card.build(cohort, train_labels, **options)

@@ -49,7 +49,7 @@ def quick_config(digits_file) -> Callable[..., Config]:
 
     def make(data: str | Path = f"npz:{digits_file}", **changes) -> Config:
         options = {**QUICK, "contrast.negatives": 16, **changes}
-        if options.get("method", "mcl-okd") != "mcl-okd":
+        if options.get("method", "mcl-okd") not in ("mcl-okd", "crd", "crd+kd"):
             del options["contrast.negatives"]
         config, _ = experiment.parse([str(data), *(f"--{name}={value}" for name, value in options.items())])
         return config

@@ -1,11 +1,14 @@
 """Every method trains, resumes, evaluates and exports through the same configuration and run folder."""
 
+import json
+import shutil
 import signal
 
 import pytest
 import torch
 
 from peerdistill import deploy, experiment, methods
+from peerdistill.errors import UserError
 from peerdistill.experiment import Run
 from peerdistill.training import ConsoleLog, Interrupted
 
@@ -18,8 +21,9 @@ def state(run: Run) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_trains_resumes_evaluates_and_exports(name, tmp_path, quick_config, train_quickly):
-    config = quick_config(method=name, peers=PEERS)
+def test_trains_resumes_evaluates_and_exports(name, tmp_path, trained, quick_config, train_quickly):
+    changes = {"peers": 1, "teacher": trained.path} if methods.find(name).taught else {"peers": PEERS}
+    config = quick_config(method=name, **changes)
     whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
     result = train_quickly(config, whole.path)
 
@@ -38,6 +42,47 @@ def test_trains_resumes_evaluates_and_exports(name, tmp_path, quick_config, trai
         restored.cohort.leader(), restored.card, tmp_path / "leader.onnx", format="onnx", pictures=pictures
     )
     assert report.agreement == 1.0
+
+
+def test_plus_kd_and_its_teacher_from_a_run_or_a_file(tmp_path, trained, quick_config, train_quickly):
+    restored = experiment.restore(trained)
+    pictures, _ = experiment.sample_pictures(trained, count=4)
+    file = tmp_path / "teacher.safetensors"
+    deploy.export(restored.cohort.leader(), restored.card, file, format="safetensors", pictures=pictures)
+    for number, source in enumerate((trained.path, file)):
+        train_quickly(quick_config(teacher=source, epochs=1), tmp_path / str(number))
+    assert state(Run(tmp_path / "0")) == state(Run(tmp_path / "1"))
+    (line,) = (json.loads(line) for line in (tmp_path / "0" / "metrics.jsonl").read_text().splitlines())
+    assert line["loss"]["teacher"] > 0
+
+
+def test_a_run_is_evaluated_when_its_teacher_is_gone(tmp_path, trained, quick_config, train_quickly):
+    teacher = tmp_path / "teacher"
+    shutil.copytree(trained.path, teacher)
+    result = train_quickly(quick_config(method="kd", peers=1, teacher=teacher), tmp_path / "student")
+    shutil.rmtree(teacher)
+    assert experiment.evaluate_run(Run(tmp_path / "student")).as_dict() == result["last"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"method": "kd", "peers": 1}, "kd needs a teacher: --teacher RUN_OR_FILE"),
+        ({"teacher": "nowhere"}, "nowhere does not exist or is no file"),
+        ({"teacher_weight": -1.0}, "teacher_weight must be at least 0, found -1.0"),
+        ({"teacher_temperature": 0.0}, "teacher_temperature must be above 0, found 0.0"),
+    ],
+)
+def test_what_is_refused_of_a_teacher(tmp_path, quick_config, train_quickly, changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        train_quickly(quick_config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path, trained, quick_config, write_digits, train_quickly):
+    write_digits(tmp_path / "other.npz", names="xyz")
+    with pytest.raises(UserError, match="does not know the classes of the data"):
+        train_quickly(quick_config(f"npz:{tmp_path}/other.npz", teacher=trained.path), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", methods.names())

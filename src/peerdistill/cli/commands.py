@@ -140,7 +140,7 @@ def predict(words: list[str]) -> int:
             ]
         )
     else:
-        Console().print(tables.predictions(predictions))
+        Console().print(tables.predictions(predictions), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from docstring_parser import parse as parse_docstring
 from docstring_parser import parse_from_object as parse_attributes
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -37,13 +36,15 @@ def evaluations(values: Sequence[Mapping[str, Any]]) -> Table:
     return _voters(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
 
 
-def predictions(found: "Sequence[Prediction]") -> Table:
-    """Return the table of predictions, a picture a row."""
-    table = Table("picture", "most probable classes")
+def predictions(found: "Sequence[Prediction]") -> str:
+    """Return a line for each picture; not a table, which would cut long paths to the terminal's width."""
+    width = max((len(str(prediction.path)) for prediction in found), default=0)
+    lines = []
     for prediction in found:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        table.add_row(escape(str(prediction.path)), escape(", ".join(f"{name} {share:.1%}" for name, share in pairs)))
-    return table
+        classes = ", ".join(f"{name} {share:.1%}" for name, share in pairs)
+        lines.append(f"{prediction.path!s:<{width}}  {classes}")
+    return "\n".join(lines)
 
 
 def methods() -> Table:
@@ -61,7 +62,7 @@ def method(name: str) -> Table:
         UserError: For an unknown name.
     """
     card = catalogue.find(name)
-    said = parse_docstring(card.build.__doc__ or "")
+    said = parse_docstring(card.documentation)
     table = Table(title=f"{name}: {said.short_description}", show_header=False, box=box.SIMPLE, title_justify="left")
     facts = {
         "loss": card.loss,

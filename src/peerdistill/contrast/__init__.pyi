@@ -1,6 +1,6 @@
 from .bank import MemoryBank
-from .nce import multi_view_nce
+from .nce import log_normalisers, multi_view_nce
 from .negatives import NegativeSampler
 from .options import ContrastOptions
 
-__all__ = ["ContrastOptions", "MemoryBank", "NegativeSampler", "multi_view_nce"]
+__all__ = ["ContrastOptions", "MemoryBank", "NegativeSampler", "log_normalisers", "multi_view_nce"]

@@ -1,8 +1,9 @@
-from .config import CohortConfig, Config
+from .config import CohortConfig, Config, TeacherConfig
 from .options import parse, read_config, train_parser
 from .parsing import make_parser, parse_words
 from .restore import Restored, evaluate_run, restore, sample_pictures, scorer_of
 from .run import Run
+from .teacher import load_teacher
 from .train import train
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Config",
     "Restored",
     "Run",
+    "TeacherConfig",
     "evaluate_run",
+    "load_teacher",
     "make_parser",
     "parse",
     "parse_words",

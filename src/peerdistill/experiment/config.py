@@ -52,6 +52,25 @@ class CohortConfig:
 
 
 @dataclass(frozen=True)
+class TeacherConfig:
+    """Teacher."""
+
+    teacher: str | None = None
+    """A run's folder or an exported .safetensors file: the leader learns from it too."""
+    teacher_weight: float = 1.0
+    """Weight of what the leader learns from it, for methods that do without a teacher."""
+    teacher_temperature: float = 4.0
+    """Temperature of that."""
+
+    def check(self) -> None:
+        """Raise UserError for a value outside its range."""
+        if self.teacher_weight < 0:
+            raise UserError(f"teacher_weight must be at least 0, found {self.teacher_weight}")
+        if self.teacher_temperature <= 0:
+            raise UserError(f"teacher_temperature must be above 0, found {self.teacher_temperature}")
+
+
+@dataclass(frozen=True)
 class Config:
     """What decides the numbers of a run, under the names of the command line's options.
 
@@ -59,6 +78,7 @@ class Config:
         data: The images.
         cohort: The peers.
         training: The training.
+        teacher: The teacher, if any.
         method: Name of the method.
         options: The method's own keyword options.
     """
@@ -66,14 +86,16 @@ class Config:
     data: DataConfig
     cohort: CohortConfig
     training: TrainingConfig
+    teacher: TeacherConfig
     method: str
     options: Mapping[str, Any]
 
     def check(self) -> None:
         """Raise UserError for the first value that can't be right, before anything slow is started."""
-        for part in (self.data, self.cohort, self.training):
+        for part in (self.data, self.cohort, self.training, self.teacher):
             part.check()
-        methods.find(self.method)
+        if methods.find(self.method).taught and self.teacher.teacher is None:
+            raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
         for value in self.options.values():
             if isinstance(value, OptionGroup):
                 value.check()
@@ -81,6 +103,7 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Return one flat mapping, nested only where the options are."""
         flat = {**asdict(self.data), **asdict(self.cohort), "method": self.method, **asdict(self.training)}
+        flat |= asdict(self.teacher)
         return {**flat, **{name: _plain(value) for name, value in self.options.items()}}
 
     def as_yaml(self) -> str:
@@ -100,14 +123,17 @@ class Config:
         def pick(part: type) -> dict[str, Any]:
             return {field.name: values[field.name] for field in fields(part)}
 
-        parts = (DataConfig, CohortConfig, TrainingConfig)
+        parts = (DataConfig, CohortConfig, TrainingConfig, TeacherConfig)
         own = {"method", *(field.name for part in parts for field in fields(part))}
-        data = pick(DataConfig)
+        data, taught = pick(DataConfig), pick(TeacherConfig)
+        if taught["teacher"] is not None:
+            taught["teacher"] = str(Path(taught["teacher"]).expanduser().absolute())
         data.update(data=_absolute(data["data"]), test=data["test"] and _absolute(data["test"]))
         return cls(
             data=DataConfig(**{**data, "root": str(Path(data["root"]).expanduser().absolute())}),
             cohort=CohortConfig(**pick(CohortConfig)),
             training=TrainingConfig(**pick(TrainingConfig)),
+            teacher=TeacherConfig(**taught),
             method=values["method"],
             options={name: value for name, value in values.items() if name not in own},
         )

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from peerdistill import methods
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.experiment.config import CONFIG_FILE, CohortConfig, Config
+from peerdistill.experiment.config import CONFIG_FILE, CohortConfig, Config, TeacherConfig
 from peerdistill.experiment.parsing import make_parser, option_names, parse_words
 from peerdistill.training.config import TrainingConfig
 
@@ -90,6 +90,7 @@ def train_parser(method: str = DEFAULT_METHOD) -> ArgumentParser:
     parser.add_class_arguments(DataConfig, skip={"data"}, fail_untyped=False)
     parser.add_class_arguments(CohortConfig)
     parser.add_class_arguments(TrainingConfig)
+    parser.add_class_arguments(TeacherConfig)
     _add_method_options(parser, method)
     return parser
 
@@ -100,8 +101,8 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
     Not by the parser's own ``add_function_arguments``: to resolve the types of the other parameters it would import
     PyTorch.
     """
-    build = methods.find(method).build
-    help_of = {param.arg_name: param.description for param in parse_docstring(build.__doc__ or "").params}
+    documented = parse_docstring(methods.find(method).documentation).params
+    help_of = {param.arg_name: param.description for param in documented}
     group = parser.add_argument_group(f"Method {method}")
     for option in methods.options_of(method):
         if isinstance(option.annotation, type) and is_dataclass(option.annotation):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from peerdistill import methods
 from peerdistill.cohort import Cohort
@@ -18,9 +18,9 @@ from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.evaluation import Evaluation, evaluate
+from peerdistill.experiment.build import EVALUATION_BATCH, build_cohort, check_device, check_same_data
 from peerdistill.experiment.run import Run
-from peerdistill.experiment.train import EVALUATION_BATCH, build_cohort, check_device, check_same_data
-from peerdistill.terms import Method
+from peerdistill.terms import MeanEnsemble
 
 Which = Literal["last", "best"]
 SPLITS = ("test", "val")
@@ -101,15 +101,18 @@ def evaluate_run(run: Run, which: Which = "last", split: str = "test", device: s
         other = next(name for name in SPLITS if name != split)
         raise UserError(f"the data of {run.path} has no {split} split: choose --split {other}")
     check_same_data(restored.state["notes"]["data"], data)
-    method = _restore_method(run, restored, data).to(device)
+    ensemble = _restore_ensemble(run, restored, data).to(device)
     batches = eval_batches(
         images, data, batch_size=EVALUATION_BATCH, device=torch.device(device), workers=config.data.workers
     )
-    return evaluate(restored.cohort.to(device), method.ensemble, batches)
+    return evaluate(restored.cohort.to(device), ensemble, batches)
 
 
-def _restore_method(run: Run, restored: Restored, data: Dataset) -> Method:
+def _restore_ensemble(run: Run, restored: Restored, data: Dataset) -> nn.Module:
     config = run.config
+    if methods.find(config.method).taught:
+        # One student is its own ensemble; its method can't be built again where the teacher is gone.
+        return MeanEnsemble()
     method = methods.build(config.method, restored.cohort, train_labels=data.train.labels, **config.options)
     method.load_state_dict(restored.state["method"])
-    return method.eval()
+    return method.ensemble

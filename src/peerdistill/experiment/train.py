@@ -13,16 +13,16 @@ from peerdistill import methods
 from peerdistill.cohort import Cohort
 from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
 from peerdistill.data.batches import TrainBatches
-from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.evaluation import evaluate
-from peerdistill.experiment.config import CohortConfig, Config
+from peerdistill.experiment.build import EVALUATION_BATCH, build_cohort, card_of, check_device, check_same_data
+from peerdistill.experiment.config import Config
 from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
+from peerdistill.experiment.teacher import load_teacher
 from peerdistill.terms import Method
 from peerdistill.training import ConsoleLog, MetricsFile, TensorBoardLog, Trainer
 
-EVALUATION_BATCH = 256
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
 _MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "root"}
 
@@ -66,7 +66,7 @@ def train(
     batches = _training_batches(config, data, fabric.device)
     seed_everything(config.training.seed, verbose=False)
     cohort = build_cohort(config.cohort, data.channels, len(data.class_names))
-    method = methods.build(config.method, cohort, train_labels=data.train.labels, **config.options)
+    method = _method(config, cohort, data)
     trainer = _trainer(config, run, fabric, data, batches, cohort, method)
     if state is not None:
         trainer.load_state_dict(state)
@@ -98,29 +98,16 @@ def train(
     return result
 
 
-def build_cohort(config: CohortConfig, channels: int, classes: int) -> Cohort:
-    """Return the cohort of ``config`` for images of so many channels and classes."""
-    return Cohort(
-        config.backbone,
-        classes,
-        config.peers,
-        config.sharing,
-        share_until=config.share_until,
-        in_channels=channels,
-        split_gradients=config.split_gradients,
-    )
-
-
-def card_of(config: Config, data: Dataset) -> LeaderCard:
-    """Return what a deployed leader must know of the data."""
-    return LeaderCard(
-        backbone=config.cohort.backbone,
-        class_names=data.class_names,
-        image_size=data.image_size,
-        channels=data.channels,
-        mean=data.mean,
-        std=data.std,
-        crop=data.crop,
+def _method(config: Config, cohort: Cohort, data: Dataset) -> Method:
+    taught = config.teacher
+    return methods.build(
+        config.method,
+        cohort,
+        train_labels=data.train.labels,
+        teacher=load_teacher(taught.teacher, data) if taught.teacher else None,
+        teacher_weight=taught.teacher_weight,
+        teacher_temperature=taught.teacher_temperature,
+        **config.options,
     )
 
 
@@ -135,13 +122,6 @@ def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
                 f"{run.path} was started with {name} {before.get(name)}, found {now.get(name)}: "
                 "a resumed run keeps its configuration"
             )
-
-
-def check_device(device: str) -> None:
-    """Raise UserError for a device that this machine lacks."""
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device in available and not available[device]():
-        raise UserError(f"device {device} is not available here: choose cpu")
 
 
 def _training_batches(config: Config, data: Dataset, device: torch.device) -> TrainBatches:
@@ -198,26 +178,6 @@ def _last_state(run: Run, data: Dataset, console: Console) -> dict[str, Any] | N
     if warning:
         console.print(warning, style="yellow", markup=False, soft_wrap=True)
     return state
-
-
-def check_same_data(before: dict[str, Any], data: Dataset) -> None:
-    """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
-    names = list(data.class_names)
-    if names != before["class_names"]:
-        raise UserError(
-            f"the run was trained on the classes {_listed(before['class_names'])}, the data has {_listed(names)}"
-        )
-    if len(data.train) != before["train_images"]:
-        raise UserError(
-            f"the run was trained on {before['train_images']} images, the data has {len(data.train)} for training"
-        )
-    if data.fingerprint != before["fingerprint"]:
-        raise UserError("the training images are not those that the run was started with")
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
 
 
 def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort: Cohort) -> None:

@@ -5,6 +5,9 @@ from .ensemble import EnsembleCrossEntropy, EnsembleToLeader, EnsembleToPeers
 from .gate import GatedEnsemble
 from .method import Loss, MeanEnsemble, Method, Ramp, Weighted
 from .mutual import MutualKL, OthersToPeer
+from .relations import TeacherRelation, angles, relative_distances
+from .teacher import Teacher, TeacherToLeader
+from .teacher_contrast import TeacherContrast
 
 __all__ = [
     "AttentionTargets",
@@ -21,5 +24,11 @@ __all__ = [
     "MutualKL",
     "OthersToPeer",
     "Ramp",
+    "Teacher",
+    "TeacherContrast",
+    "TeacherRelation",
+    "TeacherToLeader",
     "Weighted",
+    "angles",
+    "relative_distances",
 ]

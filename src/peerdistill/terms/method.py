@@ -69,12 +69,13 @@ class Method(nn.Module):
     Args:
         terms: The terms. One of weight 0 is left out: it costs nothing and owns nothing.
         ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output; by default their mean.
+        teacher: Runs once for a batch, before the terms.
 
     Raises:
         UserError: For a negative weight, two terms of one name, or where no term is left.
     """
 
-    def __init__(self, terms: Iterable[Weighted], ensemble: nn.Module | None = None):
+    def __init__(self, terms: Iterable[Weighted], ensemble: nn.Module | None = None, teacher: nn.Module | None = None):
         super().__init__()
         terms = list(terms)
         if len({term.name for term in terms}) < len(terms):
@@ -89,20 +90,35 @@ class Method(nn.Module):
         self.terms = nn.ModuleDict({term.name: term.term for term in terms if term.name in self.weights})
         self.ensemble = ensemble or MeanEnsemble()
         self.epoch = 0
+        # In a tuple, out of sight of ``state_dict``: a checkpoint need not repeat what does not learn.
+        self._teacher = (teacher,)
 
     def start_epoch(self, epoch: int) -> None:
         """Set the weights that change over time to those of ``epoch``, counted from 0."""
         self.epoch = epoch
 
+    @property
+    def teacher(self) -> nn.Module | None:
+        """What runs once for a batch, before the terms; no part of ``state_dict``."""
+        return self._teacher[0]
+
+    def add_teacher(self, teacher: nn.Module, term: Weighted) -> None:
+        """Let ``term`` learn from ``teacher`` too ("+KD")."""
+        self._teacher = (teacher,)
+        self.weights[term.name] = term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight)
+        self.terms[term.name] = term.term
+
     def forward(self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]) -> Loss:
         """Return the loss of a batch.
 
         Args:
-            out: What the cohort put out; terms see the method's own ensemble in it.
+            out: What the cohort put out; terms see the method's own ensemble, and its teacher's output, in it.
             labels: Class of every sample.
             indices: Row of every sample in the training set, the rows of memory banks.
         """
         out = out._replace(ensemble=self.ensemble(out))
+        if self.teacher is not None:
+            out = out._replace(teacher=self.teacher.to(out.logits.device)(out.images))
         parts = {
             name: self.weights[name].at(self.epoch) * term(out, labels, indices) for name, term in self.terms.items()
         }

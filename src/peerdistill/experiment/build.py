@@ -1,0 +1,66 @@
+"""Objects from a configuration, and checks that they fit what a run was started with."""
+
+from typing import Any
+
+import torch
+
+from peerdistill.cohort import Cohort
+from peerdistill.data import Dataset
+from peerdistill.deploy import LeaderCard
+from peerdistill.errors import UserError
+from peerdistill.experiment.config import CohortConfig, Config
+
+EVALUATION_BATCH = 256
+
+
+def build_cohort(config: CohortConfig, channels: int, classes: int) -> Cohort:
+    """Return the cohort of ``config`` for images of so many channels and classes."""
+    return Cohort(
+        config.backbone,
+        classes,
+        config.peers,
+        config.sharing,
+        share_until=config.share_until,
+        in_channels=channels,
+        split_gradients=config.split_gradients,
+    )
+
+
+def card_of(config: Config, data: Dataset) -> LeaderCard:
+    """Return what a deployed leader must know of the data."""
+    return LeaderCard(
+        backbone=config.cohort.backbone,
+        class_names=data.class_names,
+        image_size=data.image_size,
+        channels=data.channels,
+        mean=data.mean,
+        std=data.std,
+        crop=data.crop,
+    )
+
+
+def check_device(device: str) -> None:
+    """Raise UserError for a device that this machine lacks."""
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in available and not available[device]():
+        raise UserError(f"device {device} is not available here: choose cpu")
+
+
+def check_same_data(before: dict[str, Any], data: Dataset) -> None:
+    """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
+    names = list(data.class_names)
+    if names != before["class_names"]:
+        raise UserError(
+            f"the run was trained on the classes {_listed(before['class_names'])}, the data has {_listed(names)}"
+        )
+    if len(data.train) != before["train_images"]:
+        raise UserError(
+            f"the run was trained on {before['train_images']} images, the data has {len(data.train)} for training"
+        )
+    if data.fingerprint != before["fingerprint"]:
+        raise UserError("the training images are not those that the run was started with")
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

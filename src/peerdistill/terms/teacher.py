@@ -1,0 +1,71 @@
+"""Learning from a teacher that was trained before and does not learn."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from peerdistill.cohort import Cohort, CohortOutput
+from peerdistill.terms.divergence import check_temperature, kl_from, softened
+
+
+class Teacher(nn.Module):
+    """A trained network in evaluation mode, without gradient.
+
+    Args:
+        cohort: A cohort of one peer, the teacher.
+        scale: By channel, from images as the student sees them to those that the teacher was trained on:
+            ``scale * image + shift``. They differ where the two were normalised differently.
+        shift: See there.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, cohort: Cohort, scale: Sequence[float] = (1.0,), shift: Sequence[float] = (0.0,)):
+        super().__init__()
+        self.cohort = cohort.eval().requires_grad_(False)
+        self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1))
+        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1))
+
+    @property
+    def width(self) -> int:
+        """Width of the teacher's penultimate features."""
+        return self.cohort.width
+
+    def train(self, mode: bool = True) -> "Teacher":
+        """Stay in evaluation mode whatever the method around it does."""
+        del mode
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
+        """Return what the teacher says of a batch as its student sees it."""
+        return self.cohort(torch.addcmul(self.shift, images, self.scale))
+
+
+class TeacherToLeader(nn.Module):
+    """The leader learns from the teacher's class distribution: ``KL_T(teacher -> z_M)`` (Hinton et al., 2015).
+
+    The other peers do not see the teacher. With one peer, the student, this is knowledge distillation.
+
+    Args:
+        temperature: Temperature T that softens both distributions.
+
+    Raises:
+        UserError: For a temperature that is not above 0.
+    """
+
+    def __init__(self, temperature: float = 4.0):
+        super().__init__()
+        self.temperature = check_temperature(temperature)
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the leader's divergence from the teacher; ``labels`` and ``indices`` are not used."""
+        del labels, indices
+        assert out.teacher is not None
+        target_BC = softened(out.teacher.logits[-1].detach(), self.temperature)
+        return kl_from(target_BC, softened(out.logits[-1], self.temperature), self.temperature)

@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import nn
+
+from peerdistill import Cohort
+from peerdistill.errors import UserError
+from peerdistill.terms import CrossEntropy, Method, Teacher, TeacherToLeader, Weighted
+
+
+@pytest.fixture
+def taught(out):
+    """The output of a cohort with a teacher's beside it."""
+    torch.manual_seed(1)
+    logits = torch.randn(1, 4, 5, dtype=torch.float64).requires_grad_()
+    features = torch.randn(1, 4, 7, dtype=torch.float64).requires_grad_()
+    said = out._replace(logits=logits, features=features, ensemble=logits[0])
+    return out._replace(teacher=said)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    torch.manual_seed(0)
+    return Teacher(Cohort("resnet20", classes=5, peers=1, sharing="network"))
+
+
+@pytest.mark.parametrize("T", [1.0, 4.0])
+def test_is_the_divergence_of_the_leader_from_the_teacher(taught, labels, indices, divergence, T):
+    expected = divergence(taught.teacher.logits[0], taught.logits[-1], T)
+    assert TeacherToLeader(T)(taught, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_leader_alone_learns(taught, labels, indices):
+    TeacherToLeader()(taught, labels, indices).backward()
+    assert taught.logits.grad[-1].any()
+    assert not taught.logits.grad[:-1].any()
+    assert taught.teacher.logits.grad is None
+
+
+def test_a_teacher_equal_to_the_student_teaches_nothing(out, labels, indices):
+    equal = out._replace(teacher=out)
+    loss = TeacherToLeader()(equal, labels, indices)
+    assert loss.item() == pytest.approx(0, abs=1e-12)
+    loss.backward()
+    assert out.logits.grad.abs().max() < 1e-12
+
+
+def test_temperature_is_above_zero():
+    with pytest.raises(UserError, match=r"temperature must be above 0, found 0\.0"):
+        TeacherToLeader(0.0)
+
+
+def test_teacher_stays_in_evaluation_mode_and_takes_no_gradient(teacher):
+    images = torch.randn(2, 3, 8, 8, requires_grad=True)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    teacher.train()
+    assert not any(module.training for module in teacher.modules())
+    said = teacher(images)
+    assert not said.logits.requires_grad
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_teacher_sees_images_normalised_as_its_own_were(teacher):
+    """Pixels normalised by one mean and deviation become those normalised by another."""
+    pixels = torch.rand(2, 3, 8, 8)
+    (mean, std), (own_mean, own_std) = (0.5, 0.25), (0.4, 0.2)
+    other = Teacher(teacher.cohort, scale=[std / own_std] * 3, shift=[(mean - own_mean) / own_std] * 3)
+    found = other((pixels - mean) / std).logits
+    torch.testing.assert_close(found, teacher((pixels - own_mean) / own_std).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_runs_once_for_a_batch_and_is_no_part_of_the_checkpoint(teacher):
+    seen = []
+    teacher.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    cohort = Cohort("resnet20", classes=5, peers=2)
+    terms = [Weighted(name, 1.0, TeacherToLeader()) for name in ("first", "second")]
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), *terms], teacher=teacher)
+    images = torch.randn(4, 3, 8, 8)
+    method(cohort(images), torch.tensor([0, 1, 2, 3]), torch.arange(4)).total.backward()
+    assert len(seen) == 1
+    assert seen[0] is images
+    assert not method.state_dict()
+    assert list(method.parameters()) == []
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert isinstance(method.teacher, nn.Module)

@@ -1,0 +1,115 @@
+"""CRD against a loop, and against the multi-view contrast of two views where their definitions agree."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from peerdistill.contrast import ContrastOptions, log_normalisers, multi_view_nce
+from peerdistill.terms import TeacherContrast
+
+TRAIN_LABELS = torch.arange(40) % 5
+OPTIONS = ContrastOptions(negatives=6, width=4, temperature=0.07)
+
+
+@pytest.fixture
+def taught(out):
+    teacher = out._replace(features=torch.randn(1, 4, 9, dtype=torch.float64).requires_grad_())
+    return out._replace(teacher=teacher)
+
+
+@pytest.fixture
+def term():
+    torch.manual_seed(0)
+    return TeacherContrast(9, 6, TRAIN_LABELS, OPTIONS).double()
+
+
+def watch(term):
+    """Return the embeddings, bank rows and negatives of the next call, filled by it."""
+    drawn = []
+    term.negatives.register_forward_hook(lambda module, args, output: drawn.append(output))
+    return drawn
+
+
+def embeddings(term, taught):
+    features = (taught.teacher.features[0], taught.features[-1])
+    return [F.normalize(head(feature), dim=-1).detach() for head, feature in zip(term.heads, features, strict=True)]
+
+
+def naive_direction(anchors, bank, indices, negatives, Z_over_N, tau):
+    """One direction's loss, one anchor and one row at a time, Z given."""
+    S, loss = negatives.shape[1], 0.0
+    for anchor, i, others in zip(anchors, indices.tolist(), negatives.tolist(), strict=True):
+        h = [math.exp((anchor @ bank[row]).item() / tau) / Z_over_N for row in (i, *others)]
+        p = [value / (value + S) for value in h]
+        loss -= math.log(p[0]) + sum(math.log(1 - other) for other in p[1:])
+    return loss / len(anchors)
+
+
+def naive_mean(anchors, bank, indices, negatives, tau):
+    scores = [
+        math.exp((anchor @ bank[row]).item() / tau)
+        for anchor, i, others in zip(anchors, indices.tolist(), negatives.tolist(), strict=True)
+        for row in (i, *others)
+    ]
+    return sum(scores) / len(scores)
+
+
+def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indices, term):
+    drawn = watch(term)
+    Z = None
+    for call in range(3):
+        banks = term.bank.rows.clone()
+        teacher, student = embeddings(term, taught)
+        loss = term(taught, labels, indices).item()
+        sides = ((student, banks[0]), (teacher, banks[1]))
+        if Z is None:
+            Z = [naive_mean(anchors, bank, indices, drawn[0], 0.07) for anchors, bank in sides]
+        expected = sum(
+            naive_direction(anchors, bank, indices, drawn[call], z, 0.07)
+            for (anchors, bank), z in zip(sides, Z, strict=True)
+        )
+        assert loss == pytest.approx(expected, rel=1e-10)
+        assert not torch.equal(term.bank.rows, banks)
+
+
+def test_is_the_multi_view_contrast_where_z_is_that_of_the_batch(taught, labels, indices, term):
+    drawn = watch(term)
+    banks, views = term.bank.rows.clone(), torch.stack(embeddings(term, taught))
+    loss = term(taught, labels, indices)
+    same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, normaliser="batch")
+    assert loss.item() == pytest.approx(same.item(), rel=1e-10)
+
+
+def test_both_heads_learn_and_the_teacher_does_not(taught, labels, indices, term):
+    term(taught, labels, indices).backward()
+    assert all(head.weight.grad.any() for head in term.heads)
+    assert taught.features.grad[-1].any()
+    assert not taught.features.grad[:-1].any()
+    assert taught.teacher.features.grad is None
+
+
+def test_z_comes_back_with_a_checkpoint(taught, labels, indices, term):
+    term(taught, labels, indices)
+    other = TeacherContrast(9, 6, TRAIN_LABELS, OPTIONS).double()
+    other.load_state_dict(term.state_dict())
+    first = term.log_normalisers.clone()
+    other(taught._replace(features=taught.features * 3), labels, indices)
+    assert torch.equal(other.log_normalisers, first)
+
+
+def test_evaluation_leaves_the_bank_as_it_is(taught, labels, indices, term):
+    rows = term.bank.rows.clone()
+    term.eval()(taught, labels, indices)
+    assert torch.equal(term.bank.rows, rows)
+
+
+def test_log_normalisers_are_means_over_all_anchors_of_a_bank():
+    views, banks = torch.randn(3, 5, 4, dtype=torch.float64), F.normalize(torch.randn(3, 20, 4).double(), dim=-1)
+    indices, negatives = torch.arange(5), torch.randint(0, 20, (5, 7))
+    found = log_normalisers(views, banks, indices, negatives, temperature=0.2)
+    unit = F.normalize(views, dim=-1)
+    for bank in range(3):
+        others = [naive_mean(unit[peer], banks[bank], indices, negatives, 0.2) for peer in range(3) if peer != bank]
+        assert found[bank].item() == pytest.approx(math.log(sum(others) / 2), rel=1e-10)
