@@ -18,7 +18,7 @@ _FORMAT = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http:/
 </style>
 <defs>{lines}</defs>
 <rect fill="#0d1117" width="{terminal_width}" height="{terminal_height}" rx="8"/>
-<g transform="translate(9, 9)">{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
+<g transform="translate(9, 9)">{backgrounds}<g class="{unique_id}-matrix" xml:space="preserve">{matrix}</g></g>
 </svg>
 """
 
@@ -44,8 +44,8 @@ def main() -> None:
         console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis", crop=True)
     svg = console.export_svg(code_format=_FORMAT)
     # Without rich's own window frame its height leaves the last lines out.
-    height = float(re.search(r'height="([\d.]+)" rx', svg)[1])
-    sys.stdout.write(svg.replace(f'{height:g}"', f'{height + 30:g}"'))
+    height = re.search(r'height="([\d.]+)" rx', svg)[1]
+    sys.stdout.write(svg.replace(f'{height}"', f'{float(height) + 30:.1f}"'))
 
 
 if __name__ == "__main__":
