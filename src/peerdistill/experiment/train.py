@@ -21,7 +21,7 @@ from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
 from peerdistill.experiment.teacher import load_teacher
 from peerdistill.terms import Method
-from peerdistill.training import ConsoleLog, MetricsFile, TensorBoardLog, Trainer
+from peerdistill.training import ConsoleLog, Logger, MetricsFile, TensorBoardLog, Trainer
 
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
 _MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "root"}
@@ -78,22 +78,9 @@ def train(
     if not run.environment_file.exists():
         write_whole(run.environment_file, json.dumps(describe(fabric.device), indent=2) + "\n")
     _announce(console, run, config, data, cohort)
-    trainer.loggers = [
-        ConsoleLog(
-            console,
-            epochs=config.training.epochs,
-            steps=config.training.epochs * trainer.batches.steps_per_epoch,
-            done=trainer.progress.step,
-        ),
-        TensorBoardLog(run.tensorboard, trainer.progress.step),
-    ]
+    trainer.loggers = _loggers(console, run, trainer)
     trainer.fit()
-    result = {
-        **_parameters(cohort, method),
-        **_final_accuracies(trainer, data, config.data.workers),
-        "skipped_pictures": data.skipped,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    result = {**_result(trainer, data, config.data.workers), "seconds": round(time.perf_counter() - started, 1)}
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     return result
 
@@ -193,9 +180,16 @@ def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _parameters(cohort: Cohort, method: Method) -> dict[str, Any]:
-    modules = {"leader": cohort.networks[-1], "cohort": cohort, "method": method}
-    return {"parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}}
+def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
+    epochs, done = trainer.config.epochs, trainer.progress.step
+    steps = epochs * trainer.batches.steps_per_epoch
+    return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), TensorBoardLog(run.tensorboard, done)]
+
+
+def _result(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
+    modules = {"leader": trainer.cohort.networks[-1], "cohort": trainer.cohort, "method": trainer.method}
+    sizes = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+    return {"parameters": sizes, **_final_accuracies(trainer, data, workers), "skipped_pictures": data.skipped}
 
 
 def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:

@@ -1,0 +1,205 @@
+"""Methods by name, with what is known of each before one is built."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from peerdistill import terms
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.methods.online import baseline, cl_ilr, dml, mcl_okd, okddip, one
+from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method, Teacher
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What is known of a method without building it.
+
+    Attributes:
+        build: The function of cohort and training labels.
+        loss: The loss in one line.
+        paper: Where it comes from.
+        settings: Sharings that it can be trained in; the first is its own choice.
+        trains: What is trained besides the peers.
+        ensemble: What its ensemble is.
+        cohort: Further options that it chooses for its cohort.
+        taught: Whether it needs a teacher.
+    """
+
+    build: Callable[..., "Method"]
+    loss: str
+    paper: str
+    settings: tuple[str, ...]
+    trains: str = "nothing"
+    ensemble: str = "mean of logits"
+    cohort: Mapping[str, Any] = field(default_factory=dict)
+    taught: bool = False
+
+    @property
+    def documentation(self) -> str:
+        """The docstring of the function, also where some of its options are already given."""
+        function = self.build.func if isinstance(self.build, partial) else self.build
+        return inspect.getdoc(function) or ""
+
+
+METHODS: dict[str, MethodCard] = {
+    "baseline": MethodCard(
+        baseline,
+        loss="sum_m CE(z_m)",
+        paper="-",
+        settings=("branch", "network", "tree"),
+    ),
+    "dml": MethodCard(
+        dml,
+        loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
+        paper="Zhang et al., CVPR 2018",
+        settings=("network", "branch", "tree"),
+    ),
+    "cl-ilr": MethodCard(
+        cl_ilr,
+        loss="sum_m [0.5 CE(z_m) + 0.5 KL_T(mean_{j != m} z_j -> z_m)]",
+        paper="Song and Chai, NeurIPS 2018",
+        settings=("tree", "branch"),
+        cohort={"split_gradients": "mean"},
+    ),
+    "one": MethodCard(
+        one,
+        loss="sum_m CE(z_m) + CE(z_e) + sum_m KL_T(z_e -> z_m)",
+        paper="Zhu et al., NeurIPS 2018",
+        settings=("branch", "tree"),
+        trains="a gate on the shared stem",
+        ensemble="gated: z_e = sum_m g_m z_m",
+    ),
+    "okddip": MethodCard(
+        okddip,
+        loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
+        paper="Chen et al., AAAI 2020",
+        settings=("branch", "network", "tree"),
+        trains="two linear maps of the attention",
+    ),
+    "mcl-okd": MethodCard(
+        mcl_okd,
+        loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
+        paper="Yang et al., ICASSP 2021",
+        settings=("branch", "network", "tree"),
+        trains="an embedding head a peer, and memory banks",
+    ),
+    "kd": MethodCard(
+        kd,
+        loss="0.1 CE(z) + 0.9 KL_T(teacher -> z)",
+        paper="Hinton et al., 2015",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "crd": MethodCard(
+        crd,
+        loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
+        paper="Tian et al., ICLR 2020",
+        settings=("network",),
+        trains="two embedding heads, and memory banks",
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "crd+kd": MethodCard(
+        partial(crd, distillation=1.0),
+        loss="the loss of crd + KL_T(teacher -> z)",
+        paper="Tian et al., ICLR 2020",
+        settings=("network",),
+        trains="two embedding heads, and memory banks",
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "rkd-d": MethodCard(
+        rkd_d,
+        loss="CE(z) + 25 Huber(distances of student, of teacher)",
+        paper="Park et al., CVPR 2019",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
+    "rkd-da": MethodCard(
+        rkd_da,
+        loss="CE(z) + 25 Huber(distances of student, of teacher) + 50 Huber(angles of student, of teacher)",
+        paper="Park et al., CVPR 2019",
+        settings=("network",),
+        cohort={"peers": 1},
+        taught=True,
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that :func:`build` takes."""
+    return tuple(METHODS)
+
+
+def find(name: str) -> MethodCard:
+    """Return what is known of the method called ``name``.
+
+    Raises:
+        UserError: For an unknown name.
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return METHODS[name]
+
+
+def options_of(name: str) -> list[inspect.Parameter]:
+    """Return a method's keyword options: names, types and defaults."""
+    parameters = inspect.signature(find(name).build).parameters.values()
+    return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def build(
+    name: str,
+    cohort: "Cohort",
+    *,
+    train_labels: "Tensor",
+    teacher: "Teacher | None" = None,
+    teacher_weight: float = 1.0,
+    teacher_temperature: float = 4.0,
+    **options: Any,
+) -> "Method":
+    """Return the method called ``name`` for ``cohort``.
+
+    Args:
+        name: One of :func:`names`.
+        cohort: The peers.
+        train_labels: Label of every training sample (N,).
+        teacher: A network that was trained before. A method that does without one gets a further term then ("+KD"):
+            the leader, and it alone, learns from the teacher too.
+        teacher_weight: Weight of that term.
+        teacher_temperature: Temperature T of that term.
+        **options: The method's own keyword options.
+
+    Raises:
+        UserError: For an unknown method or option, a missing teacher, too few peers, or what the method itself refuses.
+    """
+    card = find(name)
+    _check_options(name, options)
+    if card.taught:
+        if teacher is None:
+            raise UserError(f"{name} needs a teacher: a run or an exported .safetensors file")
+        return card.build(cohort, train_labels, teacher, **options)
+    method = card.build(cohort, train_labels, **options)
+    if teacher is not None:
+        term = terms.TeacherToLeader(teacher_temperature)
+        method.add_teacher(teacher, terms.Weighted("teacher", teacher_weight, term))
+    return method
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    allowed = [option.name for option in options_of(name)]
+    for option in options:
+        if not allowed:
+            raise UserError(f"{name} has no options, found '{option}'")
+        if option not in allowed:
+            raise unknown_name(f"option of {name}", option, allowed)
