@@ -11,13 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.terms.divergence import check_temperature, kl_from, softened
+from peerdistill.terms.divergence import SoftenedTerm, kl_from, softened
 
 Mix = Literal["probabilities", "logits"]
 StopGradient = Literal["none", "logits"]
 
 
-class _GroupTarget(nn.Module):
+class _GroupTarget(SoftenedTerm):
     """What is common to both levels of distillation: how targets are mixed, and who learns from being a target.
 
     Args:
@@ -28,8 +28,7 @@ class _GroupTarget(nn.Module):
     """
 
     def __init__(self, temperature: float, mix: Mix, stop_gradient: StopGradient):
-        super().__init__()
-        self.temperature = check_temperature(temperature)
+        super().__init__(temperature)
         self.mix = mix
         self.stop_gradient = stop_gradient
 

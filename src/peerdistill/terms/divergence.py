@@ -4,7 +4,7 @@ Axes: B batch, C classes; leading axes such as M peers are free.
 """
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.errors import UserError
@@ -32,8 +32,26 @@ def kl_from(
     return temperature**2 * divergence / batch
 
 
-def check_temperature(temperature: float) -> float:
-    """Return ``temperature``, or raise UserError where it is not above 0."""
-    if temperature <= 0:
-        raise UserError(f"temperature must be above 0, found {temperature}")
-    return temperature
+class SoftenedTerm(nn.Module):
+    """What terms that compare softened class distributions have in common.
+
+    Args:
+        temperature: Temperature T that softens the distributions.
+
+    Raises:
+        UserError: For a temperature that is not above 0.
+    """
+
+    def __init__(self, temperature: float):
+        super().__init__()
+        if temperature <= 0:
+            raise UserError(f"temperature must be above 0, found {temperature}")
+        self.temperature = temperature
+
+    def divergence(
+        self, target: Float[Tensor, "*peers batch classes"], logits: Float[Tensor, "*peers batch classes"]
+    ) -> Float[Tensor, ""]:
+        """Return ``KL_T(target -> logits)`` of scores, summed over peers; the target carries no gradient."""
+        return kl_from(
+            softened(target.detach(), self.temperature), softened(logits, self.temperature), self.temperature
+        )

@@ -4,27 +4,17 @@ Axes: M peers, B batch, C classes.
 """
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.terms.divergence import check_temperature, kl_from, softened
+from peerdistill.terms.divergence import SoftenedTerm, softened
 
 
-class MutualKL(nn.Module):
+class MutualKL(SoftenedTerm):
     """Every peer learns from every other one (deep mutual learning; Zhang et al., CVPR 2018).
 
     ``sum_m 1 / (M - 1) sum_{j != m} KL_T(z_j -> z_m)``; the targets z_j carry no gradient.
-
-    Args:
-        temperature: Temperature T that softens the distributions; the original has 1.
-
-    Raises:
-        UserError: For a temperature that is not above 0.
     """
-
-    def __init__(self, temperature: float):
-        super().__init__()
-        self.temperature = check_temperature(temperature)
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
@@ -43,21 +33,14 @@ class MutualKL(nn.Module):
         return self.temperature**2 * (own - crossed - itself) / ((peers - 1) * batch)
 
 
-class OthersToPeer(nn.Module):
+class OthersToPeer(SoftenedTerm):
     """Every peer learns from the mean of the others' logits (collaborative learning; Song and Chai, NeurIPS 2018).
 
     ``sum_m KL_T(q_m -> z_m)`` with ``q_m = mean_{j != m} z_j``, which carries no gradient.
-
-    Args:
-        temperature: Temperature T that softens the distributions.
-
-    Raises:
-        UserError: For a temperature that is not above 0.
     """
 
     def __init__(self, temperature: float = 2.0):
-        super().__init__()
-        self.temperature = check_temperature(temperature)
+        super().__init__(temperature)
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
@@ -66,5 +49,4 @@ class OthersToPeer(nn.Module):
         del labels, indices
         logits_MBC = out.logits.detach()
         others_MBC = (logits_MBC.sum(0) - logits_MBC) / (len(logits_MBC) - 1)
-        target_MBC = softened(others_MBC, self.temperature)
-        return kl_from(target_MBC, softened(out.logits, self.temperature), self.temperature)
+        return self.divergence(others_MBC, out.logits)

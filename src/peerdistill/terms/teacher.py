@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort, CohortOutput
-from peerdistill.terms.divergence import check_temperature, kl_from, softened
+from peerdistill.terms.divergence import SoftenedTerm
 
 
 class Teacher(nn.Module):
@@ -45,21 +45,14 @@ class Teacher(nn.Module):
         return self.cohort(torch.addcmul(self.shift, images, self.scale))
 
 
-class TeacherToLeader(nn.Module):
+class TeacherToLeader(SoftenedTerm):
     """The leader learns from the teacher's class distribution: ``KL_T(teacher -> z_M)`` (Hinton et al., 2015).
 
     The other peers do not see the teacher. With one peer, the student, this is knowledge distillation.
-
-    Args:
-        temperature: Temperature T that softens both distributions.
-
-    Raises:
-        UserError: For a temperature that is not above 0.
     """
 
     def __init__(self, temperature: float = 4.0):
-        super().__init__()
-        self.temperature = check_temperature(temperature)
+        super().__init__(temperature)
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
@@ -67,5 +60,4 @@ class TeacherToLeader(nn.Module):
         """Return the leader's divergence from the teacher; ``labels`` and ``indices`` are not used."""
         del labels, indices
         assert out.teacher is not None
-        target_BC = softened(out.teacher.logits[-1].detach(), self.temperature)
-        return kl_from(target_BC, softened(out.logits[-1], self.temperature), self.temperature)
+        return self.divergence(out.teacher.logits[-1], out.logits[-1])
