@@ -11,7 +11,7 @@ from peerdistill.errors import Note, UserError, unknown_name
 
 # Command -> its line of help; each is a function of the same name in `peerdistill.cli.commands`.
 _COMMANDS = {
-    "demo": "train on digits, evaluate, export and predict: see it work in about two minutes",
+    "demo": "train on digits, evaluate, export and predict: see it work in about a minute",
     "train": "train peers on a folder of images, CIFAR, arrays or digits",
     "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
     "export": "write the leader of a run as safetensors, ONNX or pt2",
