@@ -9,8 +9,8 @@ from torchvision import models
 
 from peerdistill import Cohort, backbones
 from peerdistill.backbones import Backbone, Stage
-from peerdistill.cohort import copies_per_stage
 from peerdistill.errors import UserError
+from peerdistill.sharing import copies_per_stage
 
 TREE = [1, 1, 2, 4, 4]
 SHARINGS = ["network", "branch", TREE]

@@ -69,8 +69,10 @@ def evaluate(words: list[str]) -> int:
     run = _open(options.run)
     from peerdistill import experiment
 
+    data = experiment.load_data(run)
+
     def measure(checkpoint: Literal["last", "best"]) -> dict[str, Any]:
-        found = experiment.evaluate_run(run, checkpoint, options.split, options.device)
+        found = experiment.evaluate_run(run, checkpoint, options.split, options.device, data=data)
         return {"checkpoint": checkpoint, "split": options.split, **found.as_dict()}
 
     asked = measure(options.checkpoint)

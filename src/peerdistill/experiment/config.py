@@ -10,9 +10,9 @@ import yaml
 from peerdistill import backbones, methods
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.sharing import SHARINGS
 from peerdistill.training.config import TrainingConfig
 
-_SHARINGS = ("network", "branch", "tree")
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run's folder."""
 
@@ -47,8 +47,8 @@ class CohortConfig:
             raise unknown_name("backbone", self.backbone, backbones.names())
         if self.peers < 1:
             raise UserError(f"peers must be at least 1, found {self.peers}")
-        if isinstance(self.sharing, str) and self.sharing not in _SHARINGS:
-            raise unknown_name("sharing", self.sharing, _SHARINGS)
+        if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
+            raise unknown_name("sharing", self.sharing, SHARINGS)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def sample_pictures(run: Run, count: int) -> tuple[UInt8[Tensor, "samples channe
 
     They are test pictures, where there are none validation pictures, and else training pictures.
     """
-    data = load_dataset(run.config.data, skip_unreadable=True)
+    data = load_data(run)
     splits = {"test": data.test, "validation": data.val, "training": data.train}
     name, images = next((name, split) for name, split in splits.items() if split is not None)
     rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
@@ -84,8 +84,17 @@ def sample_pictures(run: Run, count: int) -> tuple[UInt8[Tensor, "samples channe
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), name
 
 
-def evaluate_run(run: Run, which: Which = "last", split: str = "test", device: str = "cpu") -> Evaluation:
+def load_data(run: Run) -> Dataset:
+    """Return the images of a run, without what could not be read."""
+    return load_dataset(run.config.data, skip_unreadable=True)
+
+
+def evaluate_run(
+    run: Run, which: Which = "last", split: str = "test", device: str = "cpu", *, data: Dataset | None = None
+) -> Evaluation:
     """Return the accuracies of a run's checkpoint on one of its splits, "test" or "val".
+
+    ``data`` is what :func:`load_data` returned, where several checkpoints are evaluated on it.
 
     Raises:
         UserError: Where run, checkpoint, split or device do not exist, or the data has changed.
@@ -95,7 +104,7 @@ def evaluate_run(run: Run, which: Which = "last", split: str = "test", device: s
     check_device(device)
     config = run.config
     restored = restore(run, which)
-    data = load_dataset(config.data, skip_unreadable=True)
+    data = load_data(run) if data is None else data
     images = getattr(data, split)
     if images is None:
         other = next(name for name in SPLITS if name != split)

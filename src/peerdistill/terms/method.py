@@ -77,21 +77,30 @@ class Method(nn.Module):
 
     def __init__(self, terms: Iterable[Weighted], ensemble: nn.Module | None = None, teacher: nn.Module | None = None):
         super().__init__()
-        terms = list(terms)
-        if len({term.name for term in terms}) < len(terms):
-            raise UserError(f"the terms of a method need different names, found {[term.name for term in terms]}")
-        ramps = {term.name: term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight) for term in terms}
-        for name, ramp in ramps.items():
-            if ramp.weight < 0:
-                raise UserError(f"the weight of '{name}' must be at least 0, found {ramp.weight}")
-        self.weights = {name: ramp for name, ramp in ramps.items() if ramp.weight > 0}
-        if not self.weights:
+        self.weights: dict[str, Ramp] = {}
+        self.terms = nn.ModuleDict()
+        names = set()
+        for term in terms:
+            if term.name in names:
+                raise UserError(f"the terms of a method need different names, found '{term.name}' twice")
+            names.add(term.name)
+            self._add(term)
+        if not self.terms:
             raise UserError("a method needs at least one term of a weight above 0")
-        self.terms = nn.ModuleDict({term.name: term.term for term in terms if term.name in self.weights})
         self.ensemble = ensemble or MeanEnsemble()
         self.epoch = 0
         # In a tuple, out of sight of ``state_dict``: a checkpoint need not repeat what does not learn.
         self._teacher = (teacher,)
+
+    def _add(self, term: Weighted) -> bool:
+        """Take a term in, unless its weight is 0; tell whether it was."""
+        ramp = term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight)
+        if ramp.weight < 0:
+            raise UserError(f"the weight of '{term.name}' must be at least 0, found {ramp.weight}")
+        if ramp.weight > 0:
+            self.weights[term.name] = ramp
+            self.terms[term.name] = term.term
+        return ramp.weight > 0
 
     def start_epoch(self, epoch: int) -> None:
         """Set the weights that change over time to those of ``epoch``, counted from 0."""
@@ -103,10 +112,13 @@ class Method(nn.Module):
         return self._teacher[0]
 
     def add_teacher(self, teacher: nn.Module, term: Weighted) -> None:
-        """Let ``term`` learn from ``teacher`` too ("+KD")."""
-        self._teacher = (teacher,)
-        self.weights[term.name] = term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight)
-        self.terms[term.name] = term.term
+        """Let ``term`` learn from ``teacher`` too ("+KD"); at weight 0 neither is used.
+
+        Raises:
+            UserError: For a negative weight.
+        """
+        if self._add(term):
+            self._teacher = (teacher,)
 
     def forward(self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]) -> Loss:
         """Return the loss of a batch.

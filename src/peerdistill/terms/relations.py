@@ -22,9 +22,8 @@ def relative_distances(features_BD: Float[Tensor, "batch width"]) -> Float[Tenso
     squared_BB = difference_BBD.square().sum(-1)
     apart_BB = squared_BB > 0
     distance_BB = torch.where(apart_BB, squared_BB, 1.0).sqrt() * apart_BB
-    return distance_BB / (distance_BB.sum() / apart_BB.sum().clamp(min=1)).clamp(
-        min=torch.finfo(distance_BB.dtype).tiny
-    )
+    mean = distance_BB.sum() / apart_BB.sum().clamp(min=1)
+    return distance_BB / torch.where(mean > 0, mean, 1.0)
 
 
 def angles(features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch batch"]:

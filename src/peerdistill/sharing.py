@@ -1,0 +1,70 @@
+"""How many copies of each stage a cohort holds, readable without importing PyTorch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from peerdistill.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import peerdistill.backbones.backbone
+
+SHARINGS = ("network", "branch", "tree")
+"""The sharings that have a name."""
+
+
+def copies_per_stage(
+    backbone: "peerdistill.backbones.backbone.Backbone",
+    peers: int,
+    sharing: str | Sequence[int],
+    share_until: str | None = None,
+) -> tuple[int, ...]:
+    """Return how many copies of each stage a cohort holds.
+
+    "network" gives every peer its own copy of each stage. "branch" gives one copy to all up to and including the stage
+    ``share_until`` (by default the backbone's own choice) and then one to each. "tree" does so too, but splits the
+    group of peers stage by stage: 1, 1, 2, 4. A list of counts is taken as it stands.
+
+    Raises:
+        UserError: For an unknown sharing or stage, or counts that do not form a tree: each count must be a
+            multiple of the one before and divide the number of peers.
+    """
+    stages = [stage.name for stage in backbone.stages]
+    if share_until is not None and sharing not in ("branch", "tree"):
+        raise UserError(f"share_until='{share_until}' goes with sharing branch or tree, found sharing '{sharing}'")
+    if sharing == "network":
+        return (peers,) * len(stages)
+    if sharing in ("branch", "tree"):
+        until = backbone.share_until if share_until is None else share_until
+        if until not in stages:
+            raise unknown_name(f"share_until of {backbone.name}", until, stages)
+        shared = stages.index(until) + 1
+        apart = len(stages) - shared
+        return (1,) * shared + (_splits(peers, apart) if sharing == "tree" else (peers,) * apart)
+    if isinstance(sharing, str):
+        raise unknown_name("sharing", sharing, SHARINGS)
+    _check_tree(tuple(sharing), peers, stages)
+    return tuple(sharing)
+
+
+def _splits(peers: int, stages: int) -> tuple[int, ...]:
+    """Return the copies of so many stages above the shared stem: ``peers`` in the last, before it half, and so on.
+
+    Where a number has no half, its smallest divisor takes the place of 2.
+    """
+    copies = [peers]
+    while len(copies) < stages:
+        count = copies[0]
+        copies.insert(0, count // next((d for d in range(2, count + 1) if count % d == 0), 1))
+    return tuple(copies[:stages])
+
+
+def _check_tree(copies: tuple[int, ...], peers: int, stages: list[str]) -> None:
+    if len(copies) != len(stages):
+        raise UserError(f"sharing {list(copies)} has {len(copies)} counts, the stages are {', '.join(stages)}")
+    if any(count < 1 for count in copies) or any(
+        after % before for before, after in zip(copies, (*copies[1:], peers), strict=True)
+    ):
+        raise UserError(
+            f"sharing {list(copies)} is no tree of {peers} peers: each count must divide the next one, "
+            f"and the last one must divide {peers}"
+        )
