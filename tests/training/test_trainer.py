@@ -85,6 +85,23 @@ def test_training_is_the_loop_one_would_write(make_trainer, digits):
         torch.testing.assert_close(found, value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_the_memory_format_is_that_of_the_weights_and_changes_no_number(make_trainer):
+    def trained(memory_format: str) -> dict[str, nn.Parameter]:
+        trainer = make_trainer(memory_format, memory_format=memory_format)
+        for dropout in (module for module in trainer.cohort.modules() if isinstance(module, nn.Dropout)):
+            dropout.p = 0.0  # which of its draws falls on which value depends on the layout
+        trainer.fit()
+        return dict(trainer.cohort.named_parameters())
+
+    plain, other = trained("contiguous"), trained("channels_last")
+    # One input channel has both layouts at once: the body's convolution has four.
+    body = "networks.0.body.0.weight"
+    assert not plain[body].is_contiguous(memory_format=torch.channels_last)
+    assert other[body].is_contiguous(memory_format=torch.channels_last)
+    for name, value in plain.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
 def test_metrics_have_a_line_an_epoch(make_trainer):
     trainer = make_trainer(epochs=3)
     progress = trainer.fit()

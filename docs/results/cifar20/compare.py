@@ -26,7 +26,7 @@ EVERY = 5
 IMAGES_A_CLASS = 100
 RECIPE = (
     *("--backbone", "resnet20", "--epochs", "100", "--batch_size", "64", "--lr", "0.05", "--validation", "0"),
-    *("--log_every", "31"),
+    *("--precision", "bf16-mixed", "--memory_format", "channels_last", "--log_every", "31"),
 )
 # OKDDip's weight rises over 80 of 300 epochs; here over the same share of 100.
 OKDDIP_RAMP = ("--ramp", "27")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from peerdistill.training.meter import Diverged, LossMeter
 from peerdistill.training.metrics import MetricsFile
 from peerdistill.training.randomness import random_state, restore_random_state
 from peerdistill.training.schedules import make_optimizer, make_schedule
+
+_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 @runtime_checkable
@@ -99,6 +102,7 @@ class Trainer:
         self.notes = dict(notes or {})
         self.progress = Progress()
         self.meter = LossMeter()
+        cohort.to(memory_format=_MEMORY_FORMATS[config.memory_format])
         fabric.to_device(method)
         optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
         steps = config.epochs * batches.steps_per_epoch
