@@ -1,5 +1,6 @@
 from . import backbones, contrast, data, deploy, evaluation, experiment, methods, terms, training
 from .cohort import Cohort, CohortOutput
+from .deploy import load_leader
 from .errors import UserError
 
 __version__: str
@@ -13,6 +14,7 @@ __all__ = [
     "deploy",
     "evaluation",
     "experiment",
+    "load_leader",
     "methods",
     "terms",
     "training",

@@ -1,7 +1,7 @@
 """How many copies of each stage a cohort holds, readable without importing PyTorch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peerdistill.errors import UserError, unknown_name
 
@@ -29,6 +29,11 @@ def copies_per_stage(
             multiple of the one before and divide the number of peers.
     """
     stages = [stage.name for stage in backbone.stages]
+    if backbone.unsplittable and sharing != "network":
+        raise UserError(
+            f"peers can share no part of {backbone.name}, sharing network works: "
+            f"it can't be split into stages, for {backbone.unsplittable}"
+        )
     if share_until is not None and sharing not in ("branch", "tree"):
         raise UserError(f"share_until='{share_until}' goes with sharing branch or tree, found sharing '{sharing}'")
     if sharing == "network":
@@ -46,16 +51,29 @@ def copies_per_stage(
     return tuple(sharing)
 
 
-def _splits(peers: int, stages: int) -> tuple[int, ...]:
-    """Return the copies of so many stages above the shared stem: ``peers`` in the last, before it half, and so on.
+def check_peer_backbones(peer_backbones: Sequence[Any], peers: int, sharing: str | Sequence[int]) -> None:
+    """Raise UserError where peers of different backbones are not M - 1 beside the leader, or are to share stages."""
+    if len(peer_backbones) != peers - 1:
+        raise UserError(
+            f"peer_backbones names {len(peer_backbones)}, one for each peer but the leader: peers must be "
+            f"{len(peer_backbones) + 1}, found {peers}"
+        )
+    if sharing != "network":
+        raise UserError(f"peers of different backbones share nothing: sharing must be network, found {sharing}")
 
-    Where a number has no half, its smallest divisor takes the place of 2.
+
+def _splits(peers: int, stages: int) -> tuple[int, ...]:
+    """Return the copies of so many stages above the shared stem, evenly spread over the levels of a tree.
+
+    From level to level a group of peers falls into halves; where a number has no half, its smallest divisor takes the
+    place of 2. Where there are more levels than stages, the first are left out.
     """
-    copies = [peers]
-    while len(copies) < stages:
-        count = copies[0]
-        copies.insert(0, count // next((d for d in range(2, count + 1) if count % d == 0), 1))
-    return tuple(copies[:stages])
+    levels = [peers]
+    while levels[0] > 2:
+        levels.insert(0, levels[0] // next(d for d in range(2, levels[0] + 1) if levels[0] % d == 0))
+    levels = [level for level in levels if level > 1] or [peers]
+    from_top = [levels[-1 - above * len(levels) // max(stages, len(levels))] for above in range(stages)]
+    return tuple(reversed(from_top))
 
 
 def _check_tree(copies: tuple[int, ...], peers: int, stages: list[str]) -> None:

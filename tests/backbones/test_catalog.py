@@ -120,7 +120,7 @@ def test_fresh_weights_at_every_call(name):
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("resnet31", "resnet32"), ("vgg_16", "vgg16"), ("densenet", "densenet40_12"), ("transformer", "choose from")],
+    [("resnet31", "resnet32"), ("vgg_16", "vgg16"), ("densenet", "densenet40_12"), ("xyzzy", "choose from")],
 )
 def test_unknown_name_tells_the_nearest(name, nearest):
     with pytest.raises(UserError, match=f"unknown backbone '{name}': .*{nearest}"):

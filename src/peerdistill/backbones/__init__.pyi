@@ -1,4 +1,4 @@
 from .backbone import Backbone, Stage
-from .catalog import build, names
+from .catalog import build, names, resolve
 
-__all__ = ["Backbone", "Stage", "build", "names"]
+__all__ = ["Backbone", "Stage", "build", "names", "resolve"]

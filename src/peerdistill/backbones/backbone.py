@@ -13,7 +13,8 @@ class Stage:
 
     Attributes:
         name: What users call it, for example in ``share_until="layer2"``.
-        modules: Attribute names of the network's submodules, in the order of its forward pass.
+        modules: Attribute names of the network's submodules, in the order of its forward pass. Peers that share the
+            stage share these.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Backbone:
         classifier: Attribute name of the network's last linear layer.
         share_until: The last stage that peers share in the paper's "branch" setting.
         image_shape: Channels, height and width of the images it is made for; others may do as well.
+        unsplittable: Why its forward pass is one single stage, where it is.
+        pretrained: Fetches the network with weights that its library offers; its classifier may be of any width.
     """
 
     name: str
@@ -48,3 +51,5 @@ class Backbone:
     classifier: str
     share_until: str
     image_shape: tuple[int, int, int] = (3, 32, 32)
+    unsplittable: str | None = None
+    pretrained: Callable[[], nn.Module] | None = None

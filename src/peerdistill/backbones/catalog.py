@@ -1,5 +1,6 @@
-"""Backbones by name. Nothing heavy is imported before one is built."""
+"""Backbones by name. Nothing heavy is imported before one is built, or looked up that is none of our own."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -20,29 +21,87 @@ _WHERE = {
     "resnet34": "torchvision_resnet",
     "resnet50": "torchvision_resnet",
 }
+_OTHERS = ("timm:NAME", "torchvision:NAME", "package.module:function")
 
 
 def names() -> tuple[str, ...]:
-    """Return every name that :func:`build` takes."""
+    """Return the names of our own backbones."""
     return tuple(_WHERE)
 
 
-def build(name: str, *, classes: int, in_channels: int = 3) -> "peerdistill.backbones.backbone.Backbone":
+def resolve(name: str) -> str:
+    """Return the full name of a backbone: one of :func:`names`, or one that says where it is.
+
+    A bare name is looked up among our own, then in timm, then in torchvision.
+
+    Args:
+        name: ``resnet32``, ``mobilenetv3_small_100``, ``timm:NAME``, ``torchvision:NAME`` or
+            ``package.module:function``.
+
+    Raises:
+        UserError: For a name that is nowhere. The user's own function is looked for when it is called.
+    """
+    if name in _WHERE:
+        return name
+    where, colon, rest = name.partition(":")
+    if colon and where not in ("timm", "torchvision"):
+        return name
+    from peerdistill.backbones import timm_models, torchvision_models
+
+    if where != "torchvision" and timm_models.has(rest or name):
+        return f"timm:{rest or name}"
+    if where != "timm" and (rest or name) in torchvision_models.names():
+        return f"torchvision:{rest or name}"
+    raise _unknown(name, rest or name, [*timm_models.names(), *torchvision_models.names()])
+
+
+def _unknown(name: str, bare: str, of_libraries: list[str]) -> UserError:
+    """Return the error that names the nearest of our own, else of the libraries' many."""
+    own = [*_WHERE, *_OTHERS]
+    near = get_close_matches(bare, own, n=1, cutoff=0.5) or not get_close_matches(bare, of_libraries, n=1, cutoff=0.5)
+    return unknown_name("backbone", name, own if near else of_libraries)
+
+
+def build(
+    name: str,
+    *,
+    classes: int,
+    in_channels: int = 3,
+    image_size: int | None = None,
+    classifier: str | None = None,
+) -> "peerdistill.backbones.backbone.Backbone":
     """Return the backbone called ``name``.
 
     Args:
-        name: One of :func:`names`.
+        name: What :func:`resolve` takes.
         classes: Width of the classifier's output.
         in_channels: Channels of the images, 1 for grey and 3 for RGB.
+        image_size: Side of the images in pixels, for networks that are made for one size (ViT and the like) and for
+            the cost that decides where peers part; by default the size that the network is known for.
+        classifier: For ``package.module:function``: attribute name of the classifier, by default the last linear layer.
 
     Raises:
-        UserError: For an unknown name, fewer than 2 classes or fewer than 1 channel.
+        UserError: For an unknown name, fewer than 2 classes or 1 channel, or a network that can't be a peer: it takes
+            no such images, or has no linear layer that returns its logits.
     """
-    if name not in _WHERE:
-        raise unknown_name("backbone", name, _WHERE)
+    found = resolve(name)
     if classes < 2:
         raise UserError(f"classes must be at least 2, found {classes}")
     if in_channels < 1:
         raise UserError(f"in_channels must be at least 1, found {in_channels}")
-    module = import_module(f"{__package__}.{_WHERE[name]}")
-    return getattr(module, name)(classes, in_channels)
+    where, colon, rest = found.partition(":")
+    if classifier is not None and (not colon or where in ("timm", "torchvision")):
+        raise UserError(f"the classifier of {found} is known: 'classifier' goes with package.module:function")
+    if not colon:
+        return getattr(import_module(f"{__package__}.{_WHERE[found]}"), found)(classes, in_channels)
+    if where == "timm":
+        from peerdistill.backbones import timm_models
+
+        return timm_models.backbone(rest, classes, in_channels, image_size)
+    if where == "torchvision":
+        from peerdistill.backbones import torchvision_models
+
+        return torchvision_models.backbone(rest, classes, in_channels, image_size)
+    from peerdistill.backbones import own_code
+
+    return own_code.backbone(found, classes, in_channels, image_size, classifier)

@@ -1,11 +1,12 @@
-"""The ResNets of torchvision, as stages of the stock module: a leader's ``state_dict`` is torchvision's own."""
+"""The ResNets of torchvision under their bare names, with the stages that papers speak of.
+
+A leader's ``state_dict`` is torchvision's own.
+"""
 
 from functools import partial
 
-from torch import nn
-from torchvision import models
-
 from peerdistill.backbones.backbone import Backbone, Stage
+from peerdistill.backbones.torchvision_models import network, pretrained
 
 _STAGES = (
     Stage("stem", ("conv1", "bn1", "relu", "maxpool")),
@@ -16,17 +17,16 @@ _STAGES = (
 )
 
 
-def _network(name: str, classes: int, in_channels: int) -> nn.Module:
-    network = models.get_model(name, weights=None, num_classes=classes)
-    if in_channels != 3:
-        network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    return network
-
-
 def _backbone(name: str, classes: int, in_channels: int) -> Backbone:
-    build = partial(_network, name, classes, in_channels)
-    return Backbone(name, build, _STAGES, classifier="fc", share_until="layer2", image_shape=(in_channels, 224, 224))
+    return Backbone(
+        name,
+        partial(network, name, classes, in_channels),
+        _STAGES,
+        classifier="fc",
+        share_until="layer2",
+        image_shape=(in_channels, 224, 224),
+        pretrained=partial(pretrained, name, in_channels),
+    )
 
 
 def resnet18(classes: int, in_channels: int) -> Backbone:

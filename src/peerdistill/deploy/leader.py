@@ -1,6 +1,7 @@
 """The leader back from its safetensors file, as a plain module."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -9,24 +10,31 @@ from torch import Tensor, nn
 from peerdistill.deploy.card import LeaderCard
 from peerdistill.errors import UserError
 
+if TYPE_CHECKING:
+    from peerdistill.backbones import Backbone
 
-def load_leader(path: Path) -> tuple[nn.Module, LeaderCard]:
+
+def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.Module, LeaderCard]:
     """Return the leader of a ``.safetensors`` file in evaluation mode, and its card.
 
     The module takes normalised images, (batch, channels, height, width), as in training.
 
-    Raises:
-        UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown
-            backbone or holds weights of another network.
-    """
-    from peerdistill import backbones
+    Args:
+        path: The file.
+        network: A network of your own code, made as for training, which the weights are loaded into. Files never
+            decide which code is run: they name networks of peerdistill, timm and torchvision alone.
 
-    metadata, weights = _read(path)
+    Raises:
+        UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown backbone or one
+            of the user's own code without ``network``, or holds weights of another network.
+    """
+    path = Path(path)
+    metadata, weights = read_safetensors(path)
     card = LeaderCard.from_metadata(metadata, path)
-    backbone = backbones.build(card.backbone, classes=len(card.class_names), in_channels=card.channels)
-    # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
-    with torch.random.fork_rng(devices=[]):
-        network = backbone.network()
+    if network is None:
+        # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
+        with torch.random.fork_rng(devices=[]):
+            network = backbone_of(card, path).network()
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in weights.items()}
     if expected != found:
@@ -39,11 +47,35 @@ def load_leader(path: Path) -> tuple[nn.Module, LeaderCard]:
     return network.eval(), card
 
 
+def backbone_of(card: LeaderCard, source: Path) -> "Backbone":
+    """Return the backbone that a leader's card names.
+
+    Raises:
+        UserError: If there is none of that name, or it is of somebody's own code.
+    """
+    from peerdistill import backbones
+
+    where, colon, _ = card.backbone.partition(":")
+    if colon and where not in ("timm", "torchvision"):
+        raise UserError(
+            f"the leader in {source} is a network of own code, {card.backbone}: "
+            "make it in Python and give it to peerdistill.load_leader"
+        )
+    return backbones.build(
+        card.backbone, classes=len(card.class_names), in_channels=card.channels, image_size=card.image_size
+    )
+
+
 def _shape(shapes: dict[str, torch.Size], name: str) -> str:
     return f"of shape {tuple(shapes[name])}" if name in shapes else "absent"
 
 
-def _read(path: Path) -> tuple[dict[str, str] | None, dict[str, Tensor]]:
+def read_safetensors(path: Path) -> tuple[dict[str, str] | None, dict[str, Tensor]]:
+    """Return metadata and tensors of a file.
+
+    Raises:
+        UserError: If it is missing or no safetensors file.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file")
     try:

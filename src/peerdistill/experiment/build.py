@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from peerdistill import backbones
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.deploy import LeaderCard
@@ -13,15 +14,17 @@ from peerdistill.experiment.config import CohortConfig, Config
 EVALUATION_BATCH = 256
 
 
-def build_cohort(config: CohortConfig, channels: int, classes: int) -> Cohort:
-    """Return the cohort of ``config`` for images of so many channels and classes."""
+def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
+    """Return the cohort of ``config`` for such images and so many classes."""
+    images = {"in_channels": channels, "image_size": image_size}
     return Cohort(
-        config.backbone,
+        backbones.build(config.backbone, classes=classes, **images, classifier=config.classifier),
         classes,
         config.peers,
         config.sharing,
         share_until=config.share_until,
-        in_channels=channels,
+        peer_backbones=config.peer_backbones,
+        **images,
         split_gradients=config.split_gradients,
     )
 

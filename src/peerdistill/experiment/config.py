@@ -10,7 +10,7 @@ import yaml
 from peerdistill import backbones, methods
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.sharing import SHARINGS
+from peerdistill.sharing import SHARINGS, check_peer_backbones
 from peerdistill.training.config import TrainingConfig
 
 CONFIG_FILE = "config.yaml"
@@ -31,7 +31,15 @@ class CohortConfig:
     """Peers."""
 
     backbone: str = "resnet32"
-    """Network of every peer."""
+    """Network of every peer: one of ours, timm:NAME, torchvision:NAME or package.module:function."""
+    peer_backbones: list[str] | None = None
+    """Networks of all peers but the leader, where they differ from --backbone: [resnet20,resnet56] (shares nothing)."""
+    classifier: str | None = None
+    """For package.module:function: name of the classifier (default: the last linear layer)."""
+    pretrained: bool = False
+    """Let all peers start from the weights that timm or torchvision offers, each with a classifier of its own."""
+    weights: str | None = None
+    """A .safetensors file of weights that all peers start from, each with a classifier of its own."""
     sharing: str | list[int] = "branch"
     """network (nothing shared), branch (first stages shared), tree (1-2-4) or the copies of each stage: [1,2,4,4]."""
     share_until: str | None = None
@@ -43,10 +51,14 @@ class CohortConfig:
 
     def check(self) -> None:
         """Raise UserError for what is wrong whatever the backbone's stages are."""
-        if self.backbone not in backbones.names():
-            raise unknown_name("backbone", self.backbone, backbones.names())
+        for name in (self.backbone, *(self.peer_backbones or ())):
+            backbones.resolve(name)
         if self.peers < 1:
             raise UserError(f"peers must be at least 1, found {self.peers}")
+        if self.peer_backbones:
+            check_peer_backbones(self.peer_backbones, self.peers, self.sharing)
+        if self.weights and (self.pretrained or self.peer_backbones):
+            raise UserError("weights go with one network for all peers and without pretrained")
         if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
             raise unknown_name("sharing", self.sharing, SHARINGS)
 
@@ -114,24 +126,32 @@ class Config:
     def default_run(self) -> str:
         """Folder for a run whose user named none: ``runs/DATA-METHOD-BACKBONE``."""
         source = Path(self.data.data.split(",")[0].removeprefix("npz:")).stem
-        return str(Path("runs") / f"{source}-{self.method}-{self.cohort.backbone}")
+        backbone = self.cohort.backbone.replace(":", "-")
+        return str(Path("runs") / f"{source}-{self.method}-{backbone}")
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Config":
-        """Return the configuration of flat values, the nested groups already objects; paths become absolute."""
+        """Return the configuration of flat values, the nested groups already objects.
+
+        Paths become absolute, and backbones say where they were found.
+        """
 
         def pick(part: type) -> dict[str, Any]:
             return {field.name: values[field.name] for field in fields(part)}
 
         parts = (DataConfig, CohortConfig, TrainingConfig, TeacherConfig)
         own = {"method", *(field.name for part in parts for field in fields(part))}
-        data, taught = pick(DataConfig), pick(TeacherConfig)
-        if taught["teacher"] is not None:
-            taught["teacher"] = str(Path(taught["teacher"]).expanduser().absolute())
+        data, cohort, taught = pick(DataConfig), pick(CohortConfig), pick(TeacherConfig)
+        for part, name in ((taught, "teacher"), (cohort, "weights")):
+            if part[name] is not None:
+                part[name] = str(Path(part[name]).expanduser().absolute())
+        cohort["backbone"] = backbones.resolve(cohort["backbone"])
+        if cohort["peer_backbones"]:
+            cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
         data.update(data=_absolute(data["data"]), test=data["test"] and _absolute(data["test"]))
         return cls(
             data=DataConfig(**{**data, "root": str(Path(data["root"]).expanduser().absolute())}),
-            cohort=CohortConfig(**pick(CohortConfig)),
+            cohort=CohortConfig(**cohort),
             training=TrainingConfig(**pick(TrainingConfig)),
             teacher=TeacherConfig(**taught),
             method=values["method"],

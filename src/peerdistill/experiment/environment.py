@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-_PACKAGES = ("peerdistill", "torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn")
+_PACKAGES = ("peerdistill", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "scikit-learn")
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
     card = methods.find(method)
     parser.set_defaults({"sharing": card.settings[0], **card.cohort})
     parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), method))
+    words = _with_values(words, parser)
     found = parse_words(parser, words, kind=f"option of train with method {method}")
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
     _check_values(found, parser.get_defaults())
@@ -111,6 +112,15 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
             group.add_argument(
                 f"--{option.name}", type=option.annotation, default=option.default, help=help_of[option.name]
             )
+
+
+def _with_values(words: Sequence[str], parser: ArgumentParser) -> list[str]:
+    """Return the words with "true" after options of yes or no that stand alone: ``--pretrained``."""
+    yes_or_no = {f"--{name}" for name, value in vars(parser.get_defaults()).items() if isinstance(value, bool)}
+    yes_or_no -= {f"--{flag}" for flag in _FLAGS}
+    after = [*words[1:], ""]
+    alone = [word in yes_or_no and value not in ("true", "false") for word, value in zip(words, after, strict=True)]
+    return [f"{word}=true" if lone else word for word, lone in zip(words, alone, strict=True)]
 
 
 def _check_values(found: Namespace, defaults: Namespace) -> None:

@@ -57,7 +57,9 @@ def restore(run: Run, which: Which = "last") -> Restored:
         raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
     state = checkpoints.load(getattr(checkpoints, which))
     card = LeaderCard.from_metadata(state["notes"]["card"], run.path)
-    cohort = build_cohort(config.cohort, card.channels, len(card.class_names))
+    cohort = build_cohort(
+        config.cohort, channels=card.channels, image_size=card.image_size, classes=len(card.class_names)
+    )
     cohort.load_state_dict(state["cohort"])
     return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
 

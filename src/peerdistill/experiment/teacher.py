@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
-from peerdistill.deploy import LeaderCard, load_leader
+from peerdistill.deploy import LeaderCard, backbone_of, load_leader
 from peerdistill.errors import UserError
 from peerdistill.experiment.restore import restore
 from peerdistill.experiment.run import Run
@@ -30,12 +31,12 @@ def load_teacher(source: str, data: Dataset) -> Teacher:
 
 
 def _load(source: str, data: Dataset) -> Teacher:
-    network, card = _read(Path(source))
+    backbone, network, card = _read(Path(source))
     if card.class_names != data.class_names:
         raise UserError(f"teacher {source} does not know the classes of the data, or in another order")
     if card.channels != data.channels:
         raise UserError(f"teacher {source} takes images of {card.channels} channels, the data has {data.channels}")
-    cohort = Cohort(card.backbone, len(card.class_names), peers=1, sharing="network", in_channels=card.channels)
+    cohort = Cohort(backbone, len(card.class_names), peers=1, sharing="network")
     cohort.networks[0].load_state_dict(network.state_dict())
     pixels = list(zip(data.mean, data.std, card.mean, card.std, strict=True))
     return Teacher(
@@ -45,8 +46,9 @@ def _load(source: str, data: Dataset) -> Teacher:
     )
 
 
-def _read(source: Path) -> tuple[nn.Module, LeaderCard]:
+def _read(source: Path) -> tuple[Backbone, nn.Module, LeaderCard]:
     if source.is_dir():
         restored = restore(Run(source))
-        return restored.cohort.leader(), restored.card
-    return load_leader(source)
+        return restored.cohort.backbone, restored.cohort.leader(), restored.card
+    network, card = load_leader(source)
+    return backbone_of(card, source), network, card

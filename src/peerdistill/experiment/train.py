@@ -20,6 +20,7 @@ from peerdistill.experiment.config import Config
 from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
 from peerdistill.experiment.teacher import load_teacher
+from peerdistill.experiment.weights import start_from_weights
 from peerdistill.terms import Method
 from peerdistill.training import ConsoleLog, Logger, MetricsFile, TensorBoardLog, Trainer
 
@@ -65,7 +66,10 @@ def train(
     fabric.launch()
     batches = _training_batches(config, data, fabric.device)
     seed_everything(config.training.seed, verbose=False)
-    cohort = build_cohort(config.cohort, data.channels, len(data.class_names))
+    images = {"channels": data.channels, "image_size": data.image_size}
+    cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
+    if not resume:
+        start_from_weights(cohort, config.cohort)
     method = _method(config, cohort, data)
     trainer = _trainer(config, run, fabric, data, batches, cohort, method)
     if state is not None:
@@ -171,7 +175,8 @@ def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort:
     splits = {"training": data.train, "validation": data.val, "test": data.test}
     sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
     skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
-    peers = f"{cohort.peers} x {config.cohort.backbone}"
+    names = [backbone.name for backbone in cohort.backbones]
+    peers = ", ".join(names) if config.cohort.peer_backbones else f"{cohort.peers} x {names[-1]}"
     lines = (
         f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
         f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",

@@ -116,6 +116,10 @@ def okddip(
         stop_gradient: Keep gradient from nothing (the released code), or from the logits that are mixed.
     """
     _require_peers(cohort, 3, "okddip")
+    if len(set(cohort.widths[:-1])) > 1:
+        raise UserError(
+            f"okddip compares the features of its peers: they must be of one width, found {list(cohort.widths[:-1])}"
+        )
     weight = terms.Ramp(distillation, ramp)
     return terms.Method(
         [

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.cohort import CohortOutput
+from peerdistill.cohort import CohortOutput, pooled
 
 
 class GatedEnsemble(nn.Module):
@@ -24,5 +24,5 @@ class GatedEnsemble(nn.Module):
 
     def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
         """Return the ensemble's logits; gradient flows into gate and peers."""
-        weights_BM = self.gate(out.stem.flatten(2).mean(-1)).softmax(-1)
+        weights_BM = self.gate(pooled(out.stem)).softmax(-1)
         return torch.einsum("bm,mbc->bc", weights_BM, out.logits)

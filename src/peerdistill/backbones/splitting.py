@@ -1,0 +1,276 @@
+"""Any classifier as a backbone: its forward pass is cut where a single tensor passes from one part to the next."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from peerdistill.backbones.backbone import Backbone, Stage
+from peerdistill.backbones.tracing import Program, UntraceableError, program, trace
+from peerdistill.errors import UserError
+
+
+@dataclass(frozen=True)
+class TracedStage(Stage):
+    """A part of a traced forward pass; ``modules`` may name parameters and buffers too.
+
+    Attributes:
+        evaluation: What it computes in evaluation mode.
+        training: And in training mode: code outside of blocks may ask for the mode, which tracing answers for good.
+    """
+
+    evaluation: Program
+    training: Program
+
+    def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """Run this part of ``network`` on ``x``."""
+        run = self.training if network.training else self.evaluation
+        return run(network, x)
+
+
+@dataclass(frozen=True)
+class WholeStage(Stage):
+    """A whole forward pass up to the classifier's input, for networks that can't be split.
+
+    Attributes:
+        classifier: Attribute name of the classifier.
+    """
+
+    classifier: str
+
+    def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch width"]:
+        """Return what ``network`` hands to its classifier."""
+        handed = []
+        classifier = network.get_submodule(self.classifier)
+        hook = classifier.register_forward_pre_hook(lambda _, inputs: handed.append(inputs[0]))
+        try:
+            network(x)
+        finally:
+            hook.remove()
+        return handed[-1]
+
+
+def split(
+    name: str, make: Callable[[], nn.Module], classifier: str | None, image_shape: tuple[int, int, int]
+) -> Backbone:
+    """Return the network that ``make`` makes as a backbone.
+
+    Args:
+        name: What users call it.
+        make: Makes the network with fresh weights.
+        classifier: Attribute name of its classifier, a linear layer; by default its last linear layer.
+        image_shape: Channels, height and width of the images.
+
+    Raises:
+        UserError: Where the network does not take such images, or its classifier is no linear layer that returns its
+            logits.
+    """
+    # Only its structure is of interest: the caller's random numbers must not depend on that.
+    with torch.random.fork_rng(devices=[]):
+        network = make()
+    classifier = _last_linear(name, network) if classifier is None else classifier
+    _check_classifier(name, network, classifier)
+    backbone = Backbone(name, make, (), classifier, share_until="", image_shape=image_shape)
+    try:
+        stages, costs = _stages(name, network, classifier, image_shape)
+    except UntraceableError as error:
+        _check_whole(name, network, classifier, image_shape)
+        stage = WholeStage("network", (), classifier)
+        return replace(backbone, stages=(stage,), share_until=stage.name, unsplittable=str(error))
+    return replace(backbone, stages=stages, share_until=_middle(stages, costs))
+
+
+def _last_linear(name: str, network: nn.Module) -> str:
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(f"backbone {name} has no linear layer that could be its classifier")
+    return linear[-1]
+
+
+def _check_classifier(name: str, network: nn.Module, classifier: str) -> None:
+    modules = dict(network.named_modules())
+    if classifier not in modules:
+        raise UserError(f"backbone {name} has no module '{classifier}' that could be its classifier")
+    if not isinstance(modules[classifier], nn.Linear):
+        kind = type(modules[classifier]).__name__
+        raise UserError(f"backbone {name} needs a linear layer as its classifier, '{classifier}' is a {kind}")
+
+
+def _stages(
+    name: str, network: nn.Module, classifier: str, image_shape: tuple[int, int, int]
+) -> tuple[tuple[TracedStage, ...], list[int]]:
+    """Return the stages and the forward cost of each, in FLOPs for two images."""
+    evaluation, training = (
+        _ForwardPass(network, trace(network.train(mode), classifier), classifier) for mode in (False, True)
+    )
+    on_meta = deepcopy(network).to("meta").eval()
+    _check_images(name, on_meta, torch.zeros(2, *image_shape, device="meta"))
+    cuts = [cut for cut in evaluation.cuts if cut in training.cuts]
+    runs = _runs(evaluation.parts(cuts), on_meta, image_shape)
+    cuts = [cut for cut, run in zip(cuts, runs, strict=False) if run.is_tensor]
+    costs = [run.flops for run in _runs(evaluation.parts(cuts), on_meta, image_shape)]
+    fine = [
+        TracedStage(part.name, part.modules, part.program, in_training.program)
+        for part, in_training in zip(evaluation.parts(cuts), training.parts(cuts), strict=True)
+    ]
+    groups = _joined(costs)
+    return tuple(_as_one(fine[first:last]) for first, last in groups), [sum(costs[slice(*group)]) for group in groups]
+
+
+class _Part(NamedTuple):
+    """What lies between two cuts."""
+
+    name: str
+    modules: tuple[str, ...]
+    program: Program
+
+
+class _Run(NamedTuple):
+    """What is learned of a part by running it."""
+
+    flops: int
+    is_tensor: bool
+
+
+class _ForwardPass:
+    """A graph from the images to the classifier's input, and where it can be cut.
+
+    Attributes:
+        cuts: What ends where only one tensor is still needed -> the step that computes that tensor.
+    """
+
+    def __init__(self, network: nn.Module, graph: fx.Graph, classifier: str):
+        self.network = network
+        features = self._logits(graph, classifier).args[0]
+        assert isinstance(features, fx.Node)
+        everything = list(graph.nodes)
+        self.input, *self.steps = everything[: everything.index(features) + 1]
+        self.cuts = self._cuts()
+
+    def _logits(self, graph: fx.Graph, classifier: str) -> fx.Node:
+        """Return the call of the classifier; nothing but placeholders of a head without it may follow."""
+        step = graph.output_node().args[0]
+        while isinstance(step, fx.Node) and step.op == "call_module" and step.target != classifier:
+            if not isinstance(self.network.get_submodule(str(step.target)), nn.Identity | nn.Flatten):
+                break
+            step = step.args[0]
+        if not (isinstance(step, fx.Node) and step.target == classifier):
+            raise UntraceableError(f"its classifier '{classifier}' does not return its logits")
+        return step
+
+    def _cuts(self) -> dict[str, fx.Node]:
+        last_use = {used: number for number, step in enumerate(self.steps) for used in step.all_input_nodes}
+        last_inside = {module: number for number, step in enumerate(self.steps) for module in _modules(step)}
+        state = [_state(self.network, [step]) for step in self.steps]
+        cuts = {}
+        for number, step in enumerate(self.steps[:-1]):
+            needed = [used for used in (self.input, *self.steps[: number + 1]) if last_use.get(used, -1) > number]
+            before, after = set().union(*state[: number + 1]), set().union(*state[number + 1 :])
+            ends = [module for module in _modules(step) if last_inside[module] == number]
+            if needed == [step] and ends and before.isdisjoint(after):
+                cuts[min(ends, key=_depth)] = step
+        return cuts
+
+    def parts(self, cuts: Sequence[str]) -> list[_Part]:
+        """Return the parts between these cuts; the last one ends at the classifier."""
+        ends = [self.input, *(self.cuts[name] for name in cuts), self.steps[-1]]
+        names = [*cuts, min(_modules(self.steps[-1]) or ["features"], key=_depth)]
+        order = [self.input, *self.steps]
+        found = []
+        for name, (start, end) in zip(names, pairwise(ends), strict=True):
+            steps = order[order.index(start) + 1 : order.index(end) + 1]
+            owned = dict.fromkeys(str(step.target) for step in steps if step.op in ("call_module", "get_attr"))
+            found.append(_Part(name, tuple(owned), program(steps, start, end)))
+        return found
+
+
+def _modules(step: fx.Node) -> list[str]:
+    """Return the modules that a step lies in, outermost first, and the one that it calls."""
+    inside = [module for module in step.meta.get("nn_module_stack", ()) if module]
+    return [*inside, str(step.target)] if step.op == "call_module" and step.target not in inside else inside
+
+
+def _depth(module: str) -> int:
+    return module.count(".")
+
+
+def _state(network: nn.Module, steps: Sequence[fx.Node]) -> set[int]:
+    """Return the identities of the parameters and buffers that steps use."""
+    found: set[int] = set()
+    for step in steps:
+        if step.op == "call_module":
+            module = network.get_submodule(str(step.target))
+            found.update(map(id, [*module.parameters(), *module.buffers()]))
+        elif step.op == "get_attr":
+            parent, _, attribute = str(step.target).rpartition(".")
+            found.add(id(getattr(network.get_submodule(parent), attribute)))
+    return found
+
+
+def _runs(parts: Sequence[_Part], on_meta: nn.Module, image_shape: tuple[int, int, int]) -> list[_Run]:
+    """Run the parts one after the other on two images that have a shape and no values."""
+    x: Any = torch.zeros(2, *image_shape, device="meta")
+    runs = []
+    for part in parts:
+        with FlopCounterMode(display=False) as counter:
+            x = part.program(on_meta, x)
+        runs.append(_Run(counter.get_total_flops(), isinstance(x, Tensor)))
+    return runs
+
+
+def _joined(costs: Sequence[int]) -> list[tuple[int, int]]:
+    """Return runs of parts of which only the first costs something: a normalisation belongs to its convolution."""
+    starts = [0, *(number for number, cost in enumerate(costs) if cost and any(costs[:number]))]
+    return list(pairwise([*starts, len(costs)]))
+
+
+def _as_one(stages: Sequence[TracedStage]) -> TracedStage:
+    modules = tuple(dict.fromkeys(module for stage in stages for module in stage.modules))
+    name = min((stage.name for stage in stages), key=_depth)
+    if len(stages) == 1:
+        return replace(stages[0], name=name)
+    return TracedStage(
+        name, modules, _in_turn([stage.evaluation for stage in stages]), _in_turn([stage.training for stage in stages])
+    )
+
+
+def _in_turn(programs: Sequence[Program]) -> Program:
+    def run(network: nn.Module, x: Tensor) -> Tensor:
+        for part in programs:
+            x = part(network, x)
+        return x
+
+    return run
+
+
+def _middle(stages: Sequence[Stage], costs: Sequence[int]) -> str:
+    """Return the stage at whose end the forward cost spent is nearest to half; never the last stage."""
+    spent = torch.tensor(costs).cumsum(0)[:-1]
+    if not len(spent):
+        return stages[0].name
+    return stages[int((2 * spent - sum(costs)).abs().argmin())].name
+
+
+def _check_images(name: str, network: nn.Module, images: Tensor) -> Tensor:
+    """Return what ``network`` says of ``images``, or its complaint in a sentence."""
+    try:
+        return network(images)
+    except Exception as error:  # a network's own complaint may be of any kind
+        shape = " x ".join(map(str, images.shape[1:]))
+        raise UserError(f"backbone {name} does not take images of {shape}: {' '.join(str(error).split())}") from error
+
+
+@torch.no_grad()
+def _check_whole(name: str, network: nn.Module, classifier: str, image_shape: tuple[int, int, int]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        images = torch.randn(2, *image_shape)
+    logits = _check_images(name, network.eval(), images)
+    features = WholeStage("network", (), classifier)(network, images)
+    if not (isinstance(logits, Tensor) and torch.equal(network.get_submodule(classifier)(features), logits)):
+        raise UserError(f"backbone {name} can't be a peer: its classifier '{classifier}' does not return its logits")

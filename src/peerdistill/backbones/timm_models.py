@@ -1,0 +1,45 @@
+"""The models of timm as backbones; a leader's ``state_dict`` is timm's own."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.splitting import split
+
+
+def has(name: str) -> bool:
+    """Whether timm has a model of this name, with or without a tag of its weights ("resnet50.a1_in1k")."""
+    return timm.is_model(name.partition(".")[0])
+
+
+def names() -> list[str]:
+    """Return the names of timm's models, without tags."""
+    return timm.list_models()
+
+
+def backbone(name: str, classes: int, in_channels: int, image_size: int | None) -> Backbone:
+    """Return the timm model ``name``; its ``get_classifier`` tells the classifier."""
+    size = image_size or timm.get_pretrained_cfg(name).input_size[-1]
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": in_channels}
+    if timm.get_pretrained_cfg(name).fixed_input_size:
+        options["img_size"] = size
+    make = partial(timm.create_model, name, **options)
+    with torch.random.fork_rng(devices=[]):
+        classifier = _classifier(make())
+    return replace(
+        split(f"timm:{name}", make, classifier, (in_channels, size, size)),
+        pretrained=partial(timm.create_model, name, pretrained=True, **options),
+    )
+
+
+def _classifier(network: nn.Module) -> str | None:
+    """Return the name of what timm calls the classifier, or of the last linear layer in it."""
+    head = network.get_classifier()  # pyright: ignore[reportCallIssue] (every timm model has it)
+    inside = [path for path, module in network.named_modules() if module is head]
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return next((path for path in reversed(linear) if inside and f"{path}.".startswith(f"{inside[0]}.")), None)
