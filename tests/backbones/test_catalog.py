@@ -36,6 +36,7 @@ def parameter_count(module):
         ("resnet110", 1_170_868, 4_517_344),
         ("vgg16", 14_774_436, 53_884_368),
         ("densenet40_12", 188_092, 592_384),
+        ("hcgnet_a1", 1_102_651, 4_057_426),
     ],
 )
 def test_parameter_counts_at_100_classes(name, alone, four_branches):

@@ -1,23 +1,46 @@
-"""The networks for 32 x 32 images, built a second time from torchvision's own blocks."""
+"""The networks for 32 x 32 images: as published, and built a second time from torchvision's own blocks."""
+
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import densenet, resnet, vgg
 
-from peerdistill import backbones
+from peerdistill import Cohort, backbones
 
 CLASSES = 7
+# Parameters at 100 classes of the released networks of the teacher and student pairs.
+PAIRS = {
+    "resnet8x4": 1_233_540,
+    "resnet32x4": 7_433_860,
+    "wrn_16_2": 703_284,
+    "wrn_40_2": 2_255_156,
+    "vgg8": 3_965_028,
+    "vgg13": 9_462_180,
+    "mobilenetv2_half": 812_836,
+    "shufflenetv1": 949_258,
+}
+# Millions of multiplications and additions for one image.
+MULTIPLY_ADDS = {
+    "resnet32": 69.1,
+    "resnet110": 167.5,
+    "vgg16": 313.2,
+    "densenet40_12": 72.4,
+    "hcgnet_a1": 154.3,
+}
+NEW_FAMILIES = (*PAIRS, "hcgnet_a1")
 
 
 def head(width):
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, CLASSES)]
 
 
-def resnet_of(block, blocks):
-    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-    inputs = 16
-    for width, first_stride in ((16, 1), (32, 2), (64, 2)):
+def resnet_of(block, blocks, stem=16, widths=(16, 32, 64)):
+    layers = [nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU()]
+    inputs = stem
+    for width, first_stride in zip(widths, (1, 2, 2), strict=True):
         outputs = width * block.expansion
         for stride in (first_stride, *[1] * (blocks - 1)):
             changes = stride != 1 or inputs != outputs
@@ -27,9 +50,8 @@ def resnet_of(block, blocks):
     return nn.Sequential(*layers, *head(inputs))
 
 
-def vgg16():
-    features = vgg.make_layers(vgg.cfgs["D"], batch_norm=True)
-    return nn.Sequential(*features[:-1], *head(512))  # global pooling in place of the last halving
+def vgg_of(*layers):
+    return nn.Sequential(*vgg.make_layers(list(layers), batch_norm=True), *head(512))
 
 
 def densenet40_12():
@@ -45,7 +67,12 @@ AGAIN = {
     "resnet32": lambda: resnet_of(resnet.BasicBlock, 5),
     "resnet56": lambda: resnet_of(resnet.BasicBlock, 9),
     "resnet110": lambda: resnet_of(resnet.Bottleneck, 12),
-    "vgg16": vgg16,
+    "resnet8x4": lambda: resnet_of(resnet.BasicBlock, 1, 32, (64, 128, 256)),
+    "resnet32x4": lambda: resnet_of(resnet.BasicBlock, 5, 32, (64, 128, 256)),
+    # Global pooling in place of the last halving; the pairs' networks leave out the one before it too.
+    "vgg8": lambda: vgg_of(64, "M", 128, "M", 256, "M", 512, 512),
+    "vgg13": lambda: vgg_of(64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, 512, 512),
+    "vgg16": lambda: vgg_of(*vgg.cfgs["D"][:-1]),
     "densenet40_12": densenet40_12,
 }
 
@@ -61,3 +88,65 @@ def test_is_what_torchvisions_blocks_make(name):
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours.eval()(images), again.eval()(images))
+
+
+@pytest.mark.parametrize(("name", "parameters"), PAIRS.items())
+def test_parameters_of_the_released_networks(name, parameters):
+    with torch.device("meta"):
+        network = backbones.build(name, classes=100).network()
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("name", "millions"), MULTIPLY_ADDS.items())
+def test_multiply_adds_of_one_image(name, millions):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        backbones.build(name, classes=100).network().eval()(torch.zeros(1, 3, 32, 32))
+    assert round(counter.get_total_flops() / 2e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", NEW_FAMILIES)
+def test_no_stage_changes_what_it_reads(name):
+    """Branches read the same tensor."""
+    backbone = backbones.build(name, classes=CLASSES)
+    network = backbone.network()
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        for stage in backbone.stages:
+            before = x.clone()
+            after = stage(network, x)
+            assert torch.equal(x, before), stage.name
+            x = after
+
+
+@pytest.mark.parametrize("name", NEW_FAMILIES)
+@pytest.mark.parametrize("sharing", ["branch", "network"])
+def test_one_step_of_a_cohort(name, sharing):
+    cohort = Cohort(name, classes=CLASSES, peers=2, sharing=sharing)
+    before = [parameter.clone() for parameter in cohort.parameters()]
+    optimiser = torch.optim.SGD(cohort.parameters(), lr=0.1)
+    cohort(torch.randn(4, 3, 32, 32)).logits.square().sum().backward()
+    optimiser.step()
+    without_effect = set(biases_without_effect(cohort))
+    for (at, parameter), value in zip(cohort.named_parameters(), before, strict=True):
+        assert parameter.isfinite().all()
+        if at not in without_effect:
+            assert not torch.equal(parameter, value), at
+
+    images = torch.randn(2, 3, 32, 32)
+    stock = backbones.build(name, classes=CLASSES).network().eval()
+    stock.load_state_dict(cohort.leader().state_dict(), strict=True)
+    with torch.no_grad():
+        logits = cohort.eval()(images).logits
+        assert torch.equal(logits[0], cohort.peer(0)(images))
+        assert torch.equal(logits[-1], stock(images))
+
+
+def biases_without_effect(network):
+    """Name the biases that a normalisation or a softmax behind them takes away again: their gradient is 0."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Sequential):
+            for (at, child), (_, following) in pairwise(module.named_children()):
+                if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d) and getattr(child, "bias", None) is not None:
+                    yield f"{name}.{at}.bias"
+        if name.endswith("score"):
+            yield f"{name}.bias"

@@ -1,5 +1,6 @@
-"""DenseNet-BC (Huang et al., CVPR 2017) for 32 x 32 images."""
+"""DenseNet-BC (Huang et al., CVPR 2017) for 32 x 32 images, and what dense networks have in common."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -8,56 +9,66 @@ from torch import Tensor, nn
 
 from peerdistill.backbones import sequential
 from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.convolutions import convolution, preactivated
 
-_STAGES = ("stem", "block1", "block2", "block3")
+STAGES = ("stem", "block1", "block2", "block3")
 _BOTTLENECK = 4
-_COMPRESSION = 0.5
+# A transition puts out one channel for so many of its inputs.
+_COMPRESSION = 2
 
 
-def _activated_convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
-    return [
-        nn.BatchNorm2d(inputs),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
-    ]
-
-
-class _DenseLayer(nn.Sequential):
-    """Adds ``growth`` channels to what it is given."""
-
-    def __init__(self, inputs: int, growth: int):
-        inner = _BOTTLENECK * growth
-        super().__init__(*_activated_convolution(inputs, inner, 1), *_activated_convolution(inner, growth, 3))
+class _Dense(nn.Sequential):
+    """Puts out what it is given and, behind it, what its modules make of it."""
 
     def forward(self, input: Float[Tensor, "batch inputs h w"]) -> Float[Tensor, "batch outputs h w"]:
         return torch.cat([input, super().forward(input)], dim=1)
 
 
-def _block(inputs: int, growth: int, layers: int) -> tuple[nn.Sequential, int]:
-    block = nn.Sequential()
-    for _ in range(layers):
-        block.append(_DenseLayer(inputs, growth))
-        inputs += growth
-    return block, inputs
+def network(
+    layer: Callable[[int, int], list[nn.Module]],
+    transition: Callable[[int, int], list[nn.Module]],
+    growths: tuple[int, int, int],
+    layers: int,
+    classes: int,
+    in_channels: int,
+) -> nn.Sequential:
+    """Return three blocks of densely connected layers with transitions between them.
 
-
-def _network(growth: int, layers: int, classes: int, in_channels: int) -> nn.Sequential:
-    width = 2 * growth
-    stages: dict[str, nn.Module] = {"stem": nn.Conv2d(in_channels, width, 3, padding=1, bias=False)}
-    for name in _STAGES[1:]:
-        block, width = _block(width, growth, layers)
-        if name == _STAGES[-1]:
+    Args:
+        layer: Makes ``growth`` new channels of so many inputs.
+        transition: Makes so many outputs of so many inputs, at half the resolution.
+        growths: Channels that each layer of a block adds; the stem makes twice those of the first block.
+        layers: Layers of each block.
+        classes: Width of the classifier's output.
+        in_channels: Channels of the images.
+    """
+    width = 2 * growths[0]
+    stages: dict[str, nn.Module] = {STAGES[0]: convolution(in_channels, width, 3)}
+    for name, growth in zip(STAGES[1:], growths, strict=True):
+        block = nn.Sequential()
+        for _ in range(layers):
+            block.append(_Dense(*layer(width, growth)))
+            width += growth
+        if name == STAGES[-1]:
             block.extend([nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
         else:
             # A block owns the transition after it: that is where the paper's branches part.
-            compressed = int(_COMPRESSION * width)
-            block.extend([*_activated_convolution(width, compressed, 1), nn.AvgPool2d(2)])
-            width = compressed
+            block.extend(transition(width, width // _COMPRESSION))
+            width //= _COMPRESSION
         stages[name] = block
     return sequential.network(stages, width, classes)
 
 
+def _layer(inputs: int, growth: int) -> list[nn.Module]:
+    inner = _BOTTLENECK * growth
+    return [*preactivated(inputs, inner, 1), *preactivated(inner, growth, 3)]
+
+
+def _transition(inputs: int, outputs: int) -> list[nn.Module]:
+    return [*preactivated(inputs, outputs, 1), nn.AvgPool2d(2)]
+
+
 def densenet40_12(classes: int, in_channels: int) -> Backbone:
     """Depth 40, growth 12, bottleneck and compression 0.5: 188,092 parameters at 100 classes."""
-    build = partial(_network, 12, (40 - 4) // 6, classes, in_channels)
-    return sequential.backbone("densenet40_12", build, _STAGES, share_until="block1", in_channels=in_channels)
+    build = partial(network, _layer, _transition, (12, 12, 12), (40 - 4) // 6, classes, in_channels)
+    return sequential.backbone("densenet40_12", build, STAGES, share_until="block1", in_channels=in_channels)

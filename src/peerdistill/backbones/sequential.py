@@ -1,7 +1,7 @@
 """Networks written as a list of stages: what the CIFAR families share."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
@@ -11,7 +11,7 @@ CLASSIFIER = "fc"
 POOL = "pool"
 
 
-def network(stages: dict[str, nn.Module], width: int, classes: int) -> nn.Sequential:
+def network(stages: Mapping[str, nn.Module], width: int, classes: int) -> nn.Sequential:
     """Return stages, global average pooling and a linear classifier, initialised as in He et al., ICCV 2015."""
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     modules = OrderedDict(stages, **{POOL: pool, CLASSIFIER: nn.Linear(width, classes)})
@@ -22,6 +22,21 @@ def network(stages: dict[str, nn.Module], width: int, classes: int) -> nn.Sequen
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return built
+
+
+def layer(
+    block: Callable[[int, int, int], nn.Module], inputs: int, outputs: int, stride: int, blocks: int
+) -> nn.Sequential:
+    """Return ``blocks`` blocks in a row, of which the first changes the width and takes the stride.
+
+    Args:
+        block: Makes a block of so many inputs, outputs and such a stride.
+        inputs: Channels that the layer reads.
+        outputs: Channels that each of its blocks puts out.
+        stride: Stride of the first block; the others have 1.
+        blocks: How many, at least 1.
+    """
+    return nn.Sequential(block(inputs, outputs, stride), *(block(outputs, outputs, 1) for _ in range(blocks - 1)))
 
 
 def backbone(
