@@ -9,6 +9,7 @@ from torchvision import models
 
 from peerdistill import Cohort, backbones
 from peerdistill.backbones import Backbone, Stage
+from peerdistill.cohort import pooled
 from peerdistill.errors import UserError
 from peerdistill.sharing import copies_per_stage
 
@@ -372,3 +373,39 @@ def test_ensemble_is_the_mean_of_the_logits():
     with torch.no_grad():
         out = small().eval()(torch.randn(2, 3, 16, 16))
     torch.testing.assert_close(out.ensemble, out.logits.mean(0))
+
+
+class TestPeersOfDifferentBackbones:
+    def cohort(self, **options):
+        return Cohort("resnet20", 5, peers=3, sharing="network", peer_backbones=["vgg8", "resnet32"], **options)
+
+    def test_each_peer_is_its_own_network_and_the_leader_the_last(self):
+        cohort = self.cohort().eval()
+        images = torch.randn(2, 3, 32, 32)
+        out = cohort(images)
+        assert [backbone.name for backbone in cohort.backbones] == ["vgg8", "resnet32", "resnet20"]
+        torch.testing.assert_close(out.logits, torch.stack([network(images) for network in cohort.networks]))
+        backbones.build("resnet20", classes=5).network().load_state_dict(cohort.leader().state_dict(), strict=True)
+
+    def test_features_are_one_tensor_a_peer_where_widths_differ(self):
+        cohort = self.cohort()
+        out = cohort(torch.randn(2, 3, 32, 32))
+        assert cohort.widths == (512, 64, 64)
+        assert [tuple(features.shape) for features in out.features] == [(2, 512), (2, 64), (2, 64)]
+
+    @pytest.mark.parametrize("sharing", ["branch", "tree", [1, 3, 3, 3]])
+    def test_they_share_nothing(self, sharing):
+        with pytest.raises(UserError, match="peers of different backbones share nothing: sharing must be network"):
+            Cohort("resnet20", 5, peers=2, sharing=sharing, peer_backbones=["vgg8"])
+
+    def test_there_is_one_for_each_peer_but_the_leader(self):
+        with pytest.raises(UserError, match=r"peer_backbones names 1, .* peers must be 2, found 4"):
+            Cohort("resnet20", 5, sharing="network", peer_backbones=["vgg8"])
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4, 4), (2, 16, 6), (2, 4, 4, 6)], ids=["channels first", "tokens", "last"])
+def test_a_pooled_stem_has_its_channels(shape):
+    stem = torch.randn(shape)
+    channels = shape.index(6)
+    places = [axis for axis in range(1, len(shape)) if axis != channels]
+    torch.testing.assert_close(pooled(stem), stem.mean(places))

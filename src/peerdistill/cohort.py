@@ -185,13 +185,16 @@ class Cohort(nn.Module):
             return stage(network, x)
         x = self._divided(x, depth)
         key = (id(backbone), depth, network.training)
-        if self._writes.get(key, True) and not x.is_inference():
-            x = x.clone()
-            version = x._version
-            output = stage(network, x)
-            self._writes[key] = x._version != version
-            return output
-        return stage(network, x)
+        if self._writes.get(key) is False:
+            # As with a copy, autograd adds up a branch's gradients before those of different branches: the same sums.
+            return stage(network, x.view_as(x))
+        own = x.clone()
+        if own.is_inference():  # such tensors do not tell
+            return stage(network, own)
+        version = own._version
+        output = stage(network, own)
+        self._writes[key] = own._version != version
+        return output
 
     def _divided(self, x: Tensor, depth: int) -> Tensor:
         """Return ``x`` as one of several stages reads it; with "mean" each sends its share of the gradient down."""

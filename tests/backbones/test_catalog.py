@@ -143,3 +143,58 @@ def test_sizes_out_of_range(options, message):
 def test_names_are_known_without_pytorch():
     program = "import sys; from peerdistill import backbones; backbones.names(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("resnet18", "resnet18"),  # timm and torchvision have one too
+        ("resnet10t", "timm:resnet10t"),
+        ("mobilenetv3_small_050.lamb_in1k", "timm:mobilenetv3_small_050.lamb_in1k"),
+        ("convnext_tiny", "timm:convnext_tiny"),  # torchvision has one too
+        ("torchvision:convnext_tiny", "torchvision:convnext_tiny"),
+        ("shufflenet_v2_x0_5", "torchvision:shufflenet_v2_x0_5"),
+        ("package.module:function", "package.module:function"),
+    ],
+)
+def test_where_a_name_is_found(name, found):
+    assert backbones.resolve(name) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("timm:resnet10", "unknown backbone 'timm:resnet10': did you mean"),
+        ("torchvision:resnet10t", "unknown backbone 'torchvision:resnet10t': did you mean"),
+        ("edgenext_xx_smal", "edgenext_xx_small"),
+    ],
+)
+def test_a_name_that_is_nowhere(name, told):
+    with pytest.raises(UserError, match=told):
+        backbones.resolve(name)
+
+
+def test_the_classifier_of_a_known_network_is_not_named():
+    with pytest.raises(UserError, match="the classifier of resnet20 is known: 'classifier' goes with package"):
+        backbones.build("resnet20", classes=10, classifier="fc")
+
+
+@pytest.mark.parametrize("name", ["torchvision:shufflenet_v2_x0_5", "timm:mobilenetv3_small_050"])
+def test_grey_images_of_a_library(name):
+    backbone = backbones.build(name, classes=3, in_channels=1, image_size=32)
+    assert backbone.image_shape == (1, 32, 32)
+    with torch.no_grad():
+        assert backbone.network().eval()(torch.randn(2, 1, 32, 32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["torchvision:vit_b_32", "timm:vit_tiny_patch16_224"])
+def test_networks_for_one_size_are_made_for_the_datas(name):
+    network = backbones.build(name, classes=3, image_size=96).network().to("meta")
+    assert network(torch.zeros(1, 3, 96, 96, device="meta")).shape == (1, 3)
+
+
+def test_torchvisions_weights_are_for_rgb_images():
+    backbone = backbones.build("resnet18", classes=3, in_channels=1)
+    assert backbone.pretrained is not None
+    with pytest.raises(UserError, match="the weights of torchvision:resnet18 take RGB images, the data has 1 channels"):
+        backbone.pretrained()

@@ -3,11 +3,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+import peerdistill
+from peerdistill import backbones
 from peerdistill.deploy import ExportReport, LeaderCard, export, load_leader
 from peerdistill.errors import UserError
 
@@ -77,3 +80,27 @@ def test_card_and_weights_must_belong_together(leader_file: Path, card: LeaderCa
     save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
     with pytest.raises(UserError, match=told):
         load_leader(leader_file)
+
+
+def test_timm_itself_loads_a_leader_of_timm(tmp_path: Path):
+    name = "mobilenetv3_small_050"
+    network = timm.create_model(name, num_classes=3).eval()
+    card = LeaderCard(f"timm:{name}", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.2,) * 3, 0.875)
+    pictures = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    path = export(network, card, tmp_path / "leader.safetensors", format="safetensors", pictures=pictures).path
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = network(images)
+        assert torch.equal(timm.create_model(name, num_classes=3, checkpoint_path=path).eval()(images), expected)
+        assert torch.equal(peerdistill.load_leader(path)[0](images), expected)
+
+
+def test_a_file_does_not_decide_which_code_is_run(leader_file: Path, card: LeaderCard, resnet: nn.Module):
+    other = dataclasses.replace(card, backbone="os:abort")
+    save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
+    with pytest.raises(UserError, match="a network of own code, os:abort: make it in Python and give it to"):
+        load_leader(leader_file)
+    given = backbones.build("resnet20", classes=10, in_channels=1).network()
+    leader, _ = load_leader(leader_file, given)
+    assert leader is given
+    assert all(map(torch.equal, leader.state_dict().values(), resnet.state_dict().values()))

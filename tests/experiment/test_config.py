@@ -15,6 +15,14 @@ from peerdistill.experiment import CohortConfig, parse, read_config
         ["digits", "--method=baseline", "--peers=1"],
         ["cifar100", "--sharing=[1,2,4,4]", "--backbone=resnet56", "--seed=3"],
         ["npz:a.npz,b.npz", "--test=npz:c.npz", "--optimizer.name=adam", "--contrast.views=core", "--beta=0"],
+        ["digits", "--backbone=timm:resnet10t", "--pretrained"],
+        [
+            "digits",
+            "--sharing=network",
+            "--peers=3",
+            "--peer_backbones=[resnet20,resnet10t]",
+            "--weights=w.safetensors",
+        ],
         ["digits", "--share_until=layer1", "--schedule.name=constant", "--precision=bf16-mixed"],
     ],
 )
@@ -102,3 +110,14 @@ def test_an_unknown_method_is_refused():
     config, _ = parse(["digits"])
     with pytest.raises(UserError, match="unknown method 'mcl'"):
         replace(config, method="mcl").check()
+
+
+def test_a_configuration_says_where_backbones_were_found():
+    words = ["digits", "--backbone=resnet10t", "--peer_backbones=[shufflenet_v2_x0_5,resnet20]"]
+    cohort = parse(words)[0].cohort
+    assert cohort.backbone == "timm:resnet10t"
+    assert cohort.peer_backbones == ["torchvision:shufflenet_v2_x0_5", "resnet20"]
+
+
+def test_the_run_of_a_librarys_network_has_a_plain_folder_name():
+    assert parse(["digits", "--backbone=resnet10t"])[0].default_run == "runs/digits-mcl-okd-timm-resnet10t"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -53,6 +53,8 @@ class WholeStage(Stage):
             network(x)
         finally:
             hook.remove()
+        if not handed:
+            raise UserError(f"the classifier '{self.classifier}' is no part of the network's forward pass")
         return handed[-1]
 
 
@@ -180,7 +182,8 @@ class _ForwardPass:
     def parts(self, cuts: Sequence[str]) -> list[_Part]:
         """Return the parts between these cuts; the last one ends at the classifier."""
         ends = [self.input, *(self.cuts[name] for name in cuts), self.steps[-1]]
-        names = [*cuts, min(_modules(self.steps[-1]) or ["features"], key=_depth)]
+        named = [step for step in self.steps if _modules(step)]
+        names = [*cuts, min(_modules(named[-1]), key=_depth)]
         order = [self.input, *self.steps]
         found = []
         for name, (start, end) in zip(names, pairwise(ends), strict=True):
@@ -192,7 +195,8 @@ class _ForwardPass:
 
 def _modules(step: fx.Node) -> list[str]:
     """Return the modules that a step lies in, outermost first, and the one that it calls."""
-    inside = [module for module in step.meta.get("nn_module_stack", ()) if module]
+    # A module's second call is written "name@1".
+    inside = [module.partition("@")[0] for module in step.meta.get("nn_module_stack", ()) if module]
     return [*inside, str(step.target)] if step.op == "call_module" and step.target not in inside else inside
 
 
@@ -251,10 +255,11 @@ def _in_turn(programs: Sequence[Program]) -> Program:
 
 def _middle(stages: Sequence[Stage], costs: Sequence[int]) -> str:
     """Return the stage at whose end the forward cost spent is nearest to half; never the last stage."""
-    spent = torch.tensor(costs).cumsum(0)[:-1]
-    if not len(spent):
+    if len(stages) == 1:
         return stages[0].name
-    return stages[int((2 * spent - sum(costs)).abs().argmin())].name
+    spent = accumulate(costs[:-1])
+    nearest, _ = min(enumerate(spent), key=lambda numbered: abs(2 * numbered[1] - sum(costs)))
+    return stages[nearest].name
 
 
 def _check_images(name: str, network: nn.Module, images: Tensor) -> Tensor:

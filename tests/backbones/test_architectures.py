@@ -1,0 +1,160 @@
+"""Stock networks of many families as peers, one by one; docs/backbones.md is the table of what was found.
+
+PEERDISTILL_WRITE_DOCS=1 writes the rows of that table.
+"""
+
+import os
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torchvision import models
+
+from peerdistill import Cohort, UserError, backbones, deploy
+
+DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
+CLASSES = 10
+# With the side of the images that they are tried on: small, to be quick.
+PEERS = {
+    "torchvision:resnet18": 64,
+    "torchvision:vgg11_bn": 32,
+    "torchvision:densenet121": 64,
+    "torchvision:googlenet": 64,
+    "torchvision:mobilenet_v2": 64,
+    "torchvision:mobilenet_v3_small": 64,
+    "torchvision:efficientnet_b0": 64,
+    "torchvision:shufflenet_v2_x0_5": 64,
+    "torchvision:regnet_y_400mf": 64,
+    "torchvision:convnext_tiny": 64,
+    "torchvision:mnasnet0_5": 64,
+    "torchvision:swin_t": 64,
+    "timm:resnet10t": 64,
+    "timm:mobilenetv3_small_050": 64,
+    "timm:mobilenetv4_conv_small": 64,
+    "timm:tinynet_e": 64,
+    "timm:ghostnet_050": 64,
+    "timm:regnetx_002": 64,
+    "timm:convnext_atto": 64,
+    "timm:edgenext_xx_small": 64,
+    "timm:hrnet_w18_small": 64,
+    "timm:vit_tiny_patch16_224": 64,
+    "timm:mixer_s32_224": 64,
+    "timm:mobilevit_xxs": 64,
+    "timm:maxvit_rmlp_pico_rw_256": 128,
+}
+REFUSED = ("torchvision:squeezenet1_1", "timm:crossvit_tiny_240", "timm:deit_tiny_distilled_patch16_224")
+
+
+def stock_of(name: str, side: int) -> nn.Module:
+    """Make the network as the library's own users do."""
+    library, _, model = name.partition(":")
+    if library == "timm":
+        sized = {"img_size": side} if timm.get_pretrained_cfg(model).fixed_input_size else {}
+        return timm.create_model(model, num_classes=CLASSES, **sized)
+    aux = {"aux_logits": False, "init_weights": True} if model == "googlenet" else {}
+    return models.get_model(model, num_classes=CLASSES, **aux)
+
+
+def used(network: nn.Module, side: int) -> nn.Module:
+    """Return the network with running statistics of real batches, so that its logits are of usual size."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.randn(4, 3, side, side))
+    return network.eval()
+
+
+def by_stages(backbone, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    for stage in backbone.stages:
+        images = stage(network, images)
+    return network.get_submodule(backbone.classifier)(images.flatten(1))
+
+
+@pytest.fixture(scope="module", params=PEERS, ids=lambda name: name.replace(":", "-"))
+def peer(request):
+    """Return name, image side and backbone of one architecture after the other."""
+    side = PEERS[request.param]
+    return request.param, side, backbones.build(request.param, classes=CLASSES, image_size=side)
+
+
+def test_stem_and_branch_are_the_stock_network(peer):
+    name, side, backbone = peer
+    stock = used(stock_of(name, side), side)
+    staged = backbone.network()
+    staged.load_state_dict(stock.state_dict(), strict=True)
+    images = torch.randn(3, 3, side, side)
+    for training in (False, True):
+        with torch.no_grad():
+            torch.manual_seed(0)
+            expected = stock.train(training)(images)
+            torch.manual_seed(0)
+            assert torch.equal(by_stages(backbone, staged.train(training), images), expected)
+    for after, expected_after in zip(staged.state_dict().values(), stock.state_dict().values(), strict=True):
+        assert torch.equal(after, expected_after)
+
+
+def test_branches_train_and_their_leader_is_the_stock_network(peer):
+    name, side, backbone = peer
+    cohort = Cohort(backbone, CLASSES, peers=2, sharing="branch")
+    before = deepcopy(dict(cohort.named_parameters()))
+    optimizer = torch.optim.SGD(cohort.parameters(), lr=0.05)
+    images, labels = torch.randn(8, 3, side, side), torch.arange(8)
+    for _ in range(2):  # where a last weight starts from 0, what lies below it moves in the second step
+        loss = sum(nn.functional.cross_entropy(logits, labels) for logits in cohort(images).logits)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert [path for path, parameter in cohort.named_parameters() if torch.equal(parameter, before[path])] == []
+
+    leader = cohort.leader()
+    stock = stock_of(name, side).eval()
+    stock.load_state_dict(leader.state_dict(), strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(stock(images), cohort.eval()(images).logits[-1])
+
+
+@pytest.mark.slow
+def test_onnx_agrees_and_what_works_is_documented(peer, tmp_path):
+    name, side, backbone = peer
+    network = used(backbone.network(), side)
+    card = deploy.LeaderCard(name, tuple(map(str, range(CLASSES))), side, 3, (0.5,) * 3, (0.25,) * 3, 1.0)
+    pictures = torch.randint(256, (6, 3, side, side), dtype=torch.uint8)
+    report = deploy.export(network, card, tmp_path / "leader.onnx", format="onnx", pictures=pictures)
+    with torch.no_grad():
+        assert network(pictures.float() / 128 - 1).std() > 1e-3  # agreement on nothing would be none
+
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    tree = Cohort(backbone, CLASSES, peers=4, sharing="tree").copies
+    check_documented(
+        name,
+        f"{millions:.2f}",
+        f"`{backbone.share_until}`",
+        f"{len(backbone.stages)}",
+        "yes",
+        "yes" if {1, 2, 4} <= set(tree) else "no",
+        "yes" if report.agreement == 1 else "no",
+    )
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_be_no_peer_is_told(name):
+    with pytest.raises(UserError) as error:
+        backbones.build(name, classes=CLASSES)
+    check_documented(name, str(error.value).partition(name)[2].strip())
+
+
+def check_documented(name: str, *columns: str) -> None:
+    """Check the row of the table, or write it."""
+    row = f"| {' | '.join((f'`{name}`', *columns))} |"
+    lines = DOCS.read_text(encoding="utf-8").splitlines()
+    if os.environ.get("PEERDISTILL_WRITE_DOCS"):
+        present = [number for number, line in enumerate(lines) if line.startswith(f"| `{name}` |")]
+        if present:
+            lines[present[0]] = row
+        else:
+            lines.append(row)
+        DOCS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert row in DOCS.read_text(encoding="utf-8").splitlines()
