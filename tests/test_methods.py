@@ -1,6 +1,8 @@
+import re
 import subprocess
 import sys
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,8 +141,8 @@ def test_every_method_trains_in_every_setting(name, batch):
         assert loss.total.item() == pytest.approx(sum(part.item() for part in loss.parts.values()), rel=1e-5)
         loss.total.backward()
         for module in (cohort, method):
-            silent = [n for n, parameter in module.named_parameters() if parameter.grad is None]
-            assert silent == []
+            trained = [(n, parameter) for n, parameter in module.named_parameters() if parameter.requires_grad]
+            assert [n for n, parameter in trained if parameter.grad is None] == []
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -153,6 +155,12 @@ def test_every_option_is_documented_and_kept_by_its_function(name):
     assert card.paper
 
 
+def test_costs_are_those_that_were_measured():
+    text = (Path(__file__).parents[1] / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\S+) \| [^|]+ \| [\d.]+ \| ([\d.]+) \|$", text, flags=re.MULTILINE)
+    assert {name: float(cost) for name, cost in rows} == {name: card.cost for name, card in methods.METHODS.items()}
+
+
 COMPOSITIONS = {
     "baseline": {"cross_entropy": 1.0},
     "dml": {"cross_entropy": 1.0, "mutual": 1.0},
@@ -160,6 +168,9 @@ COMPOSITIONS = {
     "one": {"cross_entropy": 1.0, "ensemble_labels": 1.0, "ensemble": 1.0},
     "okddip": {"cross_entropy": 1.0, "attention": 1.0, "group": 1.0},
     "mcl-okd": {"cross_entropy": 1.0, "ensemble": 1.0, "contrast": 0.025},
+    "kdcl": {"cross_entropy": 1.0, "target": 1.0},
+    "pcl": {"cross_entropy": 1.0, "ensemble_labels": 1.0, "ensemble": 1.0, "means": 1.0},
+    "mcl": {"cross_entropy": 1.0, "vanilla": 0.1, "interactive": 0.1, "soft_vanilla": 1.0, "soft_interactive": 1.0},
     "kd": {"cross_entropy": 0.1, "teacher": 0.9},
     "crd": {"cross_entropy": 1.0, "contrast": 0.8},
     "crd+kd": {"cross_entropy": 1.0, "contrast": 0.8, "teacher": 1.0},
@@ -181,6 +192,9 @@ def test_temperatures_are_those_of_the_table():
         "one": 3.0,
         "okddip": 3.0,
         "mcl-okd": 3.0,
+        "kdcl": 2.0,
+        "pcl": 3.0,
+        "mcl": 3.0,
         "kd": 4.0,
         "crd": 4.0,
         "crd+kd": 4.0,
@@ -194,24 +208,81 @@ def test_temperatures_are_those_of_the_table():
     assert found == expected
 
 
-def test_okddip_rises_over_80_epochs(batch):
+@pytest.mark.parametrize(("name", "part"), [("okddip", "group"), ("pcl", "ensemble"), ("pcl", "means")])
+def test_rises_over_80_epochs(batch, name, part):
     images, labels, indices = batch
-    cohort = grown("okddip")
-    method, out = built("okddip", cohort), cohort(images)
+    cohort = grown(name)
+    method = built(name, cohort)
+    changed = cohort(images * 2)
     shares = []
     for epoch in (0, 40, 80, 200):
         method.start_epoch(epoch)
-        shares.append(method(out, labels, indices).parts["group"].item())
+        shares.append(method(changed, labels, indices).parts[part].item())
     expected = [np.exp(-5 * (1 - min(t, 80) / 80) ** 2) for t in (0, 40, 80, 200)]
     assert [share / shares[-1] for share in shares] == pytest.approx(expected, rel=1e-5)
 
 
-def test_okddip_without_distillation_is_the_baseline(batch):
+MCL_PARTS = ("vanilla", "interactive", "soft_vanilla", "soft_interactive")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("okddip", ["distillation"]),
+        ("kdcl", ["distillation"]),
+        ("pcl", ["ensemble", "means"]),
+        ("mcl", MCL_PARTS),
+    ],
+)
+def test_without_distillation_it_is_the_baseline(batch, name, weights):
     images, labels, indices = batch
-    cohort = grown("okddip")
+    cohort = grown(name)
     out = cohort(images)
-    loss = built("okddip", cohort, distillation=0.0)(out, labels, indices)
-    assert loss.total.item() == built("baseline", cohort)(out, labels, indices).total.item()
+    stripped = built(name, cohort, **dict.fromkeys(weights, 0.0))
+    assert not stripped.state_dict()
+    assert torch.equal(stripped.ensemble(out), out.logits.mean(0))
+    assert stripped(out, labels, indices).total.item() == built("baseline", cohort)(out, labels, indices).total.item()
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "kept"),
+    [
+        ("pcl", "ensemble", ["cross_entropy", "means"]),
+        ("pcl", "means", ["cross_entropy", "ensemble_labels", "ensemble"]),
+        *(("mcl", part, ["cross_entropy", *(other for other in MCL_PARTS if other != part)]) for part in MCL_PARTS),
+    ],
+)
+def test_parts_can_be_left_out_one_by_one(batch, name, left_out, kept):
+    images, labels, indices = batch
+    cohort = grown(name)
+    assert list(built(name, cohort, **{left_out: 0.0})(cohort(images), labels, indices).parts) == kept
+
+
+@pytest.mark.parametrize("target", ["naive", "linear", "min-logit"])
+def test_kdcl_has_nothing_to_distil_between_equal_peers(batch, target):
+    images, labels, indices = batch
+    cohort = grown("kdcl", peers=3)
+    for network in cohort.networks[1:]:
+        network.load_state_dict(cohort.networks[0].state_dict())
+    part = built("kdcl", cohort, target=target)(cohort(images), labels, indices).parts["target"]
+    gradients = torch.autograd.grad(part, list(cohort.parameters()))
+    assert part.item() == pytest.approx(0, abs=1e-5)
+    assert max(gradient.abs().max() for gradient in gradients) < 1e-5
+
+
+@pytest.mark.parametrize(("peers", "taught"), [(2, [True, True]), (3, [False, False, True])])
+def test_mcl_with_logits_teaches_the_leader_or_both_of_two(batch, peers, taught):
+    images, labels, indices = batch
+    cohort = grown("mcl", peers=peers)
+    out = cohort(images)
+    part = built("mcl", cohort, ensemble=1.0)(out, labels, indices).parts["ensemble"]
+    (gradient,) = torch.autograd.grad(part, out.logits)
+    assert [bool(of_peer.any()) for of_peer in gradient] == taught
+
+
+def test_mcl_shares_one_head_a_peer_among_its_parts():
+    method = built("mcl", grown("mcl"), width=32)
+    assert sum(parameter.numel() for parameter in method.parameters()) == 4 * (64 * 32 + 32 + 32 * 32 + 32)
 
 
 def test_ones_equal_gates_have_the_mean_ensemble(batch):
@@ -230,7 +301,10 @@ def test_ones_gate_needs_a_shared_stem():
         built("one", grown("one", sharing="network"))
 
 
-@pytest.mark.parametrize(("name", "fewest"), [("dml", 2), ("cl-ilr", 2), ("one", 2), ("okddip", 3), ("mcl-okd", 2)])
+@pytest.mark.parametrize(
+    ("name", "fewest"),
+    [("dml", 2), ("cl-ilr", 2), ("one", 2), ("okddip", 3), ("mcl-okd", 2), ("kdcl", 2), ("pcl", 2), ("mcl", 2)],
+)
 def test_too_few_peers_are_refused(name, fewest):
     with pytest.raises(UserError, match=f"{name} needs at least {fewest} peers, found {fewest - 1}"):
         methods.find(name).build(grown("baseline", peers=fewest - 1), TRAIN_LABELS)
@@ -246,6 +320,11 @@ def test_too_few_peers_are_refused(name, fewest):
         ("mcl-okd", {"beta": -0.1}, "the weight of 'contrast' must be at least 0, found -0.1"),
         ("mcl-okd", {"ensemble": -1.0}, "the weight of 'ensemble' must be at least 0, found -1.0"),
         ("mcl-okd", {"temperature": 0.0}, "temperature must be above 0, found 0.0"),
+        ("pcl", {"means": -1.0}, "the weight of 'means' must be at least 0, found -1.0"),
+        ("pcl", {"momentum": 1.0}, "momentum must be at least 0 and below 1, found 1.0"),
+        ("mcl", {"soft_vanilla": -1.0}, "the weight of 'soft_vanilla' must be at least 0, found -1.0"),
+        ("mcl", {"tau": 0.0}, "tau must be above 0, found 0.0"),
+        ("mcl", {"width": 0}, "width must be at least 1, found 0"),
         ("mcl-okd", {"contrast": ContrastOptions(width=0)}, r"contrast\.width must be at least 1, found 0"),
     ],
 )

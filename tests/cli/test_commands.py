@@ -261,22 +261,32 @@ def test_an_error_that_is_nobody_s_mistake_keeps_its_traceback(monkeypatch):
         main(["evaluate"])
 
 
-def test_methods_are_listed_with_loss_and_paper(peerdistill, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_methods_are_listed_with_all_that_is_known(peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
     said = peerdistill("methods").stdout
     for name, card in catalogue.METHODS.items():
         assert name in said
-        assert card.loss in said
-        assert card.paper in said
+        for fact in (card.loss, card.paper, ", ".join(card.settings), card.trains, card.deployed, f"{card.cost:.2f} x"):
+            assert fact in said
+    assert catalogue.COST_CONDITIONS in said
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_a_method_is_shown_with_every_option(name, peerdistill, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "250")
     said = peerdistill("methods", name).stdout
     for option in catalogue.options_of(name):
         assert f"--{option.name}" in said
-    assert catalogue.find(name).trains in said
+    card = catalogue.find(name)
+    for fact in (card.trains, card.ensemble, card.deployed, card.differs, f"{card.cost:.2f} x"):
+        assert fact in said
+
+
+def test_methods_shows_options_with_their_defaults_and_meanings(peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = " ".join(peerdistill("methods", "kdcl").stdout.split())
+    assert "--target min-logit The peer that fits the label best (naive), the convex combination of peers that" in said
+    assert "--distillation 1.0 Weight of the peers' divergences from the target (0: left out)." in said
 
 
 def test_methods_shows_the_options_of_a_group(peerdistill, monkeypatch):

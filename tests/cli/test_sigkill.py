@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from peerdistill import methods
+
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_resumed_is_the_one_that_was_not():
@@ -11,3 +13,12 @@ def test_a_run_that_was_killed_and_resumed_is_the_one_that_was_not():
     done = subprocess.run([sys.executable, script, "--moments", "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "3 of 3 equal to the last bit"
+
+
+@pytest.mark.slow
+def test_every_method_resumes_after_a_kill_evaluates_and_exports(home):
+    script = Path(__file__).with_name("sigkill_every_method.py")
+    words = [sys.executable, script, home / "digits.npz"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [f"{name}: killed after step  2, equal" for name in methods.names()]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from peerdistill import Cohort
 from peerdistill.errors import UserError
 from peerdistill.terms import CrossEntropy, EnsembleToLeader, MeanEnsemble, Method, Ramp, Weighted
 
@@ -100,6 +101,28 @@ def test_weights_follow_the_epoch(out, labels, indices):
     shares = [part["norm"].item() / whole for part in parts]
     assert shares == pytest.approx([math.exp(-5), math.exp(-5 * 0.25), 1.0, 1.0])
     assert len({part["labels"].item() for part in parts}) == 1
+
+
+class Follower(nn.Module):
+    """A term that wants to know of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, out, labels, indices):
+        return out.logits.sum()
+
+    def after_step(self, cohort):
+        self.seen.append(cohort)
+
+
+def test_terms_that_follow_the_weights_are_told_of_every_step():
+    follower, cohort = Follower(), Cohort("resnet20", classes=3, peers=2)
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("follower", 1.0, follower)])
+    for _ in range(2):
+        method.after_step(cohort)
+    assert follower.seen == [cohort, cohort]
 
 
 def test_terms_see_the_methods_own_ensemble(out, labels, indices):

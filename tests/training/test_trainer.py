@@ -85,6 +85,27 @@ def test_training_is_the_loop_one_would_write(make_trainer, digits):
         torch.testing.assert_close(found, value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+class Record(CrossEntropy):
+    """A term that keeps the weights that it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def after_step(self, cohort):
+        self.weights.append([parameter.detach().clone() for parameter in cohort.parameters()])
+
+
+def test_a_method_is_shown_the_weights_after_every_step(make_trainer):
+    record = Record()
+    trainer = make_trainer(method=Method([Weighted("record", 1.0, record)]))
+    before = [parameter.detach().clone() for parameter in trainer.cohort.parameters()]
+    trainer.fit()
+    assert len(record.weights) == trainer.progress.step == 8
+    assert not any(map(torch.equal, record.weights[0], before))
+    assert all(map(torch.equal, record.weights[-1], trainer.cohort.parameters()))
+
+
 def test_the_memory_format_is_that_of_the_weights_and_changes_no_number(make_trainer):
     def trained(memory_format: str) -> dict[str, nn.Parameter]:
         trainer = make_trainer(memory_format, memory_format=memory_format)

@@ -49,9 +49,18 @@ def predictions(found: "Sequence[Prediction]") -> str:
 
 def methods() -> Table:
     """Return the table of all methods."""
-    table = Table("name", "settings", "loss", "paper", box=box.SIMPLE_HEAD)
+    table = Table(
+        "name",
+        "cost",
+        "loss, paper, settings, what else is trained, what is deployed",
+        box=box.SIMPLE_HEAD,
+        caption=f"cost: {catalogue.COST_CONDITIONS}",
+        caption_justify="left",
+    )
     for name, card in catalogue.METHODS.items():
-        table.add_row(name, ", ".join(card.settings), Text(card.loss), card.paper)
+        settings = ", ".join(card.settings)
+        facts = f"{card.paper}; in {settings}; trained besides the peers: {card.trains}; deployed: {card.deployed}"
+        table.add_row(name, _cost(card), Text(f"{card.loss}\n{facts}"))
     return table
 
 
@@ -71,16 +80,22 @@ def method(name: str) -> Table:
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
         "trained besides the peers": card.trains,
         "ensemble": card.ensemble,
-        "deployed": "the leader alone, the last peer",
+        "deployed": card.deployed,
+        "cost": f"{_cost(card)}: {catalogue.COST_CONDITIONS}",
+        "differs from the paper": card.differs or "-",
     }
     for fact, text in facts.items():
         table.add_row(fact, Text(text))
     table.add_section()
-    meanings = {param.arg_name: param.description or "" for param in said.params}
+    meanings = {param.arg_name: " ".join((param.description or "").split()) for param in said.params}
     for option in catalogue.options_of(name):
         for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
             table.add_row(f"--{label} {default}", Text(meaning))
     return table
+
+
+def _cost(card: catalogue.MethodCard) -> str:
+    return "not measured" if card.cost is None else f"{card.cost:.2f} x"
 
 
 def _option_rows(name: str, default: Any, meaning: str) -> Iterator[tuple[str, Any, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric, seed_everything
 from rich.console import Console
+from torch import nn
 
 from peerdistill import methods
 from peerdistill.cohort import Cohort
@@ -193,8 +194,12 @@ def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
 
 def _result(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
     modules = {"leader": trainer.cohort.networks[-1], "cohort": trainer.cohort, "method": trainer.method}
-    sizes = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+    sizes = {name: _trained_parameters(module) for name, module in modules.items()}
     return {"parameters": sizes, **_final_accuracies(trainer, data, workers), "skipped_pictures": data.skipped}
+
+
+def _trained_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:

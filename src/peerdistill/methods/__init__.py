@@ -4,11 +4,12 @@ A method is a function of a cohort and the training labels; its keyword options 
 command line and in configuration files. Importing this room does not import PyTorch.
 """
 
-from peerdistill.methods.catalog import METHODS, MethodCard, build, find, names, options_of
-from peerdistill.methods.online import baseline, cl_ilr, dml, mcl_okd, okddip, one
+from peerdistill.methods.catalog import COST_CONDITIONS, METHODS, MethodCard, build, find, names, options_of
+from peerdistill.methods.online import baseline, cl_ilr, dml, kdcl, mcl, mcl_okd, okddip, one, pcl
 from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
 
 __all__ = [
+    "COST_CONDITIONS",
     "METHODS",
     "MethodCard",
     "baseline",
@@ -18,11 +19,14 @@ __all__ = [
     "dml",
     "find",
     "kd",
+    "kdcl",
+    "mcl",
     "mcl_okd",
     "names",
     "okddip",
     "one",
     "options_of",
+    "pcl",
     "rkd_d",
     "rkd_da",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peerdistill import terms
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.methods.online import baseline, cl_ilr, dml, mcl_okd, okddip, one
+from peerdistill.methods.online import baseline, cl_ilr, dml, kdcl, mcl, mcl_okd, okddip, one, pcl
 from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
 
 if TYPE_CHECKING:
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
     from peerdistill.cohort import Cohort
     from peerdistill.terms import Method, Teacher
+
+
+COST_CONDITIONS = (
+    "a training step's time against the baseline's in the same sharing (with a teacher: against one student's), "
+    "measured with resnet32, 4 peers, batch 64, 100 classes, 50,000 samples, on one CPU core"
+)
+"""What the cost of a method says, and of which sizes; ``benchmarks/methods.py`` measures it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,9 @@ class MethodCard:
         settings: Sharings that it can be trained in; the first is its own choice.
         trains: What is trained besides the peers.
         ensemble: What its ensemble is.
+        deployed: What is taken out of it in the end.
+        differs: How it differs from its paper, beyond names of options; empty where it does not.
+        cost: A training step's time against the baseline's, see ``COST_CONDITIONS``; None where it was not measured.
         cohort: Further options that it chooses for its cohort.
         taught: Whether it needs a teacher.
     """
@@ -39,6 +49,9 @@ class MethodCard:
     settings: tuple[str, ...]
     trains: str = "nothing"
     ensemble: str = "mean of logits"
+    deployed: str = "the leader alone, the last peer"
+    differs: str = ""
+    cost: float | None = None
     cohort: Mapping[str, Any] = field(default_factory=dict)
     taught: bool = False
 
@@ -55,18 +68,21 @@ METHODS: dict[str, MethodCard] = {
         loss="sum_m CE(z_m)",
         paper="-",
         settings=("branch", "network", "tree"),
+        cost=1.00,
     ),
     "dml": MethodCard(
         dml,
         loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
         paper="Zhang et al., CVPR 2018",
         settings=("network", "branch", "tree"),
+        cost=1.00,
     ),
     "cl-ilr": MethodCard(
         cl_ilr,
         loss="sum_m [0.5 CE(z_m) + 0.5 KL_T(mean_{j != m} z_j -> z_m)]",
         paper="Song and Chai, NeurIPS 2018",
         settings=("tree", "branch"),
+        cost=1.03,
         cohort={"split_gradients": "mean"},
     ),
     "one": MethodCard(
@@ -74,6 +90,7 @@ METHODS: dict[str, MethodCard] = {
         loss="sum_m CE(z_m) + CE(z_e) + sum_m KL_T(z_e -> z_m)",
         paper="Zhu et al., NeurIPS 2018",
         settings=("branch", "tree"),
+        cost=1.01,
         trains="a gate on the shared stem",
         ensemble="gated: z_e = sum_m g_m z_m",
     ),
@@ -82,6 +99,7 @@ METHODS: dict[str, MethodCard] = {
         loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
         paper="Chen et al., AAAI 2020",
         settings=("branch", "network", "tree"),
+        cost=1.09,
         trains="two linear maps of the attention",
     ),
     "mcl-okd": MethodCard(
@@ -89,13 +107,43 @@ METHODS: dict[str, MethodCard] = {
         loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
         paper="Yang et al., ICASSP 2021",
         settings=("branch", "network", "tree"),
+        cost=1.43,
         trains="an embedding head a peer, and memory banks",
+    ),
+    "kdcl": MethodCard(
+        kdcl,
+        loss="sum_m CE(z_m) + sum_m KL_T(t -> z_m), t_c = min_m (z_mc - z_my)",
+        paper="Guo et al., CVPR 2020",
+        settings=("network", "branch", "tree"),
+        cost=1.00,
+        differs="one augmentation for all peers, not one for each; no target weighed by errors on validation images, "
+        "which choose the best epoch and nothing else",
+    ),
+    "pcl": MethodCard(
+        pcl,
+        loss="sum_m CE(z_m) + CE(z_e) + w(t) sum_m [KL_T(z_e -> z_m) + 1/(M-1) sum_{j != m} KL_T(mean peer j -> z_m)]",
+        paper="Wu and Gong, AAAI 2021",
+        settings=("branch", "tree", "network"),
+        cost=1.30,
+        trains="a classifier on all features; running means follow the peers",
+        ensemble="that of all features: z_e = W [v_1, ..., v_M] + b",
+        differs="one augmentation for all peers, not one for each; the leader is deployed, not a peer's running mean",
+    ),
+    "mcl": MethodCard(
+        mcl,
+        loss="sum_m CE(z_m) + 0.1 sum_m VCL_m + sum_{a != b} [0.1 ICL_ab + KL_T(p_b -> p_a) + KL_T(q_ba -> q_ab)]",
+        paper="Yang et al., AAAI 2022",
+        settings=("network", "branch", "tree"),
+        cost=1.08,
+        trains="an embedding head a peer",
+        differs="batches are not drawn by class: an anchor without a positive in its batch is left out of VCL and ICL",
     ),
     "kd": MethodCard(
         kd,
         loss="0.1 CE(z) + 0.9 KL_T(teacher -> z)",
         paper="Hinton et al., 2015",
         settings=("network",),
+        cost=1.25,
         cohort={"peers": 1},
         taught=True,
     ),
@@ -104,6 +152,7 @@ METHODS: dict[str, MethodCard] = {
         loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
         paper="Tian et al., ICLR 2020",
         settings=("network",),
+        cost=1.50,
         trains="two embedding heads, and memory banks",
         cohort={"peers": 1},
         taught=True,
@@ -113,6 +162,7 @@ METHODS: dict[str, MethodCard] = {
         loss="the loss of crd + KL_T(teacher -> z)",
         paper="Tian et al., ICLR 2020",
         settings=("network",),
+        cost=1.57,
         trains="two embedding heads, and memory banks",
         cohort={"peers": 1},
         taught=True,
@@ -122,6 +172,7 @@ METHODS: dict[str, MethodCard] = {
         loss="CE(z) + 25 Huber(distances of student, of teacher)",
         paper="Park et al., CVPR 2019",
         settings=("network",),
+        cost=1.22,
         cohort={"peers": 1},
         taught=True,
     ),
@@ -130,6 +181,7 @@ METHODS: dict[str, MethodCard] = {
         loss="CE(z) + 25 Huber(distances of student, of teacher) + 50 Huber(angles of student, of teacher)",
         paper="Park et al., CVPR 2019",
         settings=("network",),
+        cost=1.59,
         cohort={"peers": 1},
         taught=True,
     ),

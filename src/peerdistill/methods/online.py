@@ -160,6 +160,131 @@ def mcl_okd(
     )
 
 
+def kdcl(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: float = 2.0,
+    distillation: float = 1.0,
+    target: Literal["naive", "linear", "min-logit"] = "min-logit",
+) -> "Method":
+    """Collaborative learning: peers learn from a target formed with a look at the label (Guo et al., CVPR 2020).
+
+    Three of the paper's four targets are here. The fourth ("general") weighs peers by their errors on validation
+    images, which a method does not see: here they choose the best epoch and nothing else. The paper also gives each
+    peer an augmentation of its own, where our batches hold one.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        distillation: Weight of the peers' divergences from the target (0: left out).
+        target: The peer that fits the label best (naive), the convex combination of peers that does (linear), or the
+            least margin of each class to the label's score (min-logit).
+    """
+    _require_peers(cohort, 2, "kdcl")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("target", distillation, terms.CollaborativeTarget(temperature, target)),
+        ]
+    )
+
+
+def pcl(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: float = 3.0,
+    ensemble: float = 1.0,
+    means: float = 1.0,
+    ramp: int = 80,
+    momentum: float = 0.999,
+) -> "Method":
+    """Peer collaborative learning: a classifier on all features, and running means, teach (Wu and Gong, AAAI 2021).
+
+    The ensemble's classifier and the peers learn from its cross-entropy; every peer learns from the ensemble and from
+    the running means of the other peers. In a loop of your own, call ``method.after_step(cohort)`` after each step of
+    the optimiser: it moves the means on.
+
+    The paper gives each peer an augmentation of its own, where our batches hold one, and deploys a running mean, where
+    we deploy the leader itself, as for every method.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        ensemble: Weight of the ensemble as the peers' teacher (0: there is none, and no classifier on all features).
+        means: Weight of the running means of the others as a peer's teachers (0: left out).
+        ramp: Epochs over which both weights rise.
+        momentum: Largest share of itself that a running mean keeps at a step.
+    """
+    _require_peers(cohort, 2, "pcl")
+    followers = terms.MeanPeersToPeers(cohort, temperature, momentum) if means else None
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("ensemble_labels", 1.0 if ensemble else 0.0, terms.EnsembleCrossEntropy()),
+            terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), terms.EnsembleToPeers(temperature)),
+            *([terms.Weighted("means", terms.Ramp(means, ramp), followers)] if followers else []),
+        ],
+        ensemble=terms.FeatureEnsemble(cohort.peers, cohort.width, cohort.classes) if ensemble else None,
+    )
+
+
+def mcl(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    vanilla: float = 0.1,
+    interactive: float = 0.1,
+    soft_vanilla: float = 1.0,
+    soft_interactive: float = 1.0,
+    ensemble: float = 0.0,
+    temperature: float = 3.0,
+    tau: float = 0.07,
+    width: int = 128,
+    compared: Literal["others", "all"] = "others",
+) -> "Method":
+    """Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022).
+
+    Positives are the samples of the same label in the batch. The paper draws two images of each class, so that every
+    anchor has a positive; our batches are drawn evenly, and an anchor without one is left out of the two contrastive
+    losses (not of the two divergences, which need none). The paper's memory banks for ImageNet and its training without
+    labels are not here.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        vanilla: Weight of the contrast of each peer's own embeddings (0: left out; so are the next four).
+        interactive: Weight of the contrast of one peer's anchors with another's embeddings.
+        soft_vanilla: Weight of the divergences between the peers' own contrastive distributions.
+        soft_interactive: Weight of the divergences between those across two peers, one way and the other.
+        ensemble: Weight of the mean of logits as a teacher: of the leader, or of both peers where there are two (1 in
+            the paper's combination with logit distillation).
+        temperature: Temperature T of all divergences.
+        tau: Temperature of the cosine similarities.
+        width: Width of the embeddings.
+        compared: Contrastive distributions are over the others of the batch (the paper), or over all, the sample itself
+            too (the released code).
+    """
+    _require_peers(cohort, 2, "mcl")
+    scores = terms.InBatchScores(cohort.peers, cohort.width, width, tau)
+    learn_from_ensemble = terms.EnsembleToPeers if cohort.peers == 2 else terms.EnsembleToLeader
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("vanilla", vanilla, terms.VanillaContrast(scores)),
+            terms.Weighted("interactive", interactive, terms.InteractiveContrast(scores)),
+            terms.Weighted("soft_vanilla", soft_vanilla, terms.SoftVanillaContrast(scores, temperature, compared)),
+            terms.Weighted(
+                "soft_interactive", soft_interactive, terms.SoftInteractiveContrast(scores, temperature, compared)
+            ),
+            terms.Weighted("ensemble", ensemble, learn_from_ensemble(temperature)),
+        ]
+    )
+
+
 def _require_peers(cohort: "Cohort", fewest: int, name: str) -> None:
     if cohort.peers < fewest:
         raise UserError(f"{name} needs at least {fewest} peers, found {cohort.peers}")

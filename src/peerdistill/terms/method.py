@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from peerdistill.cohort import CohortOutput
+from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
 
 
@@ -50,6 +50,15 @@ class Weighted(NamedTuple):
     name: str
     weight: float | Ramp
     term: nn.Module
+
+
+@runtime_checkable
+class FollowsWeights(Protocol):
+    """A term that keeps up with the peers' weights, such as their running means."""
+
+    def after_step(self, cohort: Cohort) -> None:
+        """Take note of the weights that the optimiser has just changed."""
+        ...
 
 
 class MeanEnsemble(nn.Module):
@@ -105,6 +114,12 @@ class Method(nn.Module):
     def start_epoch(self, epoch: int) -> None:
         """Set the weights that change over time to those of ``epoch``, counted from 0."""
         self.epoch = epoch
+
+    def after_step(self, cohort: Cohort) -> None:
+        """Let terms that follow the peers' weights keep up; to be called after every step of the optimiser."""
+        for term in self.terms.values():
+            if isinstance(term, FollowsWeights):
+                term.after_step(cohort)
 
     @property
     def teacher(self) -> nn.Module | None:

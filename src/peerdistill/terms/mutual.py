@@ -10,6 +10,21 @@ from peerdistill.cohort import CohortOutput
 from peerdistill.terms.divergence import SoftenedTerm, softened
 
 
+def divergence_from_others(
+    targets_MBC: Float[Tensor, "peers batch classes"],
+    logits_MBC: Float[Tensor, "peers batch classes"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Return ``sum_m 1 / (M - 1) sum_{j != m} KL_T(t_j -> z_m)``; the targets t_j carry no gradient."""
+    peers, batch, _ = logits_MBC.shape
+    log_target_MBC = softened(targets_MBC.detach(), temperature)
+    target_MBC = log_target_MBC.exp()
+    # Every target teaches M - 1 peers, and a peer sees the sum of the other targets: no loop over pairs.
+    own = (peers - 1) * (target_MBC * log_target_MBC).sum()
+    crossed = ((target_MBC.sum(0) - target_MBC) * softened(logits_MBC, temperature)).sum()
+    return temperature**2 * (own - crossed) / ((peers - 1) * batch)
+
+
 class MutualKL(SoftenedTerm):
     """Every peer learns from every other one (deep mutual learning; Zhang et al., CVPR 2018).
 
@@ -21,16 +36,7 @@ class MutualKL(SoftenedTerm):
     ) -> Float[Tensor, ""]:
         """Return the sum over peers of the mean divergence from the others; ``labels`` and ``indices`` are not used."""
         del labels, indices
-        peers, batch, _ = out.logits.shape
-        log_p_MBC = softened(out.logits, self.temperature)
-        target_MBC = log_p_MBC.detach()
-        # Over all pairs at once: a peer's divergence from itself is 0, and only sums over peers are multiplied.
-        probability_MBC = target_MBC.exp()
-        own = peers * (probability_MBC * target_MBC).sum()
-        crossed = (probability_MBC.sum(0) * log_p_MBC.sum(0)).sum()
-        # The pair of a peer with itself has value 0 but, its target being detached, a gradient: take it out again.
-        itself = (probability_MBC * (target_MBC - log_p_MBC)).sum()
-        return self.temperature**2 * (own - crossed - itself) / ((peers - 1) * batch)
+        return divergence_from_others(out.logits, out.logits, self.temperature)
 
 
 class OthersToPeer(SoftenedTerm):

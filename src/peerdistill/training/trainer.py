@@ -102,7 +102,8 @@ class Trainer:
         self.notes = dict(notes or {})
         self.progress = Progress()
         self.meter = LossMeter()
-        cohort.to(memory_format=_MEMORY_FORMATS[config.memory_format])
+        for module in (cohort, method):
+            module.to(memory_format=_MEMORY_FORMATS[config.memory_format])
         fabric.to_device(method)
         optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
         steps = config.epochs * batches.steps_per_epoch
@@ -153,6 +154,7 @@ class Trainer:
         loss = self.method(self.prepared(batch.images), batch.labels, batch.indices)
         self.fabric.backward(loss.total)
         self.optimizer.step()
+        self.method.after_step(self.cohort)
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
         self.meter.add(loss.total, loss.parts)

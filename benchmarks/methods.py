@@ -1,0 +1,132 @@
+"""What a training step costs by each method, beside the baseline in the same sharing.
+
+    python benchmarks/methods.py [--repeats 5] [--json FILE]
+
+Needs only the package and PyTorch, takes some minutes on one CPU core, and runs on a GPU where there is one. Each
+method is measured in its own choice of sharing; those that need a teacher with one student, and against one student
+that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the methods' cost.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import peerdistill
+from contrast import DEVICE, alternating_medians, hardware
+from peerdistill import Cohort, methods, terms
+
+BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
+AFTER_RAMPS = 1000
+
+
+class Batch(NamedTuple):
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+class Setting(NamedTuple):
+    """What methods must have in common to be compared: their cohort."""
+
+    sharing: str
+    peers: int
+
+    def __str__(self) -> str:
+        return f"{self.sharing}, {self.peers} peers" if self.peers > 1 else "one student"
+
+
+def draw_batch(train_labels: torch.Tensor) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    indices = torch.randperm(SAMPLES, generator=generator)[:BATCH]
+    images = torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    return Batch(images.to(DEVICE), train_labels[indices].to(DEVICE), indices.to(DEVICE))
+
+
+def setting_of(name: str) -> Setting:
+    card = methods.find(name)
+    return Setting(card.settings[0], card.cohort.get("peers", PEERS))
+
+
+def training_step(name: str, setting: Setting, batch: Batch, train_labels: torch.Tensor) -> Callable[[], None]:
+    """Return a function that does one step of training: forward, loss, backward and update, as the trainer does."""
+    torch.manual_seed(0)
+    card = methods.find(name)
+    cohort = Cohort(BACKBONE, CLASSES, **{"sharing": setting.sharing, **card.cohort, "peers": setting.peers}).to(DEVICE)
+    teacher = terms.Teacher(Cohort(BACKBONE, CLASSES, peers=1, sharing="network")) if card.taught else None
+    method = methods.build(name, cohort, train_labels=train_labels, teacher=teacher).to(DEVICE)
+    method.start_epoch(AFTER_RAMPS)
+    parameters = dict.fromkeys([*cohort.parameters(), *method.parameters()])
+    optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def step() -> None:
+        method(cohort(batch.images), batch.labels, batch.indices).total.backward()
+        optimizer.step()
+        method.after_step(cohort)
+        optimizer.zero_grad(set_to_none=True)
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()  # what is timed is the work, not its queueing
+
+    return step
+
+
+def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> list[dict]:
+    """Return a row for the baseline and for each method."""
+    train_labels = torch.arange(SAMPLES) % CLASSES
+    batch = draw_batch(train_labels)
+    compared = ["baseline", *(name for name in names if name != "baseline")]
+    steps = {name: training_step(name, setting, batch, train_labels) for name in compared}
+    took = alternating_medians(steps, repeats)
+    return [
+        {"method": name, "setting": str(setting), "seconds": took[name], "cost": took[name] / took["baseline"]}
+        for name in compared
+    ]
+
+
+def measure(repeats: int) -> list[dict]:
+    """Return the rows of every setting that some method chooses."""
+    groups: dict[Setting, list[str]] = {}
+    for name in methods.names():
+        groups.setdefault(setting_of(name), []).append(name)
+    return [row for setting, names in groups.items() for row in measure_setting(setting, names, repeats)]
+
+
+def header(repeats: int) -> dict[str, str | int | float]:
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg()[0],
+        "peerdistill": peerdistill.__version__,
+        "sizes": f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
+        "method": f"one step with weight ramps at their end; median of {repeats} alternating repeats after one untimed",
+    }
+
+
+def show(report: dict) -> None:
+    for name, value in report["header"].items():
+        print(f"{name + ':':14} {value}")
+    print("\n| method | setting | seconds a step | cost |\n| --- | --- | --- | --- |")
+    for row in report["steps"]:
+        print(f"| {row['method']} | {row['setting']} | {row['seconds']:.3f} | {row['cost']:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time of a training step by each method.")
+    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    options = parser.parse_args()
+    report = {"header": header(options.repeats), "steps": measure(options.repeats)}
+    show(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

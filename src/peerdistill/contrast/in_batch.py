@@ -1,0 +1,76 @@
+"""Contrast within a batch: each sample against the others, by the embeddings of one peer or of two.
+
+Yang et al., "Mutual contrastive learning for visual representation learning", AAAI 2022. Axes: M peers, P ordered pairs
+of them, B batch, K = B - 1 the other samples of the batch, E embedding width.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from peerdistill.errors import UserError
+
+
+def scores_within(
+    embeddings: Float[Tensor, "peers batch width"], temperature: float
+) -> Float[Tensor, "peers batch batch"]:
+    """Return the scores of every sample with every sample for each peer: ``e_m(x_i) . e_m(x_k) / tau``.
+
+    Args:
+        embeddings: What each peer says of the batch, of any length.
+        temperature: Temperature tau of the cosine similarities.
+
+    Raises:
+        UserError: For a temperature that is not above 0.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        unit_MBE = _unit(embeddings, temperature)
+        return unit_MBE @ unit_MBE.transpose(1, 2) / temperature
+
+
+def scores_across(
+    embeddings: Float[Tensor, "peers batch width"], temperature: float
+) -> tuple[Float[Tensor, "pairs batch batch"], Float[Tensor, "pairs batch batch"]]:
+    """Return the scores ``e_a(x_i) . e_b(x_k) / tau`` for every ordered pair of peers, and those of the pair (b, a).
+
+    Arguments and errors as in :func:`scores_within`.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        unit_MBE = _unit(embeddings, temperature)
+        scores_MMBB = torch.einsum("aie,bke->abik", unit_MBE, unit_MBE) / temperature
+        different_MM = ~torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
+        return scores_MMBB[different_MM], scores_MMBB.transpose(0, 1)[different_MM]
+
+
+def _unit(embeddings: Tensor, temperature: float) -> Tensor:
+    """Return unit embeddings, at least in float32."""
+    if temperature <= 0:
+        raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
+    return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=-1)
+
+
+def without_own(values: Tensor) -> Tensor:
+    """Return (..., batch, batch) values without those of a sample with itself: (..., batch, batch - 1)."""
+    batch = values.shape[-1]
+    number_K = torch.arange(batch - 1, device=values.device)
+    # The others of sample i are 0 to i - 1 and i + 1 to B - 1.
+    others_BK = number_K + (number_K >= torch.arange(batch, device=values.device)[:, None])
+    return values.take_along_dim(others_BK.expand(*values.shape[:-1], -1), dim=-1)
+
+
+def supervised_contrast(scores: Float[Tensor, "pairs batch batch"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Return the contrastive loss of every sample with the others, summed over pairs of peers.
+
+    ``-log softmax_{k != i}(s_ik)``, mean over the positives k of anchor i (the other samples of its label), then mean
+    over the anchors that have one: an anchor without takes no part. 0 where none has.
+
+    Args:
+        scores: Scores of anchors (rows) with samples (columns).
+        labels: Class of every sample.
+    """
+    positive_BK = without_own(labels[:, None] == labels)
+    count_B = positive_BK.sum(-1)
+    log_p_PBK = without_own(scores).log_softmax(-1)
+    loss_PB = -(log_p_PBK * positive_BK).sum(-1) / count_B.clamp(min=1)
+    return loss_PB.sum() / (count_B > 0).sum().clamp(min=1)

@@ -1,0 +1,144 @@
+"""Learning from each other's contrast within a batch (MCL; Yang et al., AAAI 2022).
+
+Axes: M peers, P ordered pairs of them, B batch, K samples that a sample is compared with, E embedding width.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from peerdistill.cohort import CohortOutput
+from peerdistill.contrast.in_batch import scores_across, scores_within, supervised_contrast, without_own
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.terms.divergence import SoftenedTerm
+from peerdistill.terms.mutual import divergence_from_others
+
+Compared = Literal["others", "all"]
+
+
+class InBatchScores(nn.Module):
+    """What the four terms below share: embedding heads, and the temperature tau of the embeddings' similarities.
+
+    A head is two linear layers with a ReLU in between.
+
+    Args:
+        peers: Number of peers M.
+        feature_width: Width D of the penultimate features.
+        width: Width E of the embeddings.
+        tau: Temperature of the cosine similarities.
+
+    Raises:
+        UserError: For a width below 1, or a temperature that is not above 0.
+    """
+
+    def __init__(self, peers: int, feature_width: int, width: int = 128, tau: float = 0.07):
+        super().__init__()
+        if width < 1:
+            raise UserError(f"width must be at least 1, found {width}")
+        if tau <= 0:
+            raise UserError(f"tau must be above 0, found {tau}")
+        self.tau = tau
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(feature_width, width), nn.ReLU(), nn.Linear(width, width)) for _ in range(peers)
+        )
+
+    def embeddings(self, out: CohortOutput) -> Float[Tensor, "peers batch width"]:
+        """Return the peers' embeddings, of any length."""
+        return torch.stack([head(features) for head, features in zip(self.heads, out.features, strict=True)])
+
+    def within(self, out: CohortOutput) -> Float[Tensor, "peers batch batch"]:
+        """Return the scores of samples with samples for each peer."""
+        return scores_within(self.embeddings(out), self.tau)
+
+    def across(
+        self, out: CohortOutput
+    ) -> tuple[Float[Tensor, "pairs batch batch"], Float[Tensor, "pairs batch batch"]]:
+        """Return the scores of one peer's samples with another's for every ordered pair, and those the other way."""
+        return scores_across(self.embeddings(out), self.tau)
+
+
+class VanillaContrast(nn.Module):
+    """Every peer contrasts its own embeddings: ``sum_m VCL_m``."""
+
+    def __init__(self, scores: InBatchScores):
+        super().__init__()
+        self.scores = scores
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the peers' contrastive losses; ``indices`` are not used."""
+        del indices
+        return supervised_contrast(self.scores.within(out), labels)
+
+
+class InteractiveContrast(nn.Module):
+    """Anchors of one peer are contrasted with the embeddings of another: ``sum_{a != b} ICL_ab``."""
+
+    def __init__(self, scores: InBatchScores):
+        super().__init__()
+        self.scores = scores
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' contrastive losses; ``indices`` are not used."""
+        del indices
+        scores_PBB, _ = self.scores.across(out)
+        return supervised_contrast(scores_PBB, labels)
+
+
+class _SoftContrast(SoftenedTerm):
+    """What is common to both comparisons of contrastive distributions.
+
+    Args:
+        scores: Heads and temperature tau.
+        temperature: Temperature T that softens the distributions further.
+        compared: A distribution is over the "others" of the batch (the paper), or over "all", the sample itself too
+            (the released code).
+
+    Raises:
+        UserError: For another word, or a temperature that is not above 0.
+    """
+
+    def __init__(self, scores: InBatchScores, temperature: float = 3.0, compared: Compared = "others"):
+        super().__init__(temperature)
+        if compared not in ("others", "all"):
+            raise unknown_name("compared", compared, ("others", "all"))
+        self.scores = scores
+        self.compared = compared
+
+    def _compared(self, scores: Tensor) -> Tensor:
+        return without_own(scores) if self.compared == "others" else scores
+
+
+class SoftVanillaContrast(_SoftContrast):
+    """Peers learn each other's contrastive distributions: ``sum_{a != b} KL_T(p_b -> p_a)``, p the softmax of scores.
+
+    The targets p_b carry no gradient.
+    """
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' divergences; ``labels`` and ``indices`` are not used."""
+        del labels, indices
+        scores_MBK = self._compared(self.scores.within(out))
+        return (len(scores_MBK) - 1) * divergence_from_others(scores_MBK, scores_MBK, self.temperature)
+
+
+class SoftInteractiveContrast(_SoftContrast):
+    """Pairs of peers learn the distributions of the pair the other way: ``sum_{a != b} KL_T(q_ba -> q_ab)``.
+
+    ``q_ab`` is the softmax of the scores of a's samples with b's. The targets q_ba carry no gradient.
+    """
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' divergences; ``labels`` and ``indices`` are not used."""
+        del labels, indices
+        scores_PBB, reverse_PBB = self.scores.across(out)
+        return self.divergence(self._compared(reverse_PBB), self._compared(scores_PBB))

@@ -1,0 +1,127 @@
+"""Kill training by every method between two checkpoints, resume it, and compare it to the last bit with a run that was
+never killed; then evaluate and export it. All by command lines.
+
+    python tests/cli/sigkill_every_method.py DIGITS.npz
+
+One process trains a teacher and then starts all others by forking, so that what they need is imported once. A run to
+be killed kills itself, by SIGKILL and so without a chance to clean up, right after its first checkpoint, two steps into
+an epoch of four; ``sigkill.py`` kills from outside, at any moment.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from sigkill import LAST, digests, what_is_left
+
+from peerdistill import methods
+from peerdistill.cli import main
+from peerdistill.training import Checkpoints
+
+COMMON = ("--backbone", "resnet20", "--epochs", "2", "--batch_size", "16", "--device", "cpu", "--checkpoint_every", "2")
+PEERS = ("--peers", "3")
+FEW_NEGATIVES = ("--contrast.negatives", "8")
+
+
+def forked(task: Callable[[], int]) -> int:
+    """Do a task in a process of its own; return its exit code, negative where a signal ended it."""
+    assert threading.active_count() == 1, "a fork would copy locks that other threads hold"
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            code = task()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def run(*words: str | Path, output: str | Path = os.devnull) -> int:
+    """Run a command line in this process; what it prints goes to a file."""
+    with Path(output).open("w") as file, redirect_stdout(file):
+        return main([str(word) for word in words])
+
+
+def check(code: int, expected: int, words: Sequence[str | Path]) -> None:
+    """Give up where a command line did not end as it should have."""
+    if code != expected:
+        raise SystemExit(f"peerdistill {' '.join(map(str, words))}: exit code {code}, expected {expected}")
+
+
+def run_and_end(*words: str | Path, output: str | Path = os.devnull) -> None:
+    """Run a command line in a process of its own."""
+    check(forked(lambda: run(*words, output=output)), 0, words)
+
+
+def train_until_killed(*words: str | Path) -> None:
+    """Train in a process that is killed as soon as its first checkpoint is written."""
+    save = Checkpoints.save
+
+    def save_and_die(self: Checkpoints, state: dict, *, best: bool = False) -> None:
+        save(self, state, best=best)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def task() -> int:
+        Checkpoints.save = save_and_die
+        return run(*words)
+
+    check(forked(task), -signal.SIGKILL, words)
+
+
+def words_for(name: str, data: Path, teacher: Path) -> list[str | Path]:
+    """Return the command line that trains by a method."""
+    options = {option.name for option in methods.options_of(name)}
+    cohort = ("--teacher", teacher) if methods.find(name).taught else PEERS
+    return [
+        *("train", f"npz:{data}", "--method", name),
+        *COMMON,
+        *cohort,
+        *(FEW_NEGATIVES if "contrast" in options else ()),
+    ]
+
+
+def differences(name: str, data: Path, folder: Path) -> list[str]:
+    """Train, kill, resume, evaluate and export; return what is not as it would have been."""
+    words = words_for(name, data, folder / "teacher")
+    whole, killed = folder / name / "whole", folder / name / "killed"
+    run_and_end(*words, "--run", whole)
+    train_until_killed(*words, "--run", killed)
+    left = what_is_left(killed)
+    run_and_end("train", "--resume", "--run", killed)
+    run_and_end("evaluate", killed, "--json", output=folder / "evaluation.json")
+    run_and_end("export", killed, "--format", "safetensors")
+    expected, found = digests(whole), digests(killed)
+    differs = [part for part in expected if found.get(part) != expected[part]]
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    last = json.loads((whole / LAST).read_text())["last"]["test"]
+    differs += [f"evaluated {key}" for key in last if evaluation[key] != last[key]]
+    differs += [] if (killed / "leader.safetensors").is_file() else ["no exported leader"]
+    print(f"{name}: killed after {left}, {'DIFFERENT: ' + ', '.join(differs) if differs else 'equal'}", flush=True)
+    return differs
+
+
+def every_method(data: Path) -> bool:
+    """Print a line a method; return whether all of them are equal."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        teacher = ("train", f"npz:{data}", "--method", "baseline", "--peers", "1", *COMMON, "--run", folder / "teacher")
+        for words in (teacher, ("export", folder / "teacher", "--format", "safetensors")):
+            check(run(*words), 0, words)
+        found = [differences(method, data, folder) for method in methods.names()]
+    return not any(found)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # the numbers of a run are those of one number of threads
+    sys.exit(not every_method(Path(sys.argv[1]).absolute()))

@@ -1,0 +1,162 @@
+"""MCL's four parts against loops over pairs of peers and anchors."""
+
+import math
+
+import jaxtyping
+import pytest
+import torch
+
+from peerdistill.errors import UserError
+from peerdistill.terms import (
+    InBatchScores,
+    InteractiveContrast,
+    SoftInteractiveContrast,
+    SoftVanillaContrast,
+    VanillaContrast,
+)
+
+M, B = 3, 4
+PAIRS = [(a, b) for a in range(M) for b in range(M) if a != b]
+TAU = 0.3
+
+
+@pytest.fixture
+def scores():
+    torch.manual_seed(0)
+    return InBatchScores(M, feature_width=6, width=5, tau=TAU).double()
+
+
+def naive_embeddings(scores, out):
+    """Linear, ReLU, linear, then unit length: [peer][sample] as lists."""
+    found = []
+    for head, features in zip(scores.heads, out.features.detach(), strict=True):
+        hidden = (features @ head[0].weight.T + head[0].bias).clamp(min=0)
+        rows = (hidden @ head[2].weight.T + head[2].bias).tolist()
+        found.append([[value / math.hypot(*row) for value in row] for row in rows])
+    return found
+
+
+def similarity(one, other):
+    return sum(x * y for x, y in zip(one, other, strict=True)) / TAU
+
+
+def naive_contrast(anchors, contrasted, labels):
+    losses = []
+    for i, label in enumerate(labels):
+        h = {k: math.exp(similarity(anchors[i], contrasted[k])) for k in range(B) if k != i}
+        of_positives = [-math.log(h[k] / sum(h.values())) for k in h if labels[k] == label]
+        losses += [sum(of_positives) / len(of_positives)] if of_positives else []
+    return sum(losses) / len(losses)
+
+
+def distributions(anchors, contrasted, own):
+    """Scores of every anchor with the other samples, or with all."""
+    return torch.tensor(
+        [[similarity(anchors[i], contrasted[k]) for k in range(B) if own or k != i] for i in range(B)],
+        dtype=torch.float64,
+    )
+
+
+def test_vanilla_is_each_peers_own_contrast(out, labels, indices, scores):
+    e = naive_embeddings(scores, out)
+    expected = sum(naive_contrast(peer, peer, labels.tolist()) for peer in e)
+    assert VanillaContrast(scores)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_interactive_is_the_contrast_of_ordered_pairs(out, labels, indices, scores):
+    e = naive_embeddings(scores, out)
+    expected = sum(naive_contrast(e[a], e[b], labels.tolist()) for a, b in PAIRS)
+    assert InteractiveContrast(scores)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("T", [1.0, 3.0])
+@pytest.mark.parametrize("compared", ["others", "all"])
+def test_soft_vanilla_is_the_divergence_between_peers(out, labels, indices, scores, divergence, T, compared):
+    p = [distributions(peer, peer, own=compared == "all") for peer in naive_embeddings(scores, out)]
+    expected = sum(divergence(p[b], p[a], T) for a, b in PAIRS)
+    assert SoftVanillaContrast(scores, T, compared)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("T", [1.0, 3.0])
+@pytest.mark.parametrize("compared", ["others", "all"])
+def test_soft_interactive_is_the_divergence_of_pairs_both_ways(out, labels, indices, scores, divergence, T, compared):
+    e = naive_embeddings(scores, out)
+    q = {(a, b): distributions(e[a], e[b], own=compared == "all") for a, b in PAIRS}
+    expected = sum(divergence(q[b, a], q[a, b], T) for a, b in PAIRS)
+    term = SoftInteractiveContrast(scores, T, compared)
+    assert term(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
+def test_heads_and_peers_learn_from_every_part(out, labels, indices, scores, part):
+    part(scores)(out, labels, indices).backward()
+    assert all(parameter.grad.any() for parameter in scores.parameters())
+    assert all(features.any() for features in out.features.grad)
+    assert out.logits.grad is None
+
+
+def test_targets_of_the_soft_parts_do_not_learn(out, labels, indices, scores):
+    """The gradient is that of the cross-entropies with targets that are held fixed."""
+    T = 3.0
+    SoftVanillaContrast(scores, T, "all")(out, labels, indices).backward()
+    found, out.features.grad = out.features.grad, None
+    s = scores.within(out)
+    target = (s.detach() / T).softmax(-1)
+    sum(-(T**2) * (target[b] * (s[a] / T).log_softmax(-1)).sum() / B for a, b in PAIRS).backward()
+    torch.testing.assert_close(found, out.features.grad)
+    out.features.grad = None
+    SoftInteractiveContrast(scores, T, "all")(out, labels, indices).backward()
+    found, out.features.grad = out.features.grad, None
+    s, reverse = scores.across(out)
+    (-(T**2) * ((reverse.detach() / T).softmax(-1) * (s / T).log_softmax(-1)).sum() / B).backward()
+    torch.testing.assert_close(found, out.features.grad)
+
+
+@pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
+def test_peers_are_alike(out, labels, indices, scores, part):
+    """Two peers that change places, with their heads, have the same loss."""
+    pair = out._replace(features=out.features[:2])
+    swapped = out._replace(features=out.features[:2].flip(0))
+    two = InBatchScores(2, feature_width=6, width=5).double()
+    loss = part(two)(pair, labels, indices).item()
+    two.heads = torch.nn.ModuleList([two.heads[1], two.heads[0]])
+    assert part(two)(swapped, labels, indices).item() == pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("part", [SoftVanillaContrast, SoftInteractiveContrast])
+def test_nothing_to_learn_where_all_agree(out, labels, indices, scores, part):
+    for head in scores.heads[1:]:
+        head.load_state_dict(scores.heads[0].state_dict())
+    agreed = out._replace(features=out.features[:1].detach().expand(M, -1, -1).clone().requires_grad_())
+    loss = part(scores)(agreed, labels, indices)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-12)
+    assert agreed.features.grad.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
+def test_one_sample_has_nobody_to_be_compared_with(out, labels, indices, scores, part):
+    alone = out._replace(features=out.features[:, :1])
+    assert part(scores)(alone, labels[:1], indices[:1]).item() == 0
+
+
+@pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
+def test_a_small_temperature_stays_finite(out, labels, indices, part):
+    loss = part(InBatchScores(M, 6, 5, tau=1e-4).double())(out, labels, indices)
+    loss.backward()
+    assert loss.isfinite()
+    assert out.features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("part", [SoftVanillaContrast, SoftInteractiveContrast])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"temperature": -1.0}, r"temperature must be above 0, found -1\.0"),
+        ({"compared": "own"}, "unknown compared 'own': choose from others, all"),
+    ],
+)
+def test_what_is_refused(monkeypatch, scores, part, options, sentence):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+    with pytest.raises(UserError, match=sentence):
+        part(scores, **options)
