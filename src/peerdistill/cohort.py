@@ -110,7 +110,7 @@ class Cohort(nn.Module):
         self.split_gradients = split_gradients
         self.networks = nn.ModuleList(one.network() for one in self.backbones)
         self._share()
-        # Whether a stage changes its input in place, learned when it runs: by backbone, depth and mode.
+        # Whether a copy of a stage changes its input in place, learned when it runs: by owner, depth and mode.
         self._writes: dict[tuple[int, int, bool], bool] = {}
 
     def _share(self) -> None:
@@ -166,7 +166,7 @@ class Cohort(nn.Module):
             for depth in range(len(backbone.stages)):
                 copy = (depth, self._owner(peer, depth))
                 if copy not in outputs:
-                    outputs[copy] = self._run(backbone, depth, network, x)
+                    outputs[copy] = self._run(copy, network, x)
                 x = outputs[copy]
                 if self.copies[depth] == 1:
                     stem = x
@@ -178,13 +178,14 @@ class Cohort(nn.Module):
             logits_MBC, torch.stack(features) if one_width else tuple(features), stem, logits_MBC.mean(0), images
         )
 
-    def _run(self, backbone: Backbone, depth: int, network: nn.Module, x: Tensor) -> Tensor:
+    def _run(self, copy: tuple[int, int], network: nn.Module, x: Tensor) -> Tensor:
         """Run one copy of a stage; where it writes to its input, on a copy of what others read too."""
-        stage = backbone.stages[depth]
+        depth, owner = copy
+        stage = self.backbones[owner].stages[depth]
         if self._children(depth) == 1:
             return stage(network, x)
         x = self._divided(x, depth)
-        key = (id(backbone), depth, network.training)
+        key = (owner, depth, network.training)
         if self._writes.get(key) is False:
             # As with a copy, autograd adds up a branch's gradients before those of different branches: the same sums.
             return stage(network, x.view_as(x))

@@ -7,7 +7,7 @@ from peerdistill.terms import EnsembleCrossEntropy, EnsembleToPeers, FeatureEnse
 @pytest.fixture
 def ensemble():
     torch.manual_seed(0)
-    return FeatureEnsemble(peers=3, feature_width=6, classes=5).double()
+    return FeatureEnsemble((6, 6, 6), classes=5).double()
 
 
 def test_is_one_classifier_on_all_features(out, ensemble):

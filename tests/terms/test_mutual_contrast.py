@@ -23,7 +23,7 @@ TAU = 0.3
 @pytest.fixture
 def scores():
     torch.manual_seed(0)
-    return InBatchScores(M, feature_width=6, width=5, tau=TAU).double()
+    return InBatchScores((6,) * M, width=5, tau=TAU).double()
 
 
 def naive_embeddings(scores, out):
@@ -117,7 +117,7 @@ def test_peers_are_alike(out, labels, indices, scores, part):
     """Two peers that change places, with their heads, have the same loss."""
     pair = out._replace(features=out.features[:2])
     swapped = out._replace(features=out.features[:2].flip(0))
-    two = InBatchScores(2, feature_width=6, width=5).double()
+    two = InBatchScores((6, 6), width=5).double()
     loss = part(two)(pair, labels, indices).item()
     two.heads = torch.nn.ModuleList([two.heads[1], two.heads[0]])
     assert part(two)(swapped, labels, indices).item() == pytest.approx(loss, rel=1e-12)
@@ -142,7 +142,7 @@ def test_one_sample_has_nobody_to_be_compared_with(out, labels, indices, scores,
 
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
 def test_a_small_temperature_stays_finite(out, labels, indices, part):
-    loss = part(InBatchScores(M, 6, 5, tau=1e-4).double())(out, labels, indices)
+    loss = part(InBatchScores((6,) * M, 5, tau=1e-4).double())(out, labels, indices)
     loss.backward()
     assert loss.isfinite()
     assert out.features.grad.isfinite().all()

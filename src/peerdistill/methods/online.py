@@ -228,7 +228,7 @@ def pcl(
             terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), terms.EnsembleToPeers(temperature)),
             *([terms.Weighted("means", terms.Ramp(means, ramp), followers)] if followers else []),
         ],
-        ensemble=terms.FeatureEnsemble(cohort.peers, cohort.width, cohort.classes) if ensemble else None,
+        ensemble=terms.FeatureEnsemble(cohort.widths, cohort.classes) if ensemble else None,
     )
 
 
@@ -269,7 +269,7 @@ def mcl(
             too (the released code).
     """
     _require_peers(cohort, 2, "mcl")
-    scores = terms.InBatchScores(cohort.peers, cohort.width, width, tau)
+    scores = terms.InBatchScores(cohort.widths, width, tau)
     learn_from_ensemble = terms.EnsembleToPeers if cohort.peers == 2 else terms.EnsembleToLeader
     return terms.Method(
         [

@@ -3,6 +3,8 @@
 Axes: M peers, B batch, C classes, D feature width.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,14 +16,13 @@ class FeatureEnsemble(nn.Module):
     """``z_e = W [v_1, ..., v_M] + b``: one linear classifier on the peers' features side by side.
 
     Args:
-        peers: Number of peers M.
-        feature_width: Width D of the penultimate features.
+        feature_widths: Width D of every peer's penultimate features.
         classes: Number of classes C.
     """
 
-    def __init__(self, peers: int, feature_width: int, classes: int):
+    def __init__(self, feature_widths: Sequence[int], classes: int):
         super().__init__()
-        self.classifier = nn.Linear(peers * feature_width, classes)
+        self.classifier = nn.Linear(sum(feature_widths), classes)
 
     def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
         """Return the ensemble's logits; gradient flows into classifier and peers."""

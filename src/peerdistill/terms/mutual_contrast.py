@@ -3,6 +3,7 @@
 Axes: M peers, P ordered pairs of them, B batch, K samples that a sample is compared with, E embedding width.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -24,8 +25,7 @@ class InBatchScores(nn.Module):
     A head is two linear layers with a ReLU in between.
 
     Args:
-        peers: Number of peers M.
-        feature_width: Width D of the penultimate features.
+        feature_widths: Width D of every peer's penultimate features.
         width: Width E of the embeddings.
         tau: Temperature of the cosine similarities.
 
@@ -33,7 +33,7 @@ class InBatchScores(nn.Module):
         UserError: For a width below 1, or a temperature that is not above 0.
     """
 
-    def __init__(self, peers: int, feature_width: int, width: int = 128, tau: float = 0.07):
+    def __init__(self, feature_widths: Sequence[int], width: int = 128, tau: float = 0.07):
         super().__init__()
         if width < 1:
             raise UserError(f"width must be at least 1, found {width}")
@@ -41,7 +41,8 @@ class InBatchScores(nn.Module):
             raise UserError(f"tau must be above 0, found {tau}")
         self.tau = tau
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(feature_width, width), nn.ReLU(), nn.Linear(width, width)) for _ in range(peers)
+            nn.Sequential(nn.Linear(feature_width, width), nn.ReLU(), nn.Linear(width, width))
+            for feature_width in feature_widths
         )
 
     def embeddings(self, out: CohortOutput) -> Float[Tensor, "peers batch width"]:
