@@ -40,6 +40,8 @@ MISTAKES = [
     # Names
     Mistake("unknown command", "trian digits", "train"),
     Mistake("unknown backbone", "train digits --backbone resnet23", "resnet20"),
+    Mistake("unknown timm model", "train digits --backbone timm:resnet10", "resnet10t"),
+    Mistake("own network missing", "train digits --backbone mynets:tiny", "no module mynets"),
     Mistake("unknown method", "train digits --method mcl-odk", "mcl-okd"),
     Mistake("unknown recipe", "train digits --recipe digit", "digits"),
     Mistake("unknown data name", "train cifar", "cifar10"),
@@ -47,6 +49,21 @@ MISTAKES = [
     Mistake("option of another method", "train digits --method baseline --beta 0.5", "baseline '--beta'"),
     Mistake("one word too many", "train digits cifar10", "'cifar10'"),
     Mistake("data left out", "train", "DATA"),
+    # Networks
+    Mistake("no such stage of a library's network", "train digits --backbone resnet10t --share_until layer9", "layer"),
+    Mistake("classifier of a known network", "train digits --classifier fc", "package.module:function"),
+    Mistake("unlike peers that share", "train digits --peers 2 --peer_backbones [vgg8]", "sharing must be network"),
+    Mistake(
+        "unlike peers of another number", "train digits --sharing network --peer_backbones [vgg8]", "peers must be 2"
+    ),
+    Mistake(
+        "attention between peers of unlike widths",
+        "train digits --method okddip --sharing network --peers 3 --peer_backbones [vgg8,resnet32]",
+        "of one width",
+    ),
+    Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
+    Mistake("weights missing", "train digits --weights none.safetensors", "none.safetensors"),
+    Mistake("weights twice", "train digits --pretrained --weights none.safetensors", "without pretrained"),
     # Data
     Mistake("folder missing", "train photos/2026", "photos/2026"),
     Mistake("folder without class folders", "train flat", "/flat'"),

@@ -108,8 +108,8 @@ def test_every_part_is_checked(option, sentence):
 
 def test_an_unknown_method_is_refused():
     config, _ = parse(["digits"])
-    with pytest.raises(UserError, match="unknown method 'mcl'"):
-        replace(config, method="mcl").check()
+    with pytest.raises(UserError, match="unknown method 'mcl-kd'"):
+        replace(config, method="mcl-kd").check()
 
 
 def test_a_configuration_says_where_backbones_were_found():

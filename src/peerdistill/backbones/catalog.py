@@ -61,13 +61,16 @@ def resolve(name: str) -> str:
         return f"timm:{rest or name}"
     if where != "timm" and (rest or name) in torchvision_models.names():
         return f"torchvision:{rest or name}"
-    raise _unknown(name, rest or name, [*timm_models.names(), *torchvision_models.names()])
+    of_libraries = {"timm": timm_models.names(), "torchvision": torchvision_models.names()}
+    if colon:
+        raise unknown_name("backbone", name, [f"{where}:{other}" for other in of_libraries[where]])
+    raise _unknown(name, [*of_libraries["timm"], *of_libraries["torchvision"]])
 
 
-def _unknown(name: str, bare: str, of_libraries: list[str]) -> UserError:
+def _unknown(name: str, of_libraries: list[str]) -> UserError:
     """Return the error that names the nearest of our own, else of the libraries' many."""
     own = [*_WHERE, *_OTHERS]
-    near = get_close_matches(bare, own, n=1, cutoff=0.5) or not get_close_matches(bare, of_libraries, n=1, cutoff=0.5)
+    near = get_close_matches(name, own, n=1, cutoff=0.5) or not get_close_matches(name, of_libraries, n=1, cutoff=0.5)
     return unknown_name("backbone", name, own if near else of_libraries)
 
 

@@ -24,9 +24,11 @@ def names() -> list[str]:
 
 def backbone(name: str, classes: int, in_channels: int, image_size: int | None) -> Backbone:
     """Return the timm model ``name``; its ``get_classifier`` tells the classifier."""
-    size = image_size or timm.get_pretrained_cfg(name).input_size[-1]
+    known = timm.get_pretrained_cfg(name)
+    assert known is not None  # it is in timm's list
+    size = image_size or known.input_size[-1]
     options: dict[str, Any] = {"num_classes": classes, "in_chans": in_channels}
-    if timm.get_pretrained_cfg(name).fixed_input_size:
+    if known.fixed_input_size:
         options["img_size"] = size
     make = partial(timm.create_model, name, **options)
     with torch.random.fork_rng(devices=[]):

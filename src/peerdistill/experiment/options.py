@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ def _with_values(words: Sequence[str], parser: ArgumentParser) -> list[str]:
     """Return the words with "true" after options of yes or no that stand alone: ``--pretrained``."""
     yes_or_no = {f"--{name}" for name, value in vars(parser.get_defaults()).items() if isinstance(value, bool)}
     yes_or_no -= {f"--{flag}" for flag in _FLAGS}
-    after = [*words[1:], ""]
-    alone = [word in yes_or_no and value not in ("true", "false") for word, value in zip(words, after, strict=True)]
-    return [f"{word}=true" if lone else word for word, lone in zip(words, alone, strict=True)]
+    return [
+        f"{word}=true" if word in yes_or_no and (not after or after.startswith("-")) else word
+        for word, after in pairwise([*words, ""])
+    ]
 
 
 def _check_values(found: Namespace, defaults: Namespace) -> None:

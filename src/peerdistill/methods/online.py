@@ -124,7 +124,7 @@ def okddip(
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("attention", weight, terms.AttentionTargets(cohort.width, temperature, mix, stop_gradient)),
+            terms.Weighted("attention", weight, terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient)),
             terms.Weighted("group", weight, terms.GroupToLeader(temperature, mix, stop_gradient)),
         ]
     )

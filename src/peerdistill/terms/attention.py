@@ -80,7 +80,9 @@ class AttentionTargets(_GroupTarget):
         """Return the auxiliaries' divergences from their targets; ``labels`` and ``indices`` are not used."""
         del labels, indices
         logits_ABC = out.logits[:-1]
-        targets_ABC = self.log_targets(self.log_attention(out.features[:-1]), logits_ABC)
+        # Auxiliaries are of one width, the leader may be of another.
+        features_ABD = torch.stack([*out.features[:-1]])
+        targets_ABC = self.log_targets(self.log_attention(features_ABD), logits_ABC)
         return kl_from(targets_ABC, softened(logits_ABC, self.temperature), self.temperature)
 
 
