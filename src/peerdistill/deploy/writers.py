@@ -57,7 +57,9 @@ def write_onnx(leader: nn.Module, card: LeaderCard, path: Path) -> None:
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"the leader has no ONNX form: {shorten(str(error), 200)}") from error
+        # The exporter's own message is mostly advice on how to report it.
+        cause = error.__cause__ or error
+        raise ExportError(f"the leader has no ONNX form: {shorten(str(cause), 200)}") from error
     assert converted is not None
     converted.model.metadata_props.update(card.to_metadata())
     path.write_bytes(converted.model_proto.SerializeToString())

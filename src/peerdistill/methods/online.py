@@ -121,10 +121,11 @@ def okddip(
             f"okddip compares the features of its peers: they must be of one width, found {list(cohort.widths[:-1])}"
         )
     weight = terms.Ramp(distillation, ramp)
+    attention = terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient)
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("attention", weight, terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient)),
+            terms.Weighted("attention", weight, attention),
             terms.Weighted("group", weight, terms.GroupToLeader(temperature, mix, stop_gradient)),
         ]
     )
