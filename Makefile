@@ -14,7 +14,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
 
 bench: $(READY)
 	$(BIN)/python benchmarks/contrast.py
