@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from peerdistill.backbones.backbone import Backbone, Stage
-from peerdistill.backbones.tracing import Program, UntraceableError, program, trace
+from peerdistill.backbones.cutting import ForwardPass, Part, depth
+from peerdistill.backbones.tracing import Program, UntraceableError
 from peerdistill.errors import UserError
 
 
@@ -108,29 +109,22 @@ def _stages(
     name: str, network: nn.Module, classifier: str, image_shape: tuple[int, int, int]
 ) -> tuple[tuple[TracedStage, ...], list[int]]:
     """Return the stages and the forward cost of each, in FLOPs for two images."""
-    evaluation, training = (
-        _ForwardPass(network, trace(network.train(mode), classifier), classifier) for mode in (False, True)
-    )
+    evaluation, training = (ForwardPass(network.train(mode), classifier) for mode in (False, True))
     on_meta = deepcopy(network).to("meta").eval()
     _check_images(name, on_meta, torch.zeros(2, *image_shape, device="meta"))
     cuts = [cut for cut in evaluation.cuts if cut in training.cuts]
     runs = _runs(evaluation.parts(cuts), on_meta, image_shape)
     cuts = [cut for cut, run in zip(cuts, runs, strict=False) if run.is_tensor]
-    costs = [run.flops for run in _runs(evaluation.parts(cuts), on_meta, image_shape)]
-    fine = [
-        TracedStage(part.name, part.modules, part.program, in_training.program)
-        for part, in_training in zip(evaluation.parts(cuts), training.parts(cuts), strict=True)
-    ]
+    parts = evaluation.parts(cuts)
+    costs = [run.flops for run in _runs(parts, on_meta, image_shape)]
     groups = _joined(costs)
-    return tuple(_as_one(fine[first:last]) for first, last in groups), [sum(costs[slice(*group)]) for group in groups]
-
-
-class _Part(NamedTuple):
-    """What lies between two cuts."""
-
-    name: str
-    modules: tuple[str, ...]
-    program: Program
+    names = [min((part.name for part in parts[first:last]), key=depth) for first, last in groups]
+    cuts = [cuts[last - 1] for _, last in groups[:-1]]
+    stages = tuple(
+        TracedStage(name, part.modules, part.program, in_training.program)
+        for name, part, in_training in zip(names, evaluation.parts(cuts), training.parts(cuts), strict=True)
+    )
+    return stages, [sum(costs[first:last]) for first, last in groups]
 
 
 class _Run(NamedTuple):
@@ -140,84 +134,7 @@ class _Run(NamedTuple):
     is_tensor: bool
 
 
-class _ForwardPass:
-    """A graph from the images to the classifier's input, and where it can be cut.
-
-    Attributes:
-        cuts: What ends where only one tensor is still needed -> the step that computes that tensor.
-    """
-
-    def __init__(self, network: nn.Module, graph: fx.Graph, classifier: str):
-        self.network = network
-        features = self._logits(graph, classifier).args[0]
-        assert isinstance(features, fx.Node)
-        everything = list(graph.nodes)
-        self.input, *self.steps = everything[: everything.index(features) + 1]
-        self.cuts = self._cuts()
-
-    def _logits(self, graph: fx.Graph, classifier: str) -> fx.Node:
-        """Return the call of the classifier; nothing but placeholders of a head without it may follow."""
-        step = graph.output_node().args[0]
-        while isinstance(step, fx.Node) and step.op == "call_module" and step.target != classifier:
-            if not isinstance(self.network.get_submodule(str(step.target)), nn.Identity | nn.Flatten):
-                break
-            step = step.args[0]
-        if not (isinstance(step, fx.Node) and step.target == classifier):
-            raise UntraceableError(f"its classifier '{classifier}' does not return its logits")
-        return step
-
-    def _cuts(self) -> dict[str, fx.Node]:
-        last_use = {used: number for number, step in enumerate(self.steps) for used in step.all_input_nodes}
-        last_inside = {module: number for number, step in enumerate(self.steps) for module in _modules(step)}
-        state = [_state(self.network, [step]) for step in self.steps]
-        cuts = {}
-        for number, step in enumerate(self.steps[:-1]):
-            needed = [used for used in (self.input, *self.steps[: number + 1]) if last_use.get(used, -1) > number]
-            before, after = set().union(*state[: number + 1]), set().union(*state[number + 1 :])
-            ends = [module for module in _modules(step) if last_inside[module] == number]
-            if needed == [step] and ends and before.isdisjoint(after):
-                cuts[min(ends, key=_depth)] = step
-        return cuts
-
-    def parts(self, cuts: Sequence[str]) -> list[_Part]:
-        """Return the parts between these cuts; the last one ends at the classifier."""
-        ends = [self.input, *(self.cuts[name] for name in cuts), self.steps[-1]]
-        named = [step for step in self.steps if _modules(step)]
-        names = [*cuts, min(_modules(named[-1]), key=_depth)]
-        order = [self.input, *self.steps]
-        found = []
-        for name, (start, end) in zip(names, pairwise(ends), strict=True):
-            steps = order[order.index(start) + 1 : order.index(end) + 1]
-            owned = dict.fromkeys(str(step.target) for step in steps if step.op in ("call_module", "get_attr"))
-            found.append(_Part(name, tuple(owned), program(steps, start, end)))
-        return found
-
-
-def _modules(step: fx.Node) -> list[str]:
-    """Return the modules that a step lies in, outermost first, and the one that it calls."""
-    # A module's second call is written "name@1".
-    inside = [module.partition("@")[0] for module in step.meta.get("nn_module_stack", ()) if module]
-    return [*inside, str(step.target)] if step.op == "call_module" and step.target not in inside else inside
-
-
-def _depth(module: str) -> int:
-    return module.count(".")
-
-
-def _state(network: nn.Module, steps: Sequence[fx.Node]) -> set[int]:
-    """Return the identities of the parameters and buffers that steps use."""
-    found: set[int] = set()
-    for step in steps:
-        if step.op == "call_module":
-            module = network.get_submodule(str(step.target))
-            found.update(map(id, [*module.parameters(), *module.buffers()]))
-        elif step.op == "get_attr":
-            parent, _, attribute = str(step.target).rpartition(".")
-            found.add(id(getattr(network.get_submodule(parent), attribute)))
-    return found
-
-
-def _runs(parts: Sequence[_Part], on_meta: nn.Module, image_shape: tuple[int, int, int]) -> list[_Run]:
+def _runs(parts: Sequence[Part], on_meta: nn.Module, image_shape: tuple[int, int, int]) -> list[_Run]:
     """Run the parts one after the other on two images that have a shape and no values."""
     x: Any = torch.zeros(2, *image_shape, device="meta")
     runs = []
@@ -232,25 +149,6 @@ def _joined(costs: Sequence[int]) -> list[tuple[int, int]]:
     """Return runs of parts of which only the first costs something: a normalisation belongs to its convolution."""
     starts = [0, *(number for number, cost in enumerate(costs) if cost and any(costs[:number]))]
     return list(pairwise([*starts, len(costs)]))
-
-
-def _as_one(stages: Sequence[TracedStage]) -> TracedStage:
-    modules = tuple(dict.fromkeys(module for stage in stages for module in stage.modules))
-    name = min((stage.name for stage in stages), key=_depth)
-    if len(stages) == 1:
-        return replace(stages[0], name=name)
-    return TracedStage(
-        name, modules, _in_turn([stage.evaluation for stage in stages]), _in_turn([stage.training for stage in stages])
-    )
-
-
-def _in_turn(programs: Sequence[Program]) -> Program:
-    def run(network: nn.Module, x: Tensor) -> Tensor:
-        for part in programs:
-            x = part(network, x)
-        return x
-
-    return run
 
 
 def _middle(stages: Sequence[Stage], costs: Sequence[int]) -> str:
