@@ -1,147 +1,65 @@
-"""What the multi-view contrast costs: ``multi_view_nce`` beside the plain gather formulation, in time and memory.
+"""What the multi-view contrast costs: every kind of negatives beside the plain gather formulation, time and memory.
 
-    python benchmarks/contrast.py [--repeats 5] [--json FILE]
+    python benchmarks/contrast.py [--repeats 5] [--json FILE] [--write]
 
-Needs only the package and PyTorch, takes about two minutes on two CPU cores, and runs on a GPU where there is one.
-benchmarks/README.md says how to read what it prints.
-
-Axes: M peers, B batch, S negatives, N samples, E embedding width, K = 1 + S.
+Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
+benchmarks/README.md says how to read what it prints; contrast_growth.py measures how it grows.
 """
 
 import argparse
 import json
-import os
-import platform
-import resource
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
-from itertools import permutations
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-import peerdistill
-from peerdistill.contrast import multi_view_nce, scoring
+import contrast_report
+from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
+from measuring import alternating_medians, header, memory_mark
+from peerdistill.contrast import columns
 
-PEERS, BATCH, NEGATIVES, SAMPLES, WIDTH = 4, 64, 16384, 50_000, 128
-TEMPERATURE = 0.1
-TABLE_NEGATIVES = (64, 256, 1024, 4096, 16384)
-TABLE_SAMPLES = (5_000, 50_000, 200_000)
+OBJECTIVES = ("nce", "softmax")
+FEW_NEGATIVES = (64, 256, 1024)
+FEW_REPEATS = 5
+AGREEMENT_SIZES = {"batch": 16, "negatives": 1024, "samples": 5000}
+ROUTE_NEGATIVES = (64, 256, 1024, 4096, 16384)
+ROUTE_SAMPLES = (5_000, 50_000, 200_000)
 ROUTE_ENOUGH_S = 1.5  # large sizes are not repeated for longer
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class Case(NamedTuple):
-    embeddings: Tensor
-    banks: Tensor
-    indices: Tensor
-    negatives: Tensor
-
-
-def draw_case(samples: int, negatives: int) -> Case:
-    generator = torch.Generator(DEVICE).manual_seed(0)
-    drawn = {"generator": generator, "device": DEVICE}
-    banks = torch.randn(PEERS, samples, WIDTH, **drawn)
-    banks /= banks.norm(dim=-1, keepdim=True)  # in place: no second bank may raise the memory mark
-    return Case(
-        embeddings=torch.randn(PEERS, BATCH, WIDTH, **drawn).requires_grad_(),
-        banks=banks,
-        indices=torch.randint(samples, (BATCH,), **drawn),
-        negatives=torch.randint(samples, (BATCH, negatives), **drawn),
-    )
-
-
-def gathered_nce(embeddings: Tensor, banks: Tensor, indices: Tensor, negatives: Tensor) -> Tensor:
-    """Eq. 6 to 11 as they are commonly written: a (B, K, E) block of bank rows for every ordered pair of peers."""
-    samples, count = banks.shape[1], negatives.shape[1]
-    unit_MBE = F.normalize(embeddings, dim=-1)
-    columns_BK = torch.cat([indices[:, None], negatives], dim=1)
-    total = embeddings.new_zeros(())
-    for anchor, bank in permutations(range(len(banks)), 2):
-        rows_BKE = banks[bank][columns_BK]
-        h_BK = torch.exp(torch.bmm(rows_BKE, unit_MBE[anchor, :, :, None]).squeeze(2) / TEMPERATURE)
-        matched_BK = h_BK / (samples * h_BK.detach().mean(1, keepdim=True))
-        p_BK = matched_BK / (matched_BK + count / samples)
-        total = total - (p_BK[:, 0].log() + torch.log1p(-p_BK[:, 1:]).sum(1)).mean()
-    return total
-
-
-def product_nce(*case: Tensor) -> Tensor:
-    return multi_view_nce(*case, temperature=TEMPERATURE)
-
-
-FORMULATIONS: dict[str, Callable[..., Tensor]] = {"multi_view_nce": product_nce, "gather": gathered_nce}
-
-
-def forward_backward(formulation: Callable[..., Tensor], case: Case) -> tuple[float, Tensor]:
-    case.embeddings.grad = None
-    loss = formulation(*case)
-    loss.backward()
-    gradient = case.embeddings.grad
-    assert gradient is not None
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()  # what is timed is the work, not its queueing
-    return loss.item(), gradient
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def alternating_medians(
-    runs: Mapping[str, Callable[[], object]], repeats: int, enough_s: float = float("inf")
-) -> dict[str, float]:
-    """Median seconds of each; one untimed round first, then in turns, so that a busy moment hits all of them.
-
-    Stops before ``repeats`` timed rounds once they took ``enough_s``.
-    """
-    rounds = []
-    for number in range(1 + repeats):
-        timed = {name: seconds(run) for name, run in runs.items()}
-        if number > 0:
-            rounds.append(timed)
-        if sum(sum(timed.values()) for timed in rounds) > enough_s:
-            break
-    return {name: statistics.median(timed[name] for timed in rounds) for name in runs}
+FORMULATIONS = {f"{objective} gather": partial(gathered, objective=objective) for objective in OBJECTIVES} | {
+    f"{objective} {kind}": partial(ours, kind, objective=objective) for objective in OBJECTIVES for kind in KINDS
+}
 
 
 def compare(repeats: int) -> dict[str, float]:
-    case = draw_case(SAMPLES, NEGATIVES)
-    (loss, gradient), (plain_loss, plain_gradient) = (forward_backward(f, case) for f in FORMULATIONS.values())
-    took = alternating_medians(
-        {name: lambda f=f: forward_backward(f, case) for name, f in FORMULATIONS.items()}, repeats
-    )
-    return {
-        "multi_view_nce_s": took["multi_view_nce"],
-        "gather_s": took["gather"],
-        "ratio": took["gather"] / took["multi_view_nce"],
-        "loss": loss,
-        "gather_loss": plain_loss,
-        "loss_relative_difference": abs(loss - plain_loss) / abs(plain_loss),
-        "gradient_relative_difference": ((gradient - plain_gradient).norm() / plain_gradient.norm()).item(),
-    }
+    """Seconds of every formulation at the paper's size, and of the two products alone."""
+    case = draw_case()
+    runs = {name: partial(forward_backward, formulation, case) for name, formulation in FORMULATIONS.items()}
+    samples, negatives = case.banks.shape[1], case.own.shape[1]
+    for kind, scored in {"own": samples, "shared": negatives, "all": samples, "queue": negatives}.items():
+        runs[f"products {kind}"] = partial(two_products, case, scored)
+    return alternating_medians(runs, repeats)
 
 
-def memory_mark() -> int:
-    """Most memory held so far, in bytes: of the device, or of this process."""
-    if DEVICE.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def compare_few(repeats: int) -> list[dict[str, float]]:
+    """Seconds with few negatives of each anchor's own."""
+    rows = []
+    for negatives in FEW_NEGATIVES:
+        case = draw_case(negatives=negatives)
+        names = ("nce gather", "nce own")
+        took = alternating_medians(
+            {name: partial(forward_backward, FORMULATIONS[name], case) for name in names}, repeats
+        )
+        rows.append({"negatives": negatives, **took})
+    return rows
 
 
 def peak_of_this_process(name: str) -> int:
     """Bytes by which one forward and backward pass raises the memory mark above that of its inputs."""
-    forward_backward(FORMULATIONS[name], draw_case(100, 8))  # what libraries and autograd set up once
-    case = draw_case(SAMPLES, NEGATIVES)
+    forward_backward(FORMULATIONS[name], draw_case(batch=2, negatives=8, samples=100))  # what libraries set up once
+    case = draw_case()
     before = memory_mark()
     forward_backward(FORMULATIONS[name], case)
     return memory_mark() - before
@@ -156,20 +74,62 @@ def peaks() -> dict[str, int]:
     return {name: int(subprocess.check_output([*command, name], text=True)) for name in FORMULATIONS}
 
 
+def agreement() -> list[dict[str, float | str]]:
+    """Relative differences to the plain formulation, which computes in float64, in loss and gradient."""
+    single = draw_case(**AGREEMENT_SIZES)
+    double = Case(*(tensor.detach().double() if tensor.is_floating_point() else tensor for tensor in single))
+    double.embeddings.requires_grad_()
+    rows = []
+    for objective in OBJECTIVES:
+        for kind in KINDS:
+            expected = forward_backward(partial(gathered_kind, kind, objective=objective), double)
+            for dtype, case in (("float32", single), ("float64", double)):
+                found = forward_backward(partial(ours, kind, objective=objective), case)
+                rows.append({"objective": objective, "kind": kind, "dtype": dtype, **difference(found, expected)})
+    return rows
+
+
+def difference(found: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor]) -> dict[str, float]:
+    gradients = found[1].double(), expected[1].double()
+    cosine = F.cosine_similarity(*(gradient.flatten(1) for gradient in gradients), dim=1)
+    return {
+        "loss": abs(found[0] - expected[0]) / abs(expected[0]),
+        "gradient": ((gradients[0] - gradients[1]).norm() / gradients[1].norm()).item(),
+        "cosine": cosine.min().item(),
+    }
+
+
+def half_precision(repeats: int) -> list[dict]:
+    """What a bank in bfloat16 changes: seconds, memory of the bank, loss and gradient."""
+    rows = []
+    for trained in (False, True):
+        case = draw_case(trained=trained)
+        halved = case._replace(banks=case.banks.bfloat16())
+        for kind in KINDS:
+            runs = {"float32": case, "bfloat16": halved}
+            found = {name: forward_backward(partial(ours, kind), of) for name, of in runs.items()}
+            took = alternating_medians(
+                {name: partial(forward_backward, partial(ours, kind), of) for name, of in runs.items()}, repeats
+            )
+            changed = difference(found["bfloat16"], found["float32"])
+            rows.append({"kind": kind, "rows": "trained" if trained else "random", **changed, "seconds": took})
+    return rows
+
+
 def route_seconds(samples: int, negatives: int, repeats: int) -> dict[str, float]:
-    """``multi_view_nce`` forced onto each route, whatever it would choose."""
-    case = draw_case(samples, negatives)
-    chosen = scoring._GATHER_COST
+    """Own negatives forced onto each route, whatever would be chosen."""
+    case = draw_case(samples=samples, negatives=negatives)
+    chosen = columns._GATHER_COST
 
     def forced(gather_cost: float) -> None:
-        scoring._GATHER_COST = gather_cost
-        forward_backward(product_nce, case)
+        columns._GATHER_COST = gather_cost
+        forward_backward(FORMULATIONS["nce own"], case)
 
     try:
-        runs = {"product": lambda: forced(float("inf")), "gather": lambda: forced(0)}
+        runs = {"counted": lambda: forced(float("inf")), "gathered": lambda: forced(0)}
         return alternating_medians(runs, repeats, ROUTE_ENOUGH_S)
     finally:
-        scoring._GATHER_COST = chosen
+        columns._GATHER_COST = chosen
 
 
 def routes(repeats: int) -> list[dict[str, float | str]]:
@@ -177,77 +137,49 @@ def routes(repeats: int) -> list[dict[str, float | str]]:
         {
             "samples": samples,
             "negatives": negatives,
-            **{f"{route}_s": took for route, took in route_seconds(samples, negatives, repeats).items()},
-            "chosen": "gather" if (1 + negatives) * scoring._GATHER_COST < samples else "product",
+            **route_seconds(samples, negatives, repeats),
+            "chosen": "gathered" if negatives * columns._GATHER_COST < samples else "counted",
         }
-        for samples in TABLE_SAMPLES
-        for negatives in TABLE_NEGATIVES
+        for samples in ROUTE_SAMPLES
+        for negatives in ROUTE_NEGATIVES
         if negatives < samples
     ]
 
 
-def hardware() -> str:
-    if DEVICE.type == "cuda":
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
-
-
-def header(repeats: int) -> dict[str, str | int | float]:
+def measure(repeats: int) -> dict:
     return {
-        "date": time.strftime("%Y-%m-%d"),
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
-        "peerdistill": peerdistill.__version__,
-        "sizes": f"B {BATCH}, S {NEGATIVES}, N {SAMPLES}, E {WIDTH}, M {PEERS}, all ordered pairs, float32",
-        "method": f"forward and backward; median of {repeats} alternating repeats after one untimed "
-        f"(routes: fewer where they took {ROUTE_ENOUGH_S} s); memory from one pass in a fresh process",
+        "header": header(
+            sizes="B 64, S 16384, N 50000, E 128, M 4, all 12 ordered pairs, 100 classes, float32",
+            method=f"forward and backward; median of {repeats} alternating repeats after one untimed "
+            f"(routes: fewer where they took {ROUTE_ENOUGH_S} s); memory from one pass in a fresh process",
+        ),
+        "peak_bytes": peaks(),
+        "seconds": compare(repeats),
+        "few": compare_few(max(repeats, FEW_REPEATS)),
+        "agreement_sizes": AGREEMENT_SIZES,
+        "agreement": agreement(),
+        "half_precision": half_precision(repeats),
+        "routes": routes(repeats),
     }
-
-
-def show(report: dict) -> None:
-    for name, value in report["header"].items():
-        print(f"{name + ':':14} {value}")
-    told, peak = report["comparison"], report["peak_bytes"]
-    print(f"\n{'':16} {'seconds':>8} {'peak extra memory':>18}")
-    for name in FORMULATIONS:
-        print(f"{name:16} {told[f'{name}_s']:8.3f} {peak[name] / 2**20:14.0f} MiB")
-    print(f"multi_view_nce is {told['ratio']:.1f} times as fast")
-    print(
-        f"loss {told['loss']:.6g}, relative difference {told['loss_relative_difference']:.1e}; "
-        f"gradient, relative difference {told['gradient_relative_difference']:.1e}"
-    )
-    print("\nroutes of multi_view_nce, milliseconds")
-    print(f"{'N':>8} {'S':>6} {'N / K':>7} {'product':>9} {'gather':>9}  chosen")
-    for row in report["routes"]:
-        per_column = row["samples"] / (1 + row["negatives"])
-        product, gather = 1e3 * row["product_s"], 1e3 * row["gather_s"]
-        sizes = f"{row['samples']:8} {row['negatives']:6} {per_column:7.1f}"
-        print(f"{sizes} {product:9.1f} {gather:9.1f}  {row['chosen']}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time and memory of the multi-view contrast.")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each formulation")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--write", action="store_true", help="write them to docs/performance, and the text about them")
     parser.add_argument("--peak-of", choices=FORMULATIONS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak_of:
         print(peak_of_this_process(options.peak_of))
         return
-    report = {
-        "header": header(options.repeats),
-        "peak_bytes": peaks(),
-        "comparison": compare(options.repeats),
-        "routes": routes(options.repeats),
-    }
-    show(report)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    report = measure(options.repeats)
+    print(contrast_report.comparison_text(report))
+    files = [options.json] if options.json else []
+    for file in [*files, contrast_report.COMPARISON] if options.write else files:
+        file.write_text(json.dumps(report, indent=2) + "\n")
+    if options.write:
+        contrast_report.write_section()
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the me
 
 import argparse
 import json
-import os
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-import peerdistill
-from contrast import DEVICE, alternating_medians, hardware
+from measuring import DEVICE, alternating_medians, header
 from peerdistill import Cohort, methods, terms
 
 BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
@@ -96,19 +93,6 @@ def measure(repeats: int) -> list[dict]:
     return [row for setting, names in groups.items() for row in measure_setting(setting, names, repeats)]
 
 
-def header(repeats: int) -> dict[str, str | int | float]:
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
-        "peerdistill": peerdistill.__version__,
-        "sizes": f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
-        "method": f"one step with weight ramps at their end; median of {repeats} alternating repeats after one untimed",
-    }
-
-
 def show(report: dict) -> None:
     for name, value in report["header"].items():
         print(f"{name + ':':14} {value}")
@@ -122,7 +106,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     options = parser.parse_args()
-    report = {"header": header(options.repeats), "steps": measure(options.repeats)}
+    about = header(
+        sizes=f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
+        method=f"one step with weight ramps at their end; median of {options.repeats} alternating repeats after one "
+        "untimed",
+    )
+    report = {"header": about, "steps": measure(options.repeats)}
     show(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")

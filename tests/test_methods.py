@@ -14,7 +14,7 @@ from peerdistill.contrast import ContrastOptions
 from peerdistill.errors import UserError
 
 TRAIN_LABELS = torch.arange(60) % 5
-FEW = ContrastOptions(negatives=12, width=8)
+FEW = ContrastOptions(count=12, width=8)
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def test_mcl_okd_is_equation_12(cohort, batch):
     cohort, (images, labels, indices) = cohort.double(), batch
     method = methods.mcl_okd(cohort, train_labels=TRAIN_LABELS, contrast=FEW).double()
     term = method.terms["contrast"]
-    term.bank.rows.copy_(F.normalize(term.bank.rows, dim=-1))  # unit rows to float64's last digit
+    term.memory.bank.rows.copy_(F.normalize(term.memory.bank.rows, dim=-1))  # unit rows to float64's last digit
     draws = []
-    term.negatives.register_forward_hook(lambda module, args, output: draws.append(output.numpy()))
-    banks = term.bank.rows.numpy().copy()
+    term.memory.negatives.register_forward_hook(lambda module, args, output: draws.append(output.numpy()))
+    banks = term.memory.bank.rows.numpy().copy()
     out = cohort(images.double())
     loss = method(out, labels, indices)
     embeddings = np.stack(
@@ -344,3 +344,48 @@ def test_one_peer_is_enough_for_the_baseline_alone():
 def test_found_without_pytorch():
     program = "import sys; from peerdistill import methods; methods.find('mcl-okd'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class TestPeersOfUnlikeWidths:
+    """vgg8 has features of width 512, resnet20 and resnet32 of 64."""
+
+    def cohort(self, *others):
+        return Cohort("resnet20", 3, peers=3, sharing="network", peer_backbones=others)
+
+    @pytest.mark.parametrize("name", ["baseline", "dml", "cl-ilr", "kdcl", "pcl", "mcl", "mcl-okd"])
+    def test_methods_of_logits_and_embeddings_work(self, name):
+        labels = torch.arange(12) % 3
+        cohort = self.cohort("vgg8", "resnet32")
+        options = {"contrast": ContrastOptions(count=4, width=8)} if name == "mcl-okd" else {}
+        method = methods.build(name, cohort, train_labels=labels, **options)
+        method(cohort(torch.randn(12, 3, 32, 32)), labels, torch.arange(12)).total.backward()
+        assert all(parameter.grad is not None for parameter in cohort.parameters())
+        method.after_step(cohort)
+
+    def test_attention_needs_auxiliaries_of_one_width_and_any_leader(self):
+        labels = torch.arange(12) % 3
+        with pytest.raises(UserError, match=r"okddip compares the features of its peers: .* found \[512, 64\]"):
+            methods.build("okddip", self.cohort("vgg8", "resnet32"), train_labels=labels)
+        cohort = self.cohort("vgg8", "vgg8")
+        method = methods.build("okddip", cohort, train_labels=labels)
+        method(cohort(torch.randn(4, 3, 32, 32)), labels[:4], torch.arange(4)).total.backward()
+
+    def test_a_gate_needs_a_shared_stem(self):
+        with pytest.raises(UserError, match="one needs a stem that all peers share"):
+            methods.build("one", self.cohort("vgg8", "resnet32"), train_labels=torch.arange(3))
+
+
+@pytest.mark.parametrize("peers", [2, 8])
+@pytest.mark.parametrize("name", ["baseline", "dml", "cl-ilr", "one", "kdcl", "pcl", "mcl", "mcl-okd", "okddip"])
+def test_two_to_eight_peers(name, peers):
+    labels = torch.arange(6) % 3
+    cohort = Cohort("resnet20", 3, peers=peers, sharing="tree" if name == "cl-ilr" else "branch")
+    options = {"contrast": ContrastOptions(count=4, width=8)} if name == "mcl-okd" else {}
+    if (name, peers) == ("okddip", 2):
+        with pytest.raises(UserError, match="okddip needs at least 3 peers, found 2"):
+            methods.build(name, cohort, train_labels=labels)
+        return
+    method = methods.build(name, cohort, train_labels=labels, **options)
+    loss = method(cohort(torch.randn(6, 3, 16, 16)), labels, torch.arange(6))
+    assert loss.total.isfinite()
+    loss.total.backward()

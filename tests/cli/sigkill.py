@@ -27,7 +27,7 @@ from peerdistill.training import Checkpoints
 ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
 WORDS = (
     *("train", "digits", "--backbone", "resnet20", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
-    *("--contrast.negatives", "64", "--checkpoint_every", "3", "--device", "cpu"),
+    *("--contrast.count", "64", "--checkpoint_every", "3", "--device", "cpu"),
 )
 FIRST, LAST = "config.yaml", "result.json"
 

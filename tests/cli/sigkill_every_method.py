@@ -28,7 +28,7 @@ from peerdistill.training import Checkpoints
 
 COMMON = ("--backbone", "resnet20", "--epochs", "2", "--batch_size", "16", "--device", "cpu", "--checkpoint_every", "2")
 PEERS = ("--peers", "3")
-FEW_NEGATIVES = ("--contrast.negatives", "8")
+FEW_NEGATIVES = ("--contrast.count", "8")
 
 
 def forked(task: Callable[[], int]) -> int:

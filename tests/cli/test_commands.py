@@ -14,7 +14,7 @@ from peerdistill.cli import main
 from peerdistill.errors import Note
 from peerdistill.experiment import Run
 
-QUICK = ("--backbone", "resnet20", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.negatives", "8")
+QUICK = ("--backbone", "resnet20", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
 ALONE = ("--backbone", "resnet20", "--peers", "1", "--epochs", "1", "--method", "baseline")
 
 
@@ -292,5 +292,5 @@ def test_methods_shows_options_with_their_defaults_and_meanings(peerdistill, mon
 def test_methods_shows_the_options_of_a_group(peerdistill, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     said = peerdistill("methods", "mcl-okd").stdout
-    assert "--contrast.negatives 16384" in said
-    assert "Negatives drawn for each anchor (S)." in said
+    assert "--contrast.count 16384" in said
+    assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in said

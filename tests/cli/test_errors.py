@@ -90,7 +90,7 @@ MISTAKES = [
     Mistake("negative validation", "train digits --validation -0.1", "-0.1"),
     Mistake("warm-up longer than the run", "train digits --schedule.warmup 1", "schedule.warmup "),
     Mistake("temperature of zero", "train digits --temperature 0", "temperature "),
-    Mistake("contrast without negatives", "train digits --contrast.negatives 0", "contrast.negatives "),
+    Mistake("contrast without negatives", "train digits --contrast.count 0", "contrast.count "),
     Mistake("negative weight", "train digits --beta -1", "'contrast'"),
     # Kinds
     Mistake("a word for a whole number", "train digits --epochs ten", "epochs "),
@@ -101,6 +101,8 @@ MISTAKES = [
     Mistake("a word for a group of options", "train digits --optimizer adam", "optimizer "),
     Mistake("unknown name in a group of options", "train digits --optimizer '{\"lr\": 1}'", "optimizer.lr"),
     Mistake("unknown optimiser", "train digits --optimizer.name adamx", "adamw"),
+    Mistake("unknown kind of negatives", "train digits --contrast.negatives shard", "shared"),
+    Mistake("a number for the kind of negatives", "train digits --contrast.negatives 1024", "shared"),
     Mistake("unknown device", "train digits --device gpu", "cuda"),
     # Peers
     Mistake("fewer than two peers for mcl-okd", "train digits --peers 1", "mcl-okd"),

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from peerdistill.contrast import columns, scores
+
 
 class Case(NamedTuple):
-    """The tensors that ``multi_view_nce`` takes."""
+    """The tensors that ``multi_view_nce`` takes; negatives of each anchor's own."""
 
     embeddings: Tensor
     banks: Tensor
@@ -32,6 +34,20 @@ def _draw_case(
     )
 
 
+def _listed_negatives(case: Case, negatives: Tensor | str | list | None, labels: Tensor | None) -> list[list[int]]:
+    """The rows that each anchor is contrasted with, one by one: what the kinds of negatives mean."""
+    negatives = case.negatives if negatives is None else negatives
+    if isinstance(negatives, list):
+        return negatives
+    if isinstance(negatives, Tensor) and negatives.ndim == 2:
+        return negatives.tolist()
+    rows = range(case.banks.shape[1]) if isinstance(negatives, str) else negatives.tolist()
+    if labels is None:
+        return [list(rows)] * len(case.indices)
+    label = labels.tolist()
+    return [[row for row in rows if label[row] != label[own]] for own in case.indices.tolist()]
+
+
 def _critic(g_a: list[float], g_b: list[float], tau: float) -> float:
     """Eq. 6."""
     cosine = sum(x * y for x, y in zip(g_a, g_b, strict=True)) / (math.hypot(*g_a) * math.hypot(*g_b))
@@ -40,16 +56,15 @@ def _critic(g_a: list[float], g_b: list[float], tau: float) -> float:
 
 def _one_pair(
     anchors: list[list[float]],
-    bank: list[list[float]],
-    positives: list[int],
-    negatives: list[list[int]],
+    positives: list[list[float]],
+    negatives: list[list[list[float]]],
+    N: int,
     tau: float,
     normaliser: str,
 ) -> float:
-    """Eq. 9 to 11 for anchors of view a and the bank of view b."""
-    N, B, S = len(bank), len(anchors), len(negatives[0])
+    """Eq. 9 to 11 for anchors of view a, and positives and negatives of view b."""
     h = [
-        [_critic(g_a, bank[row], tau) for row in (positive, *others)]
+        [_critic(g_a, g_b, tau) for g_b in (positive, *others)]
         for g_a, positive, others in zip(anchors, positives, negatives, strict=True)
     ]
     # Eq. 9, the sum over N samples estimated from those at hand: the anchor's 1 + S, or the whole batch's.
@@ -57,21 +72,72 @@ def _one_pair(
     Z = [N * fmean(h_i) if normaliser == "anchor" else in_all for h_i in h]
     loss = 0.0
     for h_i, Z_i in zip(h, Z, strict=True):
+        S = len(h_i) - 1
         p = [(h_ij / Z_i) / (h_ij / Z_i + S / N) for h_ij in h_i]  # eq. 10
         loss -= math.log(p[0]) + sum(math.log(1 - p_s) for p_s in p[1:])  # eq. 11
-    return loss / B
+    return loss / len(h)
 
 
-def _naive_loss(case: Case, *, temperature: float = 0.1, normaliser: str = "anchor", views: str = "full") -> float:
+def _naive_loss(
+    case: Case,
+    negatives: Tensor | str | list | None = None,
+    labels: Tensor | None = None,
+    *,
+    temperature: float = 0.1,
+    normaliser: str = "anchor",
+    views: str = "full",
+    samples: int | None = None,
+) -> float:
     """Sum eq. 11 over the ordered pairs of views: all of them, or those with the leader ("core view")."""
-    embeddings, banks, indices, negatives = (tensor.tolist() for tensor in case)
+    embeddings, banks, own = case.embeddings.tolist(), case.banks.tolist(), case.indices.tolist()
+    rows = _listed_negatives(case, negatives, labels)
     leader = len(banks) - 1
     return sum(
-        _one_pair(embeddings[a], banks[b], indices, negatives, temperature, normaliser)
+        _one_pair(
+            embeddings[a],
+            [banks[b][row] for row in own],
+            [[banks[b][row] for row in others] for others in rows],
+            samples or len(banks[b]),
+            temperature,
+            normaliser,
+        )
         for a in range(len(embeddings))
         for b in range(len(banks))
         if a != b and (views == "full" or leader in (a, b))
     )
+
+
+def _autograd_loss(
+    case: Case,
+    negatives: Tensor | str | list | None = None,
+    labels: Tensor | None = None,
+    *,
+    temperature: float = 0.1,
+    normaliser: str = "anchor",
+    views: str = "full",
+    objective: str = "nce",
+) -> Tensor:
+    """The contrast anchor by anchor, for autograd: eq. 8, or eq. 11 with Z a constant."""
+    peers, N = case.banks.shape[:2]
+    rows = _listed_negatives(case, negatives, labels)
+    looked_at_rows = [[own, *others] for own, others in zip(case.indices.tolist(), rows, strict=True)]
+    looked_at = [[bank[chosen] for chosen in looked_at_rows] for bank in case.banks]
+
+    def pair(a: int, b: int) -> Tensor:
+        unit = F.normalize(case.embeddings[a], dim=-1)
+        h = [torch.exp(g_b @ g_a / temperature) for g_a, g_b in zip(unit, looked_at[b], strict=True)]
+        if objective == "softmax":
+            return torch.stack([-(h_i[0] / h_i.sum()).log() for h_i in h]).mean()
+        in_all = N * torch.cat(h).detach().mean()
+        loss = case.embeddings.new_zeros(())
+        for h_i in h:
+            Z, S = N * h_i.detach().mean() if normaliser == "anchor" else in_all, len(h_i) - 1
+            p = (h_i / Z) / (h_i / Z + S / N)
+            loss = loss - p[0].log() - (1 - p[1:]).log().sum()
+        return loss / len(h)
+
+    pairs = [(a, b) for a in range(peers) for b in range(peers) if a != b]
+    return sum(pair(a, b) for a, b in pairs if views == "full" or peers - 1 in (a, b))
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +147,25 @@ def naive_loss() -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session")
+def autograd_loss() -> Callable[..., Tensor]:
+    """L_contrast anchor by anchor in PyTorch, left to autograd."""
+    return _autograd_loss
+
+
+@pytest.fixture(scope="session")
 def draw_case() -> Callable[..., Case]:
     """Random float64 inputs of small sizes."""
     return _draw_case
+
+
+@pytest.fixture
+def tiles_of(monkeypatch) -> Callable[[int], None]:
+    """Makes tiles as small as wished, in bytes, so that few samples take many; the scores of some are kept."""
+
+    def set_size(size: int) -> None:
+        monkeypatch.setattr(columns, "_CACHE_BYTES", size)
+        monkeypatch.setattr(columns, "_GATHER_TILES", 1)
+        monkeypatch.setattr(columns, "_FEWEST_COLUMNS", 1)
+        monkeypatch.setattr(scores, "_KEPT_BYTES", 3 * size)
+
+    return set_size

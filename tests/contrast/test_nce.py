@@ -8,26 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from peerdistill.contrast import multi_view_nce, scoring
+from peerdistill.contrast import multi_view_nce
+from peerdistill.contrast.columns import CommonColumns, GatheredColumns, bank_columns
 from peerdistill.errors import UserError
 
 OPTIONS = [
     pytest.param({"normaliser": normaliser, "views": views}, id=f"{normaliser}-{views}")
     for normaliser, views in itertools.product(("anchor", "batch"), ("full", "core"))
 ]
-# Eight columns against a small bank are scored by a product, against a large one by gathering rows.
-ROUTES = [pytest.param(40, scoring.ProductScorer, id="product"), pytest.param(200, scoring.GatherScorer, id="gather")]
-
-
-def columns(case):
-    return torch.cat([case.indices[:, None], case.negatives], dim=1)
+# Seven negatives of a small bank are counted in a product with all of it, those of a large one are gathered.
+ROUTES = [pytest.param(40, CommonColumns, id="counted"), pytest.param(200, GatheredColumns, id="gathered")]
 
 
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
 def test_value_is_equations_6_to_11(draw_case, naive_loss, samples, route, options):
     case = draw_case(samples=samples)
-    assert isinstance(scoring.cheapest_scorer(2, case.banks, columns(case)), route)
+    assert isinstance(bank_columns(case.banks, case.indices, case.negatives, None, torch.float64), route)
     assert multi_view_nce(*case, **options).item() == pytest.approx(naive_loss(case, **options), rel=1e-10)
 
 
@@ -54,9 +51,9 @@ def test_value_is_equations_6_to_11_at_any_size(draw_case, naive_loss, sizes, te
 
 
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
-@pytest.mark.parametrize("block_bytes", [1, 2_000, 10_000])
-def test_size_of_blocks_does_not_show(draw_case, naive_loss, monkeypatch, samples, route, block_bytes):
-    monkeypatch.setattr(scoring, "_BLOCK_BYTES", block_bytes)
+@pytest.mark.parametrize("size", [1, 500, 2_000, 10_000])
+def test_size_of_tiles_does_not_show(draw_case, naive_loss, tiles_of, samples, route, size):
+    tiles_of(size)
     case = draw_case(batch=7, samples=samples)
     assert multi_view_nce(*case).item() == pytest.approx(naive_loss(case), rel=1e-10)
 
@@ -123,7 +120,7 @@ def test_views_are_sums_of_mutual_losses_of_two(draw_case, views, pairs):
 
 
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
-def test_a_negative_drawn_twice_counts_twice(draw_case, naive_loss, samples, route):
+def test_a_negative_drawn_seven_times_counts_seven_times(draw_case, naive_loss, samples, route):
     case = draw_case(samples=samples)
     case = case._replace(negatives=case.negatives[:, :1].expand(-1, 7))
     assert multi_view_nce(*case).item() == pytest.approx(naive_loss(case), rel=1e-10)
@@ -139,8 +136,9 @@ def test_same_value_without_gradient(draw_case):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be above 0, found 0.0"),
-        ({"temperature": -1.0}, "temperature must be above 0, found -1.0"),
+        ({"temperature": 0.0}, "temperature must be at least 0.003, found 0.0"),
+        ({"temperature": -1.0}, "temperature must be at least 0.003, found -1.0"),
+        ({"objective": "softmx"}, "unknown objective 'softmx': did you mean softmax"),
         ({"normaliser": "anchr"}, "unknown normaliser 'anchr': did you mean anchor"),
         ({"views": "half"}, "unknown views 'half': choose from full, core"),
     ],

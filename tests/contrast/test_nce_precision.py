@@ -14,7 +14,7 @@ def wide_case(draw_case, dtype, **sizes):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
-@pytest.mark.parametrize("samples", [300, 3000], ids=["product", "gather"])
+@pytest.mark.parametrize("samples", [300, 3000], ids=["counted", "gathered"])
 def test_finite_at_temperature_one_hundredth(draw_case, dtype, normaliser, samples):
     case = wide_case(draw_case, dtype, samples=samples)
     # From s = -100 to s = 100: one bank holds the anchors' own directions, another their opposites.
@@ -60,7 +60,7 @@ def test_precision_of_the_loss(draw_case, dtype, returned):
     assert multi_view_nce(*wide_case(draw_case, dtype)).dtype == returned
 
 
-@pytest.mark.parametrize("samples", [300, 3000], ids=["product", "gather"])
+@pytest.mark.parametrize("samples", [300, 3000], ids=["counted", "gathered"])
 def test_autocast_does_not_lower_it(draw_case, samples):
     case = wide_case(draw_case, torch.float32, samples=samples)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from peerdistill.contrast import NegativeSampler
+from peerdistill.contrast import EverySample, NegativeSampler, SharedSampler
 from peerdistill.errors import UserError
 
 
@@ -71,14 +71,49 @@ def test_silent_where_enough_exist():
     assert NegativeSampler(torch.tensor([0, 0, 0, 1, 1, 2]), 3).count == 3
 
 
-def test_one_label_leaves_no_negatives():
-    with pytest.raises(UserError, match="all training samples have the same label"):
-        NegativeSampler(torch.zeros(5, dtype=torch.long), 2)
+def test_shared_are_uniform_over_all_samples():
+    labels_N = torch.arange(3000) % 7
+    generator = torch.Generator().manual_seed(3)
+    sampler = SharedSampler(labels_N, 2500)
+    drawn = torch.cat([sampler(labels_N[:4], generator) for _ in range(400)])
+    assert drawn.shape == (10**6,)
+    assert stats.chisquare(torch.bincount(drawn, minlength=3000).numpy()).pvalue > 0.01
 
 
-def test_nothing_to_keep_in_a_checkpoint():
-    assert not NegativeSampler(torch.tensor([0, 1]), 1).state_dict()
+@pytest.mark.filterwarnings("error")
+def test_shared_are_all_samples_where_as_many_are_asked_for():
+    assert SharedSampler(torch.arange(9) % 2, 9)(torch.tensor([0])).tolist() == list(range(9))
+
+
+def test_shared_are_all_samples_where_fewer_exist():
+    with pytest.warns(UserWarning, match="10 shared negatives were asked for, 9 training samples exist: all are taken"):
+        sampler = SharedSampler(torch.arange(9) % 2, 10)
+    assert sampler(torch.tensor([0])).tolist() == list(range(9))
+
+
+def test_same_seed_same_shared_draw():
+    sampler = SharedSampler(torch.arange(200) % 4, 50)
+    first, again, other = (sampler(torch.zeros(2).long(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, EverySample])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0, 0, 0], "all training samples have the same label"), ([], "at least one"), ([0, -1], "numbers from 0 up")],
+)
+def test_labels_that_leave_no_negatives(sampler, labels, message):
+    with pytest.raises(UserError, match=message):
+        sampler(torch.tensor(labels, dtype=torch.long), 2)
+
+
+@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, EverySample])
+def test_nothing_to_keep_in_a_checkpoint(sampler):
+    assert not sampler(torch.tensor([0, 1]), 1).state_dict()
 
 
 def test_repr_tells_the_sizes():
-    assert "count=2, samples=5, labels=3" in repr(NegativeSampler(torch.tensor([0, 1, 2, 0, 1]), 2))
+    labels_N = torch.tensor([0, 1, 2, 0, 1])
+    assert "count=2, samples=5, labels=3" in repr(NegativeSampler(labels_N, 2))
+    assert "count=2, samples=5" in repr(SharedSampler(labels_N, 2))

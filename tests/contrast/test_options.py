@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import jaxtyping
 import pytest
 
 from peerdistill.contrast import ContrastOptions
@@ -9,24 +10,43 @@ from peerdistill.errors import UserError
 
 def test_defaults_are_the_papers():
     options = ContrastOptions()
-    assert (options.negatives, options.temperature, options.width, options.momentum) == (16384, 0.1, 128, 0.5)
-    assert (options.normaliser, options.views) == ("anchor", "full")
+    assert (options.negatives, options.count, options.objective) == ("own", 16384, "nce")
+    assert (options.temperature, options.width, options.momentum) == (0.1, 128, 0.5)
+    assert (options.normaliser, options.views, options.bank_dtype) == ("anchor", "full", "float32")
     options.check()
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("negatives", 0),
+        ("count", 0),
         ("width", 0),
         ("temperature", 0.0),
         ("temperature", -0.1),
+        ("temperature", 0.002),
         ("momentum", 1.0),
         ("momentum", -0.1),
     ],
 )
 def test_out_of_range(option, value):
     with pytest.raises(UserError, match=rf"contrast\.{option} must be .*, found {value}"):
+        ContrastOptions(**{option: value}).check()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("negatives", "shard", "did you mean shared"),
+        ("negatives", 1024, "choose from own, shared, all, queue"),
+        ("objective", "softmx", "did you mean softmax"),
+        ("bank_dtype", "half", "choose from float32, bfloat16"),
+        ("normaliser", "anchr", "did you mean anchor"),
+        ("views", "ful", "did you mean full"),
+    ],
+)
+def test_unknown_name(monkeypatch, option, value, allowed):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+    with pytest.raises(UserError, match=rf"unknown contrast\.{option} '{value}': {allowed}"):
         ContrastOptions(**{option: value}).check()
 
 

@@ -48,9 +48,9 @@ def quick_config(digits_file) -> Callable[..., Config]:
     """Return a function that makes the configuration of a run of 4 steps on the digits, or another with changes."""
 
     def make(data: str | Path = f"npz:{digits_file}", **changes) -> Config:
-        options = {**QUICK, "contrast.negatives": 16, **changes}
+        options = {**QUICK, "contrast.count": 16, **changes}
         if options.get("method", "mcl-okd") not in ("mcl-okd", "crd", "crd+kd"):
-            del options["contrast.negatives"]
+            del options["contrast.count"]
         config, _ = experiment.parse([str(data), *(f"--{name}={value}" for name, value in options.items())])
         return config
 

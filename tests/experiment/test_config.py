@@ -93,7 +93,7 @@ def test_the_cohort_s_options_are_checked(changes, sentence):
     [
         ("--validation=1", "validation must be at least 0 and below 1"),
         ("--lr=0", "lr must be above 0"),
-        ("--contrast.temperature=0", r"contrast\.temperature must be above 0"),
+        ("--contrast.temperature=0", r"contrast\.temperature must be at least 0.003"),
         ("--method=baseline", None),
     ],
 )

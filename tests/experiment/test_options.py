@@ -77,7 +77,7 @@ def test_what_no_recipe_says_is_the_signature_s_default():
     assert found["temperature"] == 3.0
 
 
-@pytest.mark.parametrize(("option", "by_recipe"), [("epochs", 20), ("contrast.negatives", 1024)])
+@pytest.mark.parametrize(("option", "by_recipe"), [("epochs", 20), ("contrast.count", 1024)])
 def test_file_wins_over_recipe_and_command_line_over_file(write_yaml, option, by_recipe):
     group, _, name = option.rpartition(".")
     file = write_yaml(**({group: {name: 7}} if group else {name: 7}))
@@ -119,10 +119,10 @@ def test_options_are_those_of_the_method_s_signature():
     config, _ = parse(["digits", "--beta=0.5", "--temperature=2", "--contrast.views=core"])
     assert set(config.options) == own
     assert (config.options["beta"], config.options["temperature"]) == (0.5, 2.0)
-    assert config.options["contrast"] == ContrastOptions(negatives=1024, views="core")
+    assert config.options["contrast"] == ContrastOptions(count=1024, views="core")
 
 
-@pytest.mark.parametrize("option", ["beta", "temperature", "ensemble", "contrast.negatives"])
+@pytest.mark.parametrize("option", ["beta", "temperature", "ensemble", "contrast.count"])
 def test_a_method_refuses_another_s_options(write_yaml, option):
     with pytest.raises(UserError, match=f"unknown option of train with method baseline '--{option}'"):
         parse(["digits", "--method=baseline", f"--{option}=1"])
@@ -137,7 +137,7 @@ def test_help_tells_every_option_and_what_it_is_for():
     for option in values_of("digits"):
         assert option == "data" or f"--{option} " in text
     assert "Weight of the contrast (0: left out)." in text
-    assert "Negatives drawn for each anchor (S)." in text
+    assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in text
 
 
 def test_flags_are_no_part_of_the_configuration():

@@ -121,7 +121,7 @@ def test_what_does_not_change_the_numbers_may_change(trained, interrupted, train
         ({"epochs": 3}, "was started with epochs 2, found 3"),
         ({"seed": 3}, "was started with seed 0, found 3"),
         ({"beta": 0.5}, "was started with beta 0.025, found 0.5"),
-        ({"contrast.negatives": 8}, r"was started with contrast .*'negatives': 16.*, found .*'negatives': 8"),
+        ({"contrast.count": 8}, r"was started with contrast .*'count': 16.*, found .*'count': 8"),
         ({"validation": 0.2}, "was started with validation 0.1, found 0.2"),
         ({"data": "digits"}, r"was started with data npz:.*, found digits"),
     ],

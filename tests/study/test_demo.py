@@ -11,7 +11,7 @@ from peerdistill.study import demo
 
 
 def test_demo_trains_compares_exports_and_predicts(tmp_path: Path, monkeypatch):
-    short = ("--epochs", "2", "--batch_size", "128", "--contrast.negatives", "64")
+    short = ("--epochs", "2", "--batch_size", "128", "--contrast.count", "64")
     monkeypatch.setattr(demo, "_SINGLE", (*demo._SINGLE, *short[:4]))
     monkeypatch.setattr(demo, "_PEERS", (*demo._PEERS, *short))
     said = io.StringIO()

@@ -7,10 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from peerdistill.contrast import ContrastOptions, log_normalisers, multi_view_nce
+from peerdistill.errors import UserError
 from peerdistill.terms import TeacherContrast
 
 TRAIN_LABELS = torch.arange(40) % 5
-OPTIONS = ContrastOptions(negatives=6, width=4, temperature=0.07)
+OPTIONS = ContrastOptions(count=6, width=4, temperature=0.07)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def term():
 def watch(term):
     """Return the embeddings, bank rows and negatives of the next call, filled by it."""
     drawn = []
-    term.negatives.register_forward_hook(lambda module, args, output: drawn.append(output))
+    term.memory.negatives.register_forward_hook(lambda module, args, output: drawn.append(output))
     return drawn
 
 
@@ -60,7 +61,7 @@ def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indice
     drawn = watch(term)
     Z = None
     for call in range(3):
-        banks = term.bank.rows.clone()
+        banks = term.memory.bank.rows.clone()
         teacher, student = embeddings(term, taught)
         loss = term(taught, labels, indices).item()
         sides = ((student, banks[0]), (teacher, banks[1]))
@@ -71,12 +72,12 @@ def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indice
             for (anchors, bank), z in zip(sides, Z, strict=True)
         )
         assert loss == pytest.approx(expected, rel=1e-10)
-        assert not torch.equal(term.bank.rows, banks)
+        assert not torch.equal(term.memory.bank.rows, banks)
 
 
 def test_is_the_multi_view_contrast_where_z_is_that_of_the_batch(taught, labels, indices, term):
     drawn = watch(term)
-    banks, views = term.bank.rows.clone(), torch.stack(embeddings(term, taught))
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
     loss = term(taught, labels, indices)
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, normaliser="batch")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
@@ -100,9 +101,9 @@ def test_z_comes_back_with_a_checkpoint(taught, labels, indices, term):
 
 
 def test_evaluation_leaves_the_bank_as_it_is(taught, labels, indices, term):
-    rows = term.bank.rows.clone()
+    rows = term.memory.bank.rows.clone()
     term.eval()(taught, labels, indices)
-    assert torch.equal(term.bank.rows, rows)
+    assert torch.equal(term.memory.bank.rows, rows)
 
 
 def test_log_normalisers_are_means_over_all_anchors_of_a_bank():
@@ -113,3 +114,34 @@ def test_log_normalisers_are_means_over_all_anchors_of_a_bank():
     for bank in range(3):
         others = [naive_mean(unit[peer], banks[bank], indices, negatives, 0.2) for peer in range(3) if peer != bank]
         assert found[bank].item() == pytest.approx(math.log(sum(others) / 2), rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["shared", "all"])
+def test_kinds_of_negatives_in_a_bank(taught, labels, indices, kind):
+    term = TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(negatives=kind, count=9, width=4)).double()
+    drawn = watch(term)
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
+    loss = term(taught, labels, indices)
+    same = multi_view_nce(views, banks, indices, drawn[0], labels=TRAIN_LABELS, normaliser="batch")
+    assert len(drawn) == 1
+    assert loss.item() == pytest.approx(same.item(), rel=1e-10)
+
+
+def test_softmax_does_without_z(taught, labels, indices):
+    term = TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(objective="softmax", count=9, width=4)).double()
+    drawn = watch(term)
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
+    loss = term(taught, labels, indices)
+    same = multi_view_nce(views, banks, indices, drawn[0], objective="softmax")
+    assert loss.item() == pytest.approx(same.item(), rel=1e-10)
+    assert term.log_normalisers.isnan().all()
+
+
+def test_queue_has_no_z_of_the_first_batch(taught, labels, indices):
+    with pytest.raises(UserError, match=r"queue is empty yet: choose .* own, shared or all, or .* softmax"):
+        TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(negatives="queue", count=9, width=4))
+    softmax = ContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
+    term = TeacherContrast(9, 6, TRAIN_LABELS, softmax).double()
+    losses = [term(taught, labels, indices) for _ in range(2)]
+    assert losses[0].item() == pytest.approx(0, abs=1e-12)
+    assert losses[1].item() > 0.1

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Dataset, load_dataset
 from peerdistill.data.config import DataConfig
 from peerdistill.training import Interrupted, Trainer
@@ -83,6 +84,16 @@ def test_after_a_kill(make_trainer, killed_at, whole, step, checkpoint_every):
     assert outcome(resume(trainer)) == whole
 
 
+@pytest.mark.parametrize("kind", ["shared", "all", "queue"])
+def test_whatever_the_negatives_are(make_trainer, interrupted_at, kind):
+    """The queue of 40 is gone through more than once; the run stops in the middle of it."""
+    chosen = {"contrast": ContrastOptions(negatives=kind, count=40, width=8)}
+    whole = make_trainer("whole", **chosen)
+    whole.fit()
+    assert is_stopped(make_trainer(batches=interrupted_at(3), **chosen))
+    assert outcome(resume(make_trainer(seed=99, **chosen))) == outcome(whole)
+
+
 def test_after_a_kill_between_an_epoch_s_line_and_its_checkpoint(make_trainer, whole):
     trainer = make_trainer(checkpoint_every=3)
     save = trainer.checkpoints.save
@@ -123,7 +134,7 @@ def test_the_outcome_tells_runs_apart(make_trainer, whole):
     trainer = make_trainer("other", lr=0.1001)
     trainer.fit()
     other = outcome(trainer)
-    assert other["method"]["terms.contrast.bank.rows"] != whole["method"]["terms.contrast.bank.rows"]
+    assert other["method"]["terms.contrast.memory.bank.rows"] != whole["method"]["terms.contrast.memory.bank.rows"]
     assert other["metrics"] != whole["metrics"]
 
 

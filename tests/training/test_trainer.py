@@ -66,7 +66,7 @@ def test_training_is_the_loop_one_would_write(make_trainer, digits):
 
     torch.manual_seed(0)
     cohort = Cohort(trainer.cohort.backbone, 10, peers=2)
-    method = methods.mcl_okd(cohort, digits.train.labels, contrast=ContrastOptions(negatives=8, width=8))
+    method = methods.mcl_okd(cohort, digits.train.labels, contrast=ContrastOptions(count=8, width=8))
     weights = {id(p): p for p in [*cohort.parameters(), *method.parameters()]}.values()
     optimizer = optim.SGD(weights, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     batches = train_batches(
@@ -175,7 +175,7 @@ def test_checkpoints_carry_the_notes_and_need_no_pickle(make_trainer):
     trainer.fit()
     found = torch.load(trainer.checkpoints.last, weights_only=True)
     assert found["notes"] == {"of": "the test"}
-    assert "terms.contrast.bank.rows" in found["method"]
+    assert "terms.contrast.memory.bank.rows" in found["method"]
 
 
 def test_loggers_are_told_of_every_interval_and_epoch(make_trainer):

@@ -1,15 +1,24 @@
 from .bank import MemoryBank
 from .in_batch import scores_across, scores_within, supervised_contrast
-from .nce import log_normalisers, multi_view_nce
-from .negatives import NegativeSampler
+from .memory import BankMemory, QueueMemory, memory_for
+from .nce import log_normalisers, multi_view_nce, queue_nce
+from .negatives import EverySample, NegativeSampler, SharedSampler
 from .options import ContrastOptions
+from .queue import EmbeddingQueue
 
 __all__ = [
+    "BankMemory",
     "ContrastOptions",
+    "EmbeddingQueue",
+    "EverySample",
     "MemoryBank",
     "NegativeSampler",
+    "QueueMemory",
+    "SharedSampler",
     "log_normalisers",
+    "memory_for",
     "multi_view_nce",
+    "queue_nce",
     "scores_across",
     "scores_within",
     "supervised_contrast",

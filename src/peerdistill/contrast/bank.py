@@ -20,14 +20,17 @@ class MemoryBank(nn.Module):
         samples: Number of training samples N.
         width: Embedding width E.
         momentum: Share of the old row that an update keeps (0.5 in the paper's code).
+        dtype: Precision in which rows are kept; they are moved in single precision at least.
     """
 
     rows: Float[Tensor, "peers samples width"]
 
-    def __init__(self, peers: int, samples: int, width: int, momentum: float = 0.5):
+    def __init__(self, peers: int, samples: int, width: int, momentum: float = 0.5, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("rows", F.normalize(torch.randn(peers, samples, width), dim=-1))
+        self.register_buffer("rows", torch.empty(peers, samples, width, dtype=dtype))
+        for rows_NE in self.rows:  # one peer's at a time: the start needs little more memory than the bank
+            rows_NE.copy_(F.normalize(torch.randn(samples, width), dim=-1))
 
     @torch.no_grad()
     def update(self, embeddings_MBE: Float[Tensor, "peers batch width"], indices_B: Int[Tensor, " batch"]) -> None:
@@ -36,13 +39,14 @@ class MemoryBank(nn.Module):
         ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
         once in the batch moves once, towards the mean of its embeddings.
         """
+        precise = torch.promote_types(self.rows.dtype, torch.float32)
         with torch.autocast(self.rows.device.type, enabled=False):
-            fresh_MBE = F.normalize(embeddings_MBE.to(self.rows.dtype), dim=-1)
+            fresh_MBE = F.normalize(embeddings_MBE.to(precise), dim=-1)
             same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
             # Every occurrence of a sample writes the same row, so the order of writes can't show in the result.
             fresh_MBE = (same_BB / same_BB.sum(1, keepdim=True)) @ fresh_MBE
-            moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B], self.momentum)
-            self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1)
+            moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B].to(precise), self.momentum)
+            self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1).to(self.rows.dtype)
 
     def extra_repr(self) -> str:
         """Show the sizes in ``repr``."""

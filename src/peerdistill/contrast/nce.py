@@ -1,12 +1,12 @@
-"""The multi-view contrastive loss by noise-contrastive estimation (eq. 6 to 11).
+"""The multi-view contrastive loss (eq. 6 to 11), with its gradient.
 
-Axes: M peers, B batch, E embedding width, N samples, S negatives; A the anchor peers that look into one bank,
-K = 1 + S the columns scored for an anchor, its positive first.
+Axes: M peers, B batch, E embedding width, N samples, S negatives, L length of a queue; A the anchor peers that look
+into one bank.
 """
 
-import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -14,22 +14,65 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from peerdistill.contrast.options import Normaliser, Views
-from peerdistill.contrast.scoring import Scorer, cheapest_scorer
+from peerdistill.contrast import objectives
+from peerdistill.contrast.columns import Columns, bank_columns, queue_columns
+from peerdistill.contrast.options import LOWEST_TEMPERATURE, Normaliser, Objective, Views
+from peerdistill.contrast.scores import Look, Part
 from peerdistill.errors import UserError, unknown_name
+
+# exp(1 / tau) up to here leaves single precision room for sums and quotients.
+_SINGLE_PRECISION_TEMPERATURE = 0.025
+
+
+class _How(NamedTuple):
+    """How the contrast is computed, whatever the negatives are."""
+
+    objective: Objective
+    temperature: float
+    normaliser: Normaliser | Tensor
+    views: Views
+
+    def check(self, peers: int) -> None:
+        if peers < 2:
+            raise UserError(f"the contrast needs at least 2 peers, found {peers}")
+        if self.temperature < LOWEST_TEMPERATURE:
+            raise UserError(
+                f"the contrast's temperature must be at least {LOWEST_TEMPERATURE}, found {self.temperature}"
+            )
+        named = {"objective": Objective, "views": Views}
+        if isinstance(self.normaliser, str):
+            named["normaliser"] = Normaliser
+        for kind, allowed in named.items():
+            if getattr(self, kind) not in get_args(allowed):
+                raise unknown_name(kind, getattr(self, kind), get_args(allowed))
+
+    def precision(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the precision of scores for embeddings of ``dtype``."""
+        if self.temperature < _SINGLE_PRECISION_TEMPERATURE:
+            return torch.float64
+        return torch.promote_types(dtype, torch.float32)
+
+    def anchor_peers(self, bank_peer: int, peers: int) -> list[int]:
+        """Return who looks into a bank: a bank is read once for all of them."""
+        leader = peers - 1
+        if self.views == "full" or bank_peer == leader:
+            return [peer for peer in range(peers) if peer != bank_peer]
+        return [leader]
 
 
 def multi_view_nce(
     embeddings: Float[Tensor, "peers batch width"],
     banks: Float[Tensor, "peers samples width"],
     indices: Int[Tensor, " batch"],
-    negatives: Int[Tensor, "batch negatives"],
+    negatives: Int[Tensor, "batch negatives"] | Int[Tensor, " negatives"] | Literal["all"],
     *,
+    labels: Int[Tensor, " samples"] | None = None,
+    objective: Objective = "nce",
     temperature: float = 0.1,
     normaliser: Normaliser | Float[Tensor, " peers"] = "anchor",
     views: Views = "full",
 ) -> Float[Tensor, ""]:
-    """Return L_contrast: the NCE loss (eq. 11), summed over ordered pairs of peers and averaged over the batch.
+    """Return L_contrast: eq. 11 (or eq. 8), summed over ordered pairs of peers and averaged over the batch.
 
     For anchor peer a and bank peer b the positive score is that of the sample's own row of bank b, the negative
     scores those of S rows of other labels. With ``u = s - log Z - log(S / N)`` the loss of an anchor is
@@ -37,12 +80,19 @@ def multi_view_nce(
     into the banks. The gradient comes out of the forward pass: the banks may change before ``backward``. There is no
     second derivative.
 
+    The scores are computed tile by tile. Beyond its inputs it needs a few MiB, whatever N, and the gradient (M, B, E);
+    only own negatives that are many compared with N take (B, N) numbers.
+
     Args:
         embeddings: What each peer says of the batch, of any length (eq. 6 normalises).
-        banks: Unit rows, one for each peer and training sample.
+        banks: Unit rows, one for each peer and training sample, in any precision.
         indices: The samples' rows in the banks.
-        negatives: Rows of samples of other labels, the same for all pairs.
-        temperature: Temperature tau of eq. 6.
+        negatives: Rows of samples of other labels, the same for all pairs: each anchor's own; or shared by the batch,
+            where those of the anchor's label are left out if ``labels`` tell; or "all" samples of other labels. S is
+            the number that is left for the anchor; with none left its loss is 0.
+        labels: Labels of the training samples; needed for "all", not used with own negatives.
+        objective: "nce", or "softmax": ``-log p`` with p the softmax of the positive among its negatives. It has no Z.
+        temperature: Temperature tau of eq. 6, at least 0.003.
         normaliser: "anchor" estimates ``Z = N * mean(h)`` for each anchor and pair (the paper, eq. 9), "batch"
             once for the whole batch and pair (the code that its authors released). A tensor holds log(Z / N) of each
             bank, known beforehand: see :func:`log_normalisers`.
@@ -50,25 +100,53 @@ def multi_view_nce(
 
     Returns:
         A scalar, in float64 for float64 embeddings and in float32 for all others, whose scores are computed in
-        float32 as well.
+        float32 as well (below a temperature of 0.025 in float64).
 
     Raises:
-        UserError: For fewer than two peers, no negatives, a temperature that is not above 0, or an unknown normaliser
-            or views.
+        UserError: For fewer than two peers, no negatives, "all" without labels, a temperature that is too low, or an
+            unknown objective, normaliser or views.
     """
-    if len(embeddings) < 2:
-        raise UserError(f"the contrast needs at least 2 peers, found {len(embeddings)}")
-    if negatives.shape[1] < 1:
-        raise UserError("the contrast needs at least 1 negative for each anchor, found none")
-    if temperature <= 0:
-        raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
-    if isinstance(normaliser, str) and normaliser not in ("anchor", "batch"):
-        raise unknown_name("normaliser", normaliser, ("anchor", "batch"))
-    if views not in ("full", "core"):
-        raise unknown_name("views", views, ("full", "core"))
-    with torch.autocast(embeddings.device.type, enabled=False):
-        anchors_MBE, columns_BK = _prepared(embeddings, indices, negatives)
-        return _ValueAndGradient.apply(anchors_MBE, banks.detach(), columns_BK, temperature, normaliser, views)
+    how = _How(objective, temperature, normaliser, views)
+    how.check(len(embeddings))
+    columns = bank_columns(banks.detach(), indices, negatives, labels, how.precision(embeddings.dtype))
+    return _contrast(embeddings, banks.detach()[:, indices], columns, how)
+
+
+def queue_nce(
+    embeddings: Float[Tensor, "peers batch width"],
+    queue: Float[Tensor, "peers length width"],
+    queue_labels: Int[Tensor, " length"],
+    labels: Int[Tensor, " batch"],
+    *,
+    objective: Objective = "nce",
+    temperature: float = 0.1,
+    normaliser: Normaliser = "anchor",
+    views: Views = "full",
+) -> Float[Tensor, ""]:
+    """Return L_contrast where the negatives come from a queue of what the peers said of the latest samples.
+
+    For data too large for a bank. A queue has no row for the sample itself: the positive of anchor peer a and peer b is
+    what b says of the sample now, without gradient, in the manner of MoCo (He et al., CVPR 2020). N of eq. 9 and 10
+    need not be chosen, as ``Z = N * mean(h)`` is divided by N again. All else is as in :func:`multi_view_nce`.
+
+    Args:
+        embeddings: What each peer says of the batch, of any length.
+        queue: Unit rows of each peer, those in one place of the same sample.
+        queue_labels: Label of each place; a negative number where it is empty yet.
+        labels: Labels of the batch. S is the number of places of other labels; with none the anchor's loss is 0.
+        objective: "nce" or "softmax".
+        temperature: Temperature tau of eq. 6.
+        normaliser: "anchor" or "batch".
+        views: "full" or "core".
+
+    Raises:
+        UserError: For fewer than two peers, a temperature that is too low, or an unknown objective, normaliser or
+            views.
+    """
+    how = _How(objective, temperature, normaliser, views)
+    how.check(len(embeddings))
+    columns = queue_columns(queue.detach(), queue_labels, labels, how.precision(embeddings.dtype))
+    return _contrast(embeddings, None, columns, how)
 
 
 @torch.no_grad()
@@ -76,96 +154,91 @@ def log_normalisers(
     embeddings: Float[Tensor, "peers batch width"],
     banks: Float[Tensor, "peers samples width"],
     indices: Int[Tensor, " batch"],
-    negatives: Int[Tensor, "batch negatives"],
+    negatives: Int[Tensor, "batch negatives"] | Int[Tensor, " negatives"] | Literal["all"],
     *,
+    labels: Int[Tensor, " samples"] | None = None,
     temperature: float = 0.1,
 ) -> Float[Tensor, " peers"]:
     """Return log(Z / N) of each bank: of the mean of h over all that this batch's other peers look up in it.
 
     Arguments as in :func:`multi_view_nce`. CRD (Tian et al., ICLR 2020) takes them from its first batch for good.
     """
-    found = []
+    how = _How("nce", temperature, "anchor", "full")
+    how.check(len(embeddings))
+    columns = bank_columns(banks, indices, negatives, labels, how.precision(embeddings.dtype))
     with torch.autocast(embeddings.device.type, enabled=False):
-        anchors_MBE, columns_BK = _prepared(embeddings, indices, negatives)
-        scorer = cheapest_scorer(len(anchors_MBE) - 1, banks, columns_BK)
-        for anchor_peers, bank_peer in _looks(len(anchors_MBE), "full"):
-            scores = scorer.scores(anchors_MBE[anchor_peers], banks[bank_peer].to(anchors_MBE.dtype)) / temperature
-            found.append(torch.logsumexp(scores.flatten(), dim=0) - math.log(scores.numel()))
-    return torch.stack(found)
+        parts = _parts(_unit(embeddings, how), banks[:, indices], columns, how)
+        log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(parts)]
+        return torch.stack(log_means).to(_loss_dtype(embeddings))
 
 
-def _prepared(embeddings: Tensor, indices: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-    """Return unit anchors, at least in float32, and the bank's rows to score for each sample, its own first."""
-    precision = torch.promote_types(embeddings.dtype, torch.float32)
-    return F.normalize(embeddings.to(precision), dim=-1), torch.cat([indices[:, None], negatives], dim=1)
+def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns, how: _How) -> Tensor:
+    """Return the contrast of the embeddings with ``positives_MBE``, by default with one another, and the columns."""
+    with torch.autocast(embeddings.device.type, enabled=False):
+        unit_MBE = _unit(embeddings, how)
+        positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
+        compute = partial(_value_and_gradient, positives_MBE=positives_MBE, columns=columns, how=how)
+        return _ValueAndGradient.apply(unit_MBE, compute).to(_loss_dtype(embeddings))
+
+
+def _unit(embeddings: Tensor, how: _How) -> Tensor:
+    return F.normalize(embeddings.to(how.precision(embeddings.dtype)), dim=-1)
+
+
+def _loss_dtype(embeddings: Tensor) -> torch.dtype:
+    return torch.promote_types(embeddings.dtype, torch.float32)
 
 
 class _ValueAndGradient(torch.autograd.Function):
     """Computes the gradient with the value: all that is kept for ``backward`` is (M, B, E)."""
 
     @staticmethod
-    def forward(ctx, anchors_MBE, banks_MNE, columns_BK, temperature, normaliser, views):
-        value = anchors_MBE.new_zeros(())
-        gradient_MBE = torch.zeros_like(anchors_MBE)
-        scorer = cheapest_scorer(len(anchors_MBE) - 1, banks_MNE, columns_BK)
-        for anchor_peers, bank_peer in _looks(len(anchors_MBE), views):
-            anchors_ABE = anchors_MBE[anchor_peers]
-            bank_NE = banks_MNE[bank_peer].to(anchors_MBE.dtype)
-            known = normaliser[bank_peer] if isinstance(normaliser, Tensor) else normaliser
-            loss, gradient_ABE = _one_bank(anchors_ABE, bank_NE, scorer, temperature, known)
-            value += loss
-            gradient_MBE[anchor_peers] += gradient_ABE
-        batch = anchors_MBE.shape[1]
-        ctx.save_for_backward(gradient_MBE.div_(batch))
-        return value / batch
+    def forward(ctx, unit_MBE, compute):
+        value, gradient_MBE = compute(unit_MBE)
+        ctx.save_for_backward(gradient_MBE)
+        return value
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *upstream):  # pyright: ignore[reportIncompatibleMethodOverride] (once_differentiable)
         (gradient_MBE,) = ctx.saved_tensors
-        return gradient_MBE * upstream[0], None, None, None, None, None
+        return gradient_MBE * upstream[0], None
 
 
-class _Look(NamedTuple):
-    anchor_peers: list[int]
-    bank_peer: int
+def _value_and_gradient(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> tuple[Tensor, Tensor]:
+    """Return the loss and its gradient with respect to the unit embeddings."""
+    parts = _parts(unit_MBE, positives_MBE, columns, how)
+    objective = _objective(parts, how)
+    gradient_MBE = torch.zeros_like(unit_MBE)
+    losses = []
+    for part in parts:
+        losses.append(objective(part))
+        for look in part.looks:
+            anchor_peers = how.anchor_peers(look.bank_peer, len(unit_MBE))
+            gradient_MBE[anchor_peers, part.samples] += look.gradient_BAE.transpose(0, 1)
+    batch = unit_MBE.shape[1]
+    return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * how.temperature)
 
 
-def _looks(peers: int, views: Views) -> Iterator[_Look]:
-    """Yield every ordered pair once, grouped by bank: a bank is read once for all anchors that look into it."""
-    leader = peers - 1
-    for bank in range(peers):
-        if views == "full" or bank == leader:
-            yield _Look([peer for peer in range(peers) if peer != bank], bank)
-        else:
-            yield _Look([leader], bank)
+def _parts(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> list[Part]:
+    """Return every ordered pair of peers once, in looks of all anchors into one bank."""
+    peers = len(unit_MBE)
+
+    def look(bank_peer: int, samples: slice) -> Look:
+        anchors_ABE = unit_MBE[how.anchor_peers(bank_peer, peers), samples]
+        anchors_BAE = (anchors_ABE / how.temperature).transpose(0, 1).contiguous()
+        return Look(bank_peer, anchors_BAE, positives_MBE[bank_peer, samples].to(unit_MBE.dtype))
+
+    return [Part(samples, [look(peer, samples) for peer in range(peers)], part) for samples, part in columns.parts()]
 
 
-def _one_bank(
-    anchors_ABE: Tensor, bank_NE: Tensor, scorer: Scorer, temperature: float, normaliser: Normaliser | Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of all anchors against one bank, summed over anchors, and its gradient."""
-    scores_ABK = scorer.scores(anchors_ABE, bank_NE).div_(temperature)
-    loss, slopes_ABK = _binary_nce_(scores_ABK, normaliser)
-    return loss, scorer.pull_back(slopes_ABK, bank_NE).div_(temperature)
-
-
-def _binary_nce_(scores_ABK: Tensor, normaliser: Normaliser | Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of eq. 11 and its slope with respect to each score; overwrites the scores.
-
-    ``Z = N * mean(exp(s))``, so N cancels in ``u = s - log Z - log(S / N)``. ``softplus(-u) = softplus(u) - u``, so the
-    positive's term differs from a negative's by ``u_0`` alone.
-    """
-    log_mean = normaliser if isinstance(normaliser, Tensor) else _log_mean(scores_ABK, normaliser)
-    u_ABK = scores_ABK.sub_(log_mean + math.log(scores_ABK.shape[2] - 1))
-    loss = F.softplus(u_ABK).sum() - u_ABK[..., 0].sum()
-    slopes_ABK = u_ABK.sigmoid_()
-    slopes_ABK[..., 0] -= 1
-    return loss, slopes_ABK
-
-
-def _log_mean(scores_ABK: Tensor, normaliser: Normaliser) -> Tensor:
-    """Return log(Z / N), estimated for each anchor or once for all of a peer's."""
-    averaged = (2,) if normaliser == "anchor" else (1, 2)
-    averaged_over = math.prod(scores_ABK.shape[axis] for axis in averaged)
-    return torch.logsumexp(scores_ABK, dim=averaged, keepdim=True) - math.log(averaged_over)
+def _objective(parts: Sequence[Part], how: _How) -> Callable[[Part], Tensor]:
+    if how.objective == "softmax":
+        return objectives.softmax
+    if isinstance(how.normaliser, Tensor):
+        log_means = [how.normaliser[look.bank_peer] for look in parts[0].looks]
+    elif how.normaliser == "batch":
+        log_means = [mean_A.log() for mean_A in objectives.mean_h(parts)]
+    else:
+        return objectives.nce
+    return partial(objectives.nce_with_known_z, log_means=log_means)

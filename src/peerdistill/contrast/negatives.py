@@ -4,6 +4,7 @@ Axes: B batch, S negatives, N samples.
 """
 
 import warnings
+from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -12,8 +13,22 @@ from torch import Tensor, nn
 from peerdistill.errors import Note, UserError
 
 
+def label_sizes(labels_N: Int[Tensor, " samples"]) -> Int[Tensor, " labels"]:
+    """Return the number of training samples of each label.
+
+    Raises:
+        UserError: Where all samples have the same label, a label is negative, or there are none.
+    """
+    if len(labels_N) == 0 or int(labels_N.min()) < 0:
+        raise UserError("training labels must be numbers from 0 up, at least one of them")
+    sizes = torch.bincount(labels_N)
+    if int(sizes.max()) == len(labels_N):
+        raise UserError("there are no negatives: all training samples have the same label")
+    return sizes
+
+
 class NegativeSampler(nn.Module):
-    """Draws samples whose label is not the anchor's.
+    """Draws for each anchor its own samples whose label is not the anchor's.
 
     With the samples in order of their labels, those of one label are one block. A draw from the samples outside
     the block is a draw from N - block positions, shifted past the block where it falls behind its start: uniform,
@@ -34,12 +49,8 @@ class NegativeSampler(nn.Module):
 
     def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
         super().__init__()
-        if len(labels_N) == 0 or int(labels_N.min()) < 0:
-            raise UserError("training labels must be numbers from 0 up, at least one of them")
-        sizes = torch.bincount(labels_N)
+        sizes = label_sizes(labels_N)
         fewest = len(labels_N) - int(sizes.max())
-        if fewest == 0:
-            raise UserError("there are no negatives: all training samples have the same label")
         if count > fewest:
             warnings.warn(
                 f"{count} negatives were asked for, {fewest} samples of other labels exist: {fewest} are drawn",
@@ -58,8 +69,7 @@ class NegativeSampler(nn.Module):
         """Return S sample indices for each anchor label, with replacement."""
         size_B1 = self.sizes[labels_B][:, None]
         start_B1 = self.starts[labels_B][:, None]
-        # 62 random bits: the remainder favours no sample by more than one part in 2^62 / N.
-        bits_BS = torch.randint(2**62, (len(labels_B), self.count), generator=generator, device=self.order.device)
+        bits_BS = _bits(len(labels_B), self.count, generator=generator, device=self.order.device)
         position_BS = bits_BS.remainder_(len(self.order) - size_B1)
         position_BS += size_B1 * (position_BS >= start_B1)
         return self.order[position_BS]
@@ -67,3 +77,68 @@ class NegativeSampler(nn.Module):
     def extra_repr(self) -> str:
         """Show the sizes in ``repr``."""
         return f"count={self.count}, samples={len(self.order)}, labels={len(self.sizes)}"
+
+
+class SharedSampler(nn.Module):
+    """Draws samples of any label, once for the whole batch: each anchor leaves out those of its own label.
+
+    The work does not grow with N.
+
+    Args:
+        labels_N: Label of every training sample, 0 or more.
+        count: Number S of samples. Where no more than that exist, it is all of them, each once, and a warning says so.
+
+    Raises:
+        UserError: Where all samples have the same label, a label is negative, or there are none.
+    """
+
+    def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
+        super().__init__()
+        label_sizes(labels_N)
+        self.samples = len(labels_N)
+        self.count = min(count, self.samples)
+        if count > self.samples:
+            warnings.warn(
+                f"{count} shared negatives were asked for, {self.samples} training samples exist: all are taken",
+                category=Note,
+                stacklevel=2,
+            )
+
+    def forward(
+        self, labels_B: Int[Tensor, " batch"], generator: torch.Generator | None = None
+    ) -> Int[Tensor, " negatives"]:
+        """Return S sample indices, with replacement; ``labels_B`` only tell the device."""
+        if self.count == self.samples:
+            return torch.arange(self.samples, device=labels_B.device)
+        return _bits(self.count, generator=generator, device=labels_B.device).remainder_(self.samples)
+
+    def extra_repr(self) -> str:
+        """Show the sizes in ``repr``."""
+        return f"count={self.count}, samples={self.samples}"
+
+
+class EverySample(nn.Module):
+    """Draws nothing: every anchor is contrasted with all samples of other labels.
+
+    Args:
+        labels_N: Label of every training sample, 0 or more.
+        count: Not used.
+
+    Raises:
+        UserError: Where all samples have the same label, a label is negative, or there are none.
+    """
+
+    def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
+        super().__init__()
+        del count
+        label_sizes(labels_N)
+
+    def forward(self, labels_B: Int[Tensor, " batch"]) -> Literal["all"]:
+        """Return the word for all of them."""
+        del labels_B
+        return "all"
+
+
+def _bits(*shape: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    # 62 random bits: a remainder of them favours no sample by more than one part in 2^62 / N.
+    return torch.randint(2**62, shape, generator=generator, device=device)

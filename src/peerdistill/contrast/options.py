@@ -5,36 +5,57 @@ from typing import Literal, get_args
 
 from peerdistill.errors import UserError, unknown_name
 
+Negatives = Literal["own", "shared", "all", "queue"]
+Objective = Literal["nce", "softmax"]
 Normaliser = Literal["anchor", "batch"]
 Views = Literal["full", "core"]
+BankDtype = Literal["float32", "bfloat16"]
+
+LOWEST_TEMPERATURE = 0.003
+"""Below it exp(1 / tau) leaves double precision."""
 
 
 @dataclass(frozen=True)
 class ContrastOptions:
     """Multi-view contrast (eq. 6 to 11)."""
 
-    negatives: int = 16384
-    """Negatives drawn for each anchor (S)."""
+    negatives: Negatives = "own"
+    """Drawn for each anchor (own) or once for the batch (shared), all of other labels (all), or the latest (queue)."""
+    count: int = 16384
+    """Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it."""
+    objective: Objective = "nce"
+    """Noise-contrastive estimation (nce, eq. 11), or a softmax over positive and negatives (softmax, eq. 8)."""
     temperature: float = 0.1
     """Temperature of the cosine similarities (tau)."""
     width: int = 128
     """Width of the embeddings (E)."""
     momentum: float = 0.5
     """Share of its old row that a memory bank keeps when a sample is seen again."""
+    bank_dtype: BankDtype = "float32"
+    """Precision in which bank or queue are kept; bfloat16 halves their memory."""
     normaliser: Normaliser = "anchor"
-    """Z for each anchor as in the paper (anchor), or one for the whole batch as in the released code (batch)."""
+    """Z of nce for each anchor as in the paper (anchor), or one for the batch as in the released code (batch)."""
     views: Views = "full"
     """All ordered pairs of peers (full), or only those with the leader (core)."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
-        for name in ("negatives", "width"):
+        for name in ("count", "width"):
             if getattr(self, name) < 1:
                 raise UserError(f"contrast.{name} must be at least 1, found {getattr(self, name)}")
-        if self.temperature <= 0:
-            raise UserError(f"contrast.temperature must be above 0, found {self.temperature}")
+        if self.temperature < LOWEST_TEMPERATURE:
+            raise UserError(f"contrast.temperature must be at least {LOWEST_TEMPERATURE}, found {self.temperature}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"contrast.momentum must be at least 0 and below 1, found {self.momentum}")
-        for name, allowed in (("normaliser", get_args(Normaliser)), ("views", get_args(Views))):
-            if getattr(self, name) not in allowed:
-                raise unknown_name(f"contrast.{name}", getattr(self, name), allowed)
+        for name, kind in _NAMED.items():
+            if getattr(self, name) not in get_args(kind):
+                raise unknown_name(f"contrast.{name}", str(getattr(self, name)), get_args(kind))
+
+
+_NAMED = {
+    "negatives": Negatives,
+    "objective": Objective,
+    "bank_dtype": BankDtype,
+    "normaliser": Normaliser,
+    "views": Views,
+}

@@ -151,7 +151,7 @@ def mcl_okd(
         contrast: The contrast's own options.
     """
     _require_peers(cohort, 2, "mcl-okd")
-    pairs = terms.MultiViewContrast(cohort.peers, cohort.width, train_labels, contrast) if beta else None
+    pairs = terms.MultiViewContrast(cohort.widths, train_labels, contrast) if beta else None
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),

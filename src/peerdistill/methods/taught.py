@@ -61,7 +61,7 @@ def crd(
         beta: Weight of the contrast.
         distillation: Weight of the divergence from the teacher's class distribution (0: left out).
         temperature: Temperature T of that divergence.
-        contrast: The contrast's own options; its normaliser and views are not used.
+        contrast: The contrast's own options; its normaliser and views are not used, and a queue needs the softmax.
     """
     _require_one_student(cohort, "crd")
     pairs = terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)

@@ -1,25 +1,20 @@
-"""Learning from each other's embeddings against memory banks.
+"""Peers that learn from each other's embeddings, against what they said of other samples before."""
 
-Axes: M peers, B batch, D feature width, E embedding width.
-"""
+from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.contrast import ContrastOptions, MemoryBank, NegativeSampler, multi_view_nce
+from peerdistill.contrast import ContrastOptions
+from peerdistill.terms.remembered import RememberedContrast
 
 
-class MultiViewContrast(nn.Module):
-    """L_contrast (eq. 6 to 11): a linear embedding head for every peer, one bank, and negatives drawn per step.
-
-    In training mode the bank is updated once all pairs were scored; the gradient is known by then and does not
-    change. In evaluation mode the bank stays as it is.
+class MultiViewContrast(RememberedContrast):
+    """L_contrast (eq. 6 to 11): a linear embedding head and a memory bank, or a queue, for every peer.
 
     Args:
-        peers: Number of peers M, at least 2.
-        feature_width: Width D of the penultimate features.
+        feature_widths: Width D of the penultimate features of each of at least 2 peers.
         train_labels: Label of every training sample.
         options: Everything else.
 
@@ -29,33 +24,14 @@ class MultiViewContrast(nn.Module):
 
     def __init__(
         self,
-        peers: int,
-        feature_width: int,
+        feature_widths: Sequence[int],
         train_labels: Int[Tensor, " samples"],
         options: ContrastOptions | None = None,
     ):
-        super().__init__()
-        self.options = options or ContrastOptions()
-        self.options.check()
-        width = self.options.width
-        self.heads = nn.ModuleList(nn.Linear(feature_width, width) for _ in range(peers))
-        self.bank = MemoryBank(peers, len(train_labels), width, self.options.momentum)
-        self.negatives = NegativeSampler(train_labels, self.options.negatives)
+        super().__init__(feature_widths, train_labels, options or ContrastOptions())
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
-        """Return the loss over the pairs of peers, and update the bank in training mode."""
-        embeddings_MBE = torch.stack([head(features) for head, features in zip(self.heads, out.features, strict=True)])
-        loss = multi_view_nce(
-            embeddings_MBE,
-            self.bank.rows,
-            indices,
-            self.negatives(labels),
-            temperature=self.options.temperature,
-            normaliser=self.options.normaliser,
-            views=self.options.views,
-        )
-        if self.training:
-            self.bank.update(embeddings_MBE, indices)
-        return loss
+        """Return the loss over the pairs of peers, and update the memory in training mode."""
+        return self.contrast(out.features, labels, indices)

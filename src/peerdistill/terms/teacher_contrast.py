@@ -1,21 +1,26 @@
 """Learning a teacher's representation by contrast against memory banks (CRD; Tian et al., ICLR 2020).
 
-Axes: V two views, the teacher's and the student's; B batch, E embedding width.
+Axes: V two views, the teacher's and the student's; E embedding width.
 """
+
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.contrast import ContrastOptions, MemoryBank, NegativeSampler, log_normalisers, multi_view_nce
+from peerdistill.contrast import ContrastOptions, log_normalisers
+from peerdistill.contrast.options import Normaliser
+from peerdistill.errors import UserError
+from peerdistill.terms.remembered import RememberedContrast
 
 
-class TeacherContrast(nn.Module):
+class TeacherContrast(RememberedContrast):
     """The NCE loss of the student against the teacher's bank, plus that of the teacher against the student's.
 
     It is the multi-view contrast of two views, the teacher's and the leader's, each with a linear head that is trained.
-    What differs is Z: that of the first batch, for good. The bank is updated in training mode, once both were scored.
+    What differs is Z: that of the first batch, for good.
 
     Args:
         teacher_width: Width of the teacher's penultimate features.
@@ -24,7 +29,8 @@ class TeacherContrast(nn.Module):
         options: Everything else; its normaliser and views are not used.
 
     Raises:
-        UserError: Where the options are out of range or the labels leave no negatives.
+        UserError: Where the options are out of range, the labels leave no negatives, or Z would have to be found in a
+            queue that is empty.
     """
 
     log_normalisers: Float[Tensor, "2"]
@@ -36,35 +42,29 @@ class TeacherContrast(nn.Module):
         train_labels: Int[Tensor, " samples"],
         options: ContrastOptions,
     ):
-        super().__init__()
-        options.check()
-        self.options = options
-        self.heads = nn.ModuleList(nn.Linear(width, options.width) for width in (teacher_width, student_width))
-        self.bank = MemoryBank(2, len(train_labels), options.width, options.momentum)
-        self.negatives = NegativeSampler(train_labels, options.negatives)
+        if (options.negatives, options.objective) == ("queue", "nce"):
+            raise UserError(
+                "crd takes Z from its first batch, when a queue is empty yet: "
+                "choose contrast.negatives own, shared or all, or contrast.objective softmax"
+            )
+        super().__init__([teacher_width, student_width], train_labels, options)
         # NaN until the first batch; part of the checkpoint from then on.
         self.register_buffer("log_normalisers", torch.full((2,), torch.nan))
         self._known = False
 
-    def _learn_normalisers(self, looked_up: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-        """Take Z from the first batch, unless a checkpoint has brought it; the only step that reads from the device."""
-        if self.log_normalisers.isnan().any():
-            self.log_normalisers.copy_(log_normalisers(*looked_up, temperature=self.options.temperature))
+    def normaliser(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> Normaliser | Tensor:
+        """Return log(Z / N) of the first batch; to learn it is the only step that reads from the device."""
+        if self.options.objective == "softmax":
+            return super().normaliser(embeddings_VBE, looked_up)  # which does without Z
+        if not self._known and self.log_normalisers.isnan().any():  # no checkpoint has brought it
+            found = log_normalisers(embeddings_VBE, **looked_up, temperature=self.options.temperature)
+            self.log_normalisers.copy_(found)
         self._known = True
+        return self.log_normalisers
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
-        """Return the loss of both directions, and update the bank in training mode."""
+        """Return the loss of both directions, and update the memory in training mode."""
         assert out.teacher is not None
-        features = (out.teacher.features[-1].detach(), out.features[-1])
-        embeddings_VBE = torch.stack([head(feature) for head, feature in zip(self.heads, features, strict=True)])
-        negatives_BS = self.negatives(labels)
-        looked_up = (embeddings_VBE, self.bank.rows, indices, negatives_BS)
-        temperature = self.options.temperature
-        if not self._known:
-            self._learn_normalisers(looked_up)
-        loss = multi_view_nce(*looked_up, temperature=temperature, normaliser=self.log_normalisers)
-        if self.training:
-            self.bank.update(embeddings_VBE, indices)
-        return loss
+        return self.contrast((out.teacher.features[-1].detach(), out.features[-1]), labels, indices)

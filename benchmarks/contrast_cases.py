@@ -1,0 +1,132 @@
+"""The multi-view contrast as the benchmarks measure it: inputs, our formulations, and the plain one.
+
+Axes: M peers, B batch, S negatives, N samples, E embedding width, K = 1 + S.
+"""
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from measuring import DEVICE
+from peerdistill.contrast import multi_view_nce, queue_nce
+
+CLASSES, WIDTH, TEMPERATURE = 100, 128, 0.1
+KINDS = ("own", "shared", "all", "queue")
+
+
+class Case(NamedTuple):
+    embeddings: Tensor
+    banks: Tensor
+    indices: Tensor
+    labels: Tensor
+    own: Tensor
+
+    @property
+    def shared(self) -> Tensor:
+        return self.own[0]
+
+    @property
+    def queue(self) -> Tensor:
+        return self.banks[:, : self.own.shape[1]]
+
+    @property
+    def queue_labels(self) -> Tensor:
+        return self.labels[: self.own.shape[1]]
+
+
+def draw_case(
+    peers: int = 4, batch: int = 64, negatives: int = 16384, samples: int = 50_000, *, trained: bool = False
+) -> Case:
+    """Return random inputs; ``trained``: rows lie around the direction of their class, as after some training."""
+    drawn = {"generator": torch.Generator(DEVICE).manual_seed(0), "device": DEVICE}
+    labels = torch.randint(CLASSES, (samples,), **drawn)
+    indices = torch.randint(samples, (batch,), **drawn)
+    banks = torch.randn(peers, samples, WIDTH, **drawn)
+    embeddings = torch.randn(peers, batch, WIDTH, **drawn)
+    if trained:
+        classes = torch.randn(CLASSES, WIDTH, **drawn)
+        banks.mul_(0.5).add_(classes[labels])
+        embeddings.mul_(0.5).add_(classes[labels[indices]])
+    banks /= banks.norm(dim=-1, keepdim=True)  # in place: no second bank may raise the memory mark
+    own = torch.randint(samples, (batch, negatives), **drawn)
+    return Case(embeddings.requires_grad_(), banks, indices, labels, own)
+
+
+def ours(kind: str, case: Case, **how) -> Tensor:
+    """The contrast of a kind of negatives."""
+    if kind == "queue":
+        return queue_nce(
+            case.embeddings, case.queue, case.queue_labels, case.labels[case.indices], temperature=TEMPERATURE, **how
+        )
+    negatives = {"own": case.own, "shared": case.shared, "all": "all"}[kind]
+    return multi_view_nce(
+        case.embeddings, case.banks, case.indices, negatives, labels=case.labels, temperature=TEMPERATURE, **how
+    )
+
+
+def two_products(case: Case, columns: int, tile: int = 2048) -> None:
+    """The arithmetic that nobody gets around: scores of all anchors and columns, and the way back, of every bank."""
+    anchors = case.embeddings.detach()[1:].flatten(0, 1)
+    gradient = torch.zeros_like(anchors)
+    room = anchors.new_empty(len(anchors), tile)
+    for bank in case.banks:
+        for rows in bank[:columns].split(tile):
+            scores = torch.mm(anchors, rows.T, out=room[:, : len(rows)])
+            gradient.addmm_(scores, rows)
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def gathered(case: Case, objective: str = "nce", kept_BS: Tensor | None = None) -> Tensor:
+    """Eq. 6 to 11 (or 8) as they are commonly written: a (B, K, E) block of bank rows for every ordered pair of peers.
+
+    ``kept_BS``: 0 for negatives that an anchor must leave out; by default it has all of them.
+    """
+    samples, count = case.banks.shape[1], case.own.shape[1]
+    unit_MBE = F.normalize(case.embeddings, dim=-1)
+    columns_BK = torch.cat([case.indices[:, None], case.own], dim=1)
+    if kept_BS is not None:
+        kept_BK, count = F.pad(kept_BS, (1, 0), value=1.0), kept_BS.sum(1, keepdim=True)
+    total = case.embeddings.new_zeros(())
+    for anchor, bank in permutations(range(len(case.banks)), 2):
+        rows_BKE = case.banks[bank][columns_BK]
+        h_BK = torch.exp(torch.bmm(rows_BKE, unit_MBE[anchor, :, :, None]).squeeze(2) / TEMPERATURE)
+        if kept_BS is not None:
+            h_BK = h_BK * kept_BK
+        if objective == "softmax":
+            total = total - (h_BK[:, 0] / h_BK.sum(1)).log().mean()
+            continue
+        matched_BK = h_BK / (samples * h_BK.detach().sum(1, keepdim=True) / (1 + count))
+        p_BK = matched_BK / (matched_BK + count / samples)
+        total = total - (p_BK[:, 0].log() + torch.log1p(-p_BK[:, 1:]).sum(1)).mean()
+    return total
+
+
+def gathered_kind(kind: str, case: Case, objective: str) -> Tensor:
+    """The plain formulation for any kind of negatives: all that could be one, and what an anchor must leave out."""
+    if kind == "own":
+        return gathered(case, objective)
+    batch, anchor_labels = len(case.indices), case.labels[case.indices]
+    among = case.shared if kind == "shared" else torch.arange(len(case.labels), device=DEVICE)
+    if kind == "queue":  # a bank of the queue's rows, and of what the other peers say now as the positives
+        said = F.normalize(case.embeddings.detach(), dim=-1)
+        among = among[: case.queue.shape[1]]
+        positives = len(among) + torch.arange(batch, device=DEVICE)
+        case = case._replace(banks=torch.cat([case.queue, said], dim=1), indices=positives)
+    kept_BS = case.labels[among] != anchor_labels[:, None]
+    return gathered(case._replace(own=among.expand(batch, -1)), objective, kept_BS.to(case.embeddings.dtype))
+
+
+def forward_backward(formulation: Callable[[Case], Tensor], case: Case) -> tuple[float, Tensor]:
+    case.embeddings.grad = None
+    loss = formulation(case)
+    loss.backward()
+    gradient = case.embeddings.grad
+    assert gradient is not None
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()  # what is timed is the work, not its queueing
+    return loss.item(), gradient

@@ -1,0 +1,104 @@
+"""What both kinds of memory look up and take in."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from peerdistill.contrast import BankMemory, ContrastOptions, QueueMemory, memory_for, multi_view_nce, queue_nce
+from peerdistill.errors import Note, UserError
+
+LABELS = torch.arange(40) % 5
+BATCH = (torch.tensor([2, 0, 1]), torch.tensor([7, 20, 31]))  # labels and indices
+
+
+def memory(kind, **options):
+    return memory_for(3, LABELS, ContrastOptions(negatives=kind, **{"count": 9, "width": 4, **options}))
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("own", (3, 9)), ("shared", (9,))])
+def test_draws_anew_for_each_batch(kind, shape):
+    found = memory(kind)
+    first, second = (found.look_up(*BATCH)["negatives"] for _ in range(2))
+    assert first.shape == second.shape == shape
+    assert not torch.equal(first, second)
+
+
+def test_takes_all_without_a_draw():
+    state = torch.get_rng_state()
+    found = memory("all").bank
+    torch.set_rng_state(state)
+    kept = memory("all")
+    drawn_so_far = torch.get_rng_state()
+    assert kept.look_up(*BATCH)["negatives"] == "all"
+    assert torch.equal(torch.get_rng_state(), drawn_so_far)
+    assert torch.equal(found.rows, kept.bank.rows)
+
+
+@pytest.mark.parametrize("kind", ["own", "shared", "all"])
+def test_bank_is_looked_up_and_moved(kind):
+    found = memory(kind, momentum=0.25)
+    embeddings = torch.randn(3, 3, 4)
+    before = found.bank.rows.clone()
+    looked_up = found.look_up(*BATCH)
+    loss = found.nce(embeddings, **looked_up)
+    assert isinstance(found, BankMemory)
+    assert loss == multi_view_nce(embeddings, before, BATCH[1], looked_up["negatives"], labels=LABELS)
+    found.remember(embeddings, *BATCH)
+    moved = F.normalize(0.25 * before[:, 20] + 0.75 * F.normalize(embeddings[:, 1], dim=-1), dim=-1)
+    torch.testing.assert_close(found.bank.rows[:, 20], moved)
+
+
+def test_queue_is_looked_up_and_pushed():
+    found = memory("queue")
+    embeddings = torch.randn(3, 3, 4)
+    found.remember(torch.randn(3, 5, 4), torch.arange(5), torch.arange(5))
+    rows, labels = found.queue.rows.clone(), found.queue.labels.clone()
+    assert isinstance(found, QueueMemory)
+    assert found.nce(embeddings, **found.look_up(*BATCH)) == queue_nce(embeddings, rows, labels, BATCH[0])
+    found.remember(embeddings, *BATCH)
+    assert found.queue.labels.tolist() == [0, 1, 2, 3, 4, 2, 0, 1, -1]
+
+
+@pytest.mark.parametrize("kind", ["own", "shared", "all", "queue"])
+def test_half_precision_halves_the_memory(kind):
+    kept, halved = (memory(kind, bank_dtype=dtype) for dtype in ("float32", "bfloat16"))
+    rows = {"queue": lambda of: of.queue.rows}.get(kind, lambda of: of.bank.rows)
+    assert rows(halved).dtype == torch.bfloat16
+    assert rows(kept).nbytes == 2 * rows(halved).nbytes
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("own", ["bank.rows"]),
+        ("shared", ["bank.rows"]),
+        ("all", ["bank.rows"]),
+        ("queue", ["queue.labels", "queue.next", "queue.rows"]),
+    ],
+)
+def test_checkpoint_holds_what_was_said_and_nothing_else(kind, keys):
+    assert sorted(memory(kind).state_dict()) == keys
+
+
+@pytest.mark.parametrize("kind", ["own", "shared", "all", "queue"])
+def test_one_label_leaves_no_negatives(kind):
+    with pytest.raises(UserError, match="all training samples have the same label"):
+        memory_for(3, torch.zeros(8, dtype=torch.long), ContrastOptions(negatives=kind, count=2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("own", "100 negatives were asked for, 32 samples of other labels exist: 32 are drawn"),
+        ("shared", "100 shared negatives were asked for, 40 training samples exist: all are taken"),
+        ("queue", "a queue of 100 was asked for, 40 training samples exist: it holds 40"),
+    ],
+)
+def test_no_more_than_there_are(kind, sentence):
+    with pytest.warns(Note, match=sentence):
+        memory(kind, count=100)
+
+
+def test_options_are_checked():
+    with pytest.raises(UserError, match=r"contrast\.count must be at least 1, found 0"):
+        memory("shared", count=0)
