@@ -18,6 +18,7 @@ test: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/contrast.py
+	$(BIN)/python benchmarks/episodes.py
 
 # Made anew only when what is required changes.
 $(READY): pyproject.toml constraints.txt

@@ -409,3 +409,13 @@ def test_a_pooled_stem_has_its_channels(shape):
     channels = shape.index(6)
     places = [axis for axis in range(1, len(shape)) if axis != channels]
     torch.testing.assert_close(pooled(stem), stem.mean(places))
+
+
+def test_the_encoder_is_the_leader_without_its_classifier():
+    cohort = small().eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(cohort.encoder()(images), cohort(images).features[-1])
+    left_out = cohort.leader().state_dict().keys() - cohort.encoder().state_dict().keys()
+    assert left_out == {"fc.weight", "fc.bias"}
+    assert not cohort.encoder().training

@@ -1,4 +1,4 @@
-from . import backbones, contrast, data, deploy, evaluation, experiment, methods, terms, training
+from . import backbones, contrast, data, deploy, evaluation, experiment, fewshot, methods, terms, training
 from .cohort import Cohort, CohortOutput
 from .deploy import load_leader
 from .errors import UserError
@@ -14,6 +14,7 @@ __all__ = [
     "deploy",
     "evaluation",
     "experiment",
+    "fewshot",
     "load_leader",
     "methods",
     "terms",

@@ -216,6 +216,12 @@ class Cohort(nn.Module):
         """Return a copy of the leader, the network to deploy: :meth:`peer` of the last peer."""
         return self.peer(self.peers - 1)
 
+    def encoder(self) -> nn.Module:
+        """Return a copy of the leader without its classifier: from images to features, (batch, width)."""
+        leader = self.leader()
+        leader.set_submodule(self.backbone.classifier, nn.Identity())
+        return leader
+
 
 class _DividedGradient(torch.autograd.Function):
     """The identity, whose gradient is divided by a number."""

@@ -16,6 +16,10 @@ from sklearn.datasets import load_digits
 
 from peerdistill.cli import main
 
+EPISODES = (
+    "--method baseline --peers 1 --sharing network --ways 3 --queries 2 --episodes 1 --episodes_per_epoch 1 "
+    "--validation.ways 2 --validation.episodes 2 --test.ways 2 --test.episodes 2"
+)
 ALONE = "--method baseline --peers 1 --backbone resnet20 --epochs 1 --batch_size 8"
 
 
@@ -51,6 +55,10 @@ def write_arrays(folder: Path) -> None:
     np.savez(folder / "fewer.npz", images=images[:90], labels=labels[:90], class_names=names)
     np.savez(folder / "repainted.npz", images=255 - images, labels=labels, class_names=names)
     np.savez(folder / "lacking.npz", images=images, labels=labels)
+    images, labels = digit_images(10)
+    names = np.array(list("abcdefghij"))
+    np.savez(folder / "small.npz", images=images, labels=labels, class_names=names)
+    np.savez(folder / "ten.npz", images=images.repeat(2, 1).repeat(2, 2), labels=labels, class_names=names)
 
 
 def write_picture(file: Path, seed: int) -> None:
@@ -66,7 +74,7 @@ def write_photos(folder: Path, pictures: int = 12) -> None:
 
 def write_folders(folder: Path) -> None:
     """Write a folder of class folders, and folders that are none."""
-    for name in ("photos", "broken", "empty", "divided/train", "divided/val"):
+    for name in ("photos", "broken", "empty", "divided/train", "divided/val", "twice/train", "twice/test"):
         write_photos(folder / name)
     (folder / "broken" / "cat" / "notes.png").write_text("no picture")
     (folder / "empty" / "bird").mkdir()
@@ -79,6 +87,8 @@ def train_runs(folder: Path) -> None:
     for words in (f"npz:digits.npz --run runs/digits {ALONE}", f"divided --run runs/divided --image_size 16 {ALONE}"):
         outcome = run_words("train", *words.split())
         assert outcome.code == 0, outcome.stderr
+    assert run_words("fewshot", *f"npz:ten.npz --run runs/ten {EPISODES}".split()).code == 0
+    assert run_words("export", "runs/ten", "--output", "encoder.onnx").code == 0
     for other in ("renamed", "fewer", "repainted"):
         shutil.copytree("runs/digits", f"runs/{other}")
         file = Path("runs", other, "config.yaml")

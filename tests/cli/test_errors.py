@@ -36,6 +36,9 @@ class Mistake:
     named: str
 
 
+SMALL = "--validation.ways 2 --test.ways 2"
+UNTRAINED = "--method kd --teacher runs/ten"
+
 MISTAKES = [
     # Names
     Mistake("unknown command", "trian digits", "train"),
@@ -77,6 +80,33 @@ MISTAKES = [
     Mistake("a file that is no npz file", "train npz:photo.png", "photo.png"),
     Mistake("test images for data that has its own", "train digits --test npz:digits.npz", "digits"),
     Mistake("cifar10 not there", "train cifar10", "--download"),
+    # Few-shot data
+    Mistake("few-shot data left out", "fewshot", "omniglot"),
+    Mistake("unknown few-shot data name", "fewshot omniglott", "omniglot"),
+    Mistake("omniglot not there", "fewshot omniglot", "images_background"),
+    Mistake("miniimagenet not there", "fewshot miniimagenet", "train.csv"),
+    Mistake("cifar-fs not there", "fewshot cifar-fs", "cifar-100-python"),
+    Mistake("too few classes to test on others", "fewshot photos", "at least 4 classes"),
+    Mistake("a class in two splits", "fewshot twice", "'cat'"),
+    Mistake("folder with an empty class for few-shot", "fewshot empty", "empty/bird"),
+    Mistake("background split of other data", "fewshot photos --class_split background", "omniglot"),
+    Mistake("images too small for conv4", f"fewshot npz:small.npz {SMALL}", "16 pixels"),
+    # Episodes
+    Mistake("more ways than classes", "fewshot npz:ten.npz --ways 9", "6 training classes"),
+    Mistake("more shots and queries than images", "fewshot npz:ten.npz --shots 9", "class '"),
+    Mistake(
+        "more ways than validation classes",
+        "fewshot npz:ten.npz --validation.ways 3 --test.ways 2",
+        "2 validation classes",
+    ),
+    Mistake("more test queries than images", f"fewshot npz:ten.npz {SMALL} --test.queries 99", "99 queries"),
+    Mistake("episodes of one class", "fewshot npz:ten.npz --ways 1", "ways "),
+    Mistake("no shots", "fewshot npz:ten.npz --shots 0", "shots "),
+    Mistake("no validation episodes", "fewshot npz:ten.npz --validation.episodes 0", "validation.episodes "),
+    Mistake("episodes that fill no whole epochs", "fewshot npz:ten.npz --episodes 250", "multiple"),
+    Mistake("epochs of a few-shot run", "fewshot npz:ten.npz --epochs 3", "--epochs"),
+    Mistake("a few-shot run without the prototypical loss", "fewshot npz:ten.npz --prototypical 0", "prototypical "),
+    Mistake("class scores of an untrained classifier", f"fewshot npz:ten.npz {SMALL} {UNTRAINED}", "rkd-d"),
     # Numbers
     Mistake("batch larger than the data", "train npz:digits.npz --batch_size 1000", "1000"),
     Mistake("learning rate of zero", "train digits --lr 0", "lr "),
@@ -131,6 +161,8 @@ MISTAKES = [
     Mistake("resume, and the data has other classes", "train --resume --run runs/renamed", "null, eins, zwei"),
     Mistake("resume, and the data has another size", "train --resume --run runs/fewer", "images"),
     Mistake("resume, and the images have changed", "train --resume --run runs/repainted", "images"),
+    Mistake("resume a few-shot run by train", "train --resume --run runs/ten", "peerdistill fewshot --resume"),
+    Mistake("resume a run by fewshot", "fewshot --resume --run runs/digits", "peerdistill train --resume"),
     # Evaluate
     Mistake("run missing", "evaluate runs/none", "runs/none"),
     Mistake("folder without a run", "evaluate thesis", "thesis "),
@@ -139,6 +171,12 @@ MISTAKES = [
     Mistake("unknown split", "evaluate runs/digits --split train", "test or val"),
     Mistake("unknown checkpoint", "evaluate runs/digits --checkpoint first", "last or best"),
     Mistake("evaluate on changed data", "evaluate runs/renamed", "null, eins, zwei"),
+    Mistake("episodes of a run of classes", "evaluate runs/digits --ways 5", "--ways"),
+    Mistake("more ways than test classes", "evaluate runs/ten --ways 5", "2 test classes"),
+    Mistake("a protocol and numbers of one's own", "evaluate runs/ten --protocol paper --shots 5", "--shots"),
+    Mistake("unknown protocol", "evaluate runs/ten --protocol mine", "paper"),
+    Mistake("compare with a run of classes", "compare runs/ten runs/digits", "runs/digits"),
+    Mistake("compare a run with nothing", "compare runs/ten", "SECOND"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
     Mistake("unknown export format", "export runs/digits --format tflite", "safetensors or onnx or pt2"),
@@ -155,6 +193,11 @@ MISTAKES = [
     Mistake("model missing", "predict none.onnx photo.png", "none.onnx"),
     Mistake("a folder that is no run for a model", "predict thesis photo.png", "thesis "),
     Mistake("no class to name", "predict leader.onnx photo.png --top 0", "top "),
+    Mistake("an encoder without examples", "predict encoder.onnx photo.png", "--support"),
+    Mistake("examples for a leader with classes", "predict leader.onnx photo.png --support photos", "3 classes"),
+    Mistake("examples missing", "predict encoder.onnx photo.png --support none", "none "),
+    Mistake("examples with an empty class", "predict encoder.onnx photo.png --support empty", "empty/bird"),
+    Mistake("examples that are no pictures", "predict encoder.onnx photo.png --support broken", "notes.png"),
     # Demo
     Mistake("demo in a folder in use", "demo --run thesis", "thesis "),
 ]

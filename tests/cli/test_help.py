@@ -9,7 +9,7 @@ import pytest
 import peerdistill
 from peerdistill.cli import main
 
-COMMANDS = ("demo", "train", "evaluate", "export", "predict")
+COMMANDS = ("demo", "train", "fewshot", "evaluate", "compare", "export", "predict")
 HEAVY = ("torch", "torchvision", "lightning_fabric", "sklearn", "onnx", "onnxruntime", "tensorboard", "matplotlib")
 
 PROBE = """
@@ -54,9 +54,14 @@ def test_help_of_the_program_names_every_command(capsys, words):
             "train",
             ["DATA", "--backbone", "--contrast.negatives", "--resume", "--checkpoint_every", "Weight of the contrast"],
         ),
+        (
+            "fewshot",
+            ["DATA", "--ways", "--validation.ways", "--class_split", "--prototypical", "omniglot, miniimagenet"],
+        ),
+        ("compare", ["RUN RUN", "--ways", "--protocol", "--json"]),
         ("evaluate", ["RUN", "--checkpoint {last,best}", "--split {test,val}", "--json"]),
         ("export", ["RUN", "--format {safetensors,onnx,pt2}", "--output", "--force"]),
-        ("predict", ["FILE_OR_RUN PICTURES...", "--top", "--json"]),
+        ("predict", ["FILE_OR_RUN PICTURES...", "--top", "--json", "--support"]),
     ],
 )
 def test_help_of_a_command_tells_its_options(capsys, command, told):

@@ -29,6 +29,8 @@ def test_limits_are_allowed(config):
         *(("optimizer.momentum", value) for value in (-0.1, 1.0)),
         ("optimizer.weight_decay", -1e-9),
         *(("schedule.warmup", value) for value in (-0.1, 1.0)),
+        ("schedule.every", 0),
+        *(("schedule.factor", value) for value in (0.0, 1.1)),
     ],
 )
 def test_a_value_out_of_range_is_named_as_its_option_is(name, value):

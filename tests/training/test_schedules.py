@@ -80,3 +80,19 @@ def test_what_peers_share_is_moved_once():
     optimizer = make_optimizer(every, OptimizerConfig(), 0.1)
     moved = optimizer.param_groups[0]["params"]
     assert len(every) > len(moved) == len({id(parameter) for parameter in every})
+
+
+def test_step_is_that_of_pytorch():
+    optimizer = optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.3)
+    stock = optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.5)
+    expected = []
+    for _ in range(26):
+        expected.append(stock.get_last_lr()[0])
+        optimizer.step()
+        stock.step()
+    assert rates(ScheduleConfig("step", every=7, factor=0.5), 25, 0, lr=0.3) == pytest.approx(expected, abs=1e-15)
+
+
+def test_step_counts_from_the_end_of_the_warmup():
+    found = rates(ScheduleConfig("step", every=4, factor=0.1), steps=10, warmup_steps=2, lr=1.0)
+    assert found == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.01])

@@ -26,11 +26,15 @@ _WHERE = {
     "hcgnet_a1": "hcgnet",
     "mobilenetv2_half": "mobilenet",
     "shufflenetv1": "shufflenet",
+    "conv4": "conv4",
+    "conv4_128": "conv4",
     "resnet18": "torchvision_resnet",
     "resnet34": "torchvision_resnet",
     "resnet50": "torchvision_resnet",
 }
 _OTHERS = ("timm:NAME", "torchvision:NAME", "package.module:function")
+# Modules whose functions need the images' size: the width of their features depends on it.
+_SIZED = {"conv4": 32}
 
 
 def names() -> tuple[str, ...]:
@@ -105,7 +109,9 @@ def build(
     if classifier is not None and (not colon or where in ("timm", "torchvision")):
         raise UserError(f"the classifier of {found} is known: 'classifier' goes with package.module:function")
     if not colon:
-        return getattr(import_module(f"{__package__}.{_WHERE[found]}"), found)(classes, in_channels)
+        module = _WHERE[found]
+        size = (image_size or _SIZED[module],) if module in _SIZED else ()
+        return getattr(import_module(f"{__package__}.{module}"), found)(classes, in_channels, *size)
     if where == "timm":
         from peerdistill.backbones import timm_models
 

@@ -13,9 +13,11 @@ from peerdistill.errors import Note, UserError, unknown_name
 _COMMANDS = {
     "demo": "train on digits, evaluate, export and predict: see it work in about a minute",
     "train": "train peers on a folder of images, CIFAR, arrays or digits",
+    "fewshot": "train prototypical peers on episodes: Omniglot, miniImageNet, CIFAR-FS, arrays or a folder",
     "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
+    "compare": "two few-shot runs in the same episodes, with the interval of their difference",
     "export": "write the leader of a run as safetensors, ONNX or pt2",
-    "predict": "classify pictures with an exported leader or a run",
+    "predict": "classify pictures with an exported leader or a run, or by examples with an encoder",
     "methods": "the methods, or all about one of them",
 }
 

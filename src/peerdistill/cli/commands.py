@@ -1,6 +1,5 @@
 """One function for each command: from its words to its exit code."""
 
-import json
 import shlex
 import sys
 from dataclasses import asdict
@@ -10,7 +9,8 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from rich.console import Console
 
-from peerdistill.cli import tables
+from peerdistill.cli import episodes, tables
+from peerdistill.cli.printing import print_json
 from peerdistill.errors import UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
@@ -21,7 +21,16 @@ _EXPORT_CHECK_PICTURES = 128
 
 def train(words: list[str]) -> int:
     """``peerdistill train DATA [options]``."""
-    config, flags = parse(words)
+    return _train(words, "train")
+
+
+def fewshot(words: list[str]) -> int:
+    """``peerdistill fewshot DATA [options]``."""
+    return _train(words, "fewshot")
+
+
+def _train(words: list[str], command: str) -> int:
+    config, flags = parse(words, command)
     config.check()
     folder = flags.run or config.default_run
     console = Console(stderr=flags.json)
@@ -37,14 +46,14 @@ def train(words: list[str]) -> int:
             console=console,
         )
     except training.Interrupted:
-        text = f"stopped; a checkpoint was written. Go on with: {_resume_command(folder, flags)}"
+        text = f"stopped; a checkpoint was written. Go on with: {_resume_command(command, folder, flags)}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         return 130
     except training.Diverged as error:
         sys.stderr.write(f"peerdistill: {error}\n")
         return 1
     if flags.json:
-        _print_json({"run": str(folder), **result})
+        print_json({"run": str(folder), **result})
     else:
         console.print(tables.result(result))
         text = f"written to {folder}; next: {shlex.join(['peerdistill', 'export', folder, '--format', 'onnx'])}"
@@ -56,33 +65,42 @@ def evaluate(words: list[str]) -> int:
     """``peerdistill evaluate RUN [options]``."""
     parser = make_parser("evaluate", "RUN [options]", "Accuracy of every peer, the leader and the ensemble of a run.")
     parser.add_argument("run", type=str, help="Folder of a run.")
-    parser.add_argument(
-        "--checkpoint",
-        type=Literal["last", "best"],
-        default="last",
-        help="Last epoch, or the best on validation images.",
-    )
-    parser.add_argument("--split", type=Literal["test", "val"], default="test", help="Images to evaluate on.")
-    parser.add_argument("--device", type=Literal["cpu", "cuda", "mps"], default="cpu", help="Where to evaluate.")
-    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    episodes.add_options(parser)
     options = parse_words(parser, words, kind="option of evaluate")
     run = _open(options.run)
+    if run.config.episodes is not None:
+        return episodes.evaluate(run, options)
+    episodes.check_unused(run, options)
     from peerdistill import experiment
 
-    data = experiment.load_data(run)
+    task = experiment.load_task(run.config, skip_unreadable=True)
 
     def measure(checkpoint: Literal["last", "best"]) -> dict[str, Any]:
-        found = experiment.evaluate_run(run, checkpoint, options.split, options.device, data=data)
+        found = experiment.evaluate_run(run, checkpoint, options.split, options.device, task=task)
         return {"checkpoint": checkpoint, "split": options.split, **found.as_dict()}
 
     asked = measure(options.checkpoint)
     if options.json:
-        _print_json(asked)
+        print_json(asked)
         return 0
     other: Literal["last", "best"] = "best" if options.checkpoint == "last" else "last"
     beside = measure(other) if run.checkpoints.best.exists() else None
     Console().print(tables.evaluations([asked] + ([beside] if beside else [])))
     return 0
+
+
+def compare(words: list[str]) -> int:
+    """``peerdistill compare RUN RUN [options]``."""
+    parser = make_parser(
+        "compare",
+        "RUN RUN [options]",
+        "Leaders of two few-shot runs in the same episodes, and their paired difference.",
+    )
+    parser.add_argument("first", type=str, help="Folder of a run.")
+    parser.add_argument("second", type=str, help="Folder of a run; the difference is its accuracy minus the first's.")
+    episodes.add_options(parser)
+    options = parse_words(parser, words, kind="option of compare")
+    return episodes.compare(_open(options.first), _open(options.second), options)
 
 
 def export(words: list[str]) -> int:
@@ -102,22 +120,23 @@ def export(words: list[str]) -> int:
     from peerdistill import deploy, experiment
 
     restored = experiment.restore(run, options.checkpoint)
+    card = restored.card
     pictures, split = experiment.sample_pictures(run, _EXPORT_CHECK_PICTURES)
     report = deploy.export(
-        restored.cohort.leader(),
-        restored.card,
+        restored.leader(),
+        card,
         output,
         format=options.format,
         pictures=pictures,
         force=options.force,
     )
     if options.json:
-        _print_json({**asdict(report), "path": str(report.path)})
+        print_json({**asdict(report), "path": str(report.path)})
         return 0
     Console().print(
         f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n"
-        f"checked on {report.samples} {split} pictures: largest difference of logits {report.largest_difference:.2g}, "
-        f"same class on {report.agreement:.2%}",
+        f"checked on {report.samples} {split} pictures: largest difference of {card.output} "
+        f"{report.largest_difference:.2g}, {card.answer} on {report.agreement:.2%}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -130,12 +149,15 @@ def predict(words: list[str]) -> int:
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", "Classify pictures.")
     parser.add_argument("model", type=str, help="An exported leader (.onnx, .safetensors, .pt2) or a run's folder.")
     parser.add_argument("pictures", type=str, nargs="+", help="Picture files.")
+    parser.add_argument(
+        "--support", type=str | None, default=None, help="For an encoder: folder of class folders with examples."
+    )
     parser.add_argument("--top", type=int, default=3, help="Classes to name for each picture.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of predict")
     predictions = _predictions(options)
     if options.json:
-        _print_json(
+        print_json(
             [
                 {"path": str(found.path), "classes": found.classes, "probabilities": found.probabilities}
                 for found in predictions
@@ -174,26 +196,23 @@ def _predictions(options: Namespace) -> list[Any]:
         raise UserError(f"there is no file and no run folder {model}")
     from peerdistill import deploy
 
+    how = {"support": options.support and Path(options.support), "top": options.top}
     if not model.is_dir():
-        return deploy.predict(model, pictures, top=options.top)
+        return deploy.predict(model, pictures, **how)
     run = _open(options.model)
     from peerdistill import experiment
 
     restored = experiment.restore(run)
-    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, top=options.top)
+    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, **how)
 
 
-def _resume_command(folder: str, flags: Namespace) -> str:
+def _resume_command(command: str, folder: str, flags: Namespace) -> str:
     """Return the command that goes on; flags are no part of the run's configuration."""
     kept = ["--skip_unreadable"] if flags.skip_unreadable else []
-    return shlex.join(["peerdistill", "train", "--resume", "--run", folder, *kept])
+    return shlex.join(["peerdistill", command, "--resume", "--run", folder, *kept])
 
 
 def _open(folder: str) -> Run:
     run = Run(folder)
     run.require()
     return run
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")

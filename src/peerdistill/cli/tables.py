@@ -15,6 +15,11 @@ from peerdistill import methods as catalogue
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
 
+_FEW_SHOT = {
+    True: "the loss above on classifiers over all training classes, and the prototypical loss of every peer",
+    False: "the prototypical loss of every peer in place of the cross-entropy",
+}
+_WAYS = "ways"  # only evaluations over episodes have it
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
 
@@ -23,7 +28,7 @@ def result(values: Mapping[str, Any]) -> Table:
     split = "test" if "test" in values["last"] else "val" if "val" in values["last"] else None
     if split is None:
         return Table("trained; there are no images to evaluate on")
-    table = Table(title=f"top-1 accuracy on {_split_name(split)}")
+    table = Table(title=f"top-1 accuracy on {_asked(values['last'][split], split)}")
     found = {which: values[which] for which in ("last", "best") if values[which]}
     columns = [f"{_EPOCHS[which]} ({value['epoch']})" for which, value in found.items()]
     return _voters(table, columns, [value[split] for value in found.values()])
@@ -32,8 +37,29 @@ def result(values: Mapping[str, Any]) -> Table:
 def evaluations(values: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of a run's checkpoints on one split, a column each."""
     first = values[0]
-    table = Table(title=f"top-1 accuracy on {first['samples']} {_split_name(first['split'])}")
+    asked = _asked(first, first["split"])
+    count = "" if _WAYS in first else f"{first['samples']} "
+    table = Table(title=f"top-1 accuracy on {count}{asked}")
     return _voters(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
+
+
+def episodes(values: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of one checkpoint of a few-shot run in several exams, a column each."""
+    first = values[0]
+    table = Table(
+        title=f"top-1 accuracy, {first['episodes']} {first['split']} episodes, {_EPOCHS[first['checkpoint']]}"
+    )
+    return _voters(table, [_shape(value) for value in values], values)
+
+
+def comparison(first: str, second: str, columns: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of two leaders in the same episodes, a column for each exam."""
+    table = Table("", *(_shape(column) for column in columns))
+    table.title = f"top-1 accuracy of two leaders in the same {columns[0]['episodes']} episodes"
+    for name, who in (("first", first), ("second", second), ("difference", "second minus first")):
+        style = "bold" if name == "difference" else None
+        table.add_row(Text(who), *(_percent(column[name]) for column in columns), style=style)
+    return table
 
 
 def predictions(found: "Sequence[Prediction]") -> str:
@@ -80,6 +106,7 @@ def method(name: str) -> Table:
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
         "trained besides the peers": card.trains,
         "ensemble": card.ensemble,
+        "few-shot": _FEW_SHOT[card.classifies],
         "deployed": card.deployed,
         "cost": f"{_cost(card)}: {catalogue.COST_CONDITIONS}",
         "differs from the paper": card.differs or "-",
@@ -123,8 +150,15 @@ def _voters(table: Table, columns: Sequence[str], values: Sequence[Mapping[str, 
 
 def _percent(accuracy: Mapping[str, float]) -> str:
     top5 = f" (top-5 {accuracy['top5']:.2f} %)" if "top5" in accuracy else ""
-    return f"{accuracy['top1']:.2f} %{top5}"
+    interval = f" ± {accuracy['interval95']:.2f}" if "interval95" in accuracy else ""
+    return f"{accuracy['top1']:.2f}{interval} %{top5}"
 
 
-def _split_name(split: str) -> str:
-    return {"test": "test images", "val": "validation images"}[split]
+def _asked(value: Mapping[str, Any], split: str) -> str:
+    """Return on what an evaluation was made: images, or episodes."""
+    name = {"test": "test", "val": "validation"}[split]
+    return f"{value['episodes']} {name} episodes, {_shape(value)}" if _WAYS in value else f"{name} images"
+
+
+def _shape(value: Mapping[str, Any]) -> str:
+    return f"{value[_WAYS]}-way {value['shots']}-shot"

@@ -64,7 +64,7 @@ def array_dataset(
         source, test = _hold_out(source, TEST_FRACTION, _TEST_SEED)
     train, val = _hold_out(source, validation, _VALIDATION_SEED)
     train_split, val_split, test_split = _split(train), _split(val), _split(test)
-    mean, std = statistics or _channel_statistics(train_split.images)
+    mean, std = statistics or channel_statistics(train_split.images)
     return Dataset(
         name=name,
         class_names=source.class_names,
@@ -96,7 +96,7 @@ def _split(source: LabelledImages) -> ArraySplit:
     return ArraySplit(images, torch.from_numpy(source.labels.astype(np.int64)))
 
 
-def _channel_statistics(images: UInt8[Tensor, "samples channels size size"]) -> tuple[Statistics, Statistics]:
+def channel_statistics(images: UInt8[Tensor, "samples channels size size"]) -> tuple[Statistics, Statistics]:
     """Return mean and standard deviation of each channel, of pixels in 0..1.
 
     Whole numbers are summed, so that the result (and the fingerprint) is the same on every machine.

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.feeds import ArrayFeed, FolderFeed, Images, Step
+from peerdistill.data.feeds import ArrayFeed, FolderFeed, Step
+from peerdistill.data.normaliser import Normaliser
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
 
@@ -138,18 +139,9 @@ class _BatchSource:
         else:
             self._feed = FolderFeed(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
-        mean_C11, std_C11 = (
-            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
-            for values in (dataset.mean, dataset.std)
-        )
-        # (x / 255 - mean) / std as one multiplication and one addition.
-        self._scale_C11 = 1 / (255 * std_C11)
-        self._shift_C11 = -mean_C11 / std_C11
+        self._normalised = Normaliser(dataset, device)
 
     def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
         for step, images in zip(steps, self._feed.images(steps), strict=True):
             indices = step.rows.to(self._labels.device, non_blocking=True)
             yield Batch(self._normalised(images), self._labels[indices], indices)
-
-    def _normalised(self, images: Images) -> Float32[Tensor, "batch channels height width"]:
-        return torch.addcmul(self._shift_C11, images, self._scale_C11)

@@ -30,6 +30,16 @@ def load_cifar(name: str, root: Path, validation: float, *, download: bool) -> D
     Raises:
         UserError: The files are absent, damaged (their checksums differ) or can't be fetched.
     """
+    train, test = read_cifar(name, root, download=download)
+    return array_dataset(name, train, test, validation, (_KINDS[name].mean, _KINDS[name].std))
+
+
+def read_cifar(name: str, root: Path, *, download: bool) -> tuple[LabelledImages, LabelledImages]:
+    """Return training and test images of ``cifar10`` or ``cifar100``.
+
+    Raises:
+        UserError: As :func:`load_cifar`.
+    """
     kind = _KINDS[name]
     folder = root / kind.reader.base_folder
     try:
@@ -37,7 +47,7 @@ def load_cifar(name: str, root: Path, validation: float, *, download: bool) -> D
         test = kind.reader(root, train=False)
     except (RuntimeError, OSError) as error:
         raise UserError(_sentence(name, folder, error, download=download)) from error
-    return array_dataset(name, _images(train), _images(test), validation, (kind.mean, kind.std))
+    return _images(train), _images(test)
 
 
 def _sentence(name: str, folder: Path, error: Exception, *, download: bool) -> str:

@@ -29,6 +29,18 @@ def load_npz(files: Sequence[Path], test_files: Sequence[Path] | None, validatio
     return array_dataset(files[0].stem, source, test, validation)
 
 
+def read_arrays(files: Sequence[Path]) -> LabelledImages:
+    """Return the samples of ``files`` one after the other.
+
+    Raises:
+        UserError: As :func:`load_npz`.
+    """
+    parts = {file: _read(file) for file in files}
+    for file, part in parts.items():
+        _check_same_kind(files[0], parts[files[0]], file, part)
+    return _concatenate([parts[file] for file in files])
+
+
 def _concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
     images = np.concatenate([part.images for part in parts])
     labels = np.concatenate([part.labels for part in parts])
@@ -48,24 +60,29 @@ def _check_same_kind(first: Path, expected: LabelledImages, file: Path, part: La
 
 
 def _read(file: Path) -> LabelledImages:
-    arrays = _read_keys(file)
+    arrays = read_keys(file, _KEYS)
     images = _checked_images(file, arrays["images"])
     class_names = _checked_class_names(file, arrays["class_names"])
     labels = _checked_labels(file, arrays["labels"], len(images), len(class_names))
     return LabelledImages(images, labels, class_names)
 
 
-def _read_keys(file: Path) -> dict[str, np.ndarray]:
+def read_keys(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return some arrays of an archive as ``numpy.savez`` writes it.
+
+    Raises:
+        UserError: The file is absent, is no such archive, lacks a key or is damaged.
+    """
     if not file.is_file():
         raise UserError(f"file '{file}' does not exist")
     if not zipfile.is_zipfile(file):
         raise UserError(f"'{file}' is no npz file (an archive as numpy.savez writes it)")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in archive]
+            missing = [key for key in keys if key not in archive]
             if missing:
                 raise UserError(f"'{file}' lacks {_shown(missing)}; it holds {_shown(archive.files)}")
-            return {key: archive[key] for key in _KEYS}
+            return {key: archive[key] for key in keys}
     except UserError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,5 +1,6 @@
 """From a picture file to pixels, the same way for training, evaluation and a deployed model. Free of PyTorch."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,17 @@ def open_picture(path: str | Path) -> Image.Image:
     Raises:
         UserError: The file is absent, is no picture, or is damaged or cut short.
     """
+    return read_picture(path, str(path))
+
+
+def read_picture(source: str | Path | BytesIO, name: str) -> Image.Image:
+    """Return a picture as `open_picture` does, from a file that may be open already; errors call it ``name``."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(source) as picture:
             return _to_rgb(ImageOps.exif_transpose(picture))
     # On damaged bytes Pillow's decoders raise almost anything: OSError, SyntaxError, struct.error, ValueError, ...
     except Exception as error:
-        raise UserError(f"cannot read picture '{path}': {_reason(error)}") from error
+        raise UserError(f"cannot read picture '{name}': {_reason(error)}") from error
 
 
 def fit(picture: Image.Image, size: int, channels: int, crop: float) -> UInt8[np.ndarray, "{size} {size} {channels}"]:

@@ -1,6 +1,7 @@
 """From the word a user gives to a data set."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from peerdistill.data.arrays import load_digits
@@ -42,28 +43,34 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
     if config.test is not None and not is_npz:
         raise UserError(f"test goes with a data source npz:FILE,..., not with '{config.data}'")
     if is_npz:
-        test_files = None if config.test is None else _npz_files("test", config.test)
-        return load_npz(_npz_files("data", config.data), test_files, config.validation)
+        test_files = None if config.test is None else npz_files("test", config.test)
+        return load_npz(npz_files("data", config.data), test_files, config.validation)
     if config.data == "digits":
         return load_digits(config.validation)
     if config.data in _NAMES:
         return load_cifar(config.data, Path(config.root).expanduser(), config.validation, download=download)
-    return load_folder(_existing_folder(config.data), config, skip_unreadable=skip_unreadable)
+    return load_folder(existing_folder(config.data, _NAMES), config, skip_unreadable=skip_unreadable)
 
 
-def _npz_files(field: str, value: str) -> list[Path]:
+def npz_files(field: str, value: str) -> list[Path]:
+    """Return the files that ``npz:FILE,FILE,...`` names; errors call it ``field``."""
     names = [name.strip() for name in value.removeprefix(_NPZ).split(",")]
     if not value.startswith(_NPZ) or not all(names):
         raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., found '{value}'")
     return [Path(name).expanduser() for name in names]
 
 
-def _existing_folder(name: str) -> Path:
+def existing_folder(name: str, other_words: Sequence[str]) -> Path:
+    """Return the folder called ``name``; errors name the ``other_words`` that data may be.
+
+    Raises:
+        UserError: Where there is none.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise UserError(f"'{name}' is a file: data is a folder of class folders, npz:FILE, or {', '.join(_NAMES)}")
+        raise UserError(f"'{name}' is a file: data is a folder of class folders, npz:FILE, or {', '.join(other_words)}")
     if os.sep in name:
         raise UserError(f"folder '{name}' does not exist")
-    raise UserError(f"{unknown_name('data', name, _NAMES)} (there is no folder '{name}' either)")
+    raise UserError(f"{unknown_name('data', name, other_words)} (there is no folder '{name}' either)")

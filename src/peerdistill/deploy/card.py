@@ -2,11 +2,15 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
+from peerdistill.data.pictures import fit, open_picture
 from peerdistill.errors import UserError
 
 _PREFIX = "peerdistill."
@@ -20,7 +24,7 @@ class LeaderCard:
 
     Attributes:
         backbone: Name that ``peerdistill.backbones.build`` takes.
-        class_names: One for each logit, in order.
+        class_names: One for each logit, in order; none for an encoder, which gives features.
         image_size: Height and width of the input, in pixels.
         channels: 1 for grey, 3 for RGB.
         mean: Of pixels in 0..1, one for each channel.
@@ -28,7 +32,7 @@ class LeaderCard:
         crop: Share of the shorter side that the centre crop keeps; 1.0 keeps all of it.
 
     Raises:
-        UserError: For values that describe no classifier of pictures.
+        UserError: For values that describe no classifier or encoder of pictures.
     """
 
     backbone: str
@@ -40,8 +44,8 @@ class LeaderCard:
     crop: float
 
     def __post_init__(self) -> None:
-        if len(self.class_names) < 2:
-            raise UserError(f"class_names must name at least 2 classes, found {len(self.class_names)}")
+        if len(self.class_names) == 1:
+            raise UserError("class_names must name at least 2 classes, found 1")
         if self.image_size < 1:
             raise UserError(f"image_size must be at least 1, found {self.image_size}")
         if self.channels not in (1, 3):
@@ -56,9 +60,33 @@ class LeaderCard:
         if not 0 < self.crop <= 1:
             raise UserError(f"crop must be above 0 and at most 1, found {self.crop}")
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether what it gives of a picture are features, for lack of classes."""
+        return not self.class_names
+
+    @property
+    def output(self) -> str:
+        """What it gives of a picture: "logits" or "features"."""
+        return "features" if self.is_encoder else "logits"
+
+    @property
+    def answer(self) -> str:
+        """What two of its kind agree on where they give the same of a picture."""
+        return "same nearest picture" if self.is_encoder else "same class"
+
+    def images(self, paths: Sequence[Path]) -> Float32[np.ndarray, "batch channels height width"]:
+        """Return pictures as the leader takes them, pixels in 0..1.
+
+        Raises:
+            UserError: For a file that is no picture.
+        """
+        pixels = [fit(open_picture(path), self.image_size, self.channels, self.crop) for path in paths]
+        return np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the text pairs that model files carry; each value is JSON."""
-        values = {_PREFIX + name: json.dumps(value) for name, value in asdict(self).items()}
+        values = {_PREFIX + name: json.dumps(value) for name, value in {**asdict(self), "output": self.output}.items()}
         return {_VERSION_KEY: _VERSION, **values}
 
     @classmethod

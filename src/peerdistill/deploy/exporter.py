@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from textwrap import shorten
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from peerdistill.deploy.card import LeaderCard
@@ -30,8 +30,9 @@ class ExportReport:
         format: "safetensors", "onnx" or "pt2".
         bytes: Its size.
         samples: Pictures on which file and leader were compared.
-        largest_difference: Of any logit of any picture.
-        agreement: Share of the pictures for which both name the same class, 0..1.
+        largest_difference: Of any logit (of an encoder, any feature) of any picture.
+        agreement: Share of the pictures for which both name the same class, 0..1; of an encoder, for which the same
+            other picture has the nearest features.
     """
 
     path: Path
@@ -55,10 +56,12 @@ def export(
 
     The file is written under a temporary name, read back as a stranger would read it, and run on all
     ``pictures``. It passes when no logit differs by more than 0.001 of the largest one and the predicted
-    class is the leader's wherever the leader's two highest logits are further apart than that.
+    class is the leader's wherever the leader's two highest logits are further apart than that. An encoder passes by
+    its features alone.
 
     Args:
-        leader: Maps normalised images to logits. It is copied and stays as it is.
+        leader: Maps normalised images to logits, or to features where the card names no class. It is copied and stays
+            as it is.
         card: What the file says of the leader.
         output: The file to write; its suffix names the format.
         format: "safetensors" (weights under the network's own names), "onnx" or "pt2" (graphs that take
@@ -77,8 +80,8 @@ def export(
     with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
         draft = Path(folder) / f"leader.{format}"
         WRITERS[format](leader, card, draft)
-        expected, found = _logits_of_both(leader, card, draft, pictures.cpu())
-        difference, agreement = _compare(expected, found)
+        expected, found = _outputs_of_both(leader, card, draft, pictures.cpu())
+        difference, agreement = _compare(expected, found, card)
         size = draft.stat().st_size
         _publish(draft, output)
     return ExportReport(output, format, size, len(pictures), difference, agreement)
@@ -106,10 +109,10 @@ def _check_pictures(pictures: Tensor, card: LeaderCard) -> None:
 
 
 @torch.inference_mode()
-def _logits_of_both(
+def _outputs_of_both(
     leader: nn.Module, card: LeaderCard, draft: Path, pictures: UInt8[Tensor, "samples channels height width"]
-) -> tuple[Float[Tensor, "samples classes"], Float[Tensor, "samples classes"]]:
-    """Return the logits of the leader and of its file."""
+) -> tuple[Float[Tensor, "samples outputs"], Float[Tensor, "samples outputs"]]:
+    """Return the logits, or features, of the leader and of its file."""
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
     expected, found = [], []
     try:
@@ -123,31 +126,44 @@ def _logits_of_both(
         raise ExportError(f"the exported {draft.suffix} file does not run: {shorten(str(error), 200)}") from error
     if card_read != card:
         raise ExportError(f"the exported {draft.suffix} file holds another card: {card_read}, not {card}")
-    logits = torch.cat(expected)
-    if logits.shape[1] != len(card.class_names):
+    outputs = torch.cat(expected)
+    if not card.is_encoder and outputs.shape[1] != len(card.class_names):
         raise ExportError(
-            f"the leader gives {logits.shape[1]} logits and its card names {len(card.class_names)} classes"
+            f"the leader gives {outputs.shape[1]} logits and its card names {len(card.class_names)} classes"
         )
-    return logits, torch.cat(found)
+    return outputs, torch.cat(found)
 
 
 def _compare(
-    expected: Float[Tensor, "samples classes"], found: Float[Tensor, "samples classes"]
+    expected: Float[Tensor, "samples outputs"], found: Float[Tensor, "samples outputs"], card: LeaderCard
 ) -> tuple[float, float]:
-    """Return the largest difference and the share of equal classes, or refuse."""
+    """Return the largest difference and the share of equal answers, or refuse."""
     difference = (expected - found).abs().max().item()
-    same = expected.argmax(1) == found.argmax(1)
-    first, second = expected.topk(2, dim=1).values.unbind(1)
     tolerance = _TOLERANCE * max(1.0, expected.abs().max().item())
-    clear = first - second > tolerance
+    same = _answers(expected, card) == _answers(found, card)
     agreement = same.float().mean().item()
     # Written so that NaN does not pass.
-    if not (difference <= tolerance and bool(same[clear].all())):
+    if not (difference <= tolerance and bool(same[_clear(expected, tolerance, card)].all())):
         raise ExportError(
-            f"the exported file does not reproduce the leader: largest difference of logits {difference:.3g} "
-            f"(allowed {tolerance:.3g}), same class on {agreement:.2%} of {len(same)} pictures"
+            f"the exported file does not reproduce the leader: largest difference of {card.output} {difference:.3g} "
+            f"(allowed {tolerance:.3g}), {card.answer} on {agreement:.2%} of {len(same)} pictures"
         )
     return difference, agreement
+
+
+def _answers(outputs: Float[Tensor, "samples outputs"], card: LeaderCard) -> Int[Tensor, " samples"]:
+    """Return the class of each picture, or which other picture has the nearest features."""
+    if card.is_encoder:
+        return torch.cdist(outputs, outputs).fill_diagonal_(torch.inf).argmin(1)
+    return outputs.argmax(1)
+
+
+def _clear(outputs: Float[Tensor, "samples outputs"], tolerance: float, card: LeaderCard) -> Bool[Tensor, " samples"]:
+    """Return which pictures have a class that a difference of ``tolerance`` can't change."""
+    if card.is_encoder:
+        return torch.zeros(len(outputs), dtype=torch.bool)
+    first, second = outputs.topk(2, dim=1).values.unbind(1)
+    return first - second > tolerance
 
 
 def _publish(draft: Path, output: Path) -> None:

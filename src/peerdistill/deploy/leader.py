@@ -13,6 +13,9 @@ from peerdistill.errors import UserError
 if TYPE_CHECKING:
     from peerdistill.backbones import Backbone
 
+# Of the classifier that an encoder's network is made with and loses.
+_UNUSED_OUTPUTS = 2
+
 
 def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.Module, LeaderCard]:
     """Return the leader of a ``.safetensors`` file in evaluation mode, and its card.
@@ -21,8 +24,9 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.
 
     Args:
         path: The file.
-        network: A network of your own code, made as for training, which the weights are loaded into. Files never
-            decide which code is run: they name networks of peerdistill, timm and torchvision alone.
+        network: A network of your own code, made as for training (for an encoder, with ``nn.Identity`` for its
+            classifier), which the weights are loaded into. Files never decide which code is run: they name
+            networks of peerdistill, timm and torchvision alone.
 
     Raises:
         UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown backbone or one
@@ -34,7 +38,7 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.
     if network is None:
         # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
         with torch.random.fork_rng(devices=[]):
-            network = backbone_of(card, path).network()
+            network = _fresh(card, path)
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in weights.items()}
     if expected != found:
@@ -47,8 +51,16 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.
     return network.eval(), card
 
 
+def _fresh(card: LeaderCard, source: Path) -> nn.Module:
+    backbone = backbone_of(card, source)
+    network = backbone.network()
+    if card.is_encoder:
+        network.set_submodule(backbone.classifier, nn.Identity())
+    return network
+
+
 def backbone_of(card: LeaderCard, source: Path) -> "Backbone":
-    """Return the backbone that a leader's card names.
+    """Return the backbone that a leader's card names; that of an encoder has a classifier all the same.
 
     Raises:
         UserError: If there is none of that name, or it is of somebody's own code.
@@ -61,9 +73,8 @@ def backbone_of(card: LeaderCard, source: Path) -> "Backbone":
             f"the leader in {source} is a network of own code, {card.backbone}: "
             "make it in Python and give it to peerdistill.load_leader"
         )
-    return backbones.build(
-        card.backbone, classes=len(card.class_names), in_channels=card.channels, image_size=card.image_size
-    )
+    classes = len(card.class_names) or _UNUSED_OUTPUTS
+    return backbones.build(card.backbone, classes=classes, in_channels=card.channels, image_size=card.image_size)
 
 
 def _shape(shapes: dict[str, torch.Size], name: str) -> str:

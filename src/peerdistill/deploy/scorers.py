@@ -22,7 +22,7 @@ Scorer = Callable[
     [Float32[np.ndarray, "batch channels height width"]],
     Float32[np.ndarray, "batch classes"],
 ]
-"""Maps images whose pixels are in 0..1 to logits; normalises them itself."""
+"""Maps images whose pixels are in 0..1 to logits, an encoder to features; normalises them itself."""
 
 
 def open_model(path: Path) -> tuple[Scorer, LeaderCard]:
@@ -57,7 +57,7 @@ def _open_onnx(path: Path) -> tuple[Scorer, LeaderCard]:
     def score(
         images: Float32[np.ndarray, "batch channels height width"],
     ) -> Float32[np.ndarray, "batch classes"]:
-        return np.asarray(session.run(["logits"], {"images": images})[0])
+        return np.asarray(session.run([card.output], {"images": images})[0])
 
     return score, card
 

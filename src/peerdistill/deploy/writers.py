@@ -34,7 +34,7 @@ def write_safetensors(leader: nn.Module, card: LeaderCard, path: Path) -> None:
 
 
 def write_onnx(leader: nn.Module, card: LeaderCard, path: Path) -> None:
-    """Write a graph from "images" in 0..1 to "logits", weights inside, the card as metadata.
+    """Write a graph from "images" in 0..1 to "logits" or "features", weights inside, the card as metadata.
 
     Raises:
         ExportError: If the leader can't be traced or converted, or is too large for one ONNX file.
@@ -51,7 +51,7 @@ def write_onnx(leader: nn.Module, card: LeaderCard, path: Path) -> None:
             program,
             dynamo=True,
             input_names=["images"],
-            output_names=["logits"],
+            output_names=[card.output],
             dynamic_shapes=({0: "batch"},),
             opset_version=_OPSET,
             verbose=False,
@@ -66,7 +66,9 @@ def write_onnx(leader: nn.Module, card: LeaderCard, path: Path) -> None:
 
 
 def write_pt2(leader: nn.Module, card: LeaderCard, path: Path) -> None:
-    """Write the program that ``torch.export`` traces, from images in 0..1 to logits, the card as extra files.
+    """Write the program that ``torch.export`` traces, from images in 0..1 to logits or features.
+
+    The card goes with it as extra files.
 
     Raises:
         ExportError: If the leader can't be traced.

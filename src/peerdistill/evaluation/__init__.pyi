@@ -1,3 +1,3 @@
-from .accuracy import Accuracy, Evaluation, LabelledBatch, evaluate
+from .accuracy import Accuracy, Evaluation, LabelledBatch, evaluate, evaluating
 
-__all__ = ["Accuracy", "Evaluation", "LabelledBatch", "evaluate"]
+__all__ = ["Accuracy", "Evaluation", "LabelledBatch", "evaluate", "evaluating"]

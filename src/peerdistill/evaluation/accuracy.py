@@ -39,10 +39,12 @@ class Accuracy:
     top1: float
     top5: float | None
     """None for fewer than 5 classes, where it would say nothing."""
+    interval95: float | None = None
+    """Half the width of the 95 % interval of ``top1`` as a mean over episodes; None where it is no such mean."""
 
     def as_dict(self) -> dict[str, float]:
         """Return what is known by name."""
-        known = {"top1": self.top1, "top5": self.top5}
+        known = {"top1": self.top1, "top5": self.top5, "interval95": self.interval95}
         return {name: value for name, value in known.items() if value is not None}
 
 
@@ -87,7 +89,7 @@ def evaluate(
         UserError: Where there are no samples.
     """
     hits, samples, classes = None, 0, 0
-    with _evaluating(cohort, ensemble):
+    with evaluating(cohort, ensemble):
         for batch in batches:
             out = cohort(batch.images)
             voters_VBC = torch.cat([out.logits, ensemble(out)[None]])
@@ -103,7 +105,7 @@ def evaluate(
 
 
 @contextmanager
-def _evaluating(*modules: nn.Module) -> Iterator[None]:
+def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Put modules into evaluation mode, and back into the modes they had whatever happens."""
     modes = [module.training for module in modules]
     for module in modules:

@@ -1,21 +1,33 @@
 from .config import CohortConfig, Config, TeacherConfig
+from .evaluate import evaluate_run, load_data, sample_pictures
+from .exams import Comparison, Examined, compare, exam_configs, examine, few_shot_task, paired
 from .options import parse, read_config, train_parser
 from .parsing import make_parser, parse_words
-from .restore import Restored, evaluate_run, load_data, restore, sample_pictures, scorer_of
+from .restore import Restored, restore, scorer_of
 from .run import Run
-from .teacher import load_teacher
+from .tasks import load_task
+from .teacher import load_feature_teacher, load_teacher
 from .train import train
 
 __all__ = [
     "CohortConfig",
+    "Comparison",
     "Config",
+    "Examined",
     "Restored",
     "Run",
     "TeacherConfig",
+    "compare",
     "evaluate_run",
+    "exam_configs",
+    "examine",
+    "few_shot_task",
     "load_data",
+    "load_feature_teacher",
+    "load_task",
     "load_teacher",
     "make_parser",
+    "paired",
     "parse",
     "parse_words",
     "read_config",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from peerdistill import backbones
 from peerdistill.cohort import Cohort
@@ -10,8 +11,6 @@ from peerdistill.data import Dataset
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import CohortConfig, Config
-
-EVALUATION_BATCH = 256
 
 
 def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
@@ -40,6 +39,11 @@ def card_of(config: Config, data: Dataset) -> LeaderCard:
         std=data.std,
         crop=data.crop,
     )
+
+
+def deployed(cohort: Cohort, card: LeaderCard) -> nn.Module:
+    """Return the network that is deployed: the leader, without its classifier where its card names no class."""
+    return cohort.encoder() if card.is_encoder else cohort.leader()
 
 
 def check_device(device: str) -> None:

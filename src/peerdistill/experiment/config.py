@@ -1,6 +1,6 @@
 """The whole configuration of a run, readable without importing PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -10,11 +10,18 @@ import yaml
 from peerdistill import backbones, methods
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
 from peerdistill.sharing import SHARINGS, check_peer_backbones
 from peerdistill.training.config import TrainingConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run's folder."""
+
+SAYS_FEW_SHOT = "ways"
+"""The option whose presence tells the configuration of a few-shot run."""
+
+# What episodes decide of the training: no options of a few-shot run.
+IMPLIED_BY_EPISODES = frozenset({"epochs", "batch_size"})
 
 
 @runtime_checkable
@@ -93,18 +100,21 @@ class Config:
         teacher: The teacher, if any.
         method: Name of the method.
         options: The method's own keyword options.
+        episodes: The episodes of a few-shot run; they decide the training's epochs and batch size.
     """
 
-    data: DataConfig
+    data: DataConfig | FewShotData
     cohort: CohortConfig
     training: TrainingConfig
     teacher: TeacherConfig
     method: str
     options: Mapping[str, Any]
+    episodes: EpisodeConfig | None = None
 
     def check(self) -> None:
         """Raise UserError for the first value that can't be right, before anything slow is started."""
-        for part in (self.data, self.cohort, self.training, self.teacher):
+        episodes = [] if self.episodes is None else [self.episodes]
+        for part in (self.data, *episodes, self.cohort, self.training, self.teacher):
             part.check()
         if methods.find(self.method).taught and self.teacher.teacher is None:
             raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
@@ -116,6 +126,9 @@ class Config:
         """Return one flat mapping, nested only where the options are."""
         flat = {**asdict(self.data), **asdict(self.cohort), "method": self.method, **asdict(self.training)}
         flat |= asdict(self.teacher)
+        if self.episodes is not None:
+            flat = {name: value for name, value in flat.items() if name not in IMPLIED_BY_EPISODES}
+            flat |= asdict(self.episodes)
         return {**flat, **{name: _plain(value) for name, value in self.options.items()}}
 
     def as_yaml(self) -> str:
@@ -136,27 +149,41 @@ class Config:
         Paths become absolute, and backbones say where they were found.
         """
 
-        def pick(part: type) -> dict[str, Any]:
-            return {field.name: values[field.name] for field in fields(part)}
+        def pick(part: type, leave_out: Set[str] = frozenset()) -> dict[str, Any]:
+            names.update(field.name for field in fields(part))
+            return {field.name: values[field.name] for field in fields(part) if field.name not in leave_out}
 
-        parts = (DataConfig, CohortConfig, TrainingConfig, TeacherConfig)
-        own = {"method", *(field.name for part in parts for field in fields(part))}
-        data, cohort, taught = pick(DataConfig), pick(CohortConfig), pick(TeacherConfig)
+        names = {"method"}  # of all options but the method's own
+        episodes = EpisodeConfig(**pick(EpisodeConfig)) if SAYS_FEW_SHOT in values else None
+        if episodes is None:
+            data: DataConfig | FewShotData = DataConfig(**_with_absolute_paths(pick(DataConfig)))
+            training = pick(TrainingConfig)
+        else:
+            data = FewShotData(**_with_absolute_paths(pick(FewShotData)))
+            implied = {"epochs": episodes.epochs, "batch_size": episodes.shape.images}
+            training = {**pick(TrainingConfig, leave_out=IMPLIED_BY_EPISODES), **implied}
+        cohort, taught = pick(CohortConfig), pick(TeacherConfig)
         for part, name in ((taught, "teacher"), (cohort, "weights")):
             if part[name] is not None:
                 part[name] = str(Path(part[name]).expanduser().absolute())
         cohort["backbone"] = backbones.resolve(cohort["backbone"])
         if cohort["peer_backbones"]:
             cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
-        data.update(data=_absolute(data["data"]), test=data["test"] and _absolute(data["test"]))
         return cls(
-            data=DataConfig(**{**data, "root": str(Path(data["root"]).expanduser().absolute())}),
+            data=data,
             cohort=CohortConfig(**cohort),
-            training=TrainingConfig(**pick(TrainingConfig)),
+            training=TrainingConfig(**training),
             teacher=TeacherConfig(**taught),
             method=values["method"],
-            options={name: value for name, value in values.items() if name not in own},
+            options={name: value for name, value in values.items() if name not in names},
+            episodes=episodes,
         )
+
+
+def _with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the data with paths that hold in any folder."""
+    words = {name: _absolute(data[name]) for name in ("data", "test") if data.get(name) not in (None, *FEW_SHOT_NAMES)}
+    return {**data, **words, "root": str(Path(data["root"]).expanduser().absolute())}
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The options of ``train``: read from signatures, filled from a recipe, files and the command line, in that order."""
+"""The options of the commands that train: from signatures, a recipe, files and the command line, in that order."""
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,20 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
-from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.experiment.config import CONFIG_FILE, CohortConfig, Config, TeacherConfig
+from peerdistill.experiment.config import (
+    CONFIG_FILE,
+    SAYS_FEW_SHOT,
+    Config,
+)
 from peerdistill.experiment.parsing import make_parser, option_names, parse_words
-from peerdistill.training.config import TrainingConfig
+from peerdistill.experiment.training_commands import COMMANDS
 
 DEFAULT_METHOD = "mcl-okd"
-_RECIPES = "peerdistill.recipes"
 _METHOD_DEFAULTS = "methods"
 
 
-def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
+def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespace]:
     """Return the configuration that the words of a command line give, and the flags that are no part of it.
 
     What comes later wins: defaults of the signatures, the recipe (chosen by the data, or by ``--recipe``), with
@@ -32,6 +33,7 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
 
     Args:
         words: ``[DATA] [--option value ...]``.
+        command: "train" or "fewshot".
 
     Raises:
         UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong kind.
@@ -39,21 +41,22 @@ def parse(words: Sequence[str]) -> tuple[Config, Namespace]:
     words = _data_as_option(words)
     first = _look_ahead(words)
     if first.resume and first.run:
-        words = [f"--config={_started_with(Path(first.run), first.method)}", *words]
+        words = [f"--config={_started_with(Path(first.run), first.method, command)}", *words]
         first = _look_ahead(words)
     method = first.method or DEFAULT_METHOD
-    parser = train_parser(method)
+    parser = train_parser(method, command)
+    kind = f"option of {command} with method {method}"
     for file in first.config:
-        _check_keys(Path(file), option_names(parser), method)
+        _check_keys(Path(file), option_names(parser), kind)
     card = methods.find(method)
     parser.set_defaults({"sharing": card.settings[0], **card.cohort})
-    parser.set_defaults(_recipe(first.recipe or _recipe_for(first.data), method))
+    parser.set_defaults(_recipe(first.recipe or COMMANDS[command].recipe_for(first.data), method, command))
     words = _with_values(words, parser)
-    found = parse_words(parser, words, kind=f"option of train with method {method}")
+    found = parse_words(parser, words, kind=kind)
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
     _check_values(found, parser.get_defaults())
     if found.data is None:
-        raise UserError("train needs DATA: digits, cifar10, cifar100, npz:FILE,... or a folder of class folders")
+        raise UserError(f"{command} needs DATA: {COMMANDS[command].data}")
     return Config.from_values(vars(parser.instantiate(found))), flags
 
 
@@ -63,36 +66,38 @@ def read_config(path: Path) -> Config:
     Raises:
         UserError: Where it is missing or broken.
     """
-    config, _ = parse([f"--config={path}"])
+    config, _ = parse([f"--config={path}"], _command_of(path))
     return config
+
+
+def _command_of(path: Path) -> str:
+    """Return the command that a complete configuration file is of."""
+    return "fewshot" if SAYS_FEW_SHOT in _read_yaml(path) else "train"
 
 
 _FLAGS = {
     "resume": "Go on with the run in the folder --run.",
-    "download": "Fetch cifar10 or cifar100 where they are absent.",
+    "download": "Fetch data that have a name and are absent (not miniimagenet).",
     "skip_unreadable": "Leave out pictures that can't be read, and count them.",
     "json": "Print the result as JSON; progress goes to stderr.",
 }
 
 
-def train_parser(method: str = DEFAULT_METHOD) -> ArgumentParser:
-    """Return the parser of ``train`` with the options of ``method``."""
-    parser = make_parser(
-        "train",
-        usage="DATA [options]",
-        description="Train peers on DATA: digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders.",
-    )
+def train_parser(method: str = DEFAULT_METHOD, command: str = "train") -> ArgumentParser:
+    """Return the parser of ``train`` or ``fewshot`` with the options of ``method``."""
+    known = COMMANDS[command]
+    parser = make_parser(command, usage="DATA [options]", description=f"{known.does} DATA: {known.data}.")
     parser.add_argument("--config", action="config", help="YAML file of options; those after it win.")
-    parser.add_argument("--recipe", type=str, default=None, help=f"{', '.join(_recipe_names())} (default: by DATA).")
+    parser.add_argument(
+        "--recipe", type=str, default=None, help=f"{', '.join(known.recipe_files())} (default: by DATA)."
+    )
     parser.add_argument("--run", type=str, default=None, help="Folder of the run (default: runs/DATA-METHOD-BACKBONE).")
     for name, text in _FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())}.")
     parser.add_argument("--data", type=str | None, default=None, help=argparse.SUPPRESS)
-    parser.add_class_arguments(DataConfig, skip={"data"}, fail_untyped=False)
-    parser.add_class_arguments(CohortConfig)
-    parser.add_class_arguments(TrainingConfig)
-    parser.add_class_arguments(TeacherConfig)
+    for group, no_options in known.options.items():
+        parser.add_class_arguments(group, skip=set(no_options), fail_untyped=False)
     _add_method_options(parser, method)
     return parser
 
@@ -164,11 +169,13 @@ def _word(content: dict[Any, Any], name: str, file: str) -> str | None:
     return value
 
 
-def _started_with(run: Path, method: str | None) -> Path:
+def _started_with(run: Path, method: str | None, command: str) -> Path:
     """Return the configuration file of the run to go on with; another method's options would not fit it."""
     file = run / CONFIG_FILE
     if not file.is_file():
         raise UserError(f"there is no run to resume in {run}: {CONFIG_FILE} is missing")
+    if (started_by := _command_of(file)) != command:
+        raise UserError(f"{run} was started by {started_by}: peerdistill {started_by} --resume goes on with it")
     before = _read_yaml(file).get("method")
     if method not in (None, before):
         raise UserError(
@@ -177,11 +184,11 @@ def _started_with(run: Path, method: str | None) -> Path:
     return file
 
 
-def _check_keys(file: Path, options: Sequence[str], method: str) -> None:
+def _check_keys(file: Path, options: Sequence[str], kind: str) -> None:
     """Raise UserError for a key that is no option: the parser's own complaint would not name the file."""
     for key in _dotted(_read_yaml(file)):
         if key not in options:
-            raise unknown_name(f"option of train with method {method} in {file}", key, options)
+            raise unknown_name(f"{kind} in {file}", key, options)
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
@@ -201,23 +208,12 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _recipe_names() -> list[str]:
-    files = (Path(file.name) for file in resources.files(_RECIPES).iterdir())
-    return sorted(file.stem for file in files if file.suffix == ".yaml")
-
-
-def _recipe_for(data: str | None) -> str:
-    """Return the recipe that suits a data word."""
-    if data == "digits":
-        return "digits"
-    return "cifar" if data in ("cifar10", "cifar100") or str(data).startswith("npz:") else "folder"
-
-
-def _recipe(name: str, method: str) -> dict[str, Any]:
+def _recipe(name: str, method: str, command: str) -> dict[str, Any]:
     """Return a recipe's values; those under ``methods`` only for the method they are written for."""
-    if name not in _recipe_names():
-        raise unknown_name("recipe", name, _recipe_names())
-    values = yaml.safe_load((resources.files(_RECIPES) / f"{name}.yaml").read_text(encoding="utf-8"))
+    files = COMMANDS[command].recipe_files()
+    if name not in files:
+        raise unknown_name("recipe", name, files)
+    values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
     values |= values.pop(_METHOD_DEFAULTS, {}).get(method, {})
     return _dotted(values)
 

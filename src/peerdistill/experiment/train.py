@@ -2,27 +2,24 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric, seed_everything
 from rich.console import Console
 from torch import nn
 
-from peerdistill import methods
 from peerdistill.cohort import Cohort
-from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
-from peerdistill.data.batches import TrainBatches
+from peerdistill.data import Dataset
 from peerdistill.errors import UserError
-from peerdistill.evaluation import evaluate
-from peerdistill.experiment.build import EVALUATION_BATCH, build_cohort, card_of, check_device, check_same_data
+from peerdistill.experiment.build import build_cohort, check_device, check_same_data, deployed
 from peerdistill.experiment.config import Config
 from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
-from peerdistill.experiment.teacher import load_teacher
+from peerdistill.experiment.task import SPLITS, Task
+from peerdistill.experiment.tasks import load_task
 from peerdistill.experiment.weights import start_from_weights
-from peerdistill.terms import Method
 from peerdistill.training import ConsoleLog, Logger, MetricsFile, TensorBoardLog, Trainer
 
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
@@ -61,18 +58,30 @@ def train(
     config.check()
     check_device(config.training.device)
     _check_folder(run, config, resume=resume)
-    data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
+    task = load_task(config, download=download, skip_unreadable=skip_unreadable)
+    data = task.data
     state = _last_state(run, data, console) if resume else None
     fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
     fabric.launch()
-    batches = _training_batches(config, data, fabric.device)
+    batches = task.batches(fabric.device)
+    exams = {split: task.exam(split, fabric.device) for split in SPLITS}
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
     if not resume:
         start_from_weights(cohort, config.cohort)
-    method = _method(config, cohort, data)
-    trainer = _trainer(config, run, fabric, data, batches, cohort, method)
+    trainer = Trainer(
+        cohort,
+        task.method(cohort),
+        batches,
+        validation=exams["val"],
+        judge=task.judge,
+        config=config.training,
+        fabric=fabric,
+        checkpoints=run.checkpoints,
+        metrics=MetricsFile(run.metrics_file),
+        notes=_notes(task),
+    )
     if state is not None:
         trainer.load_state_dict(state)
         del state  # as large as cohort, method and optimiser together
@@ -85,22 +94,9 @@ def train(
     _announce(console, run, config, data, cohort)
     trainer.loggers = _loggers(console, run, trainer)
     trainer.fit()
-    result = {**_result(trainer, data, config.data.workers), "seconds": round(time.perf_counter() - started, 1)}
+    result = {**_result(trainer, task, exams), "seconds": round(time.perf_counter() - started, 1)}
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     return result
-
-
-def _method(config: Config, cohort: Cohort, data: Dataset) -> Method:
-    taught = config.teacher
-    return methods.build(
-        config.method,
-        cohort,
-        train_labels=data.train.labels,
-        teacher=load_teacher(taught.teacher, data) if taught.teacher else None,
-        teacher_weight=taught.teacher_weight,
-        teacher_temperature=taught.teacher_temperature,
-        **config.options,
-    )
 
 
 def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
@@ -116,48 +112,17 @@ def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
             )
 
 
-def _training_batches(config: Config, data: Dataset, device: torch.device) -> TrainBatches:
-    images, training = config.data, config.training
-    return train_batches(
-        data.train,
-        data,
-        batch_size=training.batch_size,
-        augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale),
-        seed=training.seed,
-        device=device,
-        workers=images.workers,
-    )
-
-
-def _trainer(
-    config: Config, run: Run, fabric: Fabric, data: Dataset, batches: TrainBatches, cohort: Cohort, method: Method
-) -> Trainer:
-    notes = {
-        "card": card_of(config, data).to_metadata(),
+def _notes(task: Task) -> dict[str, Any]:
+    """Return what every checkpoint says of its data."""
+    data = task.data
+    return {
+        "card": task.card().to_metadata(),
         "data": {
             "fingerprint": data.fingerprint,
             "class_names": list(data.class_names),
             "train_images": len(data.train),
         },
     }
-    return Trainer(
-        cohort,
-        method,
-        batches,
-        validation=_split_batches(data, "val", fabric.device, config.data.workers),
-        config=config.training,
-        fabric=fabric,
-        checkpoints=run.checkpoints,
-        metrics=MetricsFile(run.metrics_file),
-        notes=notes,
-    )
-
-
-def _split_batches(data: Dataset, split: str, device: torch.device, workers: int):
-    images = getattr(data, split)
-    if images is None:
-        return None
-    return eval_batches(images, data, batch_size=EVALUATION_BATCH, device=device, workers=workers)
 
 
 def _last_state(run: Run, data: Dataset, console: Console) -> dict[str, Any] | None:
@@ -178,9 +143,12 @@ def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort:
     skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
     names = [backbone.name for backbone in cohort.backbones]
     peers = ", ".join(names) if config.cohort.peer_backbones else f"{cohort.peers} x {names[-1]}"
+    episodes = config.episodes
+    shape = [f"{episodes.ways}-way {episodes.shots}-shot episodes, {episodes.queries} queries"] if episodes else []
     lines = (
         f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
         f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",
+        *shape,
         f"run folder: {run.path}",
     )
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -192,25 +160,28 @@ def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
     return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), TensorBoardLog(run.tensorboard, done)]
 
 
-def _result(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
-    modules = {"leader": trainer.cohort.networks[-1], "cohort": trainer.cohort, "method": trainer.method}
+def _result(trainer: Trainer, task: Task, exams: Mapping[str, Any]) -> dict[str, Any]:
+    modules = {
+        "leader": deployed(trainer.cohort, task.card()),
+        "cohort": trainer.cohort,
+        "method": trainer.method,
+    }
     sizes = {name: _trained_parameters(module) for name, module in modules.items()}
-    return {"parameters": sizes, **_final_accuracies(trainer, data, workers), "skipped_pictures": data.skipped}
+    return {"parameters": sizes, **_final_accuracies(trainer, exams), "skipped_pictures": task.data.skipped}
 
 
 def _trained_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _final_accuracies(trainer: Trainer, data: Dataset, workers: int) -> dict[str, Any]:
+def _final_accuracies(trainer: Trainer, exams: Mapping[str, Any]) -> dict[str, Any]:
     """Return last and best epoch on validation and test images; the cohort is then as of the best epoch."""
-    splits = {name: _split_batches(data, name, trainer.fabric.device, workers) for name in ("val", "test")}
 
     def measure(epoch: int) -> dict[str, Any]:
         found = {
-            name: evaluate(trainer.prepared, trainer.method.ensemble, batches).as_dict()
-            for name, batches in splits.items()
-            if batches is not None
+            name: trainer.judge(trainer.prepared, trainer.method.ensemble, exam).as_dict()
+            for name, exam in exams.items()
+            if exam is not None
         }
         return {"epoch": epoch, **found}
 

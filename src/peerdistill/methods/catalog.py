@@ -41,6 +41,8 @@ class MethodCard:
         cost: A training step's time against the baseline's, see ``COST_CONDITIONS``; None where it was not measured.
         cohort: Further options that it chooses for its cohort.
         taught: Whether it needs a teacher.
+        classifies: Whether its terms besides the cross-entropy read class logits; where they do not, few-shot peers
+            do without a classifier.
     """
 
     build: Callable[..., "Method"]
@@ -54,6 +56,7 @@ class MethodCard:
     cost: float | None = None
     cohort: Mapping[str, Any] = field(default_factory=dict)
     taught: bool = False
+    classifies: bool = True
 
     @property
     def documentation(self) -> str:
@@ -69,6 +72,7 @@ METHODS: dict[str, MethodCard] = {
         paper="-",
         settings=("branch", "network", "tree"),
         cost=1.00,
+        classifies=False,
     ),
     "dml": MethodCard(
         dml,
@@ -156,6 +160,7 @@ METHODS: dict[str, MethodCard] = {
         trains="two embedding heads, and memory banks",
         cohort={"peers": 1},
         taught=True,
+        classifies=False,
     ),
     "crd+kd": MethodCard(
         partial(crd, distillation=1.0),
@@ -175,6 +180,7 @@ METHODS: dict[str, MethodCard] = {
         cost=1.22,
         cohort={"peers": 1},
         taught=True,
+        classifies=False,
     ),
     "rkd-da": MethodCard(
         rkd_da,
@@ -184,6 +190,7 @@ METHODS: dict[str, MethodCard] = {
         cost=1.59,
         cohort={"peers": 1},
         taught=True,
+        classifies=False,
     ),
 }
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peerdistill import deploy, experiment
-from peerdistill.data import Dataset, load_dataset
+from peerdistill.data import Dataset
 from peerdistill.data.dataset import ArraySplit
 from peerdistill.deploy import Prediction
 from peerdistill.experiment import Run
@@ -43,7 +43,7 @@ def run_demo(folder: Path, console: Console) -> None:
     leader = _export(run, folder / "leader.onnx", console)
 
     console.rule("4  the exported leader classifies pictures")
-    pictures, labels = _write_pictures(load_dataset(run.config.data), folder / "pictures")
+    pictures, labels = _write_pictures(experiment.load_data(run), folder / "pictures")
     predictions = deploy.predict(leader, pictures, top=2)
     right = sum(found.classes[0] == label for found, label in zip(predictions, labels, strict=True))
     console.print(f"{right} of {len(predictions)} pictures right; the first {_SHOWN}:", highlight=False)

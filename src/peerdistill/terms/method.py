@@ -93,7 +93,7 @@ class Method(nn.Module):
             if term.name in names:
                 raise UserError(f"the terms of a method need different names, found '{term.name}' twice")
             names.add(term.name)
-            self._add(term)
+            self.add(term)
         if not self.terms:
             raise UserError("a method needs at least one term of a weight above 0")
         self.ensemble = ensemble or MeanEnsemble()
@@ -101,8 +101,12 @@ class Method(nn.Module):
         # In a tuple, out of sight of ``state_dict``: a checkpoint need not repeat what does not learn.
         self._teacher = (teacher,)
 
-    def _add(self, term: Weighted) -> bool:
-        """Take a term in, unless its weight is 0; tell whether it was."""
+    def add(self, term: Weighted) -> bool:
+        """Take a term in, unless its weight is 0; tell whether it was.
+
+        Raises:
+            UserError: For a negative weight.
+        """
         ramp = term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight)
         if ramp.weight < 0:
             raise UserError(f"the weight of '{term.name}' must be at least 0, found {ramp.weight}")
@@ -110,6 +114,10 @@ class Method(nn.Module):
             self.weights[term.name] = ramp
             self.terms[term.name] = term.term
         return ramp.weight > 0
+
+    def remove(self, name: str) -> None:
+        """Leave out the term called ``name``."""
+        del self.terms[name], self.weights[name]
 
     def start_epoch(self, epoch: int) -> None:
         """Set the weights that change over time to those of ``epoch``, counted from 0."""
@@ -132,7 +140,7 @@ class Method(nn.Module):
         Raises:
             UserError: For a negative weight.
         """
-        if self._add(term):
+        if self.add(term):
             self._teacher = (teacher,)
 
     def forward(self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]) -> Loss:

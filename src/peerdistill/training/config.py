@@ -28,8 +28,12 @@ class OptimizerConfig:
 class ScheduleConfig:
     """Learning rate over time, set anew at every step."""
 
-    name: Literal["cosine", "constant"] = "cosine"
-    """From lr to 0 along half a cosine, or constant."""
+    name: Literal["cosine", "step", "constant"] = "cosine"
+    """From lr to 0 along half a cosine, times ``factor`` after every so many steps, or constant."""
+    every: int = 2000
+    """Steps after which step multiplies the rate."""
+    factor: float = 0.5
+    """What step multiplies the rate by."""
     warmup: float = 0.0
     """Share of all steps over which the rate first rises from 0."""
 
@@ -75,3 +79,7 @@ class TrainingConfig:
             raise UserError(f"optimizer.weight_decay must be at least 0, found {self.optimizer.weight_decay}")
         if not 0 <= self.schedule.warmup < 1:
             raise UserError(f"schedule.warmup must be at least 0 and below 1, found {self.schedule.warmup}")
+        if self.schedule.every < 1:
+            raise UserError(f"schedule.every must be at least 1, found {self.schedule.every}")
+        if not 0 < self.schedule.factor <= 1:
+            raise UserError(f"schedule.factor must be above 0 and at most 1, found {self.schedule.factor}")

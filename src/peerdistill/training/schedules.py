@@ -24,19 +24,21 @@ def make_schedule(
 ) -> optim.lr_scheduler.LambdaLR:
     """Return the schedule, to be moved on once after every one of ``steps`` steps."""
     return optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: rate_factor(step, config.name, steps=steps, warmup_steps=warmup_steps)
+        optimizer, lambda step: rate_factor(step, config, steps=steps, warmup_steps=warmup_steps)
     )
 
 
-def rate_factor(step: int, name: str, *, steps: int, warmup_steps: int) -> float:
+def rate_factor(step: int, config: ScheduleConfig, *, steps: int, warmup_steps: int) -> float:
     """Return the factor on the learning rate at ``step`` of ``steps``, counted from 0.
 
-    A linear rise over ``warmup_steps``, then 1 ("constant") or half a cosine down to 0 ("cosine"; Loshchilov and
-    Hutter, ICLR 2017, without restarts).
+    A linear rise over ``warmup_steps``, then 1 ("constant"), a fall by ``config.factor`` after every ``config.every``
+    further steps ("step") or half a cosine down to 0 ("cosine"; Loshchilov and Hutter, ICLR 2017, without restarts).
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    if name == "constant":
+    if config.name == "constant":
         return 1.0
+    if config.name == "step":
+        return config.factor ** ((step - warmup_steps) // config.every)
     done = (step - warmup_steps) / max(1, steps - warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

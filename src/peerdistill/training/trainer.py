@@ -1,7 +1,7 @@
 """The trainer: knows cohorts and methods only as modules, and no method by name."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,6 +68,7 @@ class Trainer:
         method: Turns their output into a loss; its parameters are trained with theirs.
         batches: The training images.
         validation: Held-out images that choose the best epoch; None keeps the last epoch alone.
+        judge: What makes accuracies of cohort, ensemble and ``validation``.
         config: Options.
         fabric: Device and precision.
         checkpoints: Where to write checkpoints.
@@ -82,7 +83,8 @@ class Trainer:
         method: Method,
         batches: TrainingBatches,
         *,
-        validation: Iterable[LabelledBatch] | None,
+        validation: Any | None,
+        judge: Callable[..., Evaluation] = evaluate,
         config: TrainingConfig,
         fabric: Fabric,
         checkpoints: Checkpoints,
@@ -94,6 +96,7 @@ class Trainer:
         self.method = method
         self.batches = batches
         self.validation = validation
+        self.judge = judge
         self.config = config
         self.fabric = fabric
         self.checkpoints = checkpoints
@@ -201,7 +204,9 @@ class Trainer:
         return True
 
     def _validate(self) -> Evaluation | None:
-        return evaluate(self.prepared, self.method.ensemble, self.validation) if self.validation is not None else None
+        if self.validation is None:
+            return None
+        return self.judge(self.prepared, self.method.ensemble, self.validation)
 
     def _save(self, *, best: bool = False) -> None:
         self._check_finite()

@@ -1,0 +1,119 @@
+"""What the command line asks of few-shot runs: accuracies over episodes, of one run or of two side by side."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from peerdistill.cli import tables
+from peerdistill.cli.printing import print_json
+from peerdistill.errors import UserError
+from peerdistill.experiment.run import Run
+from peerdistill.fewshot.config import ExamConfig
+
+_NUMBERS = {
+    "ways": "classes of an episode",
+    "shots": "support images of a class",
+    "queries": "query images of a class",
+    "episodes": "number of episodes",
+    "seed": "seed of the episodes",
+}
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add which checkpoint, split and device, and which episodes."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Literal["last", "best"],
+        default="last",
+        help="Last epoch, or the best on validation images.",
+    )
+    parser.add_argument("--split", type=Literal["test", "val"], default="test", help="Images to evaluate on.")
+    parser.add_argument("--device", type=Literal["cpu", "cuda", "mps"], default="cpu", help="Where to evaluate.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    for name, meaning in _NUMBERS.items():
+        parser.add_argument(f"--{name}", type=int | None, default=None, help=f"Few-shot runs: {meaning}.")
+    parser.add_argument(
+        "--protocol",
+        type=Literal["own", "paper"],
+        default="own",
+        help="Few-shot runs: the run's own test episodes, but for the numbers above, or the columns of Table 5.",
+    )
+
+
+def check_unused(run: Run, options: Namespace) -> None:
+    """Raise UserError for options of episodes on a run that has none."""
+    used = [name for name in _NUMBERS if options[name] is not None]
+    used += ["protocol"] if _is_paper(options) else []
+    if used:
+        raise UserError(f"--{used[0]} goes with runs of peerdistill fewshot, {run.path} was trained by train")
+
+
+def evaluate(run: Run, options: Namespace) -> int:
+    """Show the accuracies of a few-shot run."""
+    from peerdistill import experiment
+
+    asked = _asked(run, options)
+    task = experiment.few_shot_task(run)
+
+    def measure(checkpoint: Literal["last", "best"]) -> list[dict[str, Any]]:
+        found = experiment.examine(run, asked, checkpoint, options.split, options.device, task=task)
+        return [examined.evaluation().as_dict() for examined in found]
+
+    told = {"checkpoint": options.checkpoint, "split": options.split}
+    columns = measure(options.checkpoint)
+    if options.json:
+        print_json({**told, **_as_json(columns, options)})
+    elif _is_paper(options) or not run.checkpoints.best.exists():
+        Console().print(tables.episodes([{**told, **column} for column in columns]))
+    else:
+        other: Literal["last", "best"] = "best" if options.checkpoint == "last" else "last"
+        beside = {**told, "checkpoint": other, **measure(other)[0]}
+        Console().print(tables.evaluations([{**told, **columns[0]}, beside]))
+    return 0
+
+
+def compare(first: Run, second: Run, options: Namespace) -> int:
+    """Show the leaders of two few-shot runs in the same episodes."""
+    from peerdistill import experiment
+
+    for run in (first, second):
+        experiment.exam_configs(run)
+    found = experiment.compare(first, second, _asked(first, options), options.checkpoint, options.split, options.device)
+    columns = [comparison.as_dict() for comparison in found]
+    if options.json:
+        told = {"first": str(first.path), "second": str(second.path)}
+        print_json(
+            {
+                "runs": told,
+                "checkpoint": options.checkpoint,
+                "split": options.split,
+                **_as_json(columns, options),
+            }
+        )
+    else:
+        Console().print(tables.comparison(str(first.path), str(second.path), columns))
+    return 0
+
+
+def _is_paper(options: Namespace) -> bool:
+    return options.protocol == "paper"
+
+
+def _as_json(columns: Sequence[dict[str, Any]], options: Namespace) -> dict[str, Any]:
+    return {"protocol": options.protocol, "columns": columns} if _is_paper(options) else columns[0]
+
+
+def _asked(run: Run, options: Namespace) -> tuple[ExamConfig, ...]:
+    """Return the episodes that the options ask for; what they leave open is as in the run's own test episodes."""
+    from peerdistill import experiment
+
+    given = {name: options[name] for name in _NUMBERS if options[name] is not None}
+    if _is_paper(options):
+        if given:
+            raise UserError(f"--{next(iter(given))} does not go with --protocol {options.protocol}, which sets it")
+        return experiment.exam_configs(run, paper=True)
+    (own,) = experiment.exam_configs(run)
+    return experiment.exam_configs(run, replace(own, **given))

@@ -1,0 +1,54 @@
+"""An encoder and a few examples of each class as a classifier. Free of PyTorch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from peerdistill.data.class_folders import list_pictures
+from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.scorers import Scorer
+from peerdistill.errors import UserError
+
+
+def by_examples(score: Scorer, card: LeaderCard, support: Path, *, batch_size: int) -> tuple[Scorer, LeaderCard]:
+    """Return the classifier whose classes are the folders in ``support``: its scorer and its card.
+
+    The logit of a class is minus the squared distance of a picture's features from the mean of the class's examples
+    (a prototypical network; Snell et al., NIPS 2017).
+
+    Args:
+        score: An encoder: from images to features.
+        card: Its card.
+        support: A folder of class folders with one picture or more in each.
+        batch_size: Pictures encoded at once.
+
+    Raises:
+        UserError: For a leader with classes of its own, or where ``support`` is no such folder or holds a file that is
+            no picture.
+    """
+    if not card.is_encoder:
+        raise UserError(f"--support goes with an encoder, this leader knows {len(card.class_names)} classes of its own")
+    if not support.is_dir():
+        raise UserError(f"the folder of examples {support} does not exist")
+    examples = list_pictures(support)
+    features = _features(score, card, [Path(path) for path in examples.paths()], batch_size)
+    labels = np.array(examples.labels())
+    prototypes = np.stack([features[labels == label].mean(0) for label in range(len(examples.class_names))])
+
+    def logits(
+        images: Float32[np.ndarray, "batch channels height width"],
+    ) -> Float32[np.ndarray, "batch classes"]:
+        apart = score(images)[:, None] - prototypes
+        return -np.square(apart).sum(-1).astype(np.float32)
+
+    return logits, replace(card, class_names=examples.class_names)
+
+
+def _features(
+    score: Scorer, card: LeaderCard, paths: Sequence[Path], batch_size: int
+) -> Float[np.ndarray, "pictures width"]:
+    batches = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+    return np.concatenate([score(card.images(batch)) for batch in batches]).astype(np.float64)

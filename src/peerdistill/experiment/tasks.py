@@ -1,0 +1,21 @@
+"""The task of a configuration."""
+
+from peerdistill.experiment.class_task import ClassTask
+from peerdistill.experiment.config import Config
+from peerdistill.experiment.episode_task import EpisodeTask
+from peerdistill.experiment.task import Task
+
+
+def load_task(config: Config, *, download: bool = False, skip_unreadable: bool = False) -> Task:
+    """Return the task of ``config``, its data loaded.
+
+    Args:
+        config: Of a run.
+        download: Fetch data that can be fetched.
+        skip_unreadable: Leave out pictures that can't be read.
+
+    Raises:
+        UserError: For data that are not there or damaged.
+    """
+    kind = ClassTask if config.episodes is None else EpisodeTask
+    return kind(config, download=download, skip_unreadable=skip_unreadable)

@@ -1,0 +1,141 @@
+"""What a user can say about few-shot data and episodes. Free of PyTorch: the command line reads it for its help."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from peerdistill.errors import UserError
+
+FEW_SHOT_NAMES = ("omniglot", "miniimagenet", "cifar-fs")
+"""Data that have a name."""
+
+ClassSplitName = Literal["vinyals", "background"]
+
+
+class EpisodeShape(NamedTuple):
+    """How many classes an episode has, and how many images each of them shows and asks."""
+
+    ways: int
+    shots: int
+    """Support images of a class."""
+    queries: int
+    """Query images of a class."""
+
+    @property
+    def images(self) -> int:
+        """Images of a whole episode."""
+        return self.ways * (self.shots + self.queries)
+
+
+@dataclass(frozen=True)
+class FewShotData:
+    """Which images to learn from, and which classes are kept for testing."""
+
+    data: str
+    """omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders"""
+    root: str = "data"
+    """folder that holds omniglot, miniimagenet or cifar-fs, or receives omniglot or cifar-fs with --download"""
+    class_split: ClassSplitName = "vinyals"
+    """omniglot: Vinyals' classes (1028 for training, 172, 423), or the original background and evaluation alphabets"""
+    trainval: bool = False
+    """train on the validation classes too; nothing chooses a best epoch then"""
+    rotations: bool = False
+    """let each image class turned by 90, 180 and 270 degrees be three classes more"""
+    image_size: int = 84
+    """side in pixels of the squares made from pictures (arrays and omniglot keep their own size)"""
+    crop_padding: int = 0
+    """pixels of black border from which training images are cropped at random (0: no random crop)"""
+    flip: bool = False
+    """mirror half of the training images left to right"""
+
+    def check(self) -> None:
+        """Raise UserError for the first field that is out of range."""
+        if self.class_split != "vinyals" and self.data != "omniglot":
+            raise UserError(f"class_split={self.class_split} goes with omniglot, not with '{self.data}'")
+        for name, least in (("image_size", 8), ("crop_padding", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class ExamConfig:
+    """Episodes on which peers are judged."""
+
+    ways: int = 5
+    """Classes of an episode."""
+    shots: int | None = None
+    """Support images of a class (default: as in training)."""
+    queries: int = 15
+    """Query images of a class."""
+    episodes: int = 1000
+    """Number of episodes."""
+    seed: int = 0
+    """Seed of the episodes: they are the same for every run on the same classes."""
+
+    def check(self, prefix: str = "") -> None:
+        """Raise UserError for a value outside its range; ``prefix`` comes before the options' names."""
+        _check_least(prefix, self, {"ways": 2, "queries": 1, "episodes": 2, "seed": 0})
+        if self.shots is not None and self.shots < 1:
+            raise UserError(f"{prefix}shots must be at least 1, found {self.shots}")
+
+    def shape(self, training: "EpisodeConfig") -> EpisodeShape:
+        """Return the shape of the episodes of peers that were trained as ``training`` says."""
+        return EpisodeShape(self.ways, training.shots if self.shots is None else self.shots, self.queries)
+
+
+def paper_columns(data: str) -> tuple[ExamConfig, ...]:
+    """Return the columns of the paper's Table 5 that a run on ``data`` fills.
+
+    Four for omniglot, over 1,000 episodes; else the two of miniImageNet, over 600. The paper leaves the number of
+    queries open: 15 a class, as in the code of Snell et al.
+    """
+    ways, episodes = ((5, 20), 1000) if data == "omniglot" else ((5,), 600)
+    return tuple(ExamConfig(way, shots, 15, episodes) for way in ways for shots in (1, 5))
+
+
+@dataclass(frozen=True)
+class EpisodeConfig:
+    """Episodes."""
+
+    ways: int = 5
+    """Classes of a training episode."""
+    shots: int = 1
+    """Support images of a class; best as many as at test."""
+    queries: int = 5
+    """Query images of a class."""
+    episodes: int = 10000
+    """Training episodes, one a step."""
+    episodes_per_epoch: int = 100
+    """Episodes between two validations and checkpoints."""
+    prototypical: float = 1.0
+    """Weight of the prototypical loss beside the method's own terms."""
+    validation: ExamConfig = field(default_factory=lambda: ExamConfig(queries=5, episodes=100))
+    test: ExamConfig = field(default_factory=ExamConfig)
+
+    def check(self) -> None:
+        """Raise UserError for a value outside its range, named as its option is."""
+        _check_least("", self, {"ways": 2, "shots": 1, "queries": 1, "episodes": 1, "episodes_per_epoch": 1})
+        if self.episodes % self.episodes_per_epoch:
+            raise UserError(
+                f"episodes must be a multiple of episodes_per_epoch, found {self.episodes} and "
+                f"{self.episodes_per_epoch}"
+            )
+        if not self.prototypical > 0:
+            raise UserError(f"prototypical must be above 0, found {self.prototypical}")
+        self.validation.check("validation.")
+        self.test.check("test.")
+
+    @property
+    def shape(self) -> EpisodeShape:
+        """The shape of a training episode."""
+        return EpisodeShape(self.ways, self.shots, self.queries)
+
+    @property
+    def epochs(self) -> int:
+        """How often peers are validated."""
+        return self.episodes // max(1, self.episodes_per_epoch)
+
+
+def _check_least(prefix: str, config: ExamConfig | EpisodeConfig, least: dict[str, int]) -> None:
+    for name, smallest in least.items():
+        if getattr(config, name) < smallest:
+            raise UserError(f"{prefix}{name} must be at least {smallest}, found {getattr(config, name)}")

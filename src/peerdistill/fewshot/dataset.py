@@ -1,0 +1,159 @@
+"""Few-shot data: splits that share no class, slices of one tensor of bytes.
+
+Axes: N samples, C channels, H, W height and width.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from peerdistill.data.arrays import LabelledImages, Statistics, channel_statistics
+from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint
+from peerdistill.data.folders import place
+from peerdistill.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+# The proportions of miniImageNet: 64 / 16 / 20 classes.
+_TEST_SHARE = 0.2
+_VAL_SHARE = 0.16
+_FEWEST_CLASSES = 2
+_QUARTER_TURNS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSplit(ArraySplit):
+    """Images of classes that no other split has; rows in the order of their labels, which are 0..classes - 1."""
+
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FewShotDataset(Dataset):
+    """A data set whose ``class_names`` are those of training; ``val`` and ``test`` have names of their own."""
+
+    train: ClassSplit
+    val: ClassSplit | None
+    test: ClassSplit | None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSource:
+    """All images of a source, and the split of each class."""
+
+    images: LabelledImages
+    splits: tuple[str, ...]
+    """One of `SPLITS` for each class."""
+    skipped: int = 0
+    """Unreadable pictures that were left out."""
+
+
+def divide_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the split of each class: a fifth for testing, 16 % for validation, the rest for training.
+
+    The classes are taken in the order of a hash of their names, so the split depends on nothing but the names.
+
+    Raises:
+        UserError: For fewer than 4 classes: training and testing need two each.
+    """
+    if len(names) < 2 * _FEWEST_CLASSES:
+        raise UserError(
+            f"a split by classes needs at least {2 * _FEWEST_CLASSES} classes, two to train and two to test on, "
+            f"found {len(names)}"
+        )
+    tested = max(_FEWEST_CLASSES, round(_TEST_SHARE * len(names)))
+    validated = round(_VAL_SHARE * len(names))
+    if validated < _FEWEST_CLASSES or len(names) - tested - validated < _FEWEST_CLASSES:
+        validated = 0
+    ordered = sorted(names, key=place)
+    split_of: dict[str, str] = dict.fromkeys(ordered[:tested], "test")
+    split_of |= dict.fromkeys(ordered[tested : tested + validated], "val")
+    return tuple(split_of.get(name, "train") for name in names)
+
+
+def assemble(
+    name: str,
+    source: ClassSource,
+    *,
+    rotations: bool = False,
+    trainval: bool = False,
+    statistics: tuple[Statistics, Statistics] | None = None,
+) -> FewShotDataset:
+    """Return ``source`` as splits.
+
+    Args:
+        name: Of the data set.
+        source: Images, classes and their splits.
+        rotations: Let each class turned by 90, 180 and 270 degrees be a class of its own.
+        trainval: Put the validation classes among those for training.
+        statistics: Mean and standard deviation of the channels; None: measured on the training images.
+
+    Raises:
+        UserError: For a class without images, or a split with fewer than two classes.
+    """
+    split_of = ["train" if trainval and split == "val" else split for split in source.splits]
+    _check_classes(name, source.images, split_of)
+    chosen = {split: np.flatnonzero(np.array(split_of) == split) for split in SPLITS}
+    turns = range(_QUARTER_TURNS if rotations else 1)
+    parts = [part for classes in chosen.values() for part in _turned(source.images, classes, turns)]
+    everything = torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).contiguous()
+    splits = dict(zip(chosen, _slices(everything, source.images, chosen, turns), strict=True))
+    train, val, test = splits["train"], splits["val"], splits["test"]
+    assert train is not None
+    measured = channel_statistics(train.images)
+    mean, std = statistics or measured
+    return FewShotDataset(
+        name=name,
+        class_names=train.class_names,
+        channels=everything.shape[1],
+        image_size=everything.shape[2],
+        crop=1.0,
+        mean=mean,
+        std=std,
+        train=train,
+        val=val,
+        test=test,
+        fingerprint=fingerprint(train.class_names, (*measured[0], *measured[1], *mean, *std), train.labels),
+        skipped=source.skipped,
+    )
+
+
+def _check_classes(name: str, source: LabelledImages, split_of: list[str]) -> None:
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    for class_name, count in zip(source.class_names, counts, strict=True):
+        if count == 0:
+            raise UserError(f"class '{class_name}' of {name} has no image")
+    if "train" not in split_of:
+        raise UserError(f"{name} has no training classes")
+    for split in SPLITS:
+        if split_of.count(split) == 1:
+            only = source.class_names[split_of.index(split)]
+            raise UserError(f"the {split} split of {name} has only one class, '{only}': episodes need at least two")
+
+
+def _turned(source: LabelledImages, classes: np.ndarray, turns: range) -> Iterator[np.ndarray]:
+    """Yield the images of ``classes``, class by class, once for each turn."""
+    rows = [np.flatnonzero(source.labels == label) for label in classes]
+    images = source.images[np.concatenate([np.empty(0, np.int64), *rows])]
+    yield from (np.rot90(images, turn, axes=(1, 2)) for turn in turns)
+
+
+def _slices(
+    everything: UInt8[Tensor, "N C H W"], source: LabelledImages, chosen: dict[str, np.ndarray], turns: range
+) -> Iterator[ClassSplit | None]:
+    """Yield each split's part of the tensor, None for one without classes."""
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    start = 0
+    for classes in chosen.values():
+        sizes = torch.from_numpy(np.tile(counts[classes], len(turns)))
+        end = start + int(sizes.sum())
+        names = [
+            source.class_names[label] + (f"/rot{90 * turn:03}" if turn else "") for turn in turns for label in classes
+        ]
+        labels = torch.arange(len(names)).repeat_interleave(sizes)
+        yield ClassSplit(everything[start:end], labels, tuple(names)) if names else None
+        start = end

@@ -1,0 +1,137 @@
+"""Omniglot (Lake et al., Science 2015): 1,623 characters of 50 alphabets, 20 drawings each, as 28 x 28 grey images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from peerdistill.data.arrays import LabelledImages
+from peerdistill.data.class_folders import folders_in, is_picture
+from peerdistill.data.folders import open_listed
+from peerdistill.data.npz import read_keys
+from peerdistill.errors import UserError
+from peerdistill.fewshot.config import ClassSplitName
+from peerdistill.fewshot.dataset import ClassSource
+from peerdistill.fewshot.pictures import decode
+
+SIZE = 28
+"""Side of the images in pixels."""
+
+COMPACT_FILES = ("omniglot28_grey.npz", "omniglot28.npz")
+"""Names of a file with the arrays ``images`` (characters, drawings, 28, 28), ink bright, and of each character
+``alphabet``, ``character`` and ``split`` ("background" or "evaluation")."""
+
+_FOLDERS = {"background": "images_background", "evaluation": "images_evaluation"}
+_KEYS = ("images", "alphabet", "character", "split")
+
+# The split of Vinyals et al. (NIPS 2016) in the lists of Snell et al. (2017): whole alphabets but for one, whose last
+# four characters are test characters. All that is not named here is for training.
+_VAL_ALPHABETS = frozenset({"Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)"})
+_TEST_ALPHABETS = frozenset(
+    {
+        *("Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Old_Church_Slavonic_(Cyrillic)", "Oriya"),
+        *("Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG"),
+    }
+)
+_DIVIDED_ALPHABET, _FIRST_TEST_CHARACTER = "Gurmukhi", "character42"
+
+
+def split_of(class_split: ClassSplitName, alphabet: str, character: str, original: str) -> str:
+    """Return the split of a character.
+
+    Args:
+        class_split: "vinyals" (1028 characters for training, 172 for validation, 423 for testing) or "background"
+            (964 for training, 659 for testing).
+        alphabet: As the public folders call it.
+        character: For example "character03".
+        original: "background" or "evaluation", where the public folders have it.
+    """
+    if class_split == "background":
+        return "train" if original == "background" else "test"
+    if alphabet in _VAL_ALPHABETS:
+        return "val"
+    tested = alphabet in _TEST_ALPHABETS or (alphabet == _DIVIDED_ALPHABET and character >= _FIRST_TEST_CHARACTER)
+    return "test" if tested else "train"
+
+
+def load_omniglot(
+    root: Path, class_split: ClassSplitName, *, download: bool = False, skip_unreadable: bool = False
+) -> ClassSource:
+    """Return Omniglot as the public drawings are: black ink on white paper.
+
+    Read are, whichever is there: ``root`` itself where it is a file of arrays; the public folders
+    ``images_background`` and ``images_evaluation`` in ``root`` or ``root/omniglot-py``, with a folder for each alphabet
+    and in it one for each character; or a file called as one of `COMPACT_FILES` in ``root``.
+
+    Raises:
+        UserError: Where nothing of that is there, or it is damaged or incomplete.
+    """
+    if download:
+        _download(root)
+    if root.is_file():
+        return _read_arrays(root, class_split)
+    folder = next(
+        (at for at in (root, root / "omniglot-py") if any((at / name).is_dir() for name in _FOLDERS.values())), None
+    )
+    if folder is not None:
+        return _read_folders(folder, class_split, skip=skip_unreadable)
+    file = next((root / name for name in COMPACT_FILES if (root / name).is_file()), None)
+    if file is None:
+        raise UserError(
+            f"omniglot is not in '{root}' (neither {' and '.join(_FOLDERS.values())} nor {' or '.join(COMPACT_FILES)} "
+            "there): --root names another folder, --download fetches it"
+        )
+    return _read_arrays(file, class_split)
+
+
+def _download(root: Path) -> None:
+    from torchvision.datasets import Omniglot
+
+    try:
+        for background in (True, False):
+            Omniglot(root, background=background, download=True)
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"cannot download omniglot into '{root}': {error}") from error
+
+
+def _read_arrays(file: Path, class_split: ClassSplitName) -> ClassSource:
+    images, alphabets, characters, originals = read_keys(file, _KEYS).values()
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[2:] != (SIZE, SIZE)
+        or len(images) != len(originals)
+    ):
+        raise UserError(
+            f"images of '{file}' must be uint8 of shape (characters, drawings, {SIZE}, {SIZE}), "
+            f"found {images.dtype} of shape {images.shape}"
+        )
+    names = tuple(f"{alphabet}/{character}" for alphabet, character in zip(alphabets, characters, strict=True))
+    labels = np.repeat(np.arange(len(names)), images.shape[1])
+    columns = zip(alphabets.tolist(), characters.tolist(), originals.tolist(), strict=True)
+    return ClassSource(
+        LabelledImages(255 - images.reshape(-1, SIZE, SIZE, 1), labels, names),
+        tuple(split_of(class_split, *column) for column in columns),
+    )
+
+
+def _read_folders(folder: Path, class_split: ClassSplitName, *, skip: bool) -> ClassSource:
+    for name in _FOLDERS.values():
+        if not (folder / name).is_dir():
+            raise UserError(f"omniglot in '{folder}' is incomplete: there is no folder {name}")
+    characters = [
+        (original, path)
+        for original, name in _FOLDERS.items()
+        for alphabet in folders_in(folder / name)
+        for path in folders_in(alphabet)
+    ]
+    drawings = [
+        (label, file)
+        for label, (_, path) in enumerate(characters)
+        for file in sorted(path.iterdir())
+        if is_picture(file.name)
+    ]
+    images, is_read = decode([str(file) for _, file in drawings], open_listed, size=SIZE, channels=1, skip=skip)
+    labels = np.array([label for label, _ in drawings])[is_read]
+    names = tuple(f"{path.parent.name}/{path.name}" for _, path in characters)
+    splits = tuple(split_of(class_split, path.parent.name, path.name, original) for original, path in characters)
+    return ClassSource(LabelledImages(images, labels, names), splits, skipped=int((~is_read).sum()))

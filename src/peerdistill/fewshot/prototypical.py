@@ -1,0 +1,67 @@
+"""Prototypical networks (Snell et al., NIPS 2017): a query belongs to the class whose mean is nearest.
+
+Axes: M peers, B batch, W ways, K images of a class (its S support images, then its Q queries), D feature width.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from peerdistill.cohort import CohortOutput
+
+
+def nearness(
+    query: Float[Tensor, "*episodes queries width"], prototypes: Float[Tensor, "*episodes ways width"]
+) -> Float[Tensor, "*episodes queries ways"]:
+    """Return ``-|query - prototype|^2``, the logits of eq. 2 of Snell et al., as one matrix product."""
+    crossed = query @ prototypes.transpose(-1, -2)
+    return 2 * crossed - query.square().sum(-1)[..., :, None] - prototypes.square().sum(-1)[..., None, :]
+
+
+def prototypical_logits(
+    features: Float[Tensor, "*episodes ways images width"], shots: int
+) -> Float[Tensor, "*episodes ways queries ways"]:
+    """Return the logits of an episode's queries.
+
+    Args:
+        features: Of all images of each class, its ``shots`` support images first.
+        shots: Support images of a class; the class's prototype is their mean (eq. 1).
+    """
+    prototypes = features[..., :shots, :].mean(-2)
+    query = features[..., shots:, :]
+    return nearness(query.flatten(-3, -2), prototypes).unflatten(-2, query.shape[-3:-1])
+
+
+class Prototypical(nn.Module):
+    """The loss of a prototypical network, summed over peers: mean cross-entropy of an episode's queries (eq. 2).
+
+    A batch is one episode as :class:`peerdistill.fewshot.EpisodeBatches` lays it out. Computed at least in float32.
+
+    Args:
+        ways: Classes W of an episode.
+        shots: Support images S of each class.
+    """
+
+    def __init__(self, ways: int, shots: int):
+        super().__init__()
+        self.ways = ways
+        self.shots = shots
+
+    def forward(
+        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the peers' losses; an episode has classes of its own, so ``labels`` are not used."""
+        del labels, indices
+        return torch.stack([self._loss(features) for features in out.features]).sum()
+
+    def _loss(self, features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+        with torch.autocast(features_BD.device.type, enabled=False):
+            precise_BD = features_BD.to(torch.promote_types(features_BD.dtype, torch.float32))
+            logits_WQW = prototypical_logits(precise_BD.unflatten(0, (self.ways, -1)), self.shots)
+            of_class_W = torch.arange(self.ways, device=logits_WQW.device)
+            return F.cross_entropy(logits_WQW.flatten(0, 1), of_class_W.repeat_interleave(logits_WQW.shape[1]))
+
+    def extra_repr(self) -> str:
+        """Show the sizes in ``repr``."""
+        return f"ways={self.ways}, shots={self.shots}"

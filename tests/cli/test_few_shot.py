@@ -1,0 +1,167 @@
+"""Few-shot learning as a user has it: train, resume, evaluate, compare, export, predict by examples."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from peerdistill import methods
+from peerdistill.contrast import ContrastOptions
+from peerdistill.training import ConsoleLog
+
+SHORT = (
+    *("--ways", "3", "--queries", "2", "--episodes", "2", "--episodes_per_epoch", "1", "--image_size", "16"),
+    *("--validation.ways", "2", "--validation.queries", "2", "--validation.episodes", "3"),
+    *("--test.ways", "2", "--test.queries", "2", "--test.episodes", "6"),
+)
+ALONE = ("--method", "baseline", "--peers", "1", "--sharing", "network")
+
+
+def write_shapes(folder: Path) -> None:
+    """Write ten classes of eight pictures: stripes of a class's own distance and direction."""
+    draws = np.random.default_rng(0)
+    for number in range(10):
+        (folder / f"shape{number}").mkdir(parents=True)
+        for picture in range(8):
+            pixels = draws.integers(0, 60, (18, 18, 3), dtype=np.uint8)
+            pixels[:: 2 + number % 5] += 150
+            pixels = pixels if number < 5 else pixels.swapaxes(0, 1)
+            Image.fromarray(pixels).save(folder / f"shape{number}" / f"{picture}.png")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("few-shot") / "shapes"
+    write_shapes(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(shapes, peerdistill) -> tuple[Path, Path]:
+    """A prototypical network alone, and two peers by MCL-OKD."""
+    alone, peers = shapes.parent / "alone", shapes.parent / "peers"
+    contrast = ("--peers", "2", "--contrast.count", "8")
+    for run, options in ((alone, ALONE), (peers, contrast)):
+        outcome = peerdistill("fewshot", shapes, *SHORT, *options, "--run", run, "--json")
+        assert outcome.code == 0, outcome.stderr
+        assert json.loads(outcome.stdout) == {"run": str(run), **json.loads((run / "result.json").read_text())}
+    return alone, peers
+
+
+@pytest.fixture(scope="module")
+def encoder(runs, peerdistill) -> Path:
+    outcome = peerdistill("export", runs[1])
+    assert "largest difference of features" in outcome.stdout
+    assert "same nearest picture on 100.00%" in " ".join(outcome.stdout.split())
+    return runs[1] / "leader.onnx"
+
+
+def test_training_tells_of_episodes(shapes, tmp_path, peerdistill):
+    outcome = peerdistill("fewshot", shapes, *SHORT, *ALONE, "--run", tmp_path / "run")
+    text = " ".join(outcome.stdout.split())
+    for words in (
+        "baseline: 1 x conv4",
+        "6 classes, images: 48 training, 16 validation, 16 test",
+        "3-way 1-shot episodes, 2 queries",
+        "epoch 2/2",
+        "top-1 accuracy on 6 test episodes, 2-way 1-shot",
+        "±",
+        "next: peerdistill export",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_trains_stops_and_goes_on(name, runs, shapes, tmp_path, peerdistill):
+    options = ["--method", name, *(("--teacher", runs[1]) if methods.find(name).taught else ("--peers", "4"))]
+    if any(isinstance(option.default, ContrastOptions) for option in methods.options_of(name)):
+        options += ["--contrast.count", "8"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
+        stopped = peerdistill("fewshot", shapes, *SHORT, *options, "--run", tmp_path / "run")
+    assert stopped.code == 130
+    assert f"peerdistill fewshot --resume --run {tmp_path}/run" in stopped.stdout
+    resumed = peerdistill("fewshot", "--resume", "--run", tmp_path / "run", "--json")
+    assert resumed.code == 0, resumed.stderr
+    found = json.loads(peerdistill("evaluate", tmp_path / "run", "--json").stdout)
+    told = json.loads(resumed.stdout)["last"]["test"]
+    assert {name: found[name] for name in told} == told
+
+
+def test_evaluate_prints_the_promised_keys(runs, peerdistill):
+    words = ("--ways", "2", "--shots", "3", "--queries", "4", "--episodes", "20", "--seed", "1", "--json")
+    found = json.loads(peerdistill("evaluate", runs[1], *words).stdout)
+    asked = {"ways": 2, "shots": 3, "queries": 4, "episodes": 20, "seed": 1, "samples": 160}
+    assert {name: found[name] for name in asked} == asked
+    assert set(found) == {*asked, "checkpoint", "split", "peers", "leader", "ensemble"}
+    for voter in (*found["peers"], found["leader"], found["ensemble"]):
+        assert set(voter) == {"top1", "interval95"}
+    again = json.loads(peerdistill("evaluate", runs[1], *words, "--split", "val", "--checkpoint", "best").stdout)
+    assert (again["split"], again["checkpoint"]) == ("val", "best")
+
+
+def test_evaluate_shows_intervals_and_the_best_epoch_beside_the_last(runs, peerdistill):
+    text = " ".join(peerdistill("evaluate", runs[1]).stdout.split())
+    for words in ("6 test episodes, 2-way 1-shot", "last epoch", "best epoch on validation", "±", "ensemble"):
+        assert words in text
+
+
+def test_compare_shows_both_leaders_and_their_difference(runs, peerdistill):
+    words = ("compare", *runs, "--queries", "5", "--episodes", "30")
+    found = json.loads(peerdistill(*words, "--json").stdout)
+    assert found["runs"] == {"first": str(runs[0]), "second": str(runs[1])}
+    assert (found["ways"], found["shots"], found["queries"], found["episodes"]) == (2, 1, 5, 30)
+    difference = found["second"]["top1"] - found["first"]["top1"]
+    assert found["difference"]["top1"] == pytest.approx(difference)
+    text = " ".join(peerdistill(*words).stdout.split())
+    for part in ("in the same 30 episodes", "second minus first", f"{difference:.2f} ±"):
+        assert part in text
+
+
+def test_the_paper_s_protocol_has_a_column_for_each_shape(shapes, runs, peerdistill, tmp_path):
+    """It needs 5 test classes of 20 images: more of them, for the run that is there."""
+    refused = peerdistill("evaluate", runs[0], "--protocol", "paper")
+    assert refused.code == 2
+    assert "5 ways were asked for in test episodes, the data has 2 test classes" in refused.stderr
+    for split, classes in (("train", range(3)), ("test", range(3, 8))):
+        for number in classes:
+            target = tmp_path / "many" / split / f"shape{number}"
+            target.mkdir(parents=True)
+            for copy in range(20):
+                source = shapes / f"shape{number}" / f"{copy % 8}.png"
+                (target / f"{copy}.png").write_bytes(source.read_bytes())
+    short = (*SHORT, *ALONE, "--run", tmp_path / "run")
+    assert peerdistill("fewshot", tmp_path / "many", *short).code == 0
+    found = json.loads(peerdistill("evaluate", tmp_path / "run", "--protocol", "paper", "--json").stdout)
+    assert found["protocol"] == "paper"
+    shapes_found = [(column["ways"], column["shots"], column["queries"]) for column in found["columns"]]
+    assert shapes_found == [(5, 1, 15), (5, 5, 15)]
+    text = " ".join(peerdistill("evaluate", tmp_path / "run", "--protocol", "paper").stdout.split())
+    for words in ("600 test episodes", "5-way 1-shot", "5-way 5-shot"):
+        assert words in text
+
+
+def test_an_encoder_classifies_by_a_folder_of_examples(encoder, shapes, tmp_path, peerdistill):
+    for name in ("shape0", "shape3", "shape7"):
+        (tmp_path / "support" / name).mkdir(parents=True)
+        for picture in ("0.png", "1.png"):
+            (tmp_path / "support" / name / picture).write_bytes((shapes / name / picture).read_bytes())
+    pictures = [shapes / "shape0" / "5.png", shapes / "shape7" / "5.png"]
+    words = (*pictures, "--support", tmp_path / "support")
+    of_file = json.loads(peerdistill("predict", encoder, *words, "--json").stdout)
+    of_run = json.loads(peerdistill("predict", encoder.parent, *words, "--json").stdout)
+    for first, second in zip(of_file, of_run, strict=True):
+        assert set(first["classes"]) == {"shape0", "shape3", "shape7"}
+        assert first["classes"] == second["classes"]
+        assert first["probabilities"] == pytest.approx(second["probabilities"], abs=1e-3)
+        assert sum(first["probabilities"]) == pytest.approx(1.0)
+    assert "shape" in peerdistill("predict", encoder, *words, "--top", "1").stdout
+
+
+def test_a_run_goes_to_a_folder_of_its_own_by_default(shapes, tmp_path, monkeypatch, peerdistill):
+    monkeypatch.chdir(tmp_path)
+    assert peerdistill("fewshot", shapes, *SHORT, *ALONE).code == 0
+    assert Path("runs/shapes-baseline-conv4/result.json").is_file()

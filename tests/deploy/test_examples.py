@@ -1,0 +1,155 @@
+"""Encoders: a leader without its classifier as a file, and a classifier by a few examples of each class."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from peerdistill import Cohort
+from peerdistill.deploy import LeaderCard, export, load_leader, predict, predict_with
+from peerdistill.deploy.scorers import open_model
+from peerdistill.deploy.writers import ExportError, Format
+from peerdistill.errors import UserError
+
+
+@pytest.fixture(scope="session")
+def encoder(digits: Tensor) -> nn.Module:
+    torch.manual_seed(3)
+    cohort = Cohort("resnet20", classes=4, peers=1, sharing="network", in_channels=1)
+    with torch.no_grad():
+        for _ in range(3):
+            cohort(digits[:32] / 255)
+    return cohort.encoder()
+
+
+@pytest.fixture(scope="session")
+def encoder_card(card: LeaderCard) -> LeaderCard:
+    return dataclasses.replace(card, class_names=())
+
+
+@pytest.fixture(scope="session")
+def encoders(encoder, encoder_card, digits, tmp_path_factory) -> dict[str, Path]:
+    """The same encoder in every format; not to be changed."""
+    folder = tmp_path_factory.mktemp("encoders")
+    files = {format: folder / f"encoder.{format}" for format in get_args(Format)}
+    for format, file in files.items():
+        export(encoder, encoder_card, file, format=format, pictures=digits)
+    return files
+
+
+@pytest.fixture
+def examples(digits: Tensor, tmp_path: Path) -> Path:
+    """Class folders with 3, 1 and 2 of the digits."""
+    folder = tmp_path / "support"
+    for name, rows in (("zero", (0, 10, 20)), ("one", (1,)), ("two", (2, 12))):
+        (folder / name).mkdir(parents=True)
+        for row in rows:
+            Image.fromarray(digits[row, 0].numpy()).save(folder / name / f"{row}.png")
+    return folder
+
+
+@pytest.mark.parametrize("format", get_args(Format))
+def test_an_encoder_s_file_gives_the_features_of_the_encoder(encoders, encoder, encoder_card, digits, format):
+    score, card = open_model(encoders[format])
+    assert card == encoder_card
+    assert card.is_encoder
+    images = digits.float() / 255
+    with torch.no_grad():
+        expected = encoder((images - 0.31) / 0.37)
+    found = torch.from_numpy(score(images.numpy()))
+    assert found.shape == (70, 64)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_files_say_what_they_give(encoders, reports):
+    for file, output in ((encoders["onnx"], "features"), (reports["onnx"].path, "logits")):
+        model = onnx.load(file)
+        assert [value.name for value in model.graph.output] == [output]
+        assert {pair.key: pair.value for pair in model.metadata_props}["peerdistill.output"] == f'"{output}"'
+
+
+def test_weights_have_no_classifier(encoders):
+    network, card = load_leader(encoders["safetensors"])
+    assert card.is_encoder
+    assert not [name for name in network.state_dict() if name.startswith("fc")]
+
+
+@pytest.mark.parametrize("format", get_args(Format))
+def test_a_picture_belongs_to_the_class_whose_mean_features_are_nearest(
+    encoders, encoder, digits, examples, digit_files, format
+):
+    found = predict(encoders[format], digit_files, support=examples, top=3)
+    with torch.no_grad():
+        features = encoder((digits / 255 - 0.31) / 0.37).double().tolist()
+    rows = {"zero": (0, 10, 20), "one": (1,), "two": (2, 12)}
+    means = {name: np.mean([features[row] for row in members], axis=0) for name, members in rows.items()}
+    for row, prediction in enumerate(found):
+        nearness = {name: -(math.dist(features[row], mean) ** 2) for name, mean in means.items()}
+        total = sum(math.exp(value) for value in nearness.values())
+        expected = sorted(nearness, key=lambda name: -nearness[name])
+        assert prediction.classes == tuple(expected)
+        shares = [math.exp(nearness[name]) / total for name in expected]
+        assert prediction.probabilities == pytest.approx(shares, abs=1e-3)
+
+
+def test_batch_size_changes_nothing(encoders, examples, digit_files):
+    one, many = (predict(encoders["onnx"], digit_files, support=examples, batch_size=size) for size in (1, 100))
+    for first, second in zip(one, many, strict=True):
+        assert first.classes == second.classes
+        assert first.probabilities == pytest.approx(second.probabilities, abs=1e-5)
+
+
+def test_onnx_needs_no_torch(encoders, examples, digit_files):
+    program = (
+        "import sys; from pathlib import Path; from peerdistill.deploy import predict;"
+        "model, support, *pictures = map(Path, sys.argv[1:]);"
+        "print(*[p.classes[0] for p in predict(model, pictures, support=support)]);"
+        "assert not {'torch', 'torchvision', 'lightning', 'onnx'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(encoders["onnx"]), str(examples), *map(str, digit_files)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[:3] == ["zero", "one", "two"]
+
+
+def test_an_encoder_alone_can_not_classify(encoders, digit_files):
+    with pytest.raises(UserError, match="an encoder knows no classes: --support FOLDER shows it examples"):
+        predict(encoders["onnx"], digit_files)
+
+
+def test_examples_go_with_an_encoder(reports, examples, digit_files):
+    with pytest.raises(UserError, match="--support goes with an encoder, this leader knows 10 classes of its own"):
+        predict(reports["onnx"].path, digit_files, support=examples)
+
+
+def test_examples_that_are_none_are_refused(encoder_card, examples, digit_files, tmp_path):
+    def score(images):
+        return images.reshape(len(images), -1)
+
+    with pytest.raises(UserError, match=r"the folder of examples .*none does not exist"):
+        predict_with(score, encoder_card, digit_files, support=tmp_path / "none")
+    (examples / "three").mkdir()
+    with pytest.raises(UserError, match=r"class folder '.*three' holds no pictures"):
+        predict_with(score, encoder_card, digit_files, support=examples)
+    (examples / "three" / "3.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"cannot read picture '.*3\.png'"):
+        predict_with(score, encoder_card, digit_files, support=examples)
+
+
+def test_an_encoder_that_is_not_reproduced_leaves_no_file(encoder, encoder_card, digits, tmp_path, monkeypatch):
+    class Louder(nn.Module):
+        def forward(self, images):
+            return encoder(images) * (1.0 if torch.compiler.is_exporting() else 1.1)
+
+    with pytest.raises(ExportError, match="does not reproduce the leader: largest difference of features"):
+        export(Louder(), encoder_card, tmp_path / "encoder.pt2", format="pt2", pictures=digits)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,59 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from peerdistill.errors import UserError
+from peerdistill.fewshot import EpisodeConfig, ExamConfig, paper_columns
+
+
+def test_defaults_are_in_range():
+    EpisodeConfig().check()
+    ExamConfig().check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"ways": 1}, "ways must be at least 2, found 1"),
+        ({"shots": 0}, "shots must be at least 1, found 0"),
+        ({"queries": 0}, "queries must be at least 1, found 0"),
+        ({"episodes": 0}, "episodes must be at least 1, found 0"),
+        ({"episodes_per_epoch": 0}, "episodes_per_epoch must be at least 1, found 0"),
+        ({"episodes": 250}, "episodes must be a multiple of episodes_per_epoch, found 250 and 100"),
+        ({"prototypical": 0.0}, "prototypical must be above 0, found 0.0"),
+        ({"validation": ExamConfig(ways=1)}, r"validation\.ways must be at least 2, found 1"),
+        ({"test": ExamConfig(shots=0)}, r"test\.shots must be at least 1, found 0"),
+        ({"test": ExamConfig(queries=0)}, r"test\.queries must be at least 1, found 0"),
+        ({"test": ExamConfig(episodes=1)}, r"test\.episodes must be at least 2, found 1"),
+        ({"test": ExamConfig(seed=-1)}, r"test\.seed must be at least 0, found -1"),
+    ],
+)
+def test_a_value_out_of_range_is_named_as_its_option_is(changes, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        replace(EpisodeConfig(), **changes).check()
+
+
+def test_peers_are_tested_with_as_many_shots_as_they_were_trained_with():
+    training = EpisodeConfig(shots=5)
+    assert ExamConfig(ways=20).shape(training) == (20, 5, 15)
+    assert ExamConfig(ways=20, shots=1).shape(training) == (20, 1, 15)
+
+
+def test_an_epoch_is_a_block_of_episodes():
+    config = EpisodeConfig(ways=60, shots=1, queries=5, episodes=10_000)
+    assert config.epochs == 100
+    assert config.shape.images == 360
+
+
+def test_the_paper_s_table_has_four_columns_of_omniglot_and_two_of_miniimagenet():
+    columns = [(column.ways, column.shots, column.episodes) for column in paper_columns("omniglot")]
+    assert columns == [(5, 1, 1000), (5, 5, 1000), (20, 1, 1000), (20, 5, 1000)]
+    columns = [(column.ways, column.shots, column.episodes) for column in paper_columns("miniimagenet")]
+    assert columns == [(5, 1, 600), (5, 5, 600)]
+
+
+def test_options_are_known_without_pytorch():
+    program = "import sys; from peerdistill.fewshot.config import EpisodeConfig; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

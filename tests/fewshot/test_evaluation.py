@@ -1,0 +1,139 @@
+import math
+import statistics
+
+import pytest
+import torch
+from torch import nn
+
+from peerdistill.errors import UserError
+from peerdistill.fewshot import (
+    EpisodeShape,
+    Exam,
+    accuracies,
+    evaluate_episodes,
+    evaluation,
+    mean_and_interval,
+    summary,
+)
+from peerdistill.terms import MeanEnsemble
+
+
+@pytest.fixture
+def make_exam(digits, normaliser):
+    """Return a function that draws episodes of the test split."""
+
+    def make(ways=3, shots=2, queries=4, episodes=30, seed=0) -> Exam:
+        return Exam.draw(digits.test, EpisodeShape(ways, shots, queries), episodes, seed, normaliser, "test")
+
+    return make
+
+
+def naive_accuracies(features: list, exam: Exam) -> list[float]:
+    """Share of queries whose class mean is nearest, in every episode, in plain Python over float64 lists."""
+    found = []
+    for support, query in zip(exam.episodes.support.tolist(), exam.episodes.query.tolist(), strict=True):
+        means = [[sum(c) / len(rows) for c in zip(*(features[row] for row in rows), strict=True)] for rows in support]
+        right = 0
+        for k, rows in enumerate(query):
+            for row in rows:
+                apart = [math.dist(features[row], mean) ** 2 for mean in means]
+                right += apart[k] == min(apart)
+        found.append(right / (len(query) * len(query[0])))
+    return found
+
+
+def encoded(cohort, digits, normaliser) -> list[list[list[float]]]:
+    """Features of all test images by every peer, one image at a time."""
+    cohort.eval()
+    with torch.no_grad():
+        images = [normaliser(image[None]) for image in digits.test.images]
+        return torch.cat([cohort(image).features for image in images], dim=1).double().tolist()
+
+
+@pytest.mark.parametrize("at_once", [1, 2**23])
+def test_every_voter_answers_as_a_plain_loop_does(make_cohort, make_exam, digits, normaliser, monkeypatch, at_once):
+    monkeypatch.setattr(evaluation, "_FLOATS_AT_ONCE", at_once)
+    cohort, exam = make_cohort(peers=3), make_exam()
+    (found,) = accuracies(cohort, [exam])
+    peers = encoded(cohort, digits, normaliser)
+    together = [[*first, *second, *third] for first, second, third in zip(*peers, strict=True)]
+    for voter, features in zip(found, [*peers, together], strict=True):
+        assert voter.tolist() == pytest.approx(naive_accuracies(features, exam), rel=1e-10)
+
+
+def test_each_image_is_encoded_once_for_all_exams(make_cohort, make_exam, digits):
+    cohort = make_cohort()
+    seen = []
+    cohort.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    exams = [make_exam(), make_exam(ways=2, shots=1, episodes=50, seed=3)]
+    together = accuracies(cohort, exams)
+    assert sum(seen) == len(digits.test)
+    for exam, found in zip(exams, together, strict=True):
+        assert torch.equal(accuracies(cohort, [exam])[0], found)
+
+
+def test_only_images_that_occur_are_encoded(make_cohort, make_exam):
+    cohort, exam = make_cohort(), make_exam(ways=2, shots=1, queries=1, episodes=2)
+    seen = []
+    cohort.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    accuracies(cohort, [exam])
+    assert sum(seen) == len(exam.episodes.rows.unique())
+
+
+def test_means_and_intervals_are_those_of_the_episodes(make_cohort, make_exam):
+    cohort, exam = make_cohort(), make_exam(seed=7)
+    found = evaluate_episodes(cohort, MeanEnsemble(), exam)
+    (by_episode,) = accuracies(cohort, [exam])
+    assert len(found.peers) == 2
+    for voter, values in zip((*found.peers, found.ensemble), by_episode.tolist(), strict=True):
+        assert voter.top1 == pytest.approx(100 * statistics.mean(values))
+        assert voter.interval95 == pytest.approx(100 * 1.96 * statistics.stdev(values) / math.sqrt(30))
+        assert voter.top5 is None
+    assert found.leader == found.peers[-1]
+    told = found.as_dict()
+    asked = {"ways": 3, "shots": 2, "queries": 4, "episodes": 30, "seed": 7, "samples": 30 * 3 * 4}
+    assert {name: told[name] for name in asked} == asked
+    assert set(told) == {*asked, "peers", "leader", "ensemble"}
+    assert set(told["leader"]) == {"top1", "interval95"}
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(0)
+    inside = 0
+    for _ in range(2000):
+        mean, interval = mean_and_interval(torch.rand(50, generator=generator, dtype=torch.float64))
+        inside += abs(mean - 0.5) <= interval
+    assert 0.93 < inside / 2000 < 0.97
+
+
+def test_peers_are_judged_in_evaluation_mode_and_left_as_they_were(make_cohort, make_exam):
+    cohort, exam = make_cohort().train(), make_exam()
+    statistics_before = {name: value.clone() for name, value in cohort.named_buffers()}
+    found = summary(accuracies(cohort, [exam])[0], exam)
+    assert all(module.training for module in cohort.modules())
+    for name, value in cohort.named_buffers():
+        assert torch.equal(value, statistics_before[name])
+    assert found == summary(accuracies(cohort.eval(), [exam])[0], exam)
+
+
+def test_a_perfect_encoder_is_always_right(digits, make_exam, make_cohort):
+    """Features that tell the class of a test image by the image itself."""
+    known = {
+        image.numpy().tobytes(): label
+        for image, label in zip(digits.test.images, digits.test.labels.tolist(), strict=True)
+    }
+
+    class Oracle(nn.Module):
+        def forward(self, images):
+            pixels = (images * digits.std[0] + digits.mean[0]).mul(255).round().byte()
+            labels = torch.tensor([known[image.numpy().tobytes()] for image in pixels])
+            out = make_cohort(peers=1)(images)
+            return out._replace(features=nn.functional.one_hot(labels, 3)[None])
+
+    (found,) = accuracies(Oracle(), [make_exam()])
+    assert (found == 1).all()
+
+
+def test_an_interval_needs_two_episodes(make_exam):
+    with pytest.raises(UserError, match="the 95 % interval of test episodes needs at least 2 of them, found 1"):
+        make_exam(episodes=1)

@@ -1,0 +1,35 @@
+"""docs/fewshot.md: its Python block runs, its commands have the options they use, its table names every method."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from peerdistill import methods
+from peerdistill.experiment import parse
+
+PAGE = (Path(__file__).parents[1] / "docs" / "fewshot.md").read_text(encoding="utf-8")
+COMMANDS = [shlex.split(line, comments=True) for line in re.findall(r"^\$ peerdistill (.*)$", PAGE, flags=re.MULTILINE)]
+
+
+def test_the_python_block_runs():
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(block, names)
+    assert list(names["loss"].parts) == ["cross_entropy", "mutual", "prototypical"]
+    assert names["encoder"](torch.rand(2, 1, 28, 28)).shape == (2, 64)
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "fewshot"], ids=" ".join)
+def test_the_training_commands_are_right(words):
+    config, flags = parse(words[1:], "fewshot")
+    config.check()
+    assert flags.run
+
+
+def test_methods_without_a_classifier_are_named():
+    (row,) = re.findall(r"^\| (.*) \| `P` and the method's term", PAGE, flags=re.MULTILINE)
+    named = {"baseline", *re.findall(r"`([\w+-]+)`", row)}
+    assert named == {name for name in methods.names() if not methods.find(name).classifies}
