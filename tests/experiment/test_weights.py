@@ -52,6 +52,17 @@ def test_a_run_starts_there_and_goes_on_from_its_own_checkpoint(weights_file, tm
     assert torch.equal(again, trained)
 
 
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_there_again(
+    weights_file, tmp_path, quick_config, train_quickly
+):
+    config = quick_config(weights=weights_file, method="baseline", epochs=1, lr="1e-12")
+    Run(tmp_path / "run").create(config)
+    train_quickly(config, tmp_path / "run", resume=True)
+    weight = "layer2.0.body.0.weight"
+    trained = restore(Run(tmp_path / "run")).cohort.networks[0].state_dict()[weight]
+    torch.testing.assert_close(trained, load_file(weights_file)[weight])
+
+
 def test_weights_of_another_network_are_refused(weights_file):
     peers = Cohort("resnet32", 3, peers=2, in_channels=1)
     message = r"weights.safetensors holds no weights of resnet32: 'layer1.3.* is absent, should be of shape"

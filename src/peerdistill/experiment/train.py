@@ -68,7 +68,7 @@ def train(
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
-    if not resume:
+    if state is None:
         start_from_weights(cohort, config.cohort)
     trainer = Trainer(
         cohort,
