@@ -59,8 +59,28 @@ def train(
     check_device(config.training.device)
     _check_folder(run, config, resume=resume)
     task = load_task(config, download=download, skip_unreadable=skip_unreadable)
+    state = _last_state(run, task.data, console) if resume else None
+    trainer, exams = _prepared(config, run, task, from_the_beginning=state is None)
+    if state is not None:
+        trainer.load_state_dict(state)
+        del state  # as large as cohort, method and optimiser together
+    elif resume:
+        trainer.metrics.truncate(0)
+    else:
+        run.create(config)
+    if not run.environment_file.exists():
+        write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
+    _announce(console, run, config, task.data, trainer.cohort)
+    trainer.loggers = _loggers(console, run, trainer)
+    trainer.fit()
+    result = {**_result(trainer, task, exams), "seconds": round(time.perf_counter() - started, 1)}
+    write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _prepared(config: Config, run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Trainer, dict[str, Any]]:
+    """Return the trainer of a run, before its first step, and what its peers are judged by on each split."""
     data = task.data
-    state = _last_state(run, data, console) if resume else None
     fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
     fabric.launch()
     batches = task.batches(fabric.device)
@@ -68,7 +88,7 @@ def train(
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
-    if state is None:
+    if from_the_beginning:
         start_from_weights(cohort, config.cohort)
     trainer = Trainer(
         cohort,
@@ -82,21 +102,7 @@ def train(
         metrics=MetricsFile(run.metrics_file),
         notes=_notes(task),
     )
-    if state is not None:
-        trainer.load_state_dict(state)
-        del state  # as large as cohort, method and optimiser together
-    elif resume:
-        trainer.metrics.truncate(0)
-    else:
-        run.create(config)
-    if not run.environment_file.exists():
-        write_whole(run.environment_file, json.dumps(describe(fabric.device), indent=2) + "\n")
-    _announce(console, run, config, data, cohort)
-    trainer.loggers = _loggers(console, run, trainer)
-    trainer.fit()
-    result = {**_result(trainer, task, exams), "seconds": round(time.perf_counter() - started, 1)}
-    write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
-    return result
+    return trainer, exams
 
 
 def _check_folder(run: Run, config: Config, *, resume: bool) -> None:
@@ -177,7 +183,7 @@ def _trained_parameters(module: nn.Module) -> int:
 def _final_accuracies(trainer: Trainer, exams: Mapping[str, Any]) -> dict[str, Any]:
     """Return last and best epoch on validation and test images; the cohort is then as of the best epoch."""
 
-    def measure(epoch: int) -> dict[str, Any]:
+    def measured(epoch: int) -> dict[str, Any]:
         found = {
             name: trainer.judge(trainer.prepared, trainer.method.ensemble, exam).as_dict()
             for name, exam in exams.items()
@@ -185,10 +191,10 @@ def _final_accuracies(trainer: Trainer, exams: Mapping[str, Any]) -> dict[str, A
         }
         return {"epoch": epoch, **found}
 
-    result = {"last": measure(trainer.progress.epoch), "best": None}
+    result = {"last": measured(trainer.progress.epoch), "best": None}
     if trainer.progress.best_epoch:
         best = trainer.checkpoints.load(trainer.checkpoints.best)
         trainer.cohort.load_state_dict(best["cohort"])
         trainer.method.load_state_dict(best["method"])
-        result["best"] = measure(trainer.progress.best_epoch)
+        result["best"] = measured(trainer.progress.best_epoch)
     return result
