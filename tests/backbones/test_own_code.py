@@ -42,7 +42,8 @@ number = 3
 def in_a_folder_with_code(tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mynets", raising=False)
+    yield
+    sys.modules.pop("mynets", None)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -44,7 +44,7 @@ MISTAKES = [
     Mistake("unknown command", "trian digits", "train"),
     Mistake("unknown backbone", "train digits --backbone resnet23", "resnet20"),
     Mistake("unknown timm model", "train digits --backbone timm:resnet10", "resnet10t"),
-    Mistake("own network missing", "train digits --backbone mynets:tiny", "no module mynets"),
+    Mistake("own network missing", "train digits --backbone nonets:tiny", "no module nonets"),
     Mistake("unknown method", "train digits --method mcl-odk", "mcl-okd"),
     Mistake("unknown recipe", "train digits --recipe digit", "digits"),
     Mistake("unknown data name", "train cifar", "cifar10"),
