@@ -26,22 +26,23 @@ AXES = {"samples": "N", "negatives": "S", "peers": "M", "batch": "B"}
 COLOURS = {"own": "#0072B2", "shared": "#D55E00", "all": "#009E73", "queue": "#CC79A7"}
 
 
+CACHE, KEPT = (f"{size // MIB} MiB" for size in (columns._CACHE_BYTES, scores._KEPT_BYTES))
+SINGLE, LOWEST = nce._SINGLE_PRECISION_TEMPERATURE, LOWEST_TEMPERATURE
+
 _INTRODUCTION = f"""
 Every anchor of every peer is scored against thousands of rows of every other peer's bank. What that must cost is two
 matrix products, one for the scores and one for the way back to the embeddings: banks take no gradient, so the gradient
 comes out of the same pass as the value, and only that, (M, B, E), is kept for `backward`. All between the two products
-happens in tiles of scores that stay in a core's cache ({columns._CACHE_BYTES // MIB} MiB for each thread); nothing of
-size B x S x E ever exists.
+happens in tiles of scores that stay in a core's cache, {CACHE} for each thread. Nothing of size B x S x E ever exists.
 
 - A **softmax** (eq. 8) needs one pass: what pulls an anchor away from its negatives is linear in `h = exp(s)` and can
   be divided by the sum of all h in the end.
-- **NCE** (eq. 11) needs Z before any slope, so there are two passes. The scores of the first tiles, up to
-  {scores._KEPT_BYTES // MIB} MiB, are kept for the second; the others are computed again: a third product is cheaper
-  than memory that the system has to find.
+- **NCE** (eq. 11) needs Z before any slope, so there are two passes. The scores of the first tiles, up to {KEPT}, are
+  kept for the second; the others are computed again: a third product is cheaper than memory that the system must find.
 - h is not shifted by a maximum: cosines lie within -1 and 1, so exp(1 / tau) is far from the limits of single precision
-  down to a temperature of {nce._SINGLE_PRECISION_TEMPERATURE}; below, down to {LOWEST_TEMPERATURE}, double precision is
-  taken. Each h is computed once; softplus and its slope follow from it, and with `(1 + a) (1 + b) = 1 + (a + ab + b)`
-  an eighth of the logarithms is left.
+  down to a temperature of {SINGLE}; below, down to {LOWEST}, double precision is taken. Each h is computed once;
+  softplus and its slope follow from it, and with `(1 + a) (1 + b) = 1 + (a + ab + b)` an eighth of the logarithms is
+  left.
 - Rows that the batch shares, and a queue, are a small bank: one product for all anchors, in which those of an anchor's
   own label are masked.
 
@@ -63,7 +64,9 @@ hand: nothing was measured on one unless the hardware below is one.
 _GROWTH = """
 `python benchmarks/contrast_growth.py --write` measures and writes this part. An exponent of 1 is linear growth, 0 none.
 `shared` and `queue` must not grow with N, and none may grow faster than linearly in S or N. With M grows the number of
-ordered pairs, M (M - 1), and so the time almost as its square.
+ordered pairs, M (M - 1), and so the time almost as its square. Where scores no longer fit into the room for those that
+are kept, a third product sets in bit by bit: time then grows a little faster than its cause, up to half as much again,
+until all are computed twice.
 """
 
 _HALF_PRECISION = """
@@ -126,7 +129,7 @@ def _comparison_table(report: dict, objective: str) -> str:
         )
     head = [
         "negatives",
-        "an anchor",
+        "of an anchor",
         "seconds",
         "times as fast",
         "over two products",
@@ -236,6 +239,9 @@ def plot_growth(report: dict) -> None:
             for row, (name, unit) in enumerate((("seconds", 1), ("peak_bytes", MIB))):
                 _plot_axis(grid[row][column], report, axis, name, unit)
             grid[1][column].set_xlabel(letter)
+            values = sorted({point["value"] for point in report["points"] if point["axis"] == axis})
+            grid[1][column].set_xticks(values, [f"{value:,}" for value in values], rotation=45, ha="right")
+            grid[1][column].minorticks_off()
         grid[0][0].set_ylabel("seconds of a step")
         grid[1][0].set_ylabel("peak extra memory, MiB")
         grid[0][0].legend(frameon=False)
