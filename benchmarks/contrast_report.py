@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from measuring import header_lines
 from peerdistill.contrast import columns, nce, scores
 from peerdistill.contrast.options import LOWEST_TEMPERATURE
 
@@ -90,8 +91,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def header_text(report: dict) -> str:
-    lines = (f"{name + ':':14} {value}" for name, value in report["header"].items())
-    return "\n".join(["```", *lines, "```"])
+    return f"```\n{header_lines(report['header'])}\n```"
 
 
 def comparison_text(report: dict) -> str:

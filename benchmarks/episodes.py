@@ -10,9 +10,7 @@ Axes: M peers, N images.
 
 import argparse
 import json
-import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-import peerdistill
-from contrast import DEVICE, alternating_medians, hardware
+from measuring import DEVICE, alternating_medians, header, header_lines
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
@@ -202,25 +199,18 @@ def training(repeats: int) -> list[dict[str, float | str]]:
     return found
 
 
-def header(repeats: int) -> dict[str, str | int | float]:
+def about(repeats: int) -> dict[str, str | int | float]:
     ways, shots, queries = EPISODES.shape
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
-        "peerdistill": peerdistill.__version__,
-        "sizes": f"{ways}-way {shots}-shot, {queries} queries, {SIDE} x {SIDE}, conv4, M {PEERS}, "
+    return header(
+        sizes=f"{ways}-way {shots}-shot, {queries} queries, {SIDE} x {SIDE}, conv4, M {PEERS}, "
         f"N {CLASSES * IMAGES_A_CLASS}, each method with its own defaults, float32",
-        "method": f"median of {repeats} alternating repeats after one untimed; "
+        method=f"median of {repeats} alternating repeats after one untimed; "
         f"files: {FILE_SIDE} x {FILE_SIDE} PNG, DataLoader with {WORKERS} workers",
-    }
+    )
 
 
 def show(report: dict) -> None:
-    for name, value in report["header"].items():
-        print(f"{name + ':':14} {value}")
+    print(header_lines(report["header"]))
     drawn = report["drawing"]
     print(f"\nan episode from the tensor {drawn['tensor_ms']:.2f} ms, from files {drawn['files_ms']:.1f} ms")
     print(f"the tensor is {drawn['ratio']:.0f} times as fast; largest difference {drawn['largest_difference']:.1e}")
@@ -235,7 +225,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     options = parser.parse_args()
     report = {
-        "header": header(options.repeats),
+        "header": about(options.repeats),
         "drawing": drawing(options.repeats),
         "training": training(options.repeats),
     }

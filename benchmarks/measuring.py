@@ -68,3 +68,7 @@ def header(sizes: str, method: str) -> dict[str, str | int | float]:
         "sizes": sizes,
         "method": method,
     }
+
+
+def header_lines(about: Mapping[str, object]) -> str:
+    return "\n".join(f"{name + ':':14} {value}" for name, value in about.items())

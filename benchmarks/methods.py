@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from measuring import DEVICE, alternating_medians, header
+from measuring import DEVICE, alternating_medians, header, header_lines
 from peerdistill import Cohort, methods, terms
 
 BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
@@ -94,8 +94,7 @@ def measure(repeats: int) -> list[dict]:
 
 
 def show(report: dict) -> None:
-    for name, value in report["header"].items():
-        print(f"{name + ':':14} {value}")
+    print(header_lines(report["header"]))
     print("\n| method | setting | seconds a step | cost |\n| --- | --- | --- | --- |")
     for row in report["steps"]:
         print(f"| {row['method']} | {row['setting']} | {row['seconds']:.3f} | {row['cost']:.2f} |")
