@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
+USUAL_SIZE = 224
+"""Side in pixels of the images that networks for photographs are made for."""
+
 
 @dataclass(frozen=True)
 class Stage:

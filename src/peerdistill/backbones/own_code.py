@@ -12,11 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.backbone import USUAL_SIZE, Backbone
 from peerdistill.backbones.splitting import split
 from peerdistill.errors import UserError
-
-_USUAL_SIZE = 224
 
 
 def backbone(name: str, classes: int, in_channels: int, image_size: int | None, classifier: str | None) -> Backbone:
@@ -36,8 +34,8 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None, 
         return made
     if not isinstance(made, nn.Module):
         raise UserError(f"backbone {name} must return a module or a Backbone, found a {type(made).__name__}")
-    size = image_size or _USUAL_SIZE
-    return split(name, make, classifier, (in_channels, size, size))
+    size = image_size or USUAL_SIZE
+    return split(name, make, classifier, (in_channels, size, size), example=made)
 
 
 def _function(name: str) -> Callable[..., Any]:

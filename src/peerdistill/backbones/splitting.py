@@ -60,7 +60,12 @@ class WholeStage(Stage):
 
 
 def split(
-    name: str, make: Callable[[], nn.Module], classifier: str | None, image_shape: tuple[int, int, int]
+    name: str,
+    make: Callable[[], nn.Module],
+    classifier: str | None,
+    image_shape: tuple[int, int, int],
+    *,
+    example: nn.Module | None = None,
 ) -> Backbone:
     """Return the network that ``make`` makes as a backbone.
 
@@ -69,6 +74,7 @@ def split(
         make: Makes the network with fresh weights.
         classifier: Attribute name of its classifier, a linear layer; by default its last linear layer.
         image_shape: Channels, height and width of the images.
+        example: A network that ``make`` has made, to be looked at; by default one more is made.
 
     Raises:
         UserError: Where the network does not take such images, or its classifier is no linear layer that returns its
@@ -76,7 +82,7 @@ def split(
     """
     # Only its structure is of interest: the caller's random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
-        network = make()
+        network = make() if example is None else example
     classifier = _last_linear(name, network) if classifier is None else classifier
     _check_classifier(name, network, classifier)
     backbone = Backbone(name, make, (), classifier, share_until="", image_shape=image_shape)
@@ -113,13 +119,11 @@ def _stages(
     on_meta = deepcopy(network).to("meta").eval()
     _check_images(name, on_meta, torch.zeros(2, *image_shape, device="meta"))
     cuts = [cut for cut in evaluation.cuts if cut in training.cuts]
-    runs = _runs(evaluation.parts(cuts), on_meta, image_shape)
-    cuts = [cut for cut, run in zip(cuts, runs, strict=False) if run.is_tensor]
     parts = evaluation.parts(cuts)
-    costs = [run.flops for run in _runs(parts, on_meta, image_shape)]
+    costs, ends = _whole_tensors(_runs(parts, on_meta, image_shape))
     groups = _joined(costs)
-    names = [min((part.name for part in parts[first:last]), key=depth) for first, last in groups]
-    cuts = [cuts[last - 1] for _, last in groups[:-1]]
+    names = [min((parts[end].name for end in ends[first:last]), key=depth) for first, last in groups]
+    cuts = [cuts[ends[last - 1]] for _, last in groups[:-1]]
     stages = tuple(
         TracedStage(name, part.modules, part.program, in_training.program)
         for name, part, in_training in zip(names, evaluation.parts(cuts), training.parts(cuts), strict=True)
@@ -143,6 +147,14 @@ def _runs(parts: Sequence[Part], on_meta: nn.Module, image_shape: tuple[int, int
             x = part.program(on_meta, x)
         runs.append(_Run(counter.get_total_flops(), isinstance(x, Tensor)))
     return runs
+
+
+def _whole_tensors(runs: Sequence[_Run]) -> tuple[list[int], list[int]]:
+    """Return the costs of parts that hand on a tensor, and which part each ends with: others go on into the next."""
+    ends = [number for number, run in enumerate(runs) if run.is_tensor]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    costs = [sum(run.flops for run in runs[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
+    return costs, ends
 
 
 def _joined(costs: Sequence[int]) -> list[tuple[int, int]]:

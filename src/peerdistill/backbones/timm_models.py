@@ -32,9 +32,9 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None) 
         options["img_size"] = size
     make = partial(timm.create_model, name, **options)
     with torch.random.fork_rng(devices=[]):
-        classifier = _classifier(make())
+        example = make()
     return replace(
-        split(f"timm:{name}", make, classifier, (in_channels, size, size)),
+        split(f"timm:{name}", make, _classifier(example), (in_channels, size, size), example=example),
         pretrained=partial(timm.create_model, name, pretrained=True, **options),
     )
 

@@ -7,11 +7,10 @@ from typing import Any
 from torch import nn
 from torchvision import models
 
-from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.backbone import USUAL_SIZE, Backbone
 from peerdistill.backbones.splitting import split
 from peerdistill.errors import UserError
 
-USUAL_SIZE = 224
 # Their number of tokens depends on the image, which is called so.
 _SIZES = {"vit_": "image_size", "maxvit_": "input_size"}
 # They return several tensors in training otherwise, and warn of weights drawn another way in future versions.

@@ -5,7 +5,7 @@ A leader's ``state_dict`` is torchvision's own.
 
 from functools import partial
 
-from peerdistill.backbones.backbone import Backbone, Stage
+from peerdistill.backbones.backbone import USUAL_SIZE, Backbone, Stage
 from peerdistill.backbones.torchvision_models import network, pretrained
 
 _STAGES = (
@@ -24,7 +24,7 @@ def _backbone(name: str, classes: int, in_channels: int) -> Backbone:
         _STAGES,
         classifier="fc",
         share_until="layer2",
-        image_shape=(in_channels, 224, 224),
+        image_shape=(in_channels, USUAL_SIZE, USUAL_SIZE),
         pretrained=partial(pretrained, name, in_channels),
     )
 
