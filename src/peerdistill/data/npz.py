@@ -21,9 +21,7 @@ def load_npz(files: Sequence[Path], test_files: Sequence[Path] | None, validatio
         UserError: A file is absent, is no npz archive, lacks a key, holds another type or shape than
             `peerdistill.data.load_dataset` states, or differs from the first file in class names or image size.
     """
-    parts = {file: _read(file) for file in (*files, *(test_files or ()))}
-    for file, part in parts.items():
-        _check_same_kind(files[0], parts[files[0]], file, part)
+    parts = _read_of_one_kind((*files, *(test_files or ())))
     source = _concatenate([parts[file] for file in files])
     test = None if test_files is None else _concatenate([parts[file] for file in test_files])
     return array_dataset(files[0].stem, source, test, validation)
@@ -35,10 +33,15 @@ def read_arrays(files: Sequence[Path]) -> LabelledImages:
     Raises:
         UserError: As :func:`load_npz`.
     """
+    parts = _read_of_one_kind(files)
+    return _concatenate([parts[file] for file in files])
+
+
+def _read_of_one_kind(files: Sequence[Path]) -> dict[Path, LabelledImages]:
     parts = {file: _read(file) for file in files}
     for file, part in parts.items():
         _check_same_kind(files[0], parts[files[0]], file, part)
-    return _concatenate([parts[file] for file in files])
+    return parts
 
 
 def _concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:

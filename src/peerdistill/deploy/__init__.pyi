@@ -1,6 +1,6 @@
 from .card import LeaderCard
 from .exporter import ExportReport, export
-from .leader import backbone_of, load_leader, read_safetensors
+from .leader import first_difference, load_leader, open_leader, read_safetensors
 from .predictor import Prediction, predict, predict_with
 from .writers import ExportError
 
@@ -9,9 +9,10 @@ __all__ = [
     "ExportReport",
     "LeaderCard",
     "Prediction",
-    "backbone_of",
     "export",
+    "first_difference",
     "load_leader",
+    "open_leader",
     "predict",
     "predict_with",
     "read_safetensors",

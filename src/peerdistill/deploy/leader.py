@@ -1,5 +1,6 @@
 """The leader back from its safetensors file, as a plain module."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,39 +33,53 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.
         UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown backbone or one
             of the user's own code without ``network``, or holds weights of another network.
     """
-    path = Path(path)
-    metadata, weights = read_safetensors(path)
-    card = LeaderCard.from_metadata(metadata, path)
     if network is None:
-        # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
-        with torch.random.fork_rng(devices=[]):
-            network = _fresh(card, path)
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in weights.items()}
-    if expected != found:
-        name = min(name for name, _ in expected.items() ^ found.items())
-        raise UserError(
-            f"{path} holds no weights of {card.backbone}: '{name}' is {_shape(found, name)} and "
-            f"should be {_shape(expected, name)}"
-        )
-    network.load_state_dict(weights, strict=True)
-    return network.eval(), card
+        _, network, card = open_leader(path)
+        return network, card
+    card, weights = _read(Path(path))
+    return _filled(network, card, weights, path), card
 
 
-def _fresh(card: LeaderCard, source: Path) -> nn.Module:
-    backbone = backbone_of(card, source)
-    network = backbone.network()
-    if card.is_encoder:
-        network.set_submodule(backbone.classifier, nn.Identity())
-    return network
-
-
-def backbone_of(card: LeaderCard, source: Path) -> "Backbone":
-    """Return the backbone that a leader's card names; that of an encoder has a classifier all the same.
+def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
+    """Return backbone, network and card of a leader's file; the backbone of an encoder has a classifier all the same.
 
     Raises:
-        UserError: If there is none of that name, or it is of somebody's own code.
+        UserError: As :func:`load_leader`.
     """
+    card, weights = _read(Path(path))
+    # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
+    with torch.random.fork_rng(devices=[]):
+        backbone = _backbone_of(card, path)
+        network = backbone.network()
+    if card.is_encoder:
+        network.set_submodule(backbone.classifier, nn.Identity())
+    return backbone, _filled(network, card, weights, path), card
+
+
+def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, str, str] | None:
+    """Return the first name whose tensors differ in shape, and in words what was found there and what was expected."""
+    shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (found, expected)]
+    if shapes[0] == shapes[1]:
+        return None
+    name = min(name for name, _ in shapes[0].items() ^ shapes[1].items())
+    was, should = (f"of shape {tuple(side[name])}" if name in side else "absent" for side in shapes)
+    return name, was, should
+
+
+def _filled(network: nn.Module, card: LeaderCard, weights: Mapping[str, Tensor], source: Path | str) -> nn.Module:
+    if difference := first_difference(weights, network.state_dict()):
+        name, was, should = difference
+        raise UserError(f"{source} holds no weights of {card.backbone}: '{name}' is {was} and should be {should}")
+    network.load_state_dict(weights, strict=True)
+    return network.eval()
+
+
+def _read(path: Path) -> tuple[LeaderCard, dict[str, Tensor]]:
+    metadata, weights = read_safetensors(path)
+    return LeaderCard.from_metadata(metadata, path), weights
+
+
+def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
     from peerdistill import backbones
 
     where, colon, _ = card.backbone.partition(":")
@@ -75,10 +90,6 @@ def backbone_of(card: LeaderCard, source: Path) -> "Backbone":
         )
     classes = len(card.class_names) or _UNUSED_OUTPUTS
     return backbones.build(card.backbone, classes=classes, in_channels=card.channels, image_size=card.image_size)
-
-
-def _shape(shapes: dict[str, torch.Size], name: str) -> str:
-    return f"of shape {tuple(shapes[name])}" if name in shapes else "absent"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str] | None, dict[str, Tensor]]:

@@ -13,11 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.experiment.config import (
-    CONFIG_FILE,
-    SAYS_FEW_SHOT,
-    Config,
-)
+from peerdistill.experiment.config import CONFIG_FILE, SAYS_FEW_SHOT, Config
 from peerdistill.experiment.parsing import make_parser, option_names, parse_words
 from peerdistill.experiment.training_commands import COMMANDS
 

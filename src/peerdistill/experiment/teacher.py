@@ -10,7 +10,7 @@ from peerdistill import methods
 from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
-from peerdistill.deploy import LeaderCard, backbone_of, load_leader
+from peerdistill.deploy import LeaderCard, open_leader
 from peerdistill.errors import UserError
 from peerdistill.experiment.restore import restore
 from peerdistill.experiment.run import Run
@@ -81,8 +81,8 @@ def _as_teacher(found: _Found, data: Dataset) -> Teacher:
 
 def _read(source: Path) -> _Found:
     if not source.is_dir():
-        network, card = load_leader(source)
-        return _Found(backbone_of(card, source), network, card, card.class_names)
+        backbone, network, card = open_leader(source)
+        return _Found(backbone, network, card, card.class_names)
     run = Run(source)
     restored = restore(run)
     classes = restored.card.class_names

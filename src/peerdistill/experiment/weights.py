@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
-from peerdistill.deploy import read_safetensors
+from peerdistill.deploy import first_difference, read_safetensors
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import CohortConfig
 
@@ -33,9 +33,8 @@ def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
             if backbone.name not in fetched:
                 fetched[backbone.name] = _fetched(backbone)
             # What was trained with further outputs has weights for them, which a peer does not have.
-            known = {
-                name: fetched[backbone.name][name] for name in fetched[backbone.name] if name in network.state_dict()
-            }
+            own = network.state_dict()
+            known = {name: tensor for name, tensor in fetched[backbone.name].items() if name in own}
             _load(network, known, backbone, f"what is offered for {backbone.name}")
 
 
@@ -53,13 +52,11 @@ def _fetched(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], backbone: Backbone, source: str) -> None:
-    ours = {name: tensor.shape for name, tensor in _body(network.state_dict(), backbone).items()}
-    theirs = {name: tensor.shape for name, tensor in _body(weights, backbone).items()}
-    if ours != theirs:
-        name = min(name for name, _ in ours.items() ^ theirs.items())
-        shapes = [f"of shape {tuple(found[name])}" if name in found else "absent" for found in (theirs, ours)]
-        raise UserError(f"{source} holds no weights of {backbone.name}: '{name}' is {shapes[0]}, should be {shapes[1]}")
-    network.load_state_dict(_body(weights, backbone), strict=False)
+    body = _body(weights, backbone)
+    if difference := first_difference(body, _body(network.state_dict(), backbone)):
+        name, was, should = difference
+        raise UserError(f"{source} holds no weights of {backbone.name}: '{name}' is {was}, should be {should}")
+    network.load_state_dict(body, strict=False)
 
 
 def _body(weights: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
