@@ -1,6 +1,7 @@
 """Few digits in an npz file, and a run that was trained on them."""
 
 import io
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from peerdistill import experiment
 from peerdistill.experiment import Config, Run
+from peerdistill.training import ConsoleLog, Interrupted
 
 QUICK = {"backbone": "resnet20", "peers": 2, "epochs": 2, "batch_size": 32, "crop_padding": 1, "flip": "false"}
 
@@ -73,3 +75,30 @@ def trained(tmp_path_factory, quick_config, train_quickly) -> Run:
     path = tmp_path_factory.mktemp("runs") / "trained"
     train_quickly(quick_config(), path)
     return Run(path)
+
+
+@pytest.fixture(scope="session")
+def state_of() -> Callable[[Run], dict[str, bytes]]:
+    """Return a function that reads the weights and all else of cohort and method out of a run's last checkpoint."""
+
+    def state(run: Run) -> dict[str, bytes]:
+        last = run.checkpoints.load(run.checkpoints.last)
+        return {name: value.numpy().tobytes() for part in ("cohort", "method") for name, value in last[part].items()}
+
+    return state
+
+
+@pytest.fixture(scope="session")
+def stop_and_resume(train_quickly) -> Callable[[Config, Path], Run]:
+    """Return a function that trains, stops by Ctrl-C at the end of the first epoch, and goes on to the end."""
+
+    def run(config: Config, path: Path) -> Run:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(Interrupted):
+                train_quickly(config, path)
+        stopped = Run(path)
+        train_quickly(stopped.config, path, resume=True)
+        return stopped
+
+    return run

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 
 import pytest
 import torch
@@ -10,29 +9,20 @@ import torch
 from peerdistill import deploy, experiment, methods
 from peerdistill.errors import UserError
 from peerdistill.experiment import Run
-from peerdistill.training import ConsoleLog, Interrupted
 
 PEERS = 4
 
 
-def state(run: Run) -> dict[str, bytes]:
-    last = run.checkpoints.load(run.checkpoints.last)
-    return {name: value.numpy().tobytes() for part in ("cohort", "method") for name, value in last[part].items()}
-
-
 @pytest.mark.parametrize("name", methods.names())
-def test_trains_resumes_evaluates_and_exports(name, tmp_path, trained, quick_config, train_quickly):
+def test_trains_resumes_evaluates_and_exports(
+    name, tmp_path, trained, quick_config, train_quickly, state_of, stop_and_resume
+):
     changes = {"peers": 1, "teacher": trained.path} if methods.find(name).taught else {"peers": PEERS}
     config = quick_config(method=name, **changes)
-    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    whole = Run(tmp_path / "whole")
     result = train_quickly(config, whole.path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(Interrupted):
-            train_quickly(config, stopped.path)
-    train_quickly(stopped.config, stopped.path, resume=True)
-    assert state(stopped) == state(whole)
+    stopped = stop_and_resume(config, tmp_path / "stopped")
+    assert state_of(stopped) == state_of(whole)
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
     assert experiment.evaluate_run(whole).as_dict() == result["last"]["test"]
@@ -44,14 +34,14 @@ def test_trains_resumes_evaluates_and_exports(name, tmp_path, trained, quick_con
     assert report.agreement == 1.0
 
 
-def test_plus_kd_and_its_teacher_from_a_run_or_a_file(tmp_path, trained, quick_config, train_quickly):
+def test_plus_kd_and_its_teacher_from_a_run_or_a_file(tmp_path, trained, quick_config, train_quickly, state_of):
     restored = experiment.restore(trained)
     pictures, _ = experiment.sample_pictures(trained, count=4)
     file = tmp_path / "teacher.safetensors"
     deploy.export(restored.cohort.leader(), restored.card, file, format="safetensors", pictures=pictures)
     for number, source in enumerate((trained.path, file)):
         train_quickly(quick_config(teacher=source, epochs=1), tmp_path / str(number))
-    assert state(Run(tmp_path / "0")) == state(Run(tmp_path / "1"))
+    assert state_of(Run(tmp_path / "0")) == state_of(Run(tmp_path / "1"))
     (line,) = (json.loads(line) for line in (tmp_path / "0" / "metrics.jsonl").read_text().splitlines())
     assert line["loss"]["teacher"] > 0
 

@@ -68,24 +68,16 @@ def classifying(tmp_path_factory, short_config, train_quickly) -> Run:
     return Run(path)
 
 
-def state(run: Run) -> dict[str, bytes]:
-    last = run.checkpoints.load(run.checkpoints.last)
-    return {name: value.numpy().tobytes() for part in ("cohort", "method") for name, value in last[part].items()}
-
-
 @pytest.mark.parametrize("name", methods.names())
-def test_trains_resumes_evaluates_and_exports(name, tmp_path, classifying, short_config, train_quickly):
+def test_trains_resumes_evaluates_and_exports(
+    name, tmp_path, classifying, short_config, train_quickly, state_of, stop_and_resume
+):
     card = methods.find(name)
     config = short_config(method=name, **({"teacher": classifying.path} if card.taught else {"peers": 4}))
-    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    whole = Run(tmp_path / "whole")
     result = train_quickly(config, whole.path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(Interrupted):
-            train_quickly(config, stopped.path)
-    train_quickly(stopped.config, stopped.path, resume=True)
-    assert state(stopped) == state(whole)
+    stopped = stop_and_resume(config, tmp_path / "stopped")
+    assert state_of(stopped) == state_of(whole)
     assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
 
     assert experiment.evaluate_run(whole).as_dict() == result["last"]["test"]
@@ -96,7 +88,9 @@ def test_trains_resumes_evaluates_and_exports(name, tmp_path, classifying, short
     assert report.agreement == 1.0
 
 
-def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_end(prototypical, tmp_path, short_config, train_quickly):
+def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_end(
+    prototypical, tmp_path, short_config, train_quickly, state_of
+):
     config = short_config(checkpoint_every=1, log_every=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConsoleLog, "step", lambda self, reading: signal.raise_signal(signal.SIGINT))
@@ -105,7 +99,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_end(prototypical,
     run = Run(tmp_path / "run")
     assert run.checkpoints.load(run.checkpoints.last)["progress"]["step"] == 1
     train_quickly(run.config, run.path, resume=True)
-    assert state(run) == state(prototypical)
+    assert state_of(run) == state_of(prototypical)
     assert run.metrics_file.read_bytes() == prototypical.metrics_file.read_bytes()
 
 
@@ -197,7 +191,9 @@ def test_nothing_is_written_where_episodes_can_not_be_drawn(tmp_path, short_conf
 
 
 class TestTeacher:
-    def test_features_of_any_teacher_can_be_learnt_from(self, tmp_path, prototypical, short_config, train_quickly):
+    def test_features_of_any_teacher_can_be_learnt_from(
+        self, tmp_path, prototypical, short_config, train_quickly, state_of
+    ):
         """A run and the encoder exported from it are the same teacher."""
         restored = experiment.restore(prototypical)
         pictures, _ = experiment.sample_pictures(prototypical, count=4)
@@ -205,7 +201,7 @@ class TestTeacher:
         deploy.export(restored.leader(), restored.card, file, format="safetensors", pictures=pictures)
         for number, teacher in enumerate((prototypical.path, file)):
             train_quickly(short_config(method="rkd-da", teacher=teacher), tmp_path / str(number))
-        assert state(Run(tmp_path / "0")) == state(Run(tmp_path / "1"))
+        assert state_of(Run(tmp_path / "0")) == state_of(Run(tmp_path / "1"))
 
     def test_a_wider_teacher_is_allowed(self, tmp_path, short_config, train_quickly):
         train_quickly(short_config(backbone="conv4_128", episodes=2), tmp_path / "wide")
