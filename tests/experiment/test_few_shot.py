@@ -206,6 +206,8 @@ class TestTeacher:
     def test_a_wider_teacher_is_allowed(self, tmp_path, short_config, train_quickly):
         train_quickly(short_config(backbone="conv4_128", episodes=2), tmp_path / "wide")
         train_quickly(short_config(method="rkd-d", teacher=tmp_path / "wide"), tmp_path / "student")
+        lines = Run(tmp_path / "student").metrics_file.read_text().splitlines()
+        assert all(json.loads(line)["loss"]["distance"] > 0 for line in lines)
 
     @pytest.mark.parametrize("changes", [{"method": "kd"}, {"method": "crd+kd"}, {"method": "dml", "peers": 2}])
     def test_scores_are_not_learnt_from_an_untrained_classifier(

@@ -33,6 +33,7 @@ class _How(NamedTuple):
     views: Views
 
     def check(self, peers: int) -> None:
+        """Raise UserError for what is out of range, or for fewer than two peers."""
         if peers < 2:
             raise UserError(f"the contrast needs at least 2 peers, found {peers}")
         if self.temperature < LOWEST_TEMPERATURE:
