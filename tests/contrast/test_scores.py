@@ -1,5 +1,7 @@
 """Scores against a plain product, and which of them are kept for a second pass."""
 
+import threading
+
 import pytest
 import torch
 
@@ -52,6 +54,33 @@ def test_nothing_is_kept_unless_it_is_asked_for(look, banks, tiles_of):
     places = {scored.h.data_ptr() for scored in of_look}
     assert len(places) == 1
     assert not of_look.kept
+
+
+def test_two_that_score_at_once_do_not_share_memory(look, banks, tiles_of):
+    tiles_of(BYTES)
+    first, second = (part_of(look, banks).scores(keep=True) for _ in range(2))
+    (_, of_first), (_, of_second) = next(first), next(second)
+    places = [{scored.h.data_ptr() for scored in of_look} for of_look in (of_first, of_second)]
+    assert places[0].isdisjoint(places[1])
+
+
+def test_memory_is_used_again(look, banks, tiles_of):
+    tiles_of(BYTES)
+    places = []
+    for _ in range(2):
+        for _, of_look in part_of(look, banks).scores(keep=True):
+            places.append([scored.h.data_ptr() for scored in of_look])
+    assert places[0] == places[1]
+
+
+def test_memory_first_used_without_gradients_serves_with_them_too(look, banks, tiles_of, monkeypatch):
+    tiles_of(BYTES)
+    monkeypatch.setattr(scores, "_spare", threading.local())
+    with torch.inference_mode():
+        for _, of_look in part_of(look, banks).scores(keep=True):
+            list(of_look)
+    for _, of_look in part_of(look, banks).scores(keep=True):
+        assert all(scored.h.add_(1).requires_grad is False for scored in of_look)
 
 
 def test_way_back_is_that_of_autograd(look, banks, tiles_of):

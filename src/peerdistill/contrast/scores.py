@@ -4,7 +4,9 @@ Axes: A anchor peers that look into one bank, B batch or a part of it, E embeddi
 """
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -12,9 +14,11 @@ from torch import Tensor
 
 from peerdistill.contrast.columns import Columns, Tile
 
-# Scores that are kept for a second pass. Below the size from which the C library asks the system for fresh pages at
-# every allocation: touching those takes longer than to compute the scores again.
-_KEPT_BYTES = 24 * 2**20
+# Scores that are kept for a second pass: of 192 anchors all those of the paper's bank of 50,000.
+_KEPT_BYTES = 48 * 2**20
+# What a thread has used once. The C library would ask the system for fresh pages every time, and to touch those takes
+# longer than to compute the scores again. (An accelerator's allocator does the like itself.)
+_spare = threading.local()
 
 
 class Look:
@@ -97,26 +101,25 @@ class Part:
     def scores(self, *, keep: bool) -> Iterator[tuple[Look, Scores]]:
         """Yield each look with its scores, to be gone through at once; ``keep`` them if that will happen twice."""
         widest = len(self.counts_B1) * self.anchor_peers * max(tile.width for tile in self.tiles)
-        room = _Room(len(self.tiles), widest, self.counts_B1, keep=keep)
-        for look in self.looks:
-            yield look, Scores(look, self.tiles, room)
+        places = _KEPT_BYTES // (widest * self.counts_B1.element_size()) if keep else 1
+        places = min(max(1, places), len(self.tiles))
+        with _borrowed((places + 1, widest), self.counts_B1) as numbers:
+            for look in self.looks:
+                yield look, Scores(look, self.tiles, _Room(numbers, len(self.tiles)))
 
 
 class _Room:
-    """Memory for scores, used again by every look: that of the first tiles is their own, the rest share the last place.
+    """Memory for scores, used again by every look: that of the first tiles is their own, the rest share one place.
 
     Args:
+        numbers: A place in each row; the last one is free to work in.
         tiles: Number of tiles.
-        floats: Numbers in the largest one.
-        like: Their precision and device.
-        keep: Whether scores are wanted for longer than until the next ones.
     """
 
-    def __init__(self, tiles: int, floats: int, like: Tensor, *, keep: bool):
-        places = _KEPT_BYTES // (floats * like.element_size()) if keep else 1
-        self.places = min(max(1, places), tiles)
+    def __init__(self, numbers: Tensor, tiles: int):
+        self.numbers = numbers
+        self.places = len(numbers) - 1
         self.tiles = tiles
-        self.numbers = like.new_empty(self.places + 1, floats)
 
     def of(self, tile: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Return the room of a tile's scores, and as much that is free."""
@@ -127,3 +130,19 @@ class _Room:
     def lasts(self, tile: int) -> bool:
         """Tell whether no other tile of the same look takes its place."""
         return self.places == self.tiles or tile < self.places - 1
+
+
+@contextmanager
+def _borrowed(shape: tuple[int, int], like: Tensor) -> Iterator[Tensor]:
+    """Lend memory of that shape, of the precision and on the device of ``like``; on a CPU the thread keeps it."""
+    bytes_needed = math.prod(shape) * like.element_size()
+    # Taken out while it is lent, so nobody else gets it meanwhile.
+    memory = _spare.__dict__.pop("memory", None) if like.device.type == "cpu" else None
+    if memory is None or len(memory) < bytes_needed:
+        with torch.inference_mode(False):  # whoever borrows it next may want gradients
+            memory = torch.empty(bytes_needed, dtype=torch.uint8, device=like.device)
+    try:
+        yield memory[:bytes_needed].view(like.dtype).view(shape)
+    finally:
+        if like.device.type == "cpu":
+            _spare.memory = memory
