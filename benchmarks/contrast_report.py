@@ -39,7 +39,8 @@ happens in tiles of scores that stay in a core's cache, {CACHE} for each thread.
 - A **softmax** (eq. 8) needs one pass: what pulls an anchor away from its negatives is linear in `h = exp(s)` and can
   be divided by the sum of all h in the end.
 - **NCE** (eq. 11) needs Z before any slope, so there are two passes. The scores of the first tiles, up to {KEPT}, are
-  kept for the second; the others are computed again: a third product is cheaper than memory that the system must find.
+  kept for the second, in memory that a thread keeps between steps; the others are computed again: a third product is
+  cheaper than fresh memory that the system must find.
 - h is not shifted by a maximum: cosines lie within -1 and 1, so exp(1 / tau) is far from the limits of single precision
   down to a temperature of {SINGLE}; below, down to {LOWEST}, double precision is taken. Each h is computed once;
   softplus and its slope follow from it, and with `(1 + a) (1 + b) = 1 + (a + ab + b)` an eighth of the logarithms is

@@ -1,4 +1,6 @@
 import math
+from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from torch import nn, optim
 
 from peerdistill import Cohort
 from peerdistill.training import OptimizerConfig, ScheduleConfig
-from peerdistill.training.schedules import make_optimizer, make_schedule
+from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
 
 
 def rates(config: ScheduleConfig, steps: int, warmup_steps: int, lr: float = 0.05) -> list[float]:
@@ -72,6 +74,42 @@ def test_adam_and_adamw_take_rate_and_decay(name, kind):
     optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(name, weight_decay=0.3), 0.2)
     assert type(optimizer) is kind
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
+
+
+OPTIMIZERS = {"sgd": partial(optim.SGD, momentum=0.9, nesterov=True), "adam": optim.Adam, "adamw": optim.AdamW}
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def steps(optimizer: optim.Optimizer, weights: nn.Parameter, gradients: torch.Tensor) -> None:
+    for gradient in gradients:
+        weights.grad = torch.empty_like(weights).copy_(gradient)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_kernel_moves_as_a_loop_does(name, layout):
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(3, 4, 3, 2, 2)
+    ours = nn.Parameter(start.clone(memory_format=LAYOUTS[layout]))
+    plain = nn.Parameter(start.clone())
+    steps(make_optimizer([ours], OptimizerConfig(name, weight_decay=0.1), 0.1), ours, gradients)
+    steps(OPTIMIZERS[name]([plain], lr=0.1, weight_decay=0.1, fused=False, foreach=False), plain, gradients)
+    torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_of_weights_that_lay_otherwise_is_loaded(name):
+    """As when a run goes on where another layout is the faster one."""
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(4, 4, 3, 2, 2)
+    through = nn.Parameter(start.clone())
+    before = make_optimizer([through], OptimizerConfig(name), 0.1)
+    steps(before, through, gradients[:2])
+    after = nn.Parameter(through.detach().clone(memory_format=torch.channels_last))
+    resumed = make_optimizer([after], OptimizerConfig(name), 0.1)
+    load_optimizer_state(resumed, deepcopy(before.state_dict()))
+    steps(before, through, gradients[2:])
+    steps(resumed, after, gradients[2:])
+    torch.testing.assert_close(after, through)
 
 
 def test_what_peers_share_is_moved_once():

@@ -61,7 +61,7 @@ def scripted(make_trainer, digits):
 
 
 def test_training_is_the_loop_one_would_write(make_trainer, digits):
-    trainer = make_trainer(lr=0.1)
+    trainer = make_trainer(lr=0.1, memory_format="contiguous")
     trainer.fit()
 
     torch.manual_seed(0)

@@ -81,7 +81,7 @@ def multi_view_nce(
     into the banks. The gradient comes out of the forward pass: the banks may change before ``backward``. There is no
     second derivative.
 
-    The scores are computed tile by tile. Beyond its inputs it needs a few MiB, whatever N, and the gradient (M, B, E);
+    The scores are computed tile by tile. Beyond its inputs it needs some MiB, whatever N, and the gradient (M, B, E);
     only own negatives that are many compared with N take (B, N) numbers.
 
     Args:

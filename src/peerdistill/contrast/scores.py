@@ -139,8 +139,7 @@ def _borrowed(shape: tuple[int, int], like: Tensor) -> Iterator[Tensor]:
     # Taken out while it is lent, so nobody else gets it meanwhile.
     memory = _spare.__dict__.pop("memory", None) if like.device.type == "cpu" else None
     if memory is None or len(memory) < bytes_needed:
-        with torch.inference_mode(False):  # whoever borrows it next may want gradients
-            memory = torch.empty(bytes_needed, dtype=torch.uint8, device=like.device)
+        memory = torch.empty(bytes_needed, dtype=torch.uint8, device=like.device)
     try:
         yield memory[:bytes_needed].view(like.dtype).view(shape)
     finally:

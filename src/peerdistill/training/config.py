@@ -7,7 +7,7 @@ from peerdistill.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-MemoryFormat = Literal["contiguous", "channels_last"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class TrainingConfig:
     """Where to train."""
     precision: Precision = "32-true"
     """Number format of the networks' forward pass."""
-    memory_format: MemoryFormat = "contiguous"
-    """Layout of weights and activations; which one is faster depends on network, device and precision."""
+    memory_format: MemoryFormat = "auto"
+    """Layout of weights and activations; auto: what was measured to be faster for network, device and precision."""
     checkpoint_every: int = 0
     """Steps between checkpoints inside an epoch (0: only at the end of each epoch)."""
     log_every: int = 20

@@ -2,21 +2,35 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
+import torch
 from torch import nn, optim
 
 from peerdistill.training.config import OptimizerConfig, ScheduleConfig
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig, lr: float) -> optim.Optimizer:
-    """Return the optimiser of ``parameters``; each parameter once, however many peers share it."""
+    """Return the optimiser of ``parameters``; each parameter once, however many peers share it.
+
+    Its step is one kernel for all parameters.
+    """
     unique = list(dict.fromkeys(parameters))
     decay = config.weight_decay
     if config.name == "sgd":
         nesterov = config.nesterov and config.momentum > 0
-        return optim.SGD(unique, lr, momentum=config.momentum, nesterov=nesterov, weight_decay=decay)
+        return optim.SGD(unique, lr, momentum=config.momentum, nesterov=nesterov, weight_decay=decay, fused=True)
     kind = optim.Adam if config.name == "adam" else optim.AdamW
-    return kind(unique, lr, weight_decay=decay)
+    return kind(unique, lr, weight_decay=decay, fused=True)
+
+
+def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load ``state``, laid out in memory as the parameters are now: the one kernel for all relies on that."""
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value is not None and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def make_schedule(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -15,13 +14,12 @@ from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
 from peerdistill.training.interrupts import Interrupted, InterruptRequest
+from peerdistill.training.layout import memory_format
 from peerdistill.training.loggers import Logger, StepReading
 from peerdistill.training.meter import Diverged, LossMeter
 from peerdistill.training.metrics import MetricsFile
 from peerdistill.training.randomness import random_state, restore_random_state
-from peerdistill.training.schedules import make_optimizer, make_schedule
-
-_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
 
 
 @runtime_checkable
@@ -105,8 +103,9 @@ class Trainer:
         self.notes = dict(notes or {})
         self.progress = Progress()
         self.meter = LossMeter()
+        layout = memory_format(config.memory_format, cohort, fabric.device, config.precision)
         for module in (cohort, method):
-            module.to(memory_format=_MEMORY_FORMATS[config.memory_format])
+            module.to(memory_format=layout)
         fabric.to_device(method)
         optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
         steps = config.epochs * batches.steps_per_epoch
@@ -238,7 +237,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.cohort.load_state_dict(state["cohort"])
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.meter.load_state_dict(state["meter"])
