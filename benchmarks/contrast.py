@@ -7,7 +7,6 @@ benchmarks/README.md says how to read what it prints; contrast_growth.py measure
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from functools import partial
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 import contrast_report
 from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
 from measuring import alternating_medians, header, memory_mark
+from page import give
 from peerdistill.contrast import columns
 
 OBJECTIVES = ("nce", "softmax")
@@ -174,12 +174,8 @@ def main() -> None:
         print(peak_of_this_process(options.peak_of))
         return
     report = measure(options.repeats)
-    print(contrast_report.comparison_text(report))
-    files = [options.json] if options.json else []
-    for file in [*files, contrast_report.COMPARISON] if options.write else files:
-        file.write_text(json.dumps(report, indent=2) + "\n")
-    if options.write:
-        contrast_report.write_section()
+    write = contrast_report.write_section if options.write else None
+    give(report, "contrast", contrast_report.comparison_text(report), json_file=options.json, write=write)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import contrast_report
 from contrast_cases import KINDS, draw_case, forward_backward, ours
 from measuring import header, memory_mark, seconds
+from page import give
 
 AXES = {
     "samples": (20_000, 50_000, 100_000, 200_000, 500_000, 1_281_167),
@@ -88,13 +89,13 @@ def main() -> None:
         print(json.dumps(point_of_this_process(kind, axis, int(value))))
         return
     report = measure()
-    print(contrast_report.growth_text(report))
-    files = [options.json] if options.json else []
-    for file in [*files, contrast_report.GROWTH] if options.write else files:
-        file.write_text(json.dumps(report, indent=2) + "\n")
-    if options.write:
+
+    def write() -> None:
         contrast_report.plot_growth(report)
         contrast_report.write_section()
+
+    text = contrast_report.growth_text(report)
+    give(report, "contrast-growth", text, json_file=options.json, write=write if options.write else None)
 
 
 if __name__ == "__main__":

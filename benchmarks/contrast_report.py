@@ -1,21 +1,13 @@
 """What docs/performance.md says of the contrast, out of the figures that the benchmarks wrote beside it."""
 
-import json
-from pathlib import Path
-
 import matplotlib
 from matplotlib.figure import Figure
 
-from measuring import header_lines
+from page import DOCS, figures, header_text, put_section, table
 from peerdistill.contrast import columns, nce, scores
 from peerdistill.contrast.options import LOWEST_TEMPERATURE
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGE = DOCS / "performance.md"
-COMPARISON = DOCS / "performance" / "contrast.json"
-GROWTH = DOCS / "performance" / "contrast-growth.json"
 PLOT = DOCS / "images" / "contrast-growth.png"
-TITLE = "## The contrast"
 
 MIB = 2**20
 SCORED = {"own": "16,384", "shared": "16,384", "all": "about 49,500", "queue": "16,384"}
@@ -84,15 +76,6 @@ counts as often as its anchor drew the column, so that repeated draws cost nothi
 are read. `_GATHER_COST` in `src/peerdistill/contrast/columns.py` decides by the sizes; it is right where the faster of
 the two is chosen. Milliseconds:
 """
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def header_text(report: dict) -> str:
-    return f"```\n{header_lines(report['header'])}\n```"
 
 
 def comparison_text(report: dict) -> str:
@@ -259,28 +242,15 @@ def _plot_axis(axes, report: dict, axis: str, name: str, unit: float) -> None:
 
 
 def section() -> str:
-    """The section as the page has it; a part whose figures were not measured says so."""
-    parts = [TITLE, _INTRODUCTION.strip()]
-    if COMPARISON.is_file():
-        parts += [
-            "### Beside the plain formulation",
-            _BESIDE.strip(),
-            comparison_text(json.loads(COMPARISON.read_text())),
-        ]
-    if GROWTH.is_file():
-        parts += ["### Growth", _GROWTH.strip(), growth_text(json.loads(GROWTH.read_text())), f"![]({_plot_path()})"]
-    return "\n\n".join(parts) + "\n"
-
-
-def _plot_path() -> str:
-    return PLOT.relative_to(DOCS).as_posix()
+    """The section as the page has it; a part whose figures were not measured is left out."""
+    parts = [_INTRODUCTION.strip()]
+    if comparison := figures("contrast"):
+        parts += ["### Beside the plain formulation", _BESIDE.strip(), comparison_text(comparison)]
+    if growth := figures("contrast-growth"):
+        parts += ["### Growth", _GROWTH.strip(), growth_text(growth), f"![]({PLOT.relative_to(DOCS).as_posix()})"]
+    return "\n\n".join(parts)
 
 
 def write_section() -> None:
-    """Put the section into the page, in the place of the one before."""
-    page = PAGE.read_text() if PAGE.is_file() else "# Performance\n"
-    before, title, rest = page.partition(f"{TITLE}\n")
-    if not title:
-        before = f"{page.rstrip()}\n\n"
-    _, following, after = rest.partition("\n## ")
-    PAGE.write_text(f"{before}{section()}{following}{after}")
+    """Put the section into the page."""
+    put_section("The contrast", section())

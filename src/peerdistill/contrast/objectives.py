@@ -126,5 +126,6 @@ def _log1p_sum(x_BAn: Tensor, free_BAn: Tensor) -> Tensor:
         half = x_BAn.shape[-1] // 2
         a, b, odd = x_BAn.split([half, half, x_BAn.shape[-1] - 2 * half], dim=-1)
         x_BAn = torch.addcmul(a, a, b, out=free_BAn[..., :half]).add_(b)
-        left_over += odd.log1p().sum()
+        if odd.shape[-1]:
+            left_over += odd.log1p().sum()
     return left_over + torch.log1p(x_BAn, out=free_BAn[..., : x_BAn.shape[-1]]).sum()

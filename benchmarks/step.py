@@ -1,0 +1,289 @@
+"""A training step: what MCL-OKD adds to its networks, the plain trainer beside it, and where the time goes.
+
+    python benchmarks/step.py [--repeats 5] [--json FILE] [--write]
+
+Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
+
+Axes: M peers, B batch, C classes, S negatives, N samples.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+import step_report
+from contrast_cases import Case, gathered
+from measuring import DEVICE, alternating_medians, header, seconds
+from page import give
+from peerdistill import Cohort, methods
+from peerdistill.contrast import ContrastOptions
+from peerdistill.training.config import OptimizerConfig
+from peerdistill.training.layout import memory_format
+from peerdistill.training.schedules import make_optimizer
+from peers import modules_shared_and_own
+
+BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
+NEGATIVES = 16_384
+KINDS = ("own", "shared", "all", "queue")
+PROFILED_STEPS = 3
+# What a kernel is called by the profiler, and what it is part of.
+PARTS = {
+    "convolutions": ("mkldnn_convolution", "convolution_backward", "cudnn_convolution"),
+    "batch norm": ("native_batch_norm", "native_batch_norm_backward", "cudnn_batch_norm"),
+    "activations and sums": ("relu_", "clamp_min_", "threshold_backward", "add", "add_"),
+    "optimiser": ("_fused_sgd_",),
+}
+
+
+class Batch(NamedTuple):
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+def draw_batch(train_labels: Tensor) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    indices = torch.randperm(SAMPLES, generator=generator)[:BATCH]
+    images = torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    return Batch(images.to(DEVICE), train_labels[indices].to(DEVICE), indices.to(DEVICE))
+
+
+class Step:
+    """One step as the trainer does it: forward, loss, backward and update."""
+
+    def __init__(self, name: str, batch: Batch, train_labels: Tensor, *, precision="32-true", **options):
+        torch.manual_seed(0)
+        self.batch = batch
+        self.autocast = precision == "bf16-mixed"
+        self.cohort = Cohort(BACKBONE, CLASSES, PEERS, "branch").to(DEVICE)
+        self.method = methods.build(name, self.cohort, train_labels=train_labels, **options).to(DEVICE)
+        layout = memory_format("auto", self.cohort, DEVICE, precision)
+        self.cohort.to(memory_format=layout)
+        parameters = [*self.cohort.parameters(), *self.method.parameters()]
+        self.optimizer = make_optimizer(parameters, OptimizerConfig(), lr=0.01)
+
+    def __call__(self) -> None:
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.autocast):
+            out = self.cohort(self.batch.images)
+        out = out._replace(logits=out.logits.float(), features=out.features.float())
+        self.method(out, self.batch.labels, self.batch.indices).total.backward()
+        self.optimizer.step()
+        self.method.after_step(self.cohort)
+        self.optimizer.zero_grad(set_to_none=True)
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()  # what is timed is the work, not its queueing
+
+
+class PlainStep:
+    """The same step as research code has it, with the paper's method written down as it reads.
+
+    Branches one after the other in PyTorch's default layout, negatives of every sample drawn on the host among those
+    of other labels, a block of bank rows for every ordered pair, and an optimiser that loops over the weights.
+    """
+
+    def __init__(self, batch: Batch, train_labels: Tensor):
+        torch.manual_seed(0)
+        self.batch = batch
+        cohort = Cohort(BACKBONE, CLASSES, PEERS, "branch").to(DEVICE)
+        shared, own = modules_shared_and_own(cohort)
+        self.stem = nn.Sequential(*map(cohort.networks[0].get_submodule, shared))
+        self.branches = nn.ModuleList(
+            nn.Sequential(*map(network.get_submodule, own), nn.Flatten()) for network in cohort.networks
+        )
+        self.classifiers = nn.ModuleList(
+            network.get_submodule(cohort.backbone.classifier) for network in cohort.networks
+        )
+        self.heads = nn.ModuleList(nn.Linear(one.in_features, 128) for one in self.classifiers).to(DEVICE)
+        self.banks = F.normalize(torch.randn(PEERS, SAMPLES, 128), dim=-1).to(DEVICE)
+        labels = train_labels.numpy()
+        self.others = [np.flatnonzero(labels != label) for label in range(CLASSES)]
+        self.train_labels = train_labels
+        modules = (self.stem, self.branches, self.classifiers, self.heads)
+        self.optimizer = torch.optim.SGD(
+            [p for module in modules for p in module.parameters()],
+            lr=0.01,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=5e-4,
+        )
+
+    def __call__(self) -> None:
+        images, labels, indices = self.batch
+        shared = self.stem(images)
+        features = [branch(shared) for branch in self.branches]
+        logits = [classifier(x) for classifier, x in zip(self.classifiers, features, strict=True)]
+        loss = sum((F.cross_entropy(of_peer, labels) for of_peer in logits), images.new_zeros(()))
+        ensemble = torch.stack(logits).mean(0).detach()
+        loss = loss + 9 * F.kl_div(
+            F.log_softmax(logits[-1] / 3, dim=1), F.softmax(ensemble / 3, dim=1), reduction="batchmean"
+        )
+        embeddings = torch.stack([head(x) for head, x in zip(self.heads, features, strict=True)])
+        drawn = np.stack([np.random.choice(self.others[label], NEGATIVES) for label in labels.tolist()])
+        own = torch.from_numpy(drawn).to(DEVICE)
+        contrast = gathered(Case(embeddings, self.banks, indices, self.train_labels, own))
+        (loss + 0.025 * contrast).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            for bank, embedding in zip(self.banks, embeddings, strict=True):
+                moved = 0.5 * bank[indices] + 0.5 * F.normalize(embedding, dim=-1)
+                bank[indices] = F.normalize(moved, dim=-1)
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def compare(batch: Batch, train_labels: Tensor, repeats: int) -> dict[str, float]:
+    """Seconds of every step; those in bfloat16 have its networks run so, the contrast in float32."""
+    contrast = {kind: ContrastOptions(negatives=kind) for kind in KINDS}
+    steps: dict[str, Callable[[], None]] = {
+        "plain": PlainStep(batch, train_labels),
+        "networks": Step("baseline", batch, train_labels),
+        **{kind: Step("mcl-okd", batch, train_labels, contrast=contrast[kind]) for kind in KINDS},
+        "networks, bfloat16": Step("baseline", batch, train_labels, precision="bf16-mixed"),
+        **{
+            f"{kind}, bfloat16": Step("mcl-okd", batch, train_labels, contrast=contrast[kind], precision="bf16-mixed")
+            for kind in ("own", "shared")
+        },
+    }
+    return alternating_medians(steps, repeats)
+
+
+def profiled(run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of each kernel in one run, by its name."""
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (DEVICE.type == "cuda")
+    run()
+    with profile(activities=activities) as of_runs:
+        for _ in range(PROFILED_STEPS):
+            run()
+    kind = "self_device_time_total" if DEVICE.type == "cuda" else "self_cpu_time_total"
+    return {
+        event.key.removeprefix("aten::"): getattr(event, kind) / PROFILED_STEPS / 1e6
+        for event in of_runs.key_averages()
+    }
+
+
+def peaks() -> dict[str, float]:
+    """The highest rates that this machine shows, in float32: of a product, and of a copy as large as an activation."""
+    a, b = torch.randn(2, 2048, 2048, device=DEVICE)
+    x = torch.randn(BATCH, 16, IMAGE_SIZE, IMAGE_SIZE, device=DEVICE)
+    y = torch.empty_like(x)
+
+    def fastest(run: Callable[[], object], times: int) -> float:
+        def once() -> None:
+            run()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
+
+        return min(seconds(once) for _ in range(times))
+
+    return {
+        "flops": 2 * 2048**3 / fastest(lambda: a @ b, 10),
+        "bytes": 2 * x.nbytes / fastest(lambda: y.copy_(x), 50),
+    }
+
+
+def activation_bytes(cohort: Cohort, batch: Batch) -> dict[str, int]:
+    """What must be read and written of activations, forward and backward, were nothing ever found in a cache.
+
+    Batch norm reads its input twice (statistics, then values) and writes once; backward it reads input and gradient
+    twice and writes once: 8 times. A ReLU in place: 2 forward, 3 backward. A sum of two: 3, and 3 where their
+    gradients are summed again.
+    """
+    sizes = {"batch norm": 0, "activations and sums": 0}
+
+    def count(part: str, times: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            sizes[part] += times * output.nbytes
+
+        return hook
+
+    hooks = []
+    for module in cohort.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_hook(count("batch norm", 8)))
+        elif isinstance(module, nn.ReLU):
+            hooks.append(module.register_forward_hook(count("activations and sums", 5)))
+        elif hasattr(module, "shortcut"):
+            hooks.append(module.register_forward_hook(count("activations and sums", 6)))
+    cohort(batch.images)
+    for hook in hooks:
+        hook.remove()
+    return sizes
+
+
+def where_time_goes(batch: Batch, train_labels: Tensor) -> dict:
+    """Seconds of the parts of a step, and the floor of each: FLOPs and bytes at the machine's own peak rates."""
+    rates = peaks()
+    networks = Step("baseline", batch, train_labels)
+    kernels = profiled(networks)
+    parts = {part: sum(kernels.pop(name, 0.0) for name in names) for part, names in PARTS.items()}
+    parts["all else"] = sum(kernels.values())
+    with FlopCounterMode(display=False) as counter:
+        networks()
+    moved = activation_bytes(networks.cohort, batch)
+    weights = sum(p.nbytes for p in networks.cohort.parameters())
+    floors = {
+        "convolutions": counter.get_total_flops() / rates["flops"],
+        # Weight, gradient and momentum are read, weight and momentum written.
+        "optimiser": 5 * weights / rates["bytes"],
+        **{part: size / rates["bytes"] for part, size in moved.items()},
+    }
+    rows = [{"part": part, "seconds": taken, "floor": floors.get(part)} for part, taken in parts.items()]
+    return {"peaks": rates, "networks": rows, "contrast": [of_contrast(kind, batch, train_labels) for kind in KINDS]}
+
+
+def of_contrast(kind: str, batch: Batch, train_labels: Tensor) -> dict:
+    """Seconds of the contrast's products, draws and the rest, and the FLOPs of the two products it can't do without."""
+    step = Step("mcl-okd", batch, train_labels, contrast=ContrastOptions(negatives=kind))
+    memory = step.method.terms["contrast"].memory
+    embeddings = torch.randn(PEERS, BATCH, 128, device=DEVICE)
+    drawn = profiled(lambda: memory.look_up(batch.labels, batch.indices))
+    found = memory.look_up(batch.labels, batch.indices)
+    if kind == "queue":
+        for start in range(0, NEGATIVES, BATCH):
+            memory.remember(embeddings, batch.labels, torch.arange(start, start + BATCH))
+    kernels = profiled(lambda: memory.nce(embeddings, **found, temperature=0.1))
+    products = sum(kernels.pop(name, 0.0) for name in ("mm", "bmm", "addmm"))
+    columns = {"own": SAMPLES, "all": SAMPLES}.get(kind, NEGATIVES)
+    pairs = PEERS * (PEERS - 1) * BATCH
+    return {
+        "kind": kind,
+        "draws": sum(drawn.values()),
+        "products": products,
+        "between": sum(kernels.values()),
+        "flops": 2 * 2 * pairs * columns * 128,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time of a training step, and where it goes.")
+    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    train_labels = torch.arange(SAMPLES) % CLASSES
+    batch = draw_batch(train_labels)
+    about = header(
+        sizes=f"{BACKBONE}, {PEERS} branches, B {BATCH}, S {NEGATIVES}, N {SAMPLES}, {CLASSES} classes",
+        method=f"one step; median of {options.repeats} alternating repeats after one untimed",
+    )
+    report = {
+        "header": about,
+        "steps": compare(batch, train_labels, options.repeats),
+        "time": where_time_goes(batch, train_labels),
+    }
+    write = step_report.write_section if options.write else None
+    give(report, "step", step_report.step_text(report), json_file=options.json, write=write)
+
+
+if __name__ == "__main__":
+    main()
