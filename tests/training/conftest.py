@@ -74,10 +74,13 @@ def make_trainer(tmp_path: Path, digits: Dataset) -> Callable[..., Trainer]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         contrast = changes.pop("contrast", ContrastOptions(count=8, width=8))
-        own = {key: changes.pop(key) for key in ("method", "batches", "validation", "loggers") if key in changes}
+        own = {
+            key: changes.pop(key) for key in ("cohort", "method", "batches", "validation", "loggers") if key in changes
+        }
         config = TrainingConfig(**{"epochs": 2, "batch_size": 16, "lr": 0.1, "device": "cpu", "seed": 7} | changes)
         seed_everything(seed, verbose=False)
-        cohort = Cohort(tiny_backbone(data.channels, len(data.class_names)), len(data.class_names), peers=2)
+        classes = len(data.class_names)
+        cohort = own.get("cohort") or Cohort(tiny_backbone(data.channels, classes), classes, peers=2)
         method = own.get("method") or methods.mcl_okd(cohort, data.train.labels, contrast=contrast)
         feed = {"device": "cpu", "workers": 2}
         batches = train_batches(

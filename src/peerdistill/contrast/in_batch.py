@@ -39,8 +39,14 @@ def scores_across(
     with torch.autocast(embeddings.device.type, enabled=False):
         unit_MBE = _unit(embeddings, temperature)
         scores_MMBB = torch.einsum("aie,bke->abik", unit_MBE, unit_MBE) / temperature
-        different_MM = ~torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
-        return scores_MMBB[different_MM], scores_MMBB.transpose(0, 1)[different_MM]
+        return _off_diagonal(scores_MMBB), _off_diagonal(scores_MMBB.transpose(0, 1))
+
+
+def _off_diagonal(values_MMBB: Tensor) -> Tensor:
+    """Return (P, B, B), row by row. A mask would be looked up on the host, which has to wait for that."""
+    peers = len(values_MMBB)
+    # Without the first entry, every row of M + 1 ends on the diagonal.
+    return values_MMBB.flatten(0, 1)[1:].unflatten(0, (peers - 1, peers + 1))[:, :-1].flatten(0, 1)
 
 
 def _unit(embeddings: Tensor, temperature: float) -> Tensor:

@@ -1,0 +1,82 @@
+"""No step of any method brings a number from the device to the host: on a GPU that would wait for all work so far."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from peerdistill import Cohort, methods, terms
+from peerdistill.training.trainer import TrainingBatches
+
+# What reads a value, or returns as much as values say.
+WAITING = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "_unique2", "equal"}
+
+
+class Watch(TorchDispatchMode):
+    """Keeps the names of the operators that would wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+        self.waited = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name == "index" and any(index is not None and index.dtype is torch.bool for index in args[1])
+        if name in WAITING or by_mask:
+            self.waited.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class WatchedBatches:
+    """Batches whose steps are watched: all but the first, in which networks and optimiser still get to know things."""
+
+    def __init__(self, batches: TrainingBatches, watch: Watch):
+        self.batches, self.watch = batches, watch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.batches.steps_per_epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator:
+        first, *others = self.batches.epoch(epoch, start)
+        yield first
+        for batch in others:
+            self.watch.steps += 1
+            with self.watch:  # until the next batch is asked for
+                yield batch
+
+
+def fitted(make_trainer, name: str, labels: torch.Tensor) -> Watch:
+    card = methods.find(name)
+    size = {"peers": 4, "sharing": card.settings[0], **card.cohort}
+    cohort = Cohort("resnet20", 10, in_channels=1, **size)
+    teacher = terms.Teacher(Cohort("resnet20", 10, peers=1, in_channels=1)) if card.taught else None
+    method = methods.build(name, cohort, train_labels=labels, teacher=teacher)
+    watch = Watch()
+    trainer = make_trainer(
+        cohort=cohort,
+        method=method,
+        batches=lambda batches: WatchedBatches(batches, watch),
+        validation=None,
+        epochs=1,
+        log_every=1000,
+    )
+    trainer.fit()
+    return watch
+
+
+@pytest.mark.filterwarnings("ignore::peerdistill.errors.Note")
+@pytest.mark.parametrize("name", methods.names())
+def test_a_step_waits_for_nothing(make_trainer, digits, name):
+    watch = fitted(make_trainer, name, digits.train.labels)
+    assert watch.steps == 3
+    assert not watch.waited
+
+
+def test_waiting_is_noticed():
+    with Watch() as watch:
+        torch.ones(1).item()
+        torch.ones(2)[torch.tensor([True, False])]
+    assert watch.waited == ["_local_scalar_dense", "index"]
