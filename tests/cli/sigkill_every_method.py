@@ -1,10 +1,11 @@
 """Kill training by every method between two checkpoints, resume it, and compare it to the last bit with a run that was
 never killed; then evaluate and export it. All by command lines.
 
-    python tests/cli/sigkill_every_method.py DIGITS.npz
+    python tests/cli/sigkill_every_method.py DIGITS.npz FEW_SHOT.npz
 
-One process trains a teacher and then starts all others by forking, so that what they need is imported once. A run to
-be killed kills itself, by SIGKILL and so without a chance to clean up, right after its first checkpoint, two steps into
+Every method learns to classify digits, and some learn from the few-shot file's episodes as well. For each kind one
+process trains a teacher and then starts all others by forking, so that what they need is imported once. A run to be
+killed kills itself, by SIGKILL and so without a chance to clean up, right after its first checkpoint, two steps into
 an epoch of four; ``sigkill.py`` kills from outside, at any moment.
 """
 
@@ -27,6 +28,12 @@ from peerdistill.cli import main
 from peerdistill.training import Checkpoints
 
 COMMON = ("--backbone", "resnet20", "--epochs", "2", "--batch_size", "16", "--device", "cpu", "--checkpoint_every", "2")
+EPISODES = (
+    *("--ways", "3", "--shots", "1", "--queries", "2", "--episodes", "8", "--episodes_per_epoch", "4"),
+    *("--validation.ways", "2", "--validation.queries", "3", "--validation.episodes", "20"),
+    *("--test.ways", "2", "--test.queries", "3", "--test.episodes", "20", "--device", "cpu", "--checkpoint_every", "2"),
+)
+FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")  # alone, taught, with parts of its own, with memory banks
 PEERS = ("--peers", "3")
 FEW_NEGATIVES = ("--contrast.count", "8")
 
@@ -79,26 +86,23 @@ def train_until_killed(*words: str | Path) -> None:
     check(forked(task), -signal.SIGKILL, words)
 
 
-def words_for(name: str, data: Path, teacher: Path) -> list[str | Path]:
-    """Return the command line that trains by a method."""
+def options_for(name: str, teacher: Path) -> list[str | Path]:
+    """Return the options that a method needs."""
     options = {option.name for option in methods.options_of(name)}
-    cohort = ("--teacher", teacher) if methods.find(name).taught else PEERS
     return [
-        *("train", f"npz:{data}", "--method", name),
-        *COMMON,
-        *cohort,
+        *("--method", name),
+        *(("--teacher", teacher) if methods.find(name).taught else PEERS),
         *(FEW_NEGATIVES if "contrast" in options else ()),
     ]
 
 
-def differences(name: str, data: Path, folder: Path) -> list[str]:
+def differences(words: Sequence[str | Path], folder: Path) -> list[str]:
     """Train, kill, resume, evaluate and export; return what is not as it would have been."""
-    words = words_for(name, data, folder / "teacher")
-    whole, killed = folder / name / "whole", folder / name / "killed"
+    whole, killed = folder / "whole", folder / "killed"
     run_and_end(*words, "--run", whole)
     train_until_killed(*words, "--run", killed)
     left = what_is_left(killed)
-    run_and_end("train", "--resume", "--run", killed)
+    run_and_end(words[0], "--resume", "--run", killed)
     run_and_end("evaluate", killed, "--json", output=folder / "evaluation.json")
     run_and_end("export", killed, "--format", "safetensors")
     expected, found = digests(whole), digests(killed)
@@ -106,22 +110,31 @@ def differences(name: str, data: Path, folder: Path) -> list[str]:
     evaluation = json.loads((folder / "evaluation.json").read_text())
     last = json.loads((whole / LAST).read_text())["last"]["test"]
     differs += [f"evaluated {key}" for key in last if evaluation[key] != last[key]]
-    differs += [] if (killed / "leader.safetensors").is_file() else ["no exported leader"]
-    print(f"{name}: killed after {left}, {'DIFFERENT: ' + ', '.join(differs) if differs else 'equal'}", flush=True)
+    differs += [] if any(killed.glob("*.safetensors")) else ["nothing exported"]
+    verdict = f"DIFFERENT: {', '.join(differs)}" if differs else "equal"
+    print(f"{folder.parent.name} {folder.name}: killed after {left}, {verdict}", flush=True)
     return differs
 
 
-def every_method(data: Path) -> bool:
+def every_method(command: Sequence[str | Path], names: Sequence[str], folder: Path) -> bool:
     """Print a line a method; return whether all of them are equal."""
+    teacher = folder / "teacher"
+    alone = (*command, "--method", "baseline", "--peers", "1", "--run", teacher)
+    for words in (alone, ("export", teacher, "--format", "safetensors")):
+        check(run(*words), 0, words)
+    found = [differences([*command, *options_for(name, teacher)], folder / name) for name in names]
+    return not any(found)
+
+
+def both_kinds(digits: Path, few_shot: Path) -> bool:
+    """Return whether all runs of both kinds are equal."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        teacher = ("train", f"npz:{data}", "--method", "baseline", "--peers", "1", *COMMON, "--run", folder / "teacher")
-        for words in (teacher, ("export", folder / "teacher", "--format", "safetensors")):
-            check(run(*words), 0, words)
-        found = [differences(method, data, folder) for method in methods.names()]
-    return not any(found)
+        classes = every_method(("train", f"npz:{digits}", *COMMON), methods.names(), folder / "train")
+        episodes = every_method(("fewshot", f"npz:{few_shot}", *EPISODES), FEW_SHOT, folder / "fewshot")
+    return classes and episodes
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the numbers of a run are those of one number of threads
-    sys.exit(not every_method(Path(sys.argv[1]).absolute()))
+    sys.exit(not both_kinds(*(Path(file).absolute() for file in sys.argv[1:])))

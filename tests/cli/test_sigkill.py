@@ -6,6 +6,8 @@ import pytest
 
 from peerdistill import methods
 
+FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")
+
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_resumed_is_the_one_that_was_not():
@@ -18,7 +20,8 @@ def test_a_run_that_was_killed_and_resumed_is_the_one_that_was_not():
 @pytest.mark.slow
 def test_every_method_resumes_after_a_kill_evaluates_and_exports(home):
     script = Path(__file__).with_name("sigkill_every_method.py")
-    words = [sys.executable, script, home / "digits.npz"]
+    words = [sys.executable, script, home / "digits.npz", home / "ten.npz"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines() == [f"{name}: killed after step  2, equal" for name in methods.names()]
+    runs = [f"train {name}" for name in methods.names()] + [f"fewshot {name}" for name in FEW_SHOT]
+    assert done.stdout.splitlines() == [f"{name}: killed after step  2, equal" for name in runs]
