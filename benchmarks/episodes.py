@@ -1,6 +1,6 @@
 """What few-shot training costs: drawing an episode, and a training step of every method on one.
 
-    python benchmarks/episodes.py [--repeats 5] [--json FILE]
+    python benchmarks/episodes.py [--repeats 5] [--json FILE] [--write]
 
 Needs only the package and PyTorch, takes about ten minutes on two CPU cores, and runs on a GPU where there is one.
 benchmarks/README.md says how to read what it prints.
@@ -9,9 +9,9 @@ Axes: M peers, N images.
 """
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from measuring import DEVICE, alternating_medians, header, header_lines
+from measuring import DEVICE, alternating_medians, header
+from page import give, header_text, put_section, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
@@ -32,6 +33,9 @@ from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, F
 from peerdistill.fewshot.dataset import ClassSource, assemble
 from peerdistill.fewshot.pictures import decode
 from peerdistill.terms import Teacher
+from peerdistill.training.config import OptimizerConfig
+from peerdistill.training.layout import memory_format
+from peerdistill.training.schedules import make_optimizer
 
 EPISODES = EpisodeConfig(ways=60, shots=1, queries=5)
 FILE_CLASSES, CLASSES, IMAGES_A_CLASS, SIDE, FILE_SIDE = 120, 4112, 20, 28, 105
@@ -167,7 +171,9 @@ class Step:
         teacher = Teacher(Cohort("conv4", CLASSES, peers=1, sharing="network", **sizes)) if card.taught else None
         labels = data.train.labels
         self.method = build_method(row.name, self.cohort, EPISODES, train_labels=labels, teacher=teacher).to(DEVICE)
-        self.optimizer = torch.optim.Adam([*self.cohort.parameters(), *self.method.parameters()], lr=1e-3)
+        self.cohort.to(memory_format=memory_format("auto", self.cohort, DEVICE, "32-true"))
+        parameters = [*self.cohort.parameters(), *self.method.parameters()]
+        self.optimizer = make_optimizer(parameters, OptimizerConfig("adam", weight_decay=0.0), lr=1e-3)
         self.episodes = self._forever(resident(data))
 
     def _forever(self, batches: EpisodeBatches):
@@ -209,29 +215,43 @@ def about(repeats: int) -> dict[str, str | int | float]:
     )
 
 
-def show(report: dict) -> None:
-    print(header_lines(report["header"]))
+_INTRODUCTION = """
+`python benchmarks/episodes.py --write` measures and writes this part, at the size of Omniglot. Drawing: an episode
+gathered from the tensor of bytes, beside a DataLoader that reads, shrinks and converts each image of the same episode
+from its PNG file. Training: forward, loss, backward and update by each method in its own choice of setting, over one
+prototypical network alone, and over the baseline with as many peers in the same setting (of a student with a teacher:
+over one alone).
+"""
+
+
+def text_of(report: dict) -> str:
     drawn = report["drawing"]
-    print(f"\nan episode from the tensor {drawn['tensor_ms']:.2f} ms, from files {drawn['files_ms']:.1f} ms")
-    print(f"the tensor is {drawn['ratio']:.0f} times as fast; largest difference {drawn['largest_difference']:.1e}")
-    print(f"\n{'training step':30} {'s':>7} {'to 1 peer':>10} {'to baseline':>12}")
-    for row in report["training"]:
-        print(f"{row['row']:30} {row['s']:7.2f} {row['to_alone']:10.2f} {row['to_baseline']:12.2f}")
+    drawing_text = (
+        f"Drawing an episode: {drawn['tensor_ms']:.2f} ms from the tensor, {drawn['files_ms']:.1f} ms from files; "
+        f"{drawn['ratio']:.0f} times as fast. Largest difference of a pixel: {drawn['largest_difference']:.1e}."
+    )
+    rows = [
+        [row["row"], f"{row['s']:.2f}", f"{row['to_alone']:.2f}", f"{row['to_baseline']:.2f}"]
+        for row in report["training"]
+    ]
+    trained = table(["training step", "seconds", "over one peer", "over the baseline"], rows)
+    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), drawing_text, trained])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time of drawing episodes and of training steps on them.")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
     options = parser.parse_args()
     report = {
         "header": about(options.repeats),
         "drawing": drawing(options.repeats),
         "training": training(options.repeats),
     }
-    show(report)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    text = text_of(report)
+    write = partial(put_section, "Episodes", text) if options.write else None
+    give(report, "episodes", text, json_file=options.json, write=write)
 
 
 if __name__ == "__main__":

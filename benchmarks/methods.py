@@ -1,6 +1,6 @@
 """What a training step costs by each method, beside the baseline in the same sharing.
 
-    python benchmarks/methods.py [--repeats 5] [--json FILE]
+    python benchmarks/methods.py [--repeats 5] [--json FILE] [--write]
 
 Needs only the package and PyTorch, takes some minutes on one CPU core, and runs on a GPU where there is one. Each
 method is measured in its own choice of sharing; those that need a teacher with one student, and against one student
@@ -8,15 +8,19 @@ that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the me
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from measuring import DEVICE, alternating_medians, header, header_lines
+from measuring import DEVICE, alternating_medians, header
+from page import give, header_text, put_section, table
 from peerdistill import Cohort, methods, terms
+from peerdistill.training.config import OptimizerConfig
+from peerdistill.training.layout import memory_format
+from peerdistill.training.schedules import make_optimizer
 
 BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
 AFTER_RAMPS = 1000
@@ -58,8 +62,9 @@ def training_step(name: str, setting: Setting, batch: Batch, train_labels: torch
     teacher = terms.Teacher(Cohort(BACKBONE, CLASSES, peers=1, sharing="network")) if card.taught else None
     method = methods.build(name, cohort, train_labels=train_labels, teacher=teacher).to(DEVICE)
     method.start_epoch(AFTER_RAMPS)
-    parameters = dict.fromkeys([*cohort.parameters(), *method.parameters()])
-    optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    for module in (cohort, *([teacher] if teacher else [])):
+        module.to(memory_format=memory_format("auto", module, DEVICE, "32-true"))
+    optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], OptimizerConfig(), lr=0.01)
 
     def step() -> None:
         method(cohort(batch.images), batch.labels, batch.indices).total.backward()
@@ -93,17 +98,25 @@ def measure(repeats: int) -> list[dict]:
     return [row for setting, names in groups.items() for row in measure_setting(setting, names, repeats)]
 
 
-def show(report: dict) -> None:
-    print(header_lines(report["header"]))
-    print("\n| method | setting | seconds a step | cost |\n| --- | --- | --- | --- |")
-    for row in report["steps"]:
-        print(f"| {row['method']} | {row['setting']} | {row['seconds']:.3f} | {row['cost']:.2f} |")
+_INTRODUCTION = """
+`python benchmarks/methods.py --write` measures and writes this part: a training step by each method beside the
+baseline's with the same cohort, at the size of the paper's CIFAR-100 experiments. Batches, banks and networks are of
+that size, images are noise. Each method is measured in its own choice of sharing, those that need a teacher with one
+student. The first figure of a method is the cost that `peerdistill methods` shows.
+"""
+
+
+def text_of(report: dict) -> str:
+    rows = [[row["method"], row["setting"], f"{row['seconds']:.3f}", f"{row['cost']:.2f}"] for row in report["steps"]]
+    found = table(["method", "setting", "seconds a step", "cost"], rows)
+    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), found])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time of a training step by each method.")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
     options = parser.parse_args()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
@@ -111,9 +124,9 @@ def main() -> None:
         "untimed",
     )
     report = {"header": about, "steps": measure(options.repeats)}
-    show(report)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    text = text_of(report)
+    write = partial(put_section, "Methods", text) if options.write else None
+    give(report, "methods", text, json_file=options.json, write=write)
 
 
 if __name__ == "__main__":

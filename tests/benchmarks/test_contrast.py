@@ -1,18 +1,6 @@
-"""The plain formulation of the benchmark is a formulation of the same loss, and the page says what was measured."""
-
-from importlib import import_module
-from pathlib import Path
+"""The plain formulation of the benchmark is a formulation of the same loss."""
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """Imports a file of the folder, in which they find each other as they do when they are run."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module
 
 
 def test_formulations_agree(benchmark, monkeypatch):
@@ -34,20 +22,3 @@ def test_growth_is_fitted_to_the_largest_sizes(benchmark):
     exponent = benchmark("contrast_growth").exponent
     assert exponent([1, 10, 20, 40, 80], [1e9, 3, 6, 12, 24]) == pytest.approx(1)
     assert exponent([10, 20, 40, 80], [5, 5, 5, 5]) == pytest.approx(0)
-
-
-def test_page_says_what_was_measured(benchmark):
-    report = benchmark("contrast_report")
-    page = report.PAGE.read_text()
-    assert report.section().strip() in page
-
-
-def test_section_is_put_in_the_place_of_the_one_before(benchmark, monkeypatch, tmp_path):
-    report = benchmark("contrast_report")
-    monkeypatch.setattr(report, "PAGE", tmp_path / "performance.md")
-    report.write_section()
-    assert report.PAGE.read_text() == f"# Performance\n\n{report.section()}"
-    before, after = "# Performance\n\n## Before\n\none\n\n", "\n## After\n\ntwo\n"
-    report.PAGE.write_text(f"{before}{report.TITLE}\n\nold\n\n### part\n{after}")
-    report.write_section()
-    assert report.PAGE.read_text() == f"{before}{report.section()}{after}"
