@@ -16,9 +16,11 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
 
+# About an hour on two cores; writes docs/performance.md.
 bench: $(READY)
-	$(BIN)/python benchmarks/contrast.py
-	$(BIN)/python benchmarks/episodes.py
+	set -e; for name in contrast contrast_growth step peers methods episodes data startup leader; do \
+		$(BIN)/python benchmarks/$$name.py --write; \
+	done
 
 # Made anew only when what is required changes.
 $(READY): pyproject.toml constraints.txt

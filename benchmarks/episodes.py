@@ -26,7 +26,7 @@ from page import give, header_text, put_section, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.folders import open_listed
+from peerdistill.data.class_folders import open_listed
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.data.pictures import fit
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, FewShotDataset, build_method

@@ -1,6 +1,7 @@
 """What every test may use: the shared real data, and shape checks on every public signature."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA} (set PEERDISTILL_DATA to the folder that holds it)")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_folder(tmp_path_factory) -> Iterator[None]:
+    """Let no test write into the user's cache folder, nor profit from what lies there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -8,6 +8,7 @@ import pytest
     [
         ("contrast_report", "section"),
         ("step_report", "section"),
+        ("data_report", "section"),
         ("methods", "text_of"),
         ("episodes", "text_of"),
     ],

@@ -118,6 +118,7 @@ MISTAKES = [
     Mistake("negative batch", "train digits --batch_size -8", "-8"),
     Mistake("validation out of range", "train digits --validation 1", "validation "),
     Mistake("negative validation", "train digits --validation -0.1", "-0.1"),
+    Mistake("no room for decoded pictures", "train photos --cache_gib 0", "cache_gib "),
     Mistake("warm-up longer than the run", "train digits --schedule.warmup 1", "schedule.warmup "),
     Mistake("temperature of zero", "train digits --temperature 0", "temperature "),
     Mistake("contrast without negatives", "train digits --contrast.count 0", "contrast.count "),
@@ -133,6 +134,7 @@ MISTAKES = [
     Mistake("unknown optimiser", "train digits --optimizer.name adamx", "adamw"),
     Mistake("unknown kind of negatives", "train digits --contrast.negatives shard", "shared"),
     Mistake("a number for the kind of negatives", "train digits --contrast.negatives 1024", "shared"),
+    Mistake("a word for the room of decoded pictures", "train photos --cache_gib much", "cache_gib "),
     Mistake("unknown device", "train digits --device gpu", "cuda"),
     # Peers
     Mistake("fewer than two peers for mcl-okd", "train digits --peers 1", "mcl-okd"),

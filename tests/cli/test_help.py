@@ -37,6 +37,28 @@ def test_help_is_given_without_importing_anything_heavy(words):
     assert not set(HEAVY) & set(found["modules"])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train digits --epoch 3",
+        "train digits --lr 0",
+        "train digits --method mcl-odk",
+        "train digits --contrast.negatives shard",
+        "train cifar",
+        "train photos/2026",
+        "train npz:",
+        "train digits --test npz:test.npz",
+        "train digits --run .",
+        "fewshot omniglott",
+        "evaluate runs/none",
+    ],
+)
+def test_what_is_wrong_is_told_without_importing_anything_heavy(words):
+    found = in_a_new_process(*words.split())
+    assert found["code"] == 2
+    assert not set(HEAVY) & set(found["modules"])
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_help_of_the_program_names_every_command(capsys, words):
     assert main(words) == 0

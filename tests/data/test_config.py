@@ -17,6 +17,8 @@ from peerdistill.errors import UserError
         ("min_scale", 0.0, "min_scale must be above 0 and at most 1, found 0.0"),
         ("min_scale", 1.5, "min_scale must be above 0 and at most 1, found 1.5"),
         ("workers", -1, "workers must be at least 0, found -1"),
+        ("cache_gib", 0.0, "cache_gib must be above 0 (--cache off keeps nothing), found 0.0"),
+        ("cache_gib", math.nan, "cache_gib must be above 0 (--cache off keeps nothing), found nan"),
     ],
 )
 def test_value_out_of_range_is_named(field, value, sentence):
@@ -28,8 +30,15 @@ def test_value_out_of_range_is_named(field, value, sentence):
 @pytest.mark.parametrize(
     "limits",
     [
-        {"validation": 0.0, "image_size": 8, "crop_padding": 0, "min_scale": 1.0, "workers": 0},
-        {"validation": 0.99, "image_size": 1024, "crop_padding": 64, "min_scale": 1e-3, "workers": 64},
+        {"validation": 0.0, "image_size": 8, "crop_padding": 0, "min_scale": 1.0, "workers": 0, "cache_gib": 1e-9},
+        {
+            "validation": 0.99,
+            "image_size": 1024,
+            "crop_padding": 64,
+            "min_scale": 1e-3,
+            "workers": 64,
+            "cache_gib": math.inf,
+        },
     ],
 )
 def test_limits_are_allowed(limits):

@@ -6,9 +6,11 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from rich.console import Console
 
 from peerdistill import experiment
@@ -104,12 +106,34 @@ def test_a_resumed_run_is_the_one_that_was_not_stopped(trained, interrupted, tra
 
 
 @pytest.mark.parametrize(
-    "changes", [{"device": "auto"}, {"workers": 0}, {"log_every": 1, "checkpoint_every": 1}, {"root": "elsewhere"}]
+    "changes",
+    [
+        {"device": "auto"},
+        {"workers": 0},
+        {"log_every": 1, "checkpoint_every": 1},
+        {"root": "elsewhere"},
+        {"cache": "off", "cache_gib": 1},
+    ],
 )
 def test_what_does_not_change_the_numbers_may_change(trained, interrupted, train_quickly, quick_config, changes):
     train_quickly(quick_config(**changes), interrupted, resume=True)
     assert metrics(interrupted) == metrics(trained.path)
     assert weights(interrupted) == weights(trained.path)
+
+
+def test_a_cache_does_not_change_the_numbers(tmp_path, quick_config, train_quickly):
+    draws = np.random.default_rng(5)
+    for number in range(40):
+        file = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(file)
+    found = {}
+    for name, cache in (("without", "off"), ("empty", tmp_path / "cache"), ("filled", tmp_path / "cache")):
+        config = quick_config(tmp_path / "photos", image_size=16, batch_size=8, workers=0, cache=cache)
+        train_quickly(config, tmp_path / name)
+        found[name] = metrics(tmp_path / name), weights(tmp_path / name)
+    assert found["without"] == found["empty"] == found["filled"]
+    assert any(file.stat().st_size for file in (tmp_path / "cache").rglob("pixels"))
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def _train(words: list[str], command: str) -> int:
     config, flags = parse(words, command)
     config.check()
     folder = flags.run or config.default_run
+    if not flags.resume:
+        Run(folder).require_free()  # told at once, before PyTorch is imported
     console = Console(stderr=flags.json)
     from peerdistill import experiment, training
 

@@ -1,6 +1,6 @@
 """Random variation of training images.
 
-B batch; C channels; H, W height and width of an image; P its pixels, Q those with a border around it.
+N images; B batch; C channels; H, W height and width of an image.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from peerdistill.data.pictures import fit
+from peerdistill.data.stored import resized
 
 _ASPECT_RATIOS = [3 / 4, 4 / 3]
 
@@ -27,58 +26,89 @@ class Augmentation:
     min_scale: float = 0.08
 
 
-def crop_and_flip(
-    images_BCHW: UInt8[Tensor, "B C H W"], padding: int, flip: bool, generator: torch.Generator
-) -> UInt8[Tensor, "B C H W"]:
-    """Shift every image by up to ``padding`` pixels each way, filling with black, and mirror about half of them.
+class RandomCrops:
+    """Images that are cropped at random and mirrored when they are fetched.
 
-    That is a random crop of the image's own size from the image with a black border, and a left-right flip with
-    probability 1/2, drawn for each image by itself.
+    They are kept with their border, which takes (1 + 2 padding / side)^2 times their room, so that a batch is copied
+    once: every crop that there is, is a view.
 
     Args:
-        images_BCHW: Images on any device.
-        padding: Width of the border in pixels; 0: no shift.
+        images_NCHW: Images on any device.
+        padding: Width of the black border in pixels; 0: none, and the images themselves are kept.
         flip: Whether images are mirrored at all.
-        generator: Source of the draws, on the CPU, so that they are the same for every device.
     """
-    B, C, H, W = images_BCHW.shape
-    shift_2B = torch.randint(0, 2 * padding + 1, (2, B), generator=generator)
-    mirrored_B = torch.rand(B, generator=generator) < (0.5 if flip else 0.0)
-    # non_blocking: the host must not wait here for the device to finish the step before.
-    top_B, left_B, mirrored_B = (drawn.to(images_BCHW.device, non_blocking=True) for drawn in (*shift_2B, mirrored_B))
-    # Where each pixel of the result lies in the padded image: a single gather crops and mirrors.
-    row_H, column_W = (torch.arange(side, device=images_BCHW.device) for side in (H, W))
-    row_BH = top_B[:, None] + row_H
-    column_BW = left_B[:, None] + torch.where(mirrored_B[:, None], W - 1 - column_W, column_W)
-    pixel_BHW = row_BH[:, :, None] * (W + 2 * padding) + column_BW[:, None, :]
-    pixel_BCP = pixel_BHW.view(B, 1, H * W).expand(B, C, H * W)
-    padded_BCQ = F.pad(images_BCHW, [padding] * 4).flatten(2)
-    return padded_BCQ.gather(2, pixel_BCP).view(B, C, H, W)
+
+    def __init__(self, images_NCHW: UInt8[Tensor, "N C H W"], padding: int, flip: bool):
+        *_, H, W = images_NCHW.shape
+        bordered = F.pad(images_NCHW, [padding] * 4) if padding else images_NCHW
+        # (N, C, tops, lefts, H, W)
+        self._windows = bordered.unfold(2, H, 1).unfold(3, W, 1)
+        self._shifts = 2 * padding + 1
+        self._flip = flip
+
+    def fetch(self, rows_B: Int64[Tensor, "B"], generator: torch.Generator) -> UInt8[Tensor, "B C H W"]:
+        """Return images, each shifted by up to ``padding`` pixels each way, and about half of them mirrored.
+
+        That is a random crop of an image's own size from the image with its border, and a left-right flip with
+        probability 1/2, drawn for each image by itself.
+
+        Args:
+            rows_B: Of the images, on the CPU.
+            generator: Source of the draws, on the CPU, so that they are the same for every device.
+        """
+        B = len(rows_B)
+        top_B, left_B = torch.randint(0, self._shifts, (2, B), generator=generator)
+        is_mirrored_B = torch.rand(B, generator=generator) < (0.5 if self._flip else 0.0)
+        mirrored = is_mirrored_B.nonzero().flatten()
+        device = self._windows.device
+        if device.type == "cpu":
+            return _fetch_on_host(self._windows, rows_B, top_B, left_B, mirrored)
+        # non_blocking: the host must not wait here for the device to finish the step before.
+        drawn = (tensor.to(device, non_blocking=True) for tensor in (rows_B, top_B, left_B, mirrored))
+        return _fetch_on_device(self._windows, *drawn)
+
+
+def _fetch_on_device(
+    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, mirrored: Tensor
+) -> UInt8[Tensor, "B C H W"]:
+    crops_BCHW = windows[rows_B, :, top_B, left_B]
+    return crops_BCHW.index_copy_(0, mirrored, crops_BCHW.index_select(0, mirrored).flip(-1))
+
+
+def _fetch_on_host(
+    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, mirrored: Tensor
+) -> UInt8[Tensor, "B C H W"]:
+    """Do the same by NumPy, which copies line by line where PyTorch's kernel for CPUs goes from pixel to pixel.
+
+    It also does so on one core: a batch is too small to be worth the waiting of threads for each other.
+    """
+    chosen = mirrored.numpy()
+    crops_BCHW = windows.numpy()[rows_B.numpy(), :, top_B.numpy(), left_B.numpy()]
+    crops_BCHW[chosen] = crops_BCHW[chosen][..., ::-1]
+    return torch.from_numpy(crops_BCHW)
 
 
 def random_resized_square(
-    picture: Image.Image, size: int, channels: int, augmentation: Augmentation, seed: int
-) -> UInt8[np.ndarray, "{size} {size} {channels}"]:
-    """Return a random part of ``picture`` at ``size`` x ``size`` pixels, mirrored half of the time.
+    pixels_HWC: UInt8[np.ndarray, "H W C"], size: int, augmentation: Augmentation, seed: int
+) -> UInt8[Tensor, "C {size} {size}"]:
+    """Return a random part of a picture at ``size`` x ``size`` pixels, mirrored half of the time.
 
     The part has between ``augmentation.min_scale`` and all of the area, and a ratio of sides between 3:4 and 4:3.
 
     Args:
-        picture: In mode RGB.
+        pixels_HWC: The picture; not written to.
         size: Side of the result in pixels.
-        channels: 1 for grey, 3 for RGB.
         augmentation: ``min_scale`` and ``flip`` are used.
         seed: The only source of chance; PyTorch's global generator is left as it was.
     """
+    H, W, _ = pixels_HWC.shape
     with torch.random.fork_rng(devices=[]):
         # torchvision draws from the global CPU generator; torch.manual_seed would also reset those of devices.
         torch.default_generator.manual_seed(seed)
         top, left, height, width = RandomResizedCrop.get_params(
-            picture,  # pyright: ignore[reportArgumentType] (annotated as a tensor, documented as "PIL image or tensor")
-            scale=[augmentation.min_scale, 1.0],
-            ratio=_ASPECT_RATIOS,
+            torch.empty(1, H, W, device="meta"), scale=[augmentation.min_scale, 1.0], ratio=_ASPECT_RATIOS
         )
         is_mirrored = augmentation.flip and torch.rand(()).item() < 0.5
-    box = (left, top, left + width, top + height)
-    part = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return fit(ImageOps.mirror(part) if is_mirrored else part, size, channels, crop=1.0)
+    part = pixels_HWC[top : top + height, left : left + width].copy()  # PyTorch wants what may be written to
+    square = resized(torch.from_numpy(part).permute(2, 0, 1), (size, size))
+    return square.flip(-1) if is_mirrored else square

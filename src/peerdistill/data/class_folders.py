@@ -1,11 +1,15 @@
 """Class folders and the pictures in them. Free of PyTorch."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
-from peerdistill.data.pictures import PICTURE_SUFFIXES
+from PIL import Image
+
+from peerdistill.data.pictures import PICTURE_SUFFIXES, open_picture, picture_bytes, read_picture
 from peerdistill.errors import UserError
 
 _VALIDATION_NAMES = {"val", "valid", "validation"}
@@ -97,3 +101,29 @@ def _files_below(class_folder: Path) -> list[str]:
 def is_picture(name: str) -> bool:
     """Tell whether a file counts as a picture."""
     return name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+
+
+def open_listed(path: str) -> Image.Image:
+    """Return a folder's picture as `open_picture` does; its error also tells how to do without the picture."""
+    with _hint():
+        return open_picture(path)
+
+
+def listed_bytes(path: str) -> bytes:
+    """Return what is in a folder's picture file, for :func:`read_listed`."""
+    with _hint():
+        return picture_bytes(path)
+
+
+def read_listed(content: bytes, name: str) -> Image.Image:
+    """Return a picture as :func:`open_listed` does, from the content of its file; errors call it ``name``."""
+    with _hint():
+        return read_picture(BytesIO(content), name)
+
+
+@contextmanager
+def _hint() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error} (--skip_unreadable leaves such pictures out)") from error

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from peerdistill.data.words import check_word
 from peerdistill.errors import UserError
+
+USERS_CACHE, NO_CACHE = "auto", "off"
+"""What ``cache`` may be besides a folder."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,22 @@ class DataConfig:
     """folders: smallest part of a picture's area that a random crop may take"""
     workers: int = 2
     """processes that decode a folder's pictures (0: the training process does)"""
+    cache: str = USERS_CACHE
+    """folder that keeps a folder's decoded pictures (auto: one in the user's cache folder, off: none)"""
+    cache_gib: float = 20.0
+    """most room that all decoded pictures there may take, in GiB"""
 
     def check(self) -> None:
-        """Raise ``UserError`` for the first field that is out of range."""
+        """Raise ``UserError`` for the first field that is out of range or names nothing that there is."""
         rules = {
             "validation": (0 <= self.validation < 1, "at least 0 and below 1"),
             "image_size": (self.image_size >= 8, "at least 8"),
             "crop_padding": (self.crop_padding >= 0, "at least 0"),
             "min_scale": (0 < self.min_scale <= 1, "above 0 and at most 1"),
             "workers": (self.workers >= 0, "at least 0"),
+            "cache_gib": (self.cache_gib > 0, "above 0 (--cache off keeps nothing)"),
         }
         for field, (holds, allowed) in rules.items():
             if not holds:
                 raise UserError(f"{field} must be {allowed}, found {getattr(self, field)}")
+        check_word(self.data, self.test)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from peerdistill.data.stored import StoredPictures
+
 
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
@@ -21,10 +23,14 @@ class ArraySplit:
 
 @dataclass(frozen=True, eq=False)
 class FolderSplit:
-    """Picture files, decoded when they are needed."""
+    """Picture files, decoded when they are needed or found decoded already."""
 
     paths: tuple[str, ...]
     labels: Int64[Tensor, "samples"]
+    squares: StoredPictures
+    """What evaluation sees of the pictures."""
+    shrunk: StoredPictures
+    """What training takes random parts from."""
     image_size: int
     """Side in pixels of the squares made from the pictures."""
     crop: float

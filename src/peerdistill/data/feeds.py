@@ -3,17 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from peerdistill.data.augmentation import Augmentation, crop_and_flip, random_resized_square
+from peerdistill.data.augmentation import Augmentation, RandomCrops, random_resized_square
 from peerdistill.data.dataset import ArraySplit, FolderSplit
-from peerdistill.data.folders import open_listed
-from peerdistill.data.pictures import fit
 from peerdistill.data.randomness import keyed_generator, keyed_seed
 from peerdistill.errors import UserError
 
@@ -36,18 +33,20 @@ class ArrayFeed:
     """Images of an `ArraySplit` that live on the device."""
 
     def __init__(self, split: ArraySplit, augmentation: Augmentation | None, seed: int, device: torch.device):
-        self._images = split.images.to(device)
-        self._augmentation = augmentation
+        images = split.images.to(device)
+        self._images = images
+        self._crops = augmentation and RandomCrops(images, augmentation.crop_padding, augmentation.flip)
         self._seed = seed
 
     def images(self, steps: Sequence[Step]) -> Iterator[Images]:
         """Yield the images of each step's rows."""
         for step in steps:
-            images = self._images.index_select(0, step.rows.to(self._images.device, non_blocking=True))
-            if self._augmentation is not None:
-                draws = keyed_generator(AUGMENTATION_DRAWS, self._seed, step.epoch, step.number)
-                images = crop_and_flip(images, self._augmentation.crop_padding, self._augmentation.flip, draws)
-            yield images
+            if self._crops is None:
+                yield self._images.index_select(0, step.rows.to(self._images.device, non_blocking=True))
+            else:
+                yield self._crops.fetch(
+                    step.rows, keyed_generator(AUGMENTATION_DRAWS, self._seed, step.epoch, step.number)
+                )
 
 
 class FolderFeed:
@@ -105,18 +104,16 @@ class _DecodedPictures(TorchDataset):
     def __getitem__(self, key: tuple[int, int]) -> UInt8[Tensor, "channels size size"] | UserError:
         epoch, row = key
         try:
-            square = self._square(epoch, row)
+            return self._square(epoch, row)
         except UserError as error:
             return error
-        return torch.from_numpy(square).permute(2, 0, 1).contiguous()
 
-    def _square(self, epoch: int, row: int) -> UInt8[np.ndarray, "size size channels"]:
+    def _square(self, epoch: int, row: int) -> UInt8[Tensor, "channels size size"]:
         split = self._split
-        picture = open_listed(split.paths[row])
         if self._augmentation is None:
-            return fit(picture, split.image_size, split.channels, split.crop)
+            return torch.from_numpy(split.squares.read(split.paths[row]).transpose(2, 0, 1).copy())
         draws = keyed_seed(AUGMENTATION_DRAWS, self._seed, epoch, row)
-        return random_resized_square(picture, split.image_size, split.channels, self._augmentation, draws)
+        return random_resized_square(split.shrunk.read(split.paths[row]), split.image_size, self._augmentation, draws)
 
 
 def _stack(pictures: list[Tensor | UserError]) -> Images | UserError:

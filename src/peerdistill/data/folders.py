@@ -1,18 +1,16 @@
 """Folders of class folders with pictures in them."""
 
 import hashlib
-from io import BytesIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from peerdistill.data.arrays import TEST_FRACTION
 from peerdistill.data.class_folders import Pictures, find_splits
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint
-from peerdistill.data.pictures import read_picture
+from peerdistill.data.stored import Shrunk, Squares, StoredPictures, stored_pictures
 from peerdistill.errors import UserError
 
 CHECKED_AT_ONCE = 20_000
@@ -20,6 +18,9 @@ CHECKED_AT_ONCE = 20_000
 
 _CROP = 224 / 256
 _CHANNELS = 3
+# Pictures are shrunk to a shorter side of twice the square's before random parts are taken: a part of a quarter of the
+# area or more is as sharp as one of the picture itself, and smaller ones are enlarged anyway.
+SHORTER = 2
 # Of ImageNet's training pictures: what pretrained networks expect, and near enough for other photographs.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -46,13 +47,21 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     for other in found.values():
         _check_same_classes(found["train"], other)
     listed = sum(len(pictures.files) for pictures in found.values())
-    if skip_unreadable or listed <= CHECKED_AT_ONCE:
-        found = {name: _readable(pictures, skip=skip_unreadable) for name, pictures in found.items()}
-    skipped = listed - sum(len(pictures.files) for pictures in found.values())
     pictures = _divide(found, config.validation)
+    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
+    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
+    if skip_unreadable or listed <= CHECKED_AT_ONCE:
+        stored = {"train": shrunk, "val": squares, "test": squares}
+        pictures = {name: _readable(part, stored[name], skip=skip_unreadable) for name, part in pictures.items()}
+    skipped = listed - sum(len(part.files) for part in pictures.values())
     train = pictures["train"]
     _check_classes_are_trained(train)
-    splits = {name: _split(part, config.image_size) for name, part in pictures.items() if part.files}
+
+    def split(part: Pictures) -> FolderSplit:
+        labels = torch.tensor(part.labels())
+        return FolderSplit(part.paths(), labels, squares, shrunk, config.image_size, _CROP, _CHANNELS)
+
+    splits = {name: split(part) for name, part in pictures.items() if part.files}
     return Dataset(
         name=folder.resolve().name,
         class_names=train.class_names,
@@ -69,19 +78,6 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     )
 
 
-def open_listed(path: str) -> Image.Image:
-    """Return a folder's picture as `open_picture` does; its error also tells how to do without the picture."""
-    return read_listed(path, path)
-
-
-def read_listed(source: str | BytesIO, name: str) -> Image.Image:
-    """Return a picture as :func:`open_listed` does, from a file that may be open already; errors call it ``name``."""
-    try:
-        return read_picture(source, name)
-    except UserError as error:
-        raise UserError(f"{error} (--skip_unreadable leaves such pictures out)") from error
-
-
 def _check_same_classes(train: Pictures, other: Pictures) -> None:
     differing = sorted(set(train.class_names) ^ set(other.class_names))
     if differing:
@@ -92,22 +88,20 @@ def _check_same_classes(train: Pictures, other: Pictures) -> None:
         )
 
 
-def _readable(pictures: Pictures, *, skip: bool) -> Pictures:
-    check = _can_be_read if skip else _must_be_read
+def _readable(pictures: Pictures, stored: StoredPictures, *, skip: bool) -> Pictures:
+    """Return the pictures that can be read; what is decoded for that is kept for what comes."""
+
+    def is_readable(path: str) -> bool:
+        try:
+            stored.read(path)
+        except UserError:
+            if skip:
+                return False
+            raise
+        return True
+
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
-        return pictures.where(pool.imap(check, pictures.paths(), chunksize=8))
-
-
-def _must_be_read(path: str) -> bool:
-    open_listed(path)
-    return True
-
-
-def _can_be_read(path: str) -> bool:
-    try:
-        return _must_be_read(path)
-    except UserError:
-        return False
+        return pictures.where(pool.imap(is_readable, pictures.paths(), chunksize=8))
 
 
 def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:
@@ -137,13 +131,3 @@ def _check_classes_are_trained(train: Pictures) -> None:
             "(its pictures were held out or could not be read): add some, or divide them yourself into "
             "train, val and test folders"
         )
-
-
-def _split(pictures: Pictures, image_size: int) -> FolderSplit:
-    return FolderSplit(
-        paths=pictures.paths(),
-        labels=torch.tensor(pictures.labels()),
-        image_size=image_size,
-        crop=_CROP,
-        channels=_CHANNELS,
-    )

@@ -12,7 +12,9 @@ from peerdistill.errors import UserError
 PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Lower-case endings of the files that count as pictures; others in a folder are ignored."""
 
-_PILLOW_MODES = {1: "L", 3: "RGB"}
+PILLOW_MODES = {1: "L", 3: "RGB"}
+"""By the number of channels."""
+
 # White may be 65535 in integers of more than 8 bits; in floats nothing says whether it is 1, 255 or 65535.
 _WHITE_LEVELS = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
 
@@ -37,7 +39,19 @@ def read_picture(source: str | Path | BytesIO, name: str) -> Image.Image:
             return _to_rgb(ImageOps.exif_transpose(picture))
     # On damaged bytes Pillow's decoders raise almost anything: OSError, SyntaxError, struct.error, ValueError, ...
     except Exception as error:
-        raise UserError(f"cannot read picture '{name}': {_reason(error)}") from error
+        raise _unreadable(name, error) from error
+
+
+def picture_bytes(path: str | Path) -> bytes:
+    """Return what is in a picture file, for `read_picture`.
+
+    Raises:
+        UserError: The file is absent or can't be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
 
 
 def fit(picture: Image.Image, size: int, channels: int, crop: float) -> UInt8[np.ndarray, "{size} {size} {channels}"]:
@@ -53,8 +67,8 @@ def fit(picture: Image.Image, size: int, channels: int, crop: float) -> UInt8[np
         channels: 1 for grey, 3 for RGB.
         crop: Part of the shorter side that is kept, above 0 and at most 1.
     """
-    if picture.mode != _PILLOW_MODES[channels]:
-        picture = picture.convert(_PILLOW_MODES[channels])
+    if picture.mode != PILLOW_MODES[channels]:
+        picture = picture.convert(PILLOW_MODES[channels])
     width, height = picture.size
     shorter = round(size / crop)
     left, right = _central_part(width, size, round(shorter * width / min(width, height)))
@@ -84,6 +98,10 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
     brightest = values.max()
     white = next((level for level in _WHITE_LEVELS[picture.mode[0]] if brightest <= level), brightest)
     return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+
+
+def _unreadable(name: str, error: Exception) -> UserError:
+    return UserError(f"cannot read picture '{name}': {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

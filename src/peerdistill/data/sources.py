@@ -1,7 +1,5 @@
 """From the word a user gives to a data set."""
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from peerdistill.data.arrays import load_digits
@@ -10,10 +8,7 @@ from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset
 from peerdistill.data.folders import load_folder
 from peerdistill.data.npz import load_npz
-from peerdistill.errors import UserError, unknown_name
-
-_NAMES = ("digits", "cifar10", "cifar100")
-_NPZ = "npz:"
+from peerdistill.data.words import CIFAR_NAMES, NPZ, npz_files
 
 
 def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable: bool = False) -> Dataset:
@@ -39,38 +34,11 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
         UserError: A field is out of range, or what it names is absent, damaged or not of the form above.
     """
     config.check()
-    is_npz = config.data.startswith(_NPZ)
-    if config.test is not None and not is_npz:
-        raise UserError(f"test goes with a data source npz:FILE,..., not with '{config.data}'")
-    if is_npz:
+    if config.data.startswith(NPZ):
         test_files = None if config.test is None else npz_files("test", config.test)
         return load_npz(npz_files("data", config.data), test_files, config.validation)
     if config.data == "digits":
         return load_digits(config.validation)
-    if config.data in _NAMES:
+    if config.data in CIFAR_NAMES:
         return load_cifar(config.data, Path(config.root).expanduser(), config.validation, download=download)
-    return load_folder(existing_folder(config.data, _NAMES), config, skip_unreadable=skip_unreadable)
-
-
-def npz_files(field: str, value: str) -> list[Path]:
-    """Return the files that ``npz:FILE,FILE,...`` names; errors call it ``field``."""
-    names = [name.strip() for name in value.removeprefix(_NPZ).split(",")]
-    if not value.startswith(_NPZ) or not all(names):
-        raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., found '{value}'")
-    return [Path(name).expanduser() for name in names]
-
-
-def existing_folder(name: str, other_words: Sequence[str]) -> Path:
-    """Return the folder called ``name``; errors name the ``other_words`` that data may be.
-
-    Raises:
-        UserError: Where there is none.
-    """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise UserError(f"'{name}' is a file: data is a folder of class folders, npz:FILE, or {', '.join(other_words)}")
-    if os.sep in name:
-        raise UserError(f"folder '{name}' does not exist")
-    raise UserError(f"{unknown_name('data', name, other_words)} (there is no folder '{name}' either)")
+    return load_folder(Path(config.data).expanduser(), config, skip_unreadable=skip_unreadable)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import yaml
 
 from peerdistill import backbones, methods
-from peerdistill.data.config import DataConfig
+from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
 from peerdistill.sharing import SHARINGS, check_peer_backbones
@@ -183,7 +183,8 @@ class Config:
 def _with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the data with paths that hold in any folder."""
     words = {name: _absolute(data[name]) for name in ("data", "test") if data.get(name) not in (None, *FEW_SHOT_NAMES)}
-    return {**data, **words, "root": str(Path(data["root"]).expanduser().absolute())}
+    folders = {name: data[name] for name in ("root", "cache") if data.get(name) not in (None, USERS_CACHE, NO_CACHE)}
+    return {**data, **words, **{name: str(Path(word).expanduser().absolute()) for name, word in folders.items()}}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import ArraySplit
-from peerdistill.data.pictures import fit, open_picture
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.evaluation import Evaluation
 from peerdistill.experiment.build import check_device, check_same_data
@@ -28,9 +27,7 @@ def sample_pictures(run: Run, count: int) -> tuple[UInt8[Tensor, "samples channe
     rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
     if isinstance(images, ArraySplit):
         return images.images[rows], name
-    pixels = [
-        fit(open_picture(images.paths[row]), images.image_size, images.channels, images.crop) for row in rows.tolist()
-    ]
+    pixels = [images.squares.read(images.paths[row]) for row in rows.tolist()]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), name
 
 

@@ -23,7 +23,7 @@ from peerdistill.experiment.weights import start_from_weights
 from peerdistill.training import ConsoleLog, Logger, MetricsFile, TensorBoardLog, Trainer
 
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
-_MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "root"}
+_MAY_CHANGE = {"device", "workers", "log_every", "checkpoint_every", "root", "cache", "cache_gib"}
 
 
 def train(

@@ -1,8 +1,10 @@
 """What a user can say about few-shot data and episodes. Free of PyTorch: the command line reads it for its help."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from peerdistill.data.words import NPZ, existing_folder, npz_files
 from peerdistill.errors import UserError
 
 FEW_SHOT_NAMES = ("omniglot", "miniimagenet", "cifar-fs")
@@ -48,12 +50,22 @@ class FewShotData:
     """mirror half of the training images left to right"""
 
     def check(self) -> None:
-        """Raise UserError for the first field that is out of range."""
+        """Raise UserError for the first field that is out of range or names nothing that there is."""
         if self.class_split != "vinyals" and self.data != "omniglot":
             raise UserError(f"class_split={self.class_split} goes with omniglot, not with '{self.data}'")
         for name, least in (("image_size", 8), ("crop_padding", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, found {getattr(self, name)}")
+        self._check_word()
+
+    def _check_word(self) -> None:
+        if self.data in FEW_SHOT_NAMES:
+            return
+        archive = Path(self.data).expanduser()
+        if self.data.startswith(NPZ):
+            npz_files("data", self.data)
+        elif archive.suffix != ".zip" or not archive.is_file():
+            existing_folder(self.data, FEW_SHOT_NAMES)
 
 
 @dataclass(frozen=True)

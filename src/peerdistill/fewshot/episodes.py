@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from peerdistill.data.augmentation import Augmentation, crop_and_flip
+from peerdistill.data.augmentation import Augmentation, RandomCrops
 from peerdistill.data.batches import Batch
 from peerdistill.data.feeds import AUGMENTATION_DRAWS
 from peerdistill.data.normaliser import Normaliser
@@ -132,7 +132,8 @@ class EpisodeBatches:
         self._sampler = sampler
         self._normaliser = normaliser
         self._episodes_per_epoch = episodes_per_epoch
-        self._augmentation = augmentation
+        varies = augmentation.crop_padding > 0 or augmentation.flip
+        self._crops = RandomCrops(self._images, augmentation.crop_padding, augmentation.flip) if varies else None
         self._seed = seed
 
     @property
@@ -144,12 +145,12 @@ class EpisodeBatches:
         """Yield the episodes of ``epoch`` from number ``start`` on."""
         for step in range(start, self._episodes_per_epoch):
             episode = self._sampler.draw(1, keyed_generator(TRAINING_DRAWS, self._seed, epoch, step))
-            rows = episode.rows.flatten().to(self._images.device, non_blocking=True)
-            images = self._varied(self._images.index_select(0, rows), epoch, step)
+            rows = episode.rows.flatten()
+            images = self._fetched(rows, epoch, step)
+            rows = rows.to(self._images.device, non_blocking=True)
             yield Batch(self._normaliser(images), self._labels[rows], rows)
 
-    def _varied(self, images: Tensor, epoch: int, step: int) -> Tensor:
-        padding, flip = self._augmentation.crop_padding, self._augmentation.flip
-        if not (padding or flip):
-            return images
-        return crop_and_flip(images, padding, flip, keyed_generator(AUGMENTATION_DRAWS, self._seed, epoch, step))
+    def _fetched(self, rows: Int64[Tensor, "rows"], epoch: int, step: int) -> Tensor:
+        if self._crops is None:
+            return self._images.index_select(0, rows.to(self._images.device, non_blocking=True))
+        return self._crops.fetch(rows, keyed_generator(AUGMENTATION_DRAWS, self._seed, epoch, step))

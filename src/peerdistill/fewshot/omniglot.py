@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import folders_in, is_picture
-from peerdistill.data.folders import open_listed
+from peerdistill.data.class_folders import folders_in, is_picture, open_listed
 from peerdistill.data.npz import read_keys
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import ClassSplitName

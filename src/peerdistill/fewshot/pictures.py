@@ -3,7 +3,6 @@
 import csv
 import zipfile
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -13,8 +12,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import find_splits, is_picture
-from peerdistill.data.folders import open_listed, read_listed
+from peerdistill.data.class_folders import find_splits, is_picture, open_listed, read_listed
 from peerdistill.data.pictures import fit
 from peerdistill.errors import UserError
 from peerdistill.fewshot.dataset import SPLITS, ClassSource, divide_classes
@@ -145,4 +143,4 @@ def _in_archive(file: Path, archive: zipfile.ZipFile) -> list[_Member]:
 
 
 def _from_archive(file: Path, archive: zipfile.ZipFile, name: str) -> Image.Image:
-    return read_listed(BytesIO(archive.read(name)), f"{file}/{name}")
+    return read_listed(archive.read(name), f"{file}/{name}")

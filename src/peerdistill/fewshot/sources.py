@@ -4,7 +4,7 @@ from pathlib import Path
 
 from peerdistill.data.arrays import Statistics
 from peerdistill.data.npz import read_arrays
-from peerdistill.data.sources import existing_folder, npz_files
+from peerdistill.data.words import NPZ, npz_files
 from peerdistill.errors import UserError
 from peerdistill.fewshot.cifar_fs import load_cifar_fs
 from peerdistill.fewshot.config import FEW_SHOT_NAMES, FewShotData
@@ -12,7 +12,6 @@ from peerdistill.fewshot.dataset import ClassSource, FewShotDataset, assemble, d
 from peerdistill.fewshot.omniglot import load_omniglot
 from peerdistill.fewshot.pictures import load_pictures
 
-_NPZ = "npz:"
 _MINI_FOLDERS = ("miniimagenet", "mini-imagenet", "miniImageNet", "mini_imagenet")
 _MINI_ARCHIVES = "mini*.zip"
 # White paper is then 0, what convolutions pad with, and ink -1 (in Snell et al. 1): a sign that the first one absorbs.
@@ -41,7 +40,7 @@ def load_few_shot(config: FewShotData, *, download: bool = False, skip_unreadabl
     """
     config.check()
     source = _source(config, download=download, skip_unreadable=skip_unreadable)
-    name = config.data if config.data in FEW_SHOT_NAMES else Path(config.data.removeprefix(_NPZ).split(",")[0]).stem
+    name = config.data if config.data in FEW_SHOT_NAMES else Path(config.data.removeprefix(NPZ).split(",")[0]).stem
     statistics = _PAPER_IS_ZERO if config.data == "omniglot" else None
     return assemble(name, source, rotations=config.rotations, trainval=config.trainval, statistics=statistics)
 
@@ -52,7 +51,7 @@ def _source(config: FewShotData, *, download: bool, skip_unreadable: bool) -> Cl
         return load_omniglot(root, config.class_split, download=download, skip_unreadable=skip_unreadable)
     if config.data == "cifar-fs":
         return load_cifar_fs(root, download=download)
-    if config.data.startswith(_NPZ):
+    if config.data.startswith(NPZ):
         images = read_arrays(npz_files("data", config.data))
         return ClassSource(images, divide_classes(images.class_names))
     return load_pictures(_place_of(config.data, root), config.image_size, skip_unreadable=skip_unreadable)
@@ -61,8 +60,7 @@ def _source(config: FewShotData, *, download: bool, skip_unreadable: bool) -> Cl
 def _place_of(data: str, root: Path) -> Path:
     """Return the folder or archive of pictures that ``data`` names."""
     if data != "miniimagenet":
-        archive = Path(data).expanduser()
-        return archive if archive.suffix == ".zip" and archive.is_file() else existing_folder(data, FEW_SHOT_NAMES)
+        return Path(data).expanduser()
     folders = (root, *(root / name for name in _MINI_FOLDERS))
     found = [folder for folder in folders if any((folder / name).exists() for name in ("train", "train.csv"))]
     found += sorted(root.glob(_MINI_ARCHIVES))

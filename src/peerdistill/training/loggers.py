@@ -4,11 +4,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _SECONDS_BETWEEN_LINES = 60
 
@@ -55,10 +59,15 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path, resumed_at: int = 0):
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a run needs it
+        self._folder = folder
+        self._resumed_at = resumed_at
+
+    @cached_property
+    def _writer(self) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter  # slow to import: training begins before
 
         # From `purge_step` on what was written before is hidden; the step that was reached still counts.
-        self._writer = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
+        return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
 
     def step(self, reading: StepReading) -> None:
         """Write speed, rate and loss."""
@@ -78,7 +87,8 @@ class TensorBoardLog:
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class ConsoleLog:

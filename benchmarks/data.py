@@ -1,0 +1,280 @@
+"""What the images of a step cost: of arrays beside torchvision's transforms, of photographs with and without a cache.
+
+    python benchmarks/data.py [--photographs FOLDER] [--repeats 5] [--json FILE] [--write]
+
+Needs only the package and PyTorch and takes some minutes on two CPU cores. FOLDER holds class folders of photographs,
+from which 2,000 of one size are cut and written as JPEG into a temporary folder; without it they are made of noise of
+all scales. Both are read from the system's memory, as files that were just written are.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+import data_report
+from measuring import DEVICE, alternating_medians, header, seconds
+from methods import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Setting, draw_batch, training_step
+from page import give, header_text
+from peerdistill import Cohort, methods
+from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, train_batches
+from peerdistill.data.batches import Batch, TrainBatches
+from peerdistill.data.dataset import ArraySplit, FolderSplit
+from peerdistill.data.folders import SHORTER
+from peerdistill.data.stored import Shrunk, stored_pictures
+
+BATCHES, WORKERS, PADDING = SAMPLES // BATCH, 2, 4
+MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+PHOTOGRAPHS, EXTENT, PHOTO_CLASSES, PHOTO_SIZES = 2000, (500, 375), 5, (128, 224)
+PHOTO_BACKBONE, PHOTO_BATCH = "resnet18", 16
+_SYNTHETIC_SCALES = (4, 16, 64, 256)
+
+
+def noise_dataset() -> Dataset:
+    """Random images of CIFAR-100's size and number."""
+    images = torch.randint(0, 256, (SAMPLES, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
+    split = ArraySplit(images, torch.arange(SAMPLES) % CLASSES)
+    names = tuple(map(str, range(CLASSES)))
+    return Dataset("noise", names, 3, IMAGE_SIZE, 1.0, MEAN, STD, split, None, None, fingerprint="")
+
+
+class Transformed(torch.utils.data.Dataset):
+    """The images as torchvision's own CIFAR reader hands them out."""
+
+    def __init__(self, split: ArraySplit):
+        self._images = split.images.permute(0, 2, 3, 1).contiguous().numpy()
+        self._labels = split.labels.tolist()
+        self._transform = transforms.Compose(
+            [
+                transforms.RandomCrop(IMAGE_SIZE, padding=PADDING),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+        return self._transform(Image.fromarray(self._images[row])), self._labels[row]
+
+
+class RandomRows:
+    """Batch sampler of the first batches of an epoch."""
+
+    def __len__(self) -> int:
+        return BATCHES
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (rows.tolist() for rows in torch.randperm(SAMPLES).split(BATCH)[:BATCHES])
+
+
+def synchronise() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def our_batches(dataset: Dataset, batch_size: int = BATCH, workers: int = WORKERS) -> TrainBatches:
+    return train_batches(
+        dataset.train,
+        dataset,
+        batch_size=batch_size,
+        augmentation=Augmentation(PADDING),
+        seed=0,
+        device=DEVICE,
+        workers=workers,
+    )
+
+
+def forever(batches: TrainBatches) -> Iterator[Batch]:
+    for epoch in count():
+        yield from batches.epoch(epoch)
+
+
+def arrays(repeats: int) -> dict[str, float]:
+    """Images a second of both ways, and seconds of a batch and of the steps that it is for."""
+    dataset = noise_dataset()
+    batches = our_batches(dataset)
+    loader = DataLoader(
+        Transformed(dataset.train), batch_sampler=RandomRows(), num_workers=WORKERS, persistent_workers=True
+    )
+
+    def ours() -> None:
+        for _ in batches.epoch(0):
+            pass
+        synchronise()
+
+    def torchvisions() -> None:
+        for images, labels in loader:
+            images.to(DEVICE), labels.to(DEVICE)
+        synchronise()
+
+    took = alternating_medians({"ours": ours, "torchvision": torchvisions}, repeats)
+    images = BATCHES * BATCH
+    return {
+        "ours_images_per_second": images / took["ours"],
+        "torchvision_images_per_second": images / took["torchvision"],
+        "ratio": took["torchvision"] / took["ours"],
+        **_beside_steps(dataset, repeats),
+    }
+
+
+def _beside_steps(dataset: Dataset, repeats: int) -> dict[str, float]:
+    """Seconds of a batch and of training steps, in turns: what is left of the caches is as it is in training."""
+    labels = dataset.train.labels
+    batch = draw_batch(labels)
+    coming = forever(our_batches(dataset))
+    runs: dict[str, Callable[[], object]] = {"batch": lambda: (next(coming), synchronise())}
+    for name in ("mcl-okd", "baseline"):
+        runs[name] = training_step(name, Setting("branch", 4), batch, labels)
+    took = alternating_medians(runs, repeats)
+    return {
+        "batch_seconds": took["batch"],
+        "step_seconds": took["mcl-okd"],
+        "baseline_step_seconds": took["baseline"],
+        "share_of_step": took["batch"] / (took["batch"] + took["mcl-okd"]),
+        "share_of_baseline_step": took["batch"] / (took["batch"] + took["baseline"]),
+    }
+
+
+def write_photographs(folder: Path, source: Path | None) -> int:
+    """Write photographs of one size in class folders; return their mean number of bytes."""
+    rng = np.random.default_rng(0)
+    found = sorted(source.glob("*/*.jp*g")) if source else []
+    sizes = []
+    for number in range(PHOTOGRAPHS):
+        picture = _cut(found[number % len(found)], rng) if found else _synthetic(rng)
+        file = folder / f"class{number % PHOTO_CLASSES}" / f"{number:04}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        picture.save(file, quality=90)
+        sizes.append(file.stat().st_size)
+    return round(sum(sizes) / len(sizes))
+
+
+def _cut(file: Path, rng: np.random.Generator) -> Image.Image:
+    """A random part of a photograph, turned a little: no two are the same."""
+    with Image.open(file) as opened:
+        picture = opened.convert("RGB").rotate(rng.uniform(-10, 10), Image.Resampling.BILINEAR)
+    width, height = picture.size
+    part = rng.uniform(0.6, 0.9)
+    left, top = rng.uniform(0, 1 - part, 2) * (width, height)
+    return picture.resize(EXTENT, Image.Resampling.BICUBIC, (left, top, left + part * width, top + part * height))
+
+
+def _synthetic(rng: np.random.Generator) -> Image.Image:
+    pixels = np.full((EXTENT[1], EXTENT[0], 3), 128.0)
+    for scale in _SYNTHETIC_SCALES:
+        shape = (EXTENT[1] // scale + 2, EXTENT[0] // scale + 2, 3)
+        coarse = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+        pixels += (np.asarray(coarse.resize(EXTENT, Image.Resampling.BICUBIC), dtype=float) - 128) * scale / 200
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def photographs(size: int, folder: Path, kept: Path, repeats: int) -> dict[str, float]:
+    """Seconds of an epoch whose pictures are decoded, decoded and kept (the first), or found (every later one).
+
+    ``kept`` is an empty folder for caches.
+    """
+    config = DataConfig(str(folder), image_size=size, validation=0.0, workers=WORKERS, cache=str(kept / "loaded"))
+    first_load, second_load = (seconds(lambda: load_dataset(config)) for _ in range(2))
+    dataset = load_dataset(config)
+
+    def with_cache(cache: str) -> Dataset:
+        assert isinstance(dataset.train, FolderSplit)
+        shrunk = stored_pictures(Shrunk(SHORTER * size, 3), folder, replace(config, cache=cache))
+        return replace(dataset, train=replace(dataset.train, shrunk=shrunk))
+
+    def epoch(batches: TrainBatches) -> None:
+        for _ in batches.epoch(0):
+            pass
+        synchronise()
+
+    empty = (str(kept / f"empty{number}") for number in count())
+    decoding, keeping = our_batches(with_cache("off")), our_batches(dataset)
+    runs = {
+        "decoded": lambda: epoch(decoding),
+        "first": lambda: epoch(our_batches(with_cache(next(empty)))),
+        "later": lambda: epoch(keeping),
+    }
+    took = alternating_medians(runs, repeats)
+    return {
+        "image_size": size,
+        "images": keeping.steps_per_epoch * BATCH,
+        "first_load_seconds": first_load,
+        "second_load_seconds": second_load,
+        **{f"{name}_epoch_seconds": value for name, value in took.items()},
+        "cache_bytes": sum(file.stat().st_size for file in (kept / "loaded").rglob("pixels")),
+        **_beside_photo_steps(dataset, with_cache("off"), repeats),
+    }
+
+
+def _beside_photo_steps(dataset: Dataset, uncached: Dataset, repeats: int) -> dict[str, float]:
+    """Seconds of a batch made by the training process itself, and of the step that it is for."""
+    torch.manual_seed(0)
+    cohort = Cohort(PHOTO_BACKBONE, PHOTO_CLASSES, 4, "branch").to(DEVICE)
+    method = methods.build("mcl-okd", cohort, train_labels=dataset.train.labels).to(DEVICE)
+    optimizer = torch.optim.SGD([*cohort.parameters(), *method.parameters()], lr=0.01)
+    coming = {
+        "cached": forever(our_batches(dataset, PHOTO_BATCH, 0)),
+        "decoded": forever(our_batches(uncached, PHOTO_BATCH, 0)),
+    }
+    batch = next(coming["cached"])
+
+    def step() -> None:
+        method(cohort(batch.images), batch.labels, batch.indices).total.backward()
+        optimizer.step()
+        method.after_step(cohort)
+        optimizer.zero_grad(set_to_none=True)
+        synchronise()
+
+    took = alternating_medians(
+        {"step": step, **{name: lambda made=made: next(made) for name, made in coming.items()}}, repeats
+    )
+    return {
+        "step_seconds": took["step"],
+        **{f"{name}_batch_seconds": took[name] for name in coming},
+        **{f"{name}_share_of_step": took[name] / (took[name] + took["step"]) for name in coming},
+    }
+
+
+def measure(source: Path | None, repeats: int) -> dict:
+    found = arrays(repeats)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "photographs")
+        folder.mkdir()
+        mean_bytes = write_photographs(folder, source)
+        rows = []
+        for size in PHOTO_SIZES:
+            with tempfile.TemporaryDirectory(dir=scratch) as kept:
+                rows.append(photographs(size, folder, Path(kept), repeats))
+    about = header(
+        sizes=f"arrays: {SAMPLES} images of {IMAGE_SIZE} x {IMAGE_SIZE}, batch {BATCH}; photographs: {PHOTOGRAPHS} "
+        f"{'cut from a folder' if source else 'made of noise'}, {EXTENT[0]} x {EXTENT[1]}, JPEG of "
+        f"{mean_bytes / 1000:.0f} kB; {WORKERS} workers",
+        method=f"median of {repeats} alternating repeats after one untimed, an epoch each; steps: "
+        f"resnet32 (arrays) and {PHOTO_BACKBONE} with batch {PHOTO_BATCH} (photographs), 4 peers, branch, mcl-okd",
+    )
+    return {"header": about, "arrays": found, "photographs": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time of a step's images.")
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="photographs to cut pictures from")
+    parser.add_argument("--repeats", type=int, default=5, help="timed repeats")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--write", action="store_true", help="write figures and text into docs")
+    options = parser.parse_args()
+    report = measure(options.photographs, options.repeats)
+    text = f"{header_text(report)}\n\n{data_report.data_text(report)}"
+    write = data_report.write_section if options.write else None
+    give(report, "data", text, json_file=options.json, write=write)
+
+
+if __name__ == "__main__":
+    main()
