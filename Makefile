@@ -18,9 +18,10 @@ test: $(READY)
 
 # About an hour on two cores; writes docs/performance.md.
 bench: $(READY)
-	set -e; for name in contrast contrast_growth step peers methods episodes data startup leader; do \
+	set -e; for name in contrast contrast_growth step peers methods episodes data startup; do \
 		$(BIN)/python benchmarks/$$name.py --write; \
 	done
+	$(BIN)/python benchmarks/leader.py --json docs/performance/leader.json
 
 # Made anew only when what is required changes.
 $(READY): pyproject.toml constraints.txt

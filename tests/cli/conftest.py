@@ -83,13 +83,13 @@ def write_folders(folder: Path) -> None:
 
 
 def train_runs(folder: Path) -> None:
-    """Train on digits and on pictures without a test split; let the data of copies of the run be other data."""
+    """Train on digits and on pictures without a test split; let copies of the run have other data, or none."""
     for words in (f"npz:digits.npz --run runs/digits {ALONE}", f"divided --run runs/divided --image_size 16 {ALONE}"):
         outcome = run_words("train", *words.split())
         assert outcome.code == 0, outcome.stderr
     assert run_words("fewshot", *f"npz:ten.npz --run runs/ten {EPISODES}".split()).code == 0
     assert run_words("export", "runs/ten", "--output", "encoder.onnx").code == 0
-    for other in ("renamed", "fewer", "repainted"):
+    for other in ("renamed", "fewer", "repainted", "gone"):
         shutil.copytree("runs/digits", f"runs/{other}")
         file = Path("runs", other, "config.yaml")
         values = yaml.safe_load(file.read_text())

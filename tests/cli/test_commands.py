@@ -163,6 +163,89 @@ def test_export_replaces_a_file_only_by_force(peers, tmp_path, peerdistill):
     assert file.read_bytes()[:8] != b"precious"
 
 
+@pytest.fixture(scope="module")
+def int8(home, tmp_path_factory, peerdistill) -> tuple[Path, dict]:
+    """The int8 leader of a run on digits, in a copy of it, and what was printed of it as JSON."""
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    shutil.copytree(home / "runs/digits", run)
+    outcome = peerdistill("export", run, "--int8", "--json")
+    assert outcome.code == 0, outcome.stderr
+    return run / "leader.int8.onnx", json.loads(outcome.stdout)
+
+
+def test_export_int8_prints_its_check_as_json(int8, at_home):
+    file, found = int8
+    keys = {"path", "format", "bytes", "samples", "largest_difference", "agreement", "float_bytes", "calibrated_on"}
+    assert set(found) == keys
+    assert (found["path"], found["format"], found["bytes"]) == (str(file), "onnx", file.stat().st_size)
+    assert found["float_bytes"] == pytest.approx(Path("leader.onnx").stat().st_size, rel=0.01)
+    assert found["bytes"] < 0.4 * found["float_bytes"]
+    assert found["agreement"] >= 0.9
+    data = experiment.load_data(Run("runs/digits"))
+    assert (found["samples"], found["calibrated_on"]) == (len(data.test), len(data.train))
+
+
+def test_export_int8_tells_what_calibrated_it(peers, tmp_path, peerdistill):
+    outcome = peerdistill("export", peers[0], "--int8", "--output", tmp_path / "small.onnx")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    text = " ".join(outcome.stdout.split())
+    for words in (f"wrote {tmp_path}/small.onnx", "calibrated on", "training pictures", "same class as in float32"):
+        assert words in text
+    assert [file.name for file in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def test_an_int8_leader_predicts_as_any_other(int8, at_home, digit_pictures, peerdistill):
+    of_run, of_file = (
+        json.loads(peerdistill("predict", model, *digit_pictures, "--json").stdout)
+        for model in ("runs/digits", int8[0])
+    )
+    for expected, found in zip(of_run, of_file, strict=True):
+        assert found["path"] == expected["path"]
+        assert set(found["classes"]) == {"zero", "one", "two"}
+        assert dict(zip(found["classes"], found["probabilities"], strict=True)) == pytest.approx(
+            dict(zip(expected["classes"], expected["probabilities"], strict=True)), abs=0.1
+        )
+
+
+def test_bench_leader_prints_the_promised_keys(peers, peerdistill):
+    found = json.loads(peerdistill("bench-leader", peers[0], "--checkpoint", "best", "--repeats", "1", "--json").stdout)
+    assert set(found) == {"run", "checkpoint", "epoch", "repeats", "machine", "test", "forms"}
+    assert (found["run"], found["checkpoint"], found["epoch"], found["repeats"]) == (str(peers[0]), "best", 1, 1)
+    machine = {"processor", "cores", "int8_instructions", "threads", "load_average", "versions"}
+    assert set(found["machine"]) == machine
+    assert list(found["forms"]) == ["pytorch", "onnx", "int8"]
+    for form in found["forms"].values():
+        assert set(form) == {"bytes", "accuracy", "milliseconds"}
+        assert set(form["milliseconds"]) == {"1", "64"}
+        assert all(time > 0 for time in form["milliseconds"].values())
+    expected = json.loads(peers[1].stdout)["best"]["test"]
+    assert found["test"] == {"samples": expected["samples"]}
+    for form in ("pytorch", "onnx"):
+        assert found["forms"][form]["accuracy"] == expected["leader"]
+    small = found["forms"]["int8"]
+    assert small["bytes"] < 0.4 * found["forms"]["onnx"]["bytes"]
+    assert abs(small["accuracy"]["top1"] - expected["leader"]["top1"]) <= 100 * 3 / expected["samples"]
+
+
+def test_bench_leader_shows_a_table_and_writes_nothing(peers, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    before = sorted(peers[0].rglob("*"))
+    text = " ".join(peerdistill("bench-leader", peers[0], "--repeats", "1").stdout.split())
+    for words in ("PyTorch eager", "ONNX float32", "ONNX int8", "batch 1", "batch 64", "test images", "threads"):
+        assert words in text
+    assert sorted(peers[0].rglob("*")) == before
+
+
+def test_bench_leader_does_without_test_images_and_says_so(at_home, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = json.loads(peerdistill("bench-leader", "runs/divided", "--repeats", "1", "--json").stdout)
+    assert found["test"] is None
+    assert [form["accuracy"] for form in found["forms"].values()] == [None] * 3
+    text = peerdistill("bench-leader", "runs/divided", "--repeats", "1").stdout
+    assert "no test images, so no accuracy" in text
+    assert "accuracy │" not in text
+
+
 def test_a_run_and_its_exported_leader_predict_the_same(at_home, digit_pictures, peerdistill):
     of_run, of_file = (
         json.loads(peerdistill("predict", model, *digit_pictures, "--json").stdout)

@@ -185,6 +185,17 @@ MISTAKES = [
     Mistake("export of a run that is missing", "export runs/none", "runs/none"),
     Mistake("export into a folder that is missing", "export runs/digits --output none/leader.onnx", "none "),
     Mistake("export under another format's name", "export runs/digits --output leader.pt2", ".onnx"),
+    Mistake("int8 in another format", "export runs/digits --int8 --format pt2", "--format onnx"),
+    Mistake("int8 from an exported leader", "export leader.onnx --int8", "no training images"),
+    Mistake("int8 onto an existing file", "export runs/digits --int8 --output leader.onnx", "--force"),
+    Mistake("int8 of a run whose data are gone", "export runs/gone --int8", "gone.npz"),
+    Mistake("int8 of a run whose data have changed", "export runs/repainted --int8", "training images"),
+    # Bench-leader
+    Mistake("bench of a run that is missing", "bench-leader runs/none", "runs/none"),
+    Mistake("bench of an exported leader", "bench-leader leader.onnx", "leader.onnx"),
+    Mistake("bench of a run whose data are gone", "bench-leader runs/gone", "gone.npz"),
+    Mistake("bench on changed data", "bench-leader runs/repainted", "training images"),
+    Mistake("bench without repeats", "bench-leader runs/digits --repeats 0", "repeats "),
     # Predict
     Mistake("a file that is no picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),

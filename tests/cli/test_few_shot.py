@@ -161,6 +161,34 @@ def test_an_encoder_classifies_by_a_folder_of_examples(encoder, shapes, tmp_path
     assert "shape" in peerdistill("predict", encoder, *words, "--top", "1").stdout
 
 
+def test_an_encoder_has_an_int8_form_that_classifies_by_examples(runs, shapes, tmp_path, peerdistill):
+    file = tmp_path / "encoder.int8.onnx"
+    outcome = peerdistill("export", runs[1], "--int8", "--output", file)
+    assert outcome.code == 0, outcome.stderr
+    assert "same nearest picture as in float32" in " ".join(outcome.stdout.split())
+    pictures = [shapes / "shape0" / "5.png", shapes / "shape7" / "5.png"]
+    of_file, of_run = (
+        json.loads(peerdistill("predict", model, *pictures, "--support", shapes, "--json").stdout)
+        for model in (file, runs[1])
+    )
+    for found, expected in zip(of_file, of_run, strict=True):
+        assert set(found["classes"]) == set(expected["classes"])
+        assert found["classes"][0] in expected["classes"]
+
+
+def test_bench_leader_judges_an_encoder_by_the_run_s_episodes(runs, peerdistill, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = json.loads(peerdistill("bench-leader", runs[1], "--repeats", "1", "--json").stdout)
+    expected = json.loads(peerdistill("evaluate", runs[1], "--json").stdout)
+    assert found["test"] == {
+        name: expected[name] for name in ("samples", "ways", "shots", "queries", "episodes", "seed")
+    }
+    for form in ("pytorch", "onnx"):
+        assert found["forms"][form]["accuracy"] == pytest.approx(expected["leader"], abs=1e-3)
+    assert abs(found["forms"]["int8"]["accuracy"]["top1"] - expected["leader"]["top1"]) < 20
+    assert "6 test episodes, 2-way 1-shot" in peerdistill("bench-leader", runs[1], "--repeats", "1").stdout
+
+
 def test_a_run_goes_to_a_folder_of_its_own_by_default(shapes, tmp_path, monkeypatch, peerdistill):
     monkeypatch.chdir(tmp_path)
     assert peerdistill("fewshot", shapes, *SHORT, *ALONE).code == 0

@@ -9,7 +9,7 @@ import pytest
 import peerdistill
 from peerdistill.cli import main
 
-COMMANDS = ("demo", "train", "fewshot", "evaluate", "compare", "export", "predict")
+COMMANDS = ("demo", "train", "fewshot", "evaluate", "compare", "export", "bench-leader", "predict")
 HEAVY = ("torch", "torchvision", "lightning_fabric", "sklearn", "onnx", "onnxruntime", "tensorboard", "matplotlib")
 
 PROBE = """
@@ -82,7 +82,8 @@ def test_help_of_the_program_names_every_command(capsys, words):
         ),
         ("compare", ["RUN RUN", "--ways", "--protocol", "--json"]),
         ("evaluate", ["RUN", "--checkpoint {last,best}", "--split {test,val}", "--json"]),
-        ("export", ["RUN", "--format {safetensors,onnx,pt2}", "--output", "--force"]),
+        ("export", ["RUN", "--format {safetensors,onnx,pt2}", "--int8", "--output", "--force"]),
+        ("bench-leader", ["RUN", "--checkpoint {last,best}", "--repeats", "--json"]),
         ("predict", ["FILE_OR_RUN PICTURES...", "--top", "--json", "--support"]),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,50 @@ def test_without_held_out_pictures_training_pictures_are_taken(tmp_path, digits_
     data = load_dataset(run.config.data)
     _, split = experiment.sample_pictures(run, 3)
     assert split == ("test" if data.test is not None else "training")
+
+
+def rows_of(split) -> set[bytes]:
+    assert isinstance(split, ArraySplit)
+    return {image.numpy().tobytes() for image in split.images}
+
+
+def test_calibration_pictures_are_training_pictures_drawn_by_the_seed(trained, monkeypatch):
+    monkeypatch.setattr("peerdistill.experiment.evaluate.CALIBRATION_PICTURES", 20)
+    restored, data = experiment.restore(trained), load_dataset(trained.config.data)
+    pictures = experiment.calibration_pictures(trained, restored, data)
+    drawn = {picture.numpy().tobytes() for picture in pictures}
+    assert len(drawn) == len(pictures) == 20
+    assert drawn <= rows_of(data.train)
+    assert drawn.isdisjoint(rows_of(data.val) | rows_of(data.test))
+    assert torch.equal(experiment.calibration_pictures(trained, restored, data), pictures)
+    other = replace(trained.config, training=replace(trained.config.training, seed=1))
+    monkeypatch.setattr(Run, "config", other)
+    assert not torch.equal(experiment.calibration_pictures(trained, restored, data), pictures)
+
+
+def test_of_few_training_pictures_all_calibrate(trained):
+    data = load_dataset(trained.config.data)
+    pictures = experiment.calibration_pictures(trained, experiment.restore(trained), data)
+    assert len(pictures) == len(data.train)
+    assert {picture.numpy().tobytes() for picture in pictures} == rows_of(data.train)
+
+
+def test_calibration_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, train_quickly):
+    photos(tmp_path / "photos", ("train", "test"))
+    words = "--validation=0 --image_size=16 --epochs=1 --batch_size=4 --workers=0 --peers=1 --method=baseline"
+    train_quickly(parse([str(tmp_path / "photos"), "--backbone=resnet20", *words.split()])[0], tmp_path / "run")
+    run = Run(tmp_path / "run")
+    pictures = experiment.calibration_pictures(run, experiment.restore(run), experiment.load_data(run))
+    files = sorted((tmp_path / "photos" / "train").rglob("*.png"))
+    expected = {fit(open_picture(file), 16, 3, 224 / 256).transpose(2, 0, 1).tobytes() for file in files}
+    assert {picture.numpy().tobytes() for picture in pictures} == expected
+
+
+def test_calibration_pictures_must_be_those_of_the_run(trained, digits_file, tmp_path, write_digits):
+    write_digits(tmp_path / "dark.npz", dark=3000)
+    data = load_dataset(replace(trained.config.data, data=f"npz:{tmp_path / 'dark.npz'}"))
+    with pytest.raises(UserError, match="not those that the run was started with"):
+        experiment.calibration_pictures(trained, experiment.restore(trained), data)
 
 
 @pytest.mark.parametrize(

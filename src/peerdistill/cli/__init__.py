@@ -9,7 +9,7 @@ from typing import Any
 from peerdistill import __version__
 from peerdistill.errors import Note, UserError, unknown_name
 
-# Command -> its line of help; each is a function of the same name in `peerdistill.cli.commands`.
+# Command -> its line of help; each is a function of the same name, "-" as "_", in `peerdistill.cli.commands`.
 _COMMANDS = {
     "demo": "train on digits, evaluate, export and predict: see it work in about a minute",
     "train": "train peers on a folder of images, CIFAR, arrays or digits",
@@ -17,6 +17,7 @@ _COMMANDS = {
     "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
     "compare": "two few-shot runs in the same episodes, with the interval of their difference",
     "export": "write the leader of a run as safetensors, ONNX or pt2",
+    "bench-leader": "size, accuracy and latency of a run's leader in PyTorch, ONNX and int8 ONNX",
     "predict": "classify pictures with an exported leader or a run, or by examples with an encoder",
     "methods": "the methods, or all about one of them",
 }
@@ -26,7 +27,7 @@ _HELP = f"""usage: peerdistill COMMAND ...
 Online knowledge distillation: peers learn together, the leader is deployed alone.
 
 commands:
-{chr(10).join(f"  {name:<9} {text}" for name, text in _COMMANDS.items())}
+{chr(10).join(f"  {name:<12} {text}" for name, text in _COMMANDS.items())}
 
 peerdistill COMMAND --help shows a command's options.
 """
@@ -62,7 +63,7 @@ def _run(words: list[str]) -> int:
         return 0
     if words[0] not in _COMMANDS:
         raise unknown_name("command", words[0], _COMMANDS)
-    command: Callable[[list[str]], int] = getattr(import_module("peerdistill.cli.commands"), words[0])
+    command: Callable[[list[str]], int] = getattr(import_module("peerdistill.cli.commands"), words[0].replace("-", "_"))
     try:
         return command(words[1:])
     except SystemExit as end:  # `--help` of a command

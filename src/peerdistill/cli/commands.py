@@ -9,14 +9,12 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from rich.console import Console
 
-from peerdistill.cli import episodes, tables
+from peerdistill.cli import episodes, exports, tables
 from peerdistill.cli.printing import print_json
 from peerdistill.errors import UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
-
-_EXPORT_CHECK_PICTURES = 128
 
 
 def train(words: list[str]) -> int:
@@ -106,43 +104,63 @@ def compare(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
-    """``peerdistill export RUN --format FORMAT [--output FILE]``."""
+    """``peerdistill export RUN --format FORMAT [--int8] [--output FILE]``."""
     parser = make_parser("export", "RUN --format FORMAT [options]", "Write the leader of a run as one file.")
     parser.add_argument("run", type=str, help="Folder of a run.")
     parser.add_argument(
         "--format", type=Literal["safetensors", "onnx", "pt2"], default="onnx", help="Format of the file."
     )
-    parser.add_argument("--output", type=str | None, default=None, help="File to write (default: RUN/leader.FORMAT).")
+    parser.add_argument(
+        "--int8", action="store_true", help="ONNX with products of 8-bit integers, calibrated on training images."
+    )
+    parser.add_argument(
+        "--output", type=str | None, default=None, help="File to write (default: RUN/leader[.int8].FORMAT)."
+    )
     parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to export.")
     parser.add_argument("--force", action="store_true", help="Replace an existing file.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of export")
+    exports.check(options)
     run = _open(options.run)
-    output = Path(options.output) if options.output else run.path / f"leader.{options.format}"
-    from peerdistill import deploy, experiment
+    suffix = f"int8.{options.format}" if options.int8 else options.format
+    output = Path(options.output) if options.output else run.path / f"leader.{suffix}"
+    from peerdistill import experiment
 
     restored = experiment.restore(run, options.checkpoint)
-    card = restored.card
-    pictures, split = experiment.sample_pictures(run, _EXPORT_CHECK_PICTURES)
-    report = deploy.export(
-        restored.leader(),
-        card,
-        output,
-        format=options.format,
-        pictures=pictures,
-        force=options.force,
-    )
+    report, told = (exports.int8 if options.int8 else exports.plain)(run, restored, output, options)
     if options.json:
         print_json({**asdict(report), "path": str(report.path)})
         return 0
     Console().print(
-        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n"
-        f"checked on {report.samples} {split} pictures: largest difference of {card.output} "
-        f"{report.largest_difference:.2g}, {card.answer} on {report.agreement:.2%}",
+        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n{told}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+    return 0
+
+
+def bench_leader(words: list[str]) -> int:
+    """``peerdistill bench-leader RUN [options]``."""
+    parser = make_parser(
+        "bench-leader",
+        "RUN [options]",
+        "Size, accuracy on the test images and latency of a run's leader: PyTorch eager, ONNX and int8 ONNX.",
+    )
+    parser.add_argument("run", type=str, help="Folder of a run.")
+    parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to measure.")
+    parser.add_argument("--repeats", type=int, default=11, help="Timed bursts of each form, in turns.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    options = parse_words(parser, words, kind="option of bench-leader")
+    run = _open(options.run)
+    from peerdistill.study.leader_bench import bench_leader
+
+    with Console(stderr=True).status("reading the run") as status:
+        found = bench_leader(run, options.checkpoint, repeats=options.repeats, tell=status.update)
+    if options.json:
+        print_json(found.as_dict())
+    else:
+        Console().print(tables.leader_bench(found.as_dict()))
     return 0
 
 

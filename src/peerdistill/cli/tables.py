@@ -19,6 +19,7 @@ _FEW_SHOT = {
     True: "the loss above on classifiers over all training classes, and the prototypical loss of every peer",
     False: "the prototypical loss of every peer in place of the cross-entropy",
 }
+_FORMS = {"pytorch": "PyTorch eager", "onnx": "ONNX float32", "int8": "ONNX int8"}
 _WAYS = "ways"  # only evaluations over episodes have it
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
@@ -36,10 +37,7 @@ def result(values: Mapping[str, Any]) -> Table:
 
 def evaluations(values: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of a run's checkpoints on one split, a column each."""
-    first = values[0]
-    asked = _asked(first, first["split"])
-    count = "" if _WAYS in first else f"{first['samples']} "
-    table = Table(title=f"top-1 accuracy on {count}{asked}")
+    table = Table(title=f"top-1 accuracy on {_counted(values[0], values[0]['split'])}")
     return _voters(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
 
 
@@ -60,6 +58,40 @@ def comparison(first: str, second: str, columns: Sequence[Mapping[str, Any]]) ->
         style = "bold" if name == "difference" else None
         table.add_row(Text(who), *(_percent(column[name]) for column in columns), style=style)
     return table
+
+
+def leader_bench(value: Mapping[str, Any]) -> Table:
+    """Return the table of a leader in every form: size, accuracy, latency and how many times as fast as eager."""
+    test, forms = value["test"], value["forms"]
+    batches = list(forms["pytorch"]["milliseconds"])
+    on = f"top-1 accuracy on {_counted(test, 'test')}" if test else "no test images, so no accuracy"
+    table = Table("", title=f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}")
+    for name in ("size", *(["accuracy"] if test else []), *(f"batch {batch}" for batch in batches)):
+        table.add_column(name, justify="right")
+    for name, label in _FORMS.items():
+        form, found = forms[name], [f"{forms[name]['bytes'] / 1e6:.2f} MB"]
+        if test:
+            top1 = {key: part for key, part in form["accuracy"].items() if key != "top5"}
+            found.append(_percent(top1))
+        for batch in batches:
+            took = form["milliseconds"][batch]
+            found.append(f"{took:.2f} ms {forms['pytorch']['milliseconds'][batch] / took:4.1f} x")
+        table.add_row(label, *found)
+    table.caption, table.caption_justify = _conditions(value), "left"
+    return table
+
+
+def _conditions(value: Mapping[str, Any]) -> str:
+    """Return on what a leader was timed, and how."""
+    machine = value["machine"]
+    instructions = machine["int8_instructions"]
+    told = "not known" if instructions is None else ", ".join(instructions) or "none"
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['processor']}, cores: {machine['cores']}, threads of PyTorch and of onnxruntime: "
+        f"{machine['threads']}, instructions for int8: {told}, load average: {machine['load_average']}; {versions}; "
+        f"time of a batch: median of {value['repeats']} bursts in turns after a warm-up"
+    )
 
 
 def predictions(found: "Sequence[Prediction]") -> str:
@@ -158,6 +190,12 @@ def _asked(value: Mapping[str, Any], split: str) -> str:
     """Return on what an evaluation was made: images, or episodes."""
     name = {"test": "test", "val": "validation"}[split]
     return f"{value['episodes']} {name} episodes, {_shape(value)}" if _WAYS in value else f"{name} images"
+
+
+def _counted(value: Mapping[str, Any], split: str) -> str:
+    """Return on how many images or episodes an evaluation was made."""
+    asked = _asked(value, split)
+    return asked if _WAYS in value else f"{value['samples']} {asked}"
 
 
 def _shape(value: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@ from .card import LeaderCard
 from .exporter import ExportReport, export
 from .leader import first_difference, load_leader, open_leader, read_safetensors
 from .predictor import Prediction, predict, predict_with
+from .quantiser import QuantisedReport, quantise
 from .writers import ExportError
 
 __all__ = [
@@ -9,11 +10,13 @@ __all__ = [
     "ExportReport",
     "LeaderCard",
     "Prediction",
+    "QuantisedReport",
     "export",
     "first_difference",
     "load_leader",
     "open_leader",
     "predict",
     "predict_with",
+    "quantise",
     "read_safetensors",
 ]

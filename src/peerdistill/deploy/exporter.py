@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.scorers import open_model
+from peerdistill.deploy.normalised import Normalised
+from peerdistill.deploy.scorers import Scorer, open_model, torch_scorer
 from peerdistill.deploy.writers import WRITERS, ExportError, Format
 from peerdistill.errors import UserError, unknown_name
 
@@ -74,20 +75,22 @@ def export(
         ExportError: If the leader can't be written in this format, or the file does not reproduce it. Nothing
             is left then but what was there before.
     """
-    _check_request(output, format, force)
-    _check_pictures(pictures, card)
+    check_request(output, format, force)
+    check_pictures(pictures, card)
     leader = copy.deepcopy(leader).to("cpu", torch.float32).eval()
     with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
         draft = Path(folder) / f"leader.{format}"
         WRITERS[format](leader, card, draft)
-        expected, found = _outputs_of_both(leader, card, draft, pictures.cpu())
+        of_leader = torch_scorer(Normalised(leader, card.mean, card.std))
+        expected, found = outputs_of_both(of_leader, card, draft, pictures.cpu())
         difference, agreement = _compare(expected, found, card)
         size = draft.stat().st_size
-        _publish(draft, output)
+        publish(draft, output)
     return ExportReport(output, format, size, len(pictures), difference, agreement)
 
 
-def _check_request(output: Path, format: str, force: bool) -> None:
+def check_request(output: Path, format: str, force: bool) -> None:
+    """Raise UserError for an unknown format, or an output that is misnamed, in no folder, or there already."""
     if format not in WRITERS:
         raise unknown_name("export format", format, WRITERS)
     if output.suffix != f".{format}":
@@ -100,7 +103,8 @@ def _check_request(output: Path, format: str, force: bool) -> None:
         raise UserError(f"{output} exists: choose another name, or replace it with --force")
 
 
-def _check_pictures(pictures: Tensor, card: LeaderCard) -> None:
+def check_pictures(pictures: Tensor, card: LeaderCard) -> None:
+    """Raise UserError where a file can't be checked on these pictures."""
     if len(pictures) < 2:
         raise UserError(f"the check of an export needs at least 2 pictures, found {len(pictures)}")
     expected = (card.channels, card.image_size, card.image_size)
@@ -109,19 +113,22 @@ def _check_pictures(pictures: Tensor, card: LeaderCard) -> None:
 
 
 @torch.inference_mode()
-def _outputs_of_both(
-    leader: nn.Module, card: LeaderCard, draft: Path, pictures: UInt8[Tensor, "samples channels height width"]
+def outputs_of_both(
+    of_leader: Scorer, card: LeaderCard, draft: Path, pictures: UInt8[Tensor, "samples channels height width"]
 ) -> tuple[Float[Tensor, "samples outputs"], Float[Tensor, "samples outputs"]]:
-    """Return the logits, or features, of the leader and of its file."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
+    """Return the logits, or features, of the leader and of its file.
+
+    Raises:
+        ExportError: If the file does not run or holds another card.
+    """
     expected, found = [], []
     try:
         score, card_read = open_model(draft)
         # One picture alone, then many: the batch size must really be free.
         for batch in (pictures[:1], *pictures[1:].split(_BATCH)):
-            images = batch.float() / 255
-            expected.append(leader((images - mean) / std))
-            found.append(torch.from_numpy(score(images.numpy())))
+            images = (batch.float() / 255).numpy()
+            expected.append(torch.from_numpy(of_leader(images)))
+            found.append(torch.from_numpy(score(images)))
     except Exception as error:  # whatever a runtime raises, the file is of no use
         raise ExportError(f"the exported {draft.suffix} file does not run: {shorten(str(error), 200)}") from error
     if card_read != card:
@@ -140,7 +147,7 @@ def _compare(
     """Return the largest difference and the share of equal answers, or refuse."""
     difference = (expected - found).abs().max().item()
     tolerance = _TOLERANCE * max(1.0, expected.abs().max().item())
-    same = _answers(expected, card) == _answers(found, card)
+    same = answers(expected, card) == answers(found, card)
     agreement = same.float().mean().item()
     # Written so that NaN does not pass.
     if not (difference <= tolerance and bool(same[_clear(expected, tolerance, card)].all())):
@@ -151,7 +158,7 @@ def _compare(
     return difference, agreement
 
 
-def _answers(outputs: Float[Tensor, "samples outputs"], card: LeaderCard) -> Int[Tensor, " samples"]:
+def answers(outputs: Float[Tensor, "samples outputs"], card: LeaderCard) -> Int[Tensor, " samples"]:
     """Return the class of each picture, or which other picture has the nearest features."""
     if card.is_encoder:
         return torch.cdist(outputs, outputs).fill_diagonal_(torch.inf).argmin(1)
@@ -166,7 +173,7 @@ def _clear(outputs: Float[Tensor, "samples outputs"], tolerance: float, card: Le
     return first - second > tolerance
 
 
-def _publish(draft: Path, output: Path) -> None:
+def publish(draft: Path, output: Path) -> None:
     """Put the draft under its name, whole or not at all, even if the machine stops meanwhile."""
     with draft.open("rb") as file:
         os.fsync(file.fileno())

@@ -48,10 +48,21 @@ def open_model(path: Path) -> tuple[Scorer, LeaderCard]:
         raise UserError(f"{path} is no model: not a readable {path.suffix} file ({reason})") from error
 
 
-def _open_onnx(path: Path) -> tuple[Scorer, LeaderCard]:
+def open_onnx(path: Path, threads: int = 0) -> tuple[Scorer, LeaderCard]:
+    """Return the scorer and the card of an ONNX file.
+
+    Args:
+        path: The file.
+        threads: That share the work of an operator; 0: one for each core.
+
+    Raises:
+        UserError: For a file that was not exported by this package.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     card = LeaderCard.from_metadata(session.get_modelmeta().custom_metadata_map, path)
 
     def score(
@@ -95,7 +106,7 @@ def torch_scorer(network: "nn.Module") -> Scorer:
 
 
 _OPENERS: dict[str, Callable[[Path], tuple[Scorer, LeaderCard]]] = {
-    ".onnx": _open_onnx,
+    ".onnx": open_onnx,
     ".safetensors": _open_safetensors,
     ".pt2": _open_pt2,
 }

@@ -2,33 +2,64 @@
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from peerdistill.data import Dataset
-from peerdistill.data.dataset import ArraySplit
+from peerdistill.data.dataset import ArraySplit, Split
+from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.evaluation import Evaluation
 from peerdistill.experiment.build import check_device, check_same_data
-from peerdistill.experiment.restore import Which, restore
+from peerdistill.experiment.restore import Restored, Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.task import SPLITS, Task
 from peerdistill.experiment.tasks import load_task
 
+CALIBRATION_PICTURES = 256
+"""Training pictures that the ranges of an int8 leader are set on; all of them, where there are fewer."""
 
-def sample_pictures(run: Run, count: int) -> tuple[UInt8[Tensor, "samples channels height width"], str]:
+CALIBRATION_DRAWS = 4
+"""First number of the key of the draw of these pictures."""
+
+
+def sample_pictures(
+    run: Run, count: int, *, data: Dataset | None = None
+) -> tuple[UInt8[Tensor, "samples channels height width"], str]:
     """Return up to ``count`` pictures as a deployed leader sees them, evenly spread over a split, and its name.
 
-    They are test pictures, where there are none validation pictures, and else training pictures.
+    They are test pictures, where there are none validation pictures, and else training pictures. ``data`` are those of
+    the run, where they have been loaded.
     """
-    data = load_data(run)
+    data = load_data(run) if data is None else data
     splits = {"test": data.test, "validation": data.val, "training": data.train}
     name, images = next((name, split) for name, split in splits.items() if split is not None)
     rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
+    return _as_deployed(images, rows), name
+
+
+def calibration_pictures(run: Run, restored: Restored, data: Dataset) -> UInt8[Tensor, "samples channels height width"]:
+    """Return up to 256 training pictures of a run as a deployed leader sees them, drawn by the run's seed.
+
+    Args:
+        run: The run.
+        restored: One of its checkpoints.
+        data: Its images.
+
+    Raises:
+        UserError: Where the data have changed since.
+    """
+    check_same_data(restored.state["notes"]["data"], data)
+    draws = keyed_generator(CALIBRATION_DRAWS, run.config.training.seed)
+    rows = torch.randperm(len(data.train), generator=draws)[:CALIBRATION_PICTURES]
+    return _as_deployed(data.train, rows)
+
+
+def _as_deployed(images: Split, rows: Int[Tensor, " samples"]) -> UInt8[Tensor, "samples channels height width"]:
     if isinstance(images, ArraySplit):
-        return images.images[rows], name
+        return images.images[rows]
     pixels = [images.squares.read(images.paths[row]) for row in rows.tolist()]
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), name
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
 def load_data(run: Run) -> Dataset:

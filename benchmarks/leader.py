@@ -1,0 +1,125 @@
+"""Latency and size of deployed leaders in every form, over several architectures.
+
+    python benchmarks/leader.py [--repeats 7] [--json FILE]
+
+Needs only the package, takes two minutes on one CPU core. Weights are random and images are noise, on which neither
+size nor time depends; for accuracy see ``peerdistill bench-leader RUN``. Every form gets as many threads as PyTorch has
+(OMP_NUM_THREADS).
+"""
+
+import argparse
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import onnxruntime
+import torch
+
+from measuring import header, header_lines
+from peerdistill import backbones
+from peerdistill.deploy import LeaderCard
+from peerdistill.deploy.normalised import Normalised
+from peerdistill.deploy.scorers import torch_scorer
+from peerdistill.study.leader_bench import BATCHES, Form, form_latencies, make_forms
+from peerdistill.study.machine import describe_machine
+
+CLASSES, CALIBRATION = 100, 128
+
+
+class Network(NamedTuple):
+    name: str
+    image_size: int
+
+
+NETWORKS = (
+    Network("resnet20", 32),
+    Network("resnet32", 32),
+    Network("wrn_16_2", 32),
+    Network("vgg8", 32),
+    Network("mobilenetv2_half", 32),
+    Network("shufflenetv1", 32),
+    Network("torchvision:resnet18", 96),
+    Network("timm:vit_tiny_patch16_224", 96),
+)
+
+
+def forms_of(network: Network, folder: Path) -> dict[str, Form]:
+    """Return the network with random weights in every form, and eager in channels-last layout."""
+    torch.manual_seed(0)
+    size = network.image_size
+    module = backbones.build(network.name, classes=CLASSES, image_size=size).network()
+    pictures = torch.randint(256, (CALIBRATION, 3, size, size), dtype=torch.uint8)
+    card = LeaderCard(
+        network.name, tuple(map(str, range(CLASSES))), size, 3, mean=(0.5,) * 3, std=(0.29,) * 3, crop=1.0
+    )
+    normalised = Normalised(module, card.mean, card.std)
+    with torch.no_grad():
+        normalised.train()(pictures[:64].float() / 255)  # statistics for BatchNorm
+    forms = make_forms(module.eval(), card, folder, calibration=pictures, pictures=pictures[:64])
+    channels_last = copy.deepcopy(normalised).eval().to(memory_format=torch.channels_last)
+    return {**forms, "channels_last": Form(torch_scorer(channels_last), forms["pytorch"].bytes)}
+
+
+def measure_network(network: Network, repeats: int) -> dict:
+    with TemporaryDirectory() as folder:
+        forms = forms_of(network, Path(folder))
+        pictures = torch.randint(256, (max(BATCHES), 3, network.image_size, network.image_size), dtype=torch.uint8)
+        took = {str(batch): form_latencies(forms, pictures, batch, repeats) for batch in BATCHES}
+    return {
+        "network": network.name,
+        "image_size": network.image_size,
+        "bytes": {name: form.bytes for name, form in forms.items()},
+        "milliseconds": {
+            batch: {name: 1000 * seconds for name, seconds in times.items()} for batch, times in took.items()
+        },
+    }
+
+
+def table(networks: Iterable[Mapping]) -> str:
+    """Return the figures as a Markdown table, a row for each network and batch size."""
+    columns = (
+        *("network", "batch", "eager, ms", "eager channels-last, ms", "ONNX, ms", "int8, ms"),
+        *("ONNX over eager", "int8 over ONNX", "ONNX, MB", "int8, MB"),
+    )
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for row in networks:
+        name = f"{row['network'].partition(':')[2] or row['network']} at {row['image_size']}"
+        sizes = " | ".join(f"{row['bytes'][form] / 1e6:.2f}" for form in ("onnx", "int8"))
+        for batch, ms in row["milliseconds"].items():
+            times = " | ".join(f"{ms[form]:.2f}" for form in ("pytorch", "channels_last", "onnx", "int8"))
+            ratios = f"{ms['pytorch'] / ms['onnx']:.1f} x | {ms['onnx'] / ms['int8']:.1f} x"
+            lines.append(f"| {name} | {batch} | {times} | {ratios} | {sizes} |")
+    return "\n".join(lines) + "\n"
+
+
+def about(repeats: int) -> dict:
+    machine = describe_machine()
+    return {
+        **header(
+            sizes=f"{CLASSES} classes, random weights, batches of {BATCHES[0]} and {BATCHES[1]}, CPU",
+            method=f"one call, numpy to numpy; median of {repeats} bursts of at least 0.05 s in turns after a warm-up",
+        ),
+        "onnxruntime": onnxruntime.__version__,
+        "int8": ", ".join(machine["int8_instructions"] or ["not known"]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Latency and size of deployed leaders in every form.")
+    parser.add_argument("--repeats", type=int, default=7, help="timed bursts of each form")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    options = parser.parse_args()
+    report = {
+        "header": about(options.repeats),
+        "networks": [measure_network(network, options.repeats) for network in NETWORKS],
+    }
+    print(f"{header_lines(report['header'])}\n\n{table(report['networks'])}", end="")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
