@@ -111,7 +111,7 @@ class Grouped(_Apart):
         self.peers = cohort.peers
 
     def branches(self, x: Tensor) -> Tensor:
-        together = self.side_by_side(x.repeat(1, self.peers, 1, 1))
+        together = self.side_by_side(torch.cat([x] * self.peers, dim=1))  # which keeps the layout
         return together.unflatten(1, (self.peers, -1)).transpose(0, 1)
 
 
@@ -168,6 +168,14 @@ def ways(*, with_compiled: bool) -> dict[tuple[str, str, str], Callable[[Cohort]
     return every
 
 
+def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
+    """The module with weights in that layout: those of convolutions, which stacked ones no longer are."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    return module
+
+
 class Case:
     """Images, labels and a fresh cohort, the same for every way."""
 
@@ -215,7 +223,7 @@ def compare_ways(repeats: int, *, with_compiled: bool) -> list[dict]:
     exact = case.gradient_of_images(Loop(case.cohort().double()), "float64", torch.float64)
     rows, steps = [], {}
     for (name, layout, precision), make in ways(with_compiled=with_compiled).items():
-        peers = make(case.cohort()).to(memory_format=LAYOUTS[layout])
+        peers = in_layout(make(case.cohort()), LAYOUTS[layout])
         images = case.images.to(memory_format=LAYOUTS[layout])
         step = _step(lambda peers=peers, x=images, p=precision: case.loss(peers, x, p), peers)
         first = seconds(step)
