@@ -27,12 +27,13 @@ copy as large as an activation, both measured on the spot, as if nothing were ev
 """
 
 _PEERS = """
-`python benchmarks/peers.py --write` measures and writes this part. "Loop" runs one peer after the other; "grouped" puts
-branches side by side in the channels of one network, "stacked" calls `vmap` over weights in one tensor, "compiled" has
-inductor compile every stage. The error is that of the gradient with respect to the images, beside float64: networks with
-random weights enlarge it, and all ways in float32 are equally far off. Training runs the loop: what grouped convolutions
-gain is small here, and only networks of convolutions and batch norm have that form. Where bfloat16 is fast, as on
-processors with AMX, `--precision bf16-mixed` is the one large gain; it changes numbers, so it is an option.
+`python benchmarks/peers.py --write` measures and writes this part. "Loop" runs one peer after the other; "grouped"
+puts branches side by side in the channels of one network, "stacked" calls `vmap` over weights in one tensor,
+"compiled" has inductor compile every stage. The error is that of the gradient with respect to the images, beside
+float64: networks with random weights enlarge it, and all ways in float32 are equally far off. Training runs the loop:
+what grouped convolutions gain is small here, and only networks of convolutions and batch norm have that form. Where
+bfloat16 is fast, as on processors with AMX, `--precision bf16-mixed` is the one large gain; it changes numbers, so it
+is an option.
 """
 
 _LAYOUTS = """
@@ -73,7 +74,7 @@ def _targets(took: dict[str, dict[str, float]]) -> str:
         said = [f"{ratio:.1f} in {precision}, {_verdict(ratio >= target)}" for precision, ratio in found.items()]
         lines.append(f"- `{kind}` at least {target} times as fast as plain: {'; '.join(said)}")
     most = took["plain"]["plain"] / took["float32"]["networks"]
-    limit = f"Were the contrast free, the step would be {most:.1f} times as fast as plain in float32: no more than that."
+    limit = f"Were the contrast free, the step would be {most:.1f} times as fast as plain in float32, and no more."
     return "\n".join(["Targets:", "", *lines, "", limit])
 
 
