@@ -10,7 +10,6 @@ import argparse
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 import contrast_report
 from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
 from measuring import alternating_medians, header, memory_mark
-from page import give
+from page import give, parser
 from peerdistill.contrast import columns
 
 OBJECTIVES = ("nce", "softmax")
@@ -164,12 +163,9 @@ def measure(repeats: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time and memory of the multi-view contrast.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each formulation")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    parser.add_argument("--write", action="store_true", help="write them to docs/performance, and the text about them")
-    parser.add_argument("--peak-of", choices=FORMULATIONS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options_of = parser("Time and memory of the multi-view contrast.")
+    options_of.add_argument("--peak-of", choices=FORMULATIONS, help=argparse.SUPPRESS)
+    options = options_of.parse_args()
     if options.peak_of:
         print(peak_of_this_process(options.peak_of))
         return

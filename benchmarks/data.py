@@ -7,7 +7,6 @@ from which 2,000 of one size are cut and written as JPEG into a temporary folder
 all scales. Both are read from the system's memory, as files that were just written are.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,14 +21,14 @@ from torchvision import transforms
 
 import data_report
 from measuring import DEVICE, alternating_medians, header, seconds
-from methods import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Setting, draw_batch, training_step
-from page import give, header_text
+from page import give, header_text, parser
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, train_batches
 from peerdistill.data.batches import Batch, TrainBatches
 from peerdistill.data.dataset import ArraySplit, FolderSplit
 from peerdistill.data.folders import SHORTER
 from peerdistill.data.stored import Shrunk, stored_pictures
+from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch
 
 BATCHES, WORKERS, PADDING = SAMPLES // BATCH, 2, 4
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -127,12 +126,11 @@ def arrays(repeats: int) -> dict[str, float]:
 
 def _beside_steps(dataset: Dataset, repeats: int) -> dict[str, float]:
     """Seconds of a batch and of training steps, in turns: what is left of the caches is as it is in training."""
-    labels = dataset.train.labels
-    batch = draw_batch(labels)
+    batch = draw_batch()
     coming = forever(our_batches(dataset))
     runs: dict[str, Callable[[], object]] = {"batch": lambda: (next(coming), synchronise())}
     for name in ("mcl-okd", "baseline"):
-        runs[name] = training_step(name, Setting("branch", 4), batch, labels)
+        runs[name] = Step(name, batch)
     took = alternating_medians(runs, repeats)
     return {
         "batch_seconds": took["batch"],
@@ -264,12 +262,9 @@ def measure(source: Path | None, repeats: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time of a step's images.")
-    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="photographs to cut pictures from")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    parser.add_argument("--write", action="store_true", help="write figures and text into docs")
-    options = parser.parse_args()
+    options_of = parser("Time of a step's images.")
+    options_of.add_argument("--photographs", type=Path, metavar="FOLDER", help="photographs to cut pictures from")
+    options = options_of.parse_args()
     report = measure(options.photographs, options.repeats)
     text = f"{header_text(report)}\n\n{data_report.data_text(report)}"
     write = data_report.write_section if options.write else None

@@ -8,7 +8,6 @@ benchmarks/README.md says how to read what it prints.
 Axes: M peers, N images.
 """
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from measuring import DEVICE, alternating_medians, header
-from page import give, header_text, put_section, table
+from page import give, header_text, parser, put_section, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
@@ -239,11 +238,7 @@ def text_of(report: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time of drawing episodes and of training steps on them.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
-    options = parser.parse_args()
+    options = parser("Time of drawing episodes and of training steps on them.").parse_args()
     report = {
         "header": about(options.repeats),
         "drawing": drawing(options.repeats),

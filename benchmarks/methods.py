@@ -7,29 +7,14 @@ method is measured in its own choice of sharing; those that need a teacher with 
 that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the methods' cost.
 """
 
-import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from measuring import DEVICE, alternating_medians, header
-from page import give, header_text, put_section, table
-from peerdistill import Cohort, methods, terms
-from peerdistill.training.config import OptimizerConfig
-from peerdistill.training.layout import memory_format
-from peerdistill.training.schedules import make_optimizer
-
-BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
-AFTER_RAMPS = 1000
-
-
-class Batch(NamedTuple):
-    images: torch.Tensor
-    labels: torch.Tensor
-    indices: torch.Tensor
+from measuring import alternating_medians, header
+from page import give, header_text, parser, put_section, table
+from peerdistill import methods
+from training_step import BACKBONE, BATCH, CLASSES, PEERS, SAMPLES, Step, draw_batch
 
 
 class Setting(NamedTuple):
@@ -42,47 +27,16 @@ class Setting(NamedTuple):
         return f"{self.sharing}, {self.peers} peers" if self.peers > 1 else "one student"
 
 
-def draw_batch(train_labels: torch.Tensor) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    indices = torch.randperm(SAMPLES, generator=generator)[:BATCH]
-    images = torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-    return Batch(images.to(DEVICE), train_labels[indices].to(DEVICE), indices.to(DEVICE))
-
-
 def setting_of(name: str) -> Setting:
     card = methods.find(name)
     return Setting(card.settings[0], card.cohort.get("peers", PEERS))
 
 
-def training_step(name: str, setting: Setting, batch: Batch, train_labels: torch.Tensor) -> Callable[[], None]:
-    """Return a function that does one step of training: forward, loss, backward and update, as the trainer does."""
-    torch.manual_seed(0)
-    card = methods.find(name)
-    cohort = Cohort(BACKBONE, CLASSES, **{"sharing": setting.sharing, **card.cohort, "peers": setting.peers}).to(DEVICE)
-    teacher = terms.Teacher(Cohort(BACKBONE, CLASSES, peers=1, sharing="network")) if card.taught else None
-    method = methods.build(name, cohort, train_labels=train_labels, teacher=teacher).to(DEVICE)
-    method.start_epoch(AFTER_RAMPS)
-    for module in (cohort, *([teacher] if teacher else [])):
-        module.to(memory_format=memory_format("auto", module, DEVICE, "32-true"))
-    optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], OptimizerConfig(), lr=0.01)
-
-    def step() -> None:
-        method(cohort(batch.images), batch.labels, batch.indices).total.backward()
-        optimizer.step()
-        method.after_step(cohort)
-        optimizer.zero_grad(set_to_none=True)
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()  # what is timed is the work, not its queueing
-
-    return step
-
-
 def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> list[dict]:
     """Return a row for the baseline and for each method."""
-    train_labels = torch.arange(SAMPLES) % CLASSES
-    batch = draw_batch(train_labels)
+    batch = draw_batch()
     compared = ["baseline", *(name for name in names if name != "baseline")]
-    steps = {name: training_step(name, setting, batch, train_labels) for name in compared}
+    steps = {name: Step(name, batch, setting._asdict()) for name in compared}
     took = alternating_medians(steps, repeats)
     return [
         {"method": name, "setting": str(setting), "seconds": took[name], "cost": took[name] / took["baseline"]}
@@ -113,11 +67,7 @@ def text_of(report: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time of a training step by each method.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
-    options = parser.parse_args()
+    options = parser("Time of a training step by each method.").parse_args()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
         method=f"one step with weight ramps at their end; median of {options.repeats} alternating repeats after one "

@@ -1,5 +1,6 @@
 """docs/performance.md: what the benchmarks say there, out of the figures that they wrote beside it."""
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,15 @@ from measuring import header_lines
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "performance.md"
 FIGURES = DOCS / "performance"
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the options of all benchmarks."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--repeats", type=int, default=5, help="timed repeats")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    options.add_argument("--write", action="store_true", help="write them to docs/performance, and the text about them")
+    return options
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -8,11 +8,9 @@ where there is one. What wins is what training does there: ``src/peerdistill/tra
 Axes: M peers, B batch, C classes, D feature width.
 """
 
-import argparse
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +19,7 @@ from torch.nn import functional as F
 
 import step_report
 from measuring import DEVICE, alternating_medians, header, seconds
-from page import give
+from page import give, parser
 from peerdistill import Cohort, backbones
 
 BACKBONE, PEERS, BATCH, CLASSES, IMAGE_SIZE = "resnet32", 4, 64, 100, 32
@@ -262,12 +260,9 @@ def _mean_logit(network: nn.Module, images: Tensor, precision: str) -> Callable[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Ways to run the peers of a cohort.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each way")
-    parser.add_argument("--without_compiled", action="store_true", help="spare the minutes that compiling takes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
-    options = parser.parse_args()
+    options_of = parser("Ways to run the peers of a cohort.")
+    options_of.add_argument("--without_compiled", action="store_true", help="spare the minutes that compiling takes")
+    options = options_of.parse_args()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} branches, batch {BATCH}, {CLASSES} classes, {IMAGE_SIZE} x {IMAGE_SIZE} pixels",
         method=f"forward and backward; median of {options.repeats} alternating repeats after one untimed",

@@ -6,17 +6,15 @@ Needs only the package and PyTorch. Every figure is one of fresh processes, from
 training, until the optimiser has done its first step.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import data_report
 from measuring import alternating_medians, header
-from page import give, header_text
+from page import give, header_text, parser
 
 _COMMAND = "from peerdistill.cli import entry; entry()"
 # Processes end at once: what is timed is how long it took until then.
@@ -65,11 +63,7 @@ def measure(repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time until a command answers or training begins.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    parser.add_argument("--write", action="store_true", help="write them to docs/performance, and the text about them")
-    options = parser.parse_args()
+    options = parser("Time until a command answers or training begins.").parse_args()
     about = header(
         sizes="train digits with its recipe: mcl-okd, 4 x resnet20, branch",
         method=f"seconds of a fresh process; median of {options.repeats} alternating repeats after one untimed",

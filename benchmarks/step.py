@@ -7,10 +7,7 @@ Needs only the package and PyTorch, takes some minutes on two CPU cores, and run
 Axes: M peers, B batch, C classes, S negatives, N samples.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import step_report
 from contrast_cases import Case, gathered
 from measuring import DEVICE, alternating_medians, header, seconds
-from page import give
-from peerdistill import Cohort, methods
+from page import give, parser
+from peerdistill import Cohort
 from peerdistill.contrast import ContrastOptions
-from peerdistill.training.config import OptimizerConfig
-from peerdistill.training.layout import memory_format
-from peerdistill.training.schedules import make_optimizer
 from peers import modules_shared_and_own
+from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS, SAMPLES, Batch, Step, draw_batch, train_labels
 
-BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
 NEGATIVES = 16_384
 KINDS = ("own", "shared", "all", "queue")
 PROFILED_STEPS = 3
@@ -43,45 +37,6 @@ PARTS = {
 }
 
 
-class Batch(NamedTuple):
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-
-
-def draw_batch(train_labels: Tensor) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    indices = torch.randperm(SAMPLES, generator=generator)[:BATCH]
-    images = torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-    return Batch(images.to(DEVICE), train_labels[indices].to(DEVICE), indices.to(DEVICE))
-
-
-class Step:
-    """One step as the trainer does it: forward, loss, backward and update."""
-
-    def __init__(self, name: str, batch: Batch, train_labels: Tensor, *, precision="32-true", **options):
-        torch.manual_seed(0)
-        self.batch = batch
-        self.autocast = precision == "bf16-mixed"
-        self.cohort = Cohort(BACKBONE, CLASSES, PEERS, "branch").to(DEVICE)
-        self.method = methods.build(name, self.cohort, train_labels=train_labels, **options).to(DEVICE)
-        layout = memory_format("auto", self.cohort, DEVICE, precision)
-        self.cohort.to(memory_format=layout)
-        parameters = [*self.cohort.parameters(), *self.method.parameters()]
-        self.optimizer = make_optimizer(parameters, OptimizerConfig(), lr=0.01)
-
-    def __call__(self) -> None:
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.autocast):
-            out = self.cohort(self.batch.images)
-        out = out._replace(logits=out.logits.float(), features=out.features.float())
-        self.method(out, self.batch.labels, self.batch.indices).total.backward()
-        self.optimizer.step()
-        self.method.after_step(self.cohort)
-        self.optimizer.zero_grad(set_to_none=True)
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()  # what is timed is the work, not its queueing
-
-
 class PlainStep:
     """The same step as research code has it, with the paper's method written down as it reads.
 
@@ -89,7 +44,7 @@ class PlainStep:
     of other labels, a block of bank rows for every ordered pair, and an optimiser that loops over the weights.
     """
 
-    def __init__(self, batch: Batch, train_labels: Tensor):
+    def __init__(self, batch: Batch):
         torch.manual_seed(0)
         self.batch = batch
         cohort = Cohort(BACKBONE, CLASSES, PEERS, "branch").to(DEVICE)
@@ -103,9 +58,8 @@ class PlainStep:
         )
         self.heads = nn.ModuleList(nn.Linear(one.in_features, 128) for one in self.classifiers).to(DEVICE)
         self.banks = F.normalize(torch.randn(PEERS, SAMPLES, 128), dim=-1).to(DEVICE)
-        labels = train_labels.numpy()
-        self.others = [np.flatnonzero(labels != label) for label in range(CLASSES)]
-        self.train_labels = train_labels
+        self.train_labels = train_labels()
+        self.others = [np.flatnonzero(self.train_labels.numpy() != label) for label in range(CLASSES)]
         modules = (self.stem, self.branches, self.classifiers, self.heads)
         self.optimizer = torch.optim.SGD(
             [p for module in modules for p in module.parameters()],
@@ -140,17 +94,16 @@ class PlainStep:
             torch.cuda.synchronize()
 
 
-def compare(batch: Batch, train_labels: Tensor, repeats: int) -> dict[str, dict[str, float]]:
+def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
     """Seconds of every step, by what it is measured in turns with; in bfloat16 only the networks are."""
     contrast = {kind: ContrastOptions(negatives=kind) for kind in KINDS}
-    ours = {kind: Step("mcl-okd", batch, train_labels, contrast=contrast[kind]) for kind in KINDS}
+    ours = {kind: Step("mcl-okd", batch, contrast=contrast[kind]) for kind in KINDS}
     halves = {
-        kind: Step("mcl-okd", batch, train_labels, contrast=contrast[kind], precision="bf16-mixed")
-        for kind in ("own", "shared")
+        kind: Step("mcl-okd", batch, contrast=contrast[kind], precision="bf16-mixed") for kind in ("own", "shared")
     }
-    networks = Step("baseline", batch, train_labels)
-    halved_networks = Step("baseline", batch, train_labels, precision="bf16-mixed")
-    plain = PlainStep(batch, train_labels)
+    networks = Step("baseline", batch)
+    halved_networks = Step("baseline", batch, precision="bf16-mixed")
+    plain = PlainStep(batch)
     return {
         "float32": alternating_medians({"networks": networks, **ours}, repeats),
         "bfloat16": alternating_medians({"networks": halved_networks, **halves}, repeats),
@@ -223,10 +176,10 @@ def activation_bytes(cohort: Cohort, batch: Batch) -> dict[str, int]:
     return sizes
 
 
-def where_time_goes(batch: Batch, train_labels: Tensor) -> dict:
+def where_time_goes(batch: Batch) -> dict:
     """Seconds of the parts of a step, and the floor of each: FLOPs and bytes at the machine's own peak rates."""
     rates = peaks()
-    networks = Step("baseline", batch, train_labels)
+    networks = Step("baseline", batch)
     kernels = profiled(networks)
     parts = {part: sum(kernels.pop(name, 0.0) for name in names) for part, names in PARTS.items()}
     parts["all else"] = sum(kernels.values())
@@ -241,12 +194,12 @@ def where_time_goes(batch: Batch, train_labels: Tensor) -> dict:
         **{part: size / rates["bytes"] for part, size in moved.items()},
     }
     rows = [{"part": part, "seconds": taken, "floor": floors.get(part)} for part, taken in parts.items()]
-    return {"peaks": rates, "networks": rows, "contrast": [of_contrast(kind, batch, train_labels) for kind in KINDS]}
+    return {"peaks": rates, "networks": rows, "contrast": [of_contrast(kind, batch) for kind in KINDS]}
 
 
-def of_contrast(kind: str, batch: Batch, train_labels: Tensor) -> dict:
+def of_contrast(kind: str, batch: Batch) -> dict:
     """Seconds of the contrast's products, draws and the rest, and the FLOPs of the two products it can't do without."""
-    step = Step("mcl-okd", batch, train_labels, contrast=ContrastOptions(negatives=kind))
+    step = Step("mcl-okd", batch, contrast=ContrastOptions(negatives=kind))
     memory = step.method.terms["contrast"].memory
     embeddings = torch.randn(PEERS, BATCH, 128, device=DEVICE)
     drawn = profiled(lambda: memory.look_up(batch.labels, batch.indices))
@@ -268,22 +221,17 @@ def of_contrast(kind: str, batch: Batch, train_labels: Tensor) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time of a training step, and where it goes.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each step")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--write", action="store_true", help="write them into docs/performance.md")
-    options = parser.parse_args()
+    options = parser("Time of a training step, and where it goes.").parse_args()
     torch.manual_seed(0)
-    train_labels = torch.arange(SAMPLES) % CLASSES
-    batch = draw_batch(train_labels)
+    batch = draw_batch()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} branches, B {BATCH}, S {NEGATIVES}, N {SAMPLES}, {CLASSES} classes",
         method=f"one step; median of {options.repeats} alternating repeats after one untimed",
     )
     report = {
         "header": about,
-        "steps": compare(batch, train_labels, options.repeats),
-        "time": where_time_goes(batch, train_labels),
+        "steps": compare(batch, options.repeats),
+        "time": where_time_goes(batch),
     }
     write = step_report.write_section if options.write else None
     give(report, "step", step_report.step_text(report), json_file=options.json, write=write)

@@ -104,7 +104,7 @@ class Trainer:
         self.progress = Progress()
         self.meter = LossMeter()
         layout = memory_format(config.memory_format, cohort, fabric.device, config.precision)
-        for module in (cohort, method):
+        for module in filter(None, (cohort, method, method.teacher)):
             module.to(memory_format=layout)
         fabric.to_device(method)
         optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
