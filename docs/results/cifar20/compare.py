@@ -3,6 +3,8 @@
     python docs/results/cifar20/compare.py DATA RUNS          trains what is missing, in the order below
     python docs/results/cifar20/compare.py DATA RUNS --table  only writes results.md and results.json beside this file
 
+The last column of the table comes from steps.json, which steps.py writes.
+
 DATA holds ``cifar100_train_1of4.npz``, ``cifar100_train_2of4.npz`` and ``cifar100_test.npz``, arrays as
 ``peerdistill train npz:...`` takes them, with 125 training images a class each. Every fifth class is used, with 100
 training images each and all test images. A cell that was stopped goes on where it was.
@@ -115,13 +117,16 @@ def errors(folder: Path) -> dict[str, float]:
 
 def write_table(runs: Path) -> None:
     """Write what is there: a Markdown table, and the errors and last losses of every run as JSON."""
-    lines = ["| method | setting | seeds | leader | mean peer | ensemble |", "| --- | --- | --- | --- | --- | --- |"]
+    head = ("method", "setting", "seeds", "leader", "mean peer", "ensemble", "step / baseline's")
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    steps = json.loads((HERE / "steps.json").read_text())["steps"]
     everything = {}
     for cell in CELLS:
         folders = [cell.run(runs, seed) for seed in range(cell.seeds)]
         done = [folder for folder in folders if (folder / "result.json").exists()]
         found = [errors(folder) for folder in done]
         columns = [_spread([error[who] for error in found]) for who in ("leader", "mean peer", "ensemble")]
+        columns.append(f"{steps[f'{cell.label}-{cell.setting}']['over_baseline']:.2f}")
         lines.append(f"| {cell.label} | {cell.setting} | {len(done)} of {cell.seeds} | {' | '.join(columns)} |")
         for folder, error in zip(done, found, strict=True):
             loss = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["loss"]
