@@ -143,7 +143,9 @@ def test_episodes_decide_epochs_and_batch_size(short_config):
 
 @pytest.mark.parametrize("data", ["omniglot", "miniimagenet", "cifar-fs", "pictures"])
 @pytest.mark.parametrize("method", ["baseline", "mcl-okd", "okddip"])
-def test_recipes_are_complete_and_in_range(data, method):
+def test_recipes_are_complete_and_in_range(tmp_path, monkeypatch, data, method):
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
     config, _ = parse([data, "--method", method], "fewshot")
     config.check()
     assert config.cohort.backbone == "conv4"
