@@ -1,7 +1,7 @@
 """A first look at all online methods on a small part of CIFAR-100, on two CPU cores.
 
     python docs/results/cifar20/compare.py DATA RUNS          trains what is missing, in the order below
-    python docs/results/cifar20/compare.py DATA RUNS --table  only writes results.md and results.json beside this file
+    python docs/results/cifar20/compare.py DATA RUNS --table  only writes the table into README.md, and results.json
 
 The last column of the table comes from steps.json, which steps.py writes.
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 HERE = Path(__file__).parent
 TRAIN_FILES = ("cifar100_train_1of4.npz", "cifar100_train_2of4.npz")
@@ -128,11 +129,27 @@ def write_table(runs: Path) -> None:
         columns = [_spread([error[who] for error in found]) for who in ("leader", "mean peer", "ensemble")]
         columns.append(f"{steps[f'{cell.label}-{cell.setting}']['over_baseline']:.2f}")
         lines.append(f"| {cell.label} | {cell.setting} | {len(done)} of {cell.seeds} | {' | '.join(columns)} |")
-        for folder, error in zip(done, found, strict=True):
-            loss = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["loss"]
-            everything[folder.name] = {"test_error": error, "last_loss": loss}
-    (HERE / "results.md").write_text("\n".join(lines) + "\n")
-    (HERE / "results.json").write_text(json.dumps(everything, indent=2) + "\n")
+        everything |= {folder.name: record(folder, error) for folder, error in zip(done, found, strict=True)}
+    put_table("\n".join(lines))
+    runs_as_lines = [f"{json.dumps(name)}: {json.dumps(of_run)}" for name, of_run in everything.items()]
+    (HERE / "results.json").write_text("{\n" + ",\n".join(runs_as_lines) + "\n}\n")
+
+
+def put_table(table: str) -> None:
+    """Put the table into the page, in the place of the one before."""
+    page = HERE / "README.md"
+    before, head, rest = page.read_text().partition("| method |")
+    page.write_text(f"{before}{table}{rest[rest.index(chr(10) * 2) :]}" if head else f"{before}\n{table}\n")
+
+
+def record(folder: Path, error: dict[str, float]) -> dict:
+    """Return what is kept of a run: its configuration without places on this machine, errors, and losses by epoch."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    files = {name: Path(config[name]).name for name in ("data", "test")}
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    losses = {part: [round(epoch["loss"][part], 4) for epoch in epochs] for part in epochs[-1]["loss"]}
+    kept = {name: value for name, value in config.items() if name != "root"} | files
+    return {"config": kept, "test_error": error, "loss": losses}
 
 
 def _spread(values: list[float]) -> str:
