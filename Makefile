@@ -16,7 +16,7 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
 
-# About an hour on two cores; writes docs/performance.md.
+# About twenty minutes on two quiet cores; writes docs/performance.md.
 bench: $(READY)
 	set -e; for name in contrast contrast_growth step peers methods episodes data startup; do \
 		$(BIN)/python benchmarks/$$name.py --write; \
