@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from measuring import DEVICE
+from measuring import DEVICE, synchronise
 from peerdistill.contrast import multi_view_nce, queue_nce
 
 CLASSES, WIDTH, TEMPERATURE = 100, 128, 0.1
@@ -77,8 +77,7 @@ def two_products(case: Case, columns: int, tile: int = 2048) -> None:
         for rows in bank[:columns].split(tile):
             scores = torch.mm(anchors, rows.T, out=room[:, : len(rows)])
             gradient.addmm_(scores, rows)
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
+    synchronise()
 
 
 def gathered(case: Case, objective: str = "nce", kept_BS: Tensor | None = None) -> Tensor:
@@ -127,6 +126,5 @@ def forward_backward(formulation: Callable[[Case], Tensor], case: Case) -> tuple
     loss.backward()
     gradient = case.embeddings.grad
     assert gradient is not None
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()  # what is timed is the work, not its queueing
+    synchronise()
     return loss.item(), gradient

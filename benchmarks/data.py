@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import data_report
-from measuring import DEVICE, alternating_medians, header, seconds
+from measuring import DEVICE, alternating_medians, header, seconds, synchronise
 from page import give, header_text, parser
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, train_batches
@@ -72,11 +72,6 @@ class RandomRows:
 
     def __iter__(self) -> Iterator[list[int]]:
         return (rows.tolist() for rows in torch.randperm(SAMPLES).split(BATCH)[:BATCHES])
-
-
-def synchronise() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def our_batches(dataset: Dataset, batch_size: int = BATCH, workers: int = WORKERS) -> TrainBatches:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from measuring import DEVICE, alternating_medians, header
+from measuring import DEVICE, alternating_medians, header, synchronise
 from page import give, header_text, parser, put_section, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
@@ -96,11 +96,6 @@ class EpisodeRows:
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.rows)
-
-
-def synchronise() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()  # what is timed is the work, not its queueing
 
 
 def drawing(repeats: int) -> dict[str, float]:

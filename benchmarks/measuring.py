@@ -16,6 +16,12 @@ import peerdistill
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def synchronise() -> None:
+    """Wait for the device: what is timed is the work, not its queueing."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()

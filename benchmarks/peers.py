@@ -18,11 +18,11 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 import step_report
-from measuring import DEVICE, alternating_medians, header, seconds
+from measuring import DEVICE, alternating_medians, header, seconds, synchronise
 from page import give, parser
 from peerdistill import Cohort, backbones
+from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS
 
-BACKBONE, PEERS, BATCH, CLASSES, IMAGE_SIZE = "resnet32", 4, 64, 100, 32
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 # Networks of each kind, with batch and side of the images: one peer of each, forward and backward.
 NETWORKS = (
@@ -208,8 +208,7 @@ def _step(run: Callable[[], Tensor], module: nn.Module) -> Callable[[], None]:
     def step() -> None:
         run().backward()
         module.zero_grad(set_to_none=True)
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()  # what is timed is the work, not its queueing
+        synchronise()
 
     return step
 

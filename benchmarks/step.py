@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import step_report
 from contrast_cases import Case, gathered
-from measuring import DEVICE, alternating_medians, header, seconds
+from measuring import DEVICE, alternating_medians, header, seconds, synchronise
 from page import give, parser
 from peerdistill import Cohort
 from peerdistill.contrast import ContrastOptions
@@ -90,8 +90,7 @@ class PlainStep:
             for bank, embedding in zip(self.banks, embeddings, strict=True):
                 moved = 0.5 * bank[indices] + 0.5 * F.normalize(embedding, dim=-1)
                 bank[indices] = F.normalize(moved, dim=-1)
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
+        synchronise()
 
 
 def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
@@ -136,8 +135,7 @@ def peaks() -> dict[str, float]:
     def fastest(run: Callable[[], object], times: int) -> float:
         def once() -> None:
             run()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
+            synchronise()
 
         return min(seconds(once) for _ in range(times))
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from measuring import DEVICE
+from measuring import DEVICE, synchronise
 from peerdistill import Cohort, methods, terms
 from peerdistill.training.config import OptimizerConfig, Precision
 from peerdistill.training.layout import memory_format
@@ -76,5 +76,4 @@ class Step:
         self.optimizer.step()
         self.method.after_step(self.cohort)
         self.optimizer.zero_grad(set_to_none=True)
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()  # what is timed is the work, not its queueing
+        synchronise()

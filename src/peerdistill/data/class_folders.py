@@ -1,11 +1,12 @@
 """Class folders and the pictures in them. Free of PyTorch."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -119,6 +120,24 @@ def read_listed(content: bytes, name: str) -> Image.Image:
     """Return a picture as :func:`open_listed` does, from the content of its file; errors call it ``name``."""
     with _hint():
         return read_picture(BytesIO(content), name)
+
+
+def tolerant(read: Callable[[Any], object], *, skip: bool) -> Callable[[Any], bool]:
+    """Return a function that reads by ``read`` and tells whether that went well.
+
+    Without ``skip`` what can't be read is no answer: the error of ``read`` is raised.
+    """
+
+    def reads(what: Any) -> bool:
+        try:
+            read(what)
+        except UserError:
+            if skip:
+                return False
+            raise
+        return True
+
+    return reads
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """How a split's images reach the device as bytes: gathered from a resident set, or decoded from files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,19 +34,20 @@ class ArrayFeed:
 
     def __init__(self, split: ArraySplit, augmentation: Augmentation | None, seed: int, device: torch.device):
         images = split.images.to(device)
-        self._images = images
-        self._crops = augmentation and RandomCrops(images, augmentation.crop_padding, augmentation.flip)
-        self._seed = seed
+
+        def as_they_are(step: Step) -> Images:
+            return images.index_select(0, step.rows.to(device, non_blocking=True))
+
+        self._images_of: Callable[[Step], Images] = as_they_are
+        if augmentation is not None and (augmentation.crop_padding or augmentation.flip):
+            crops = RandomCrops(images, augmentation.crop_padding, augmentation.flip)
+            self._images_of = lambda step: crops.fetch(
+                step.rows, keyed_generator(AUGMENTATION_DRAWS, seed, step.epoch, step.number)
+            )
 
     def images(self, steps: Sequence[Step]) -> Iterator[Images]:
         """Yield the images of each step's rows."""
-        for step in steps:
-            if self._crops is None:
-                yield self._images.index_select(0, step.rows.to(self._images.device, non_blocking=True))
-            else:
-                yield self._crops.fetch(
-                    step.rows, keyed_generator(AUGMENTATION_DRAWS, self._seed, step.epoch, step.number)
-                )
+        return map(self._images_of, steps)
 
 
 class FolderFeed:

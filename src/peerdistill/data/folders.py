@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from peerdistill.data.arrays import TEST_FRACTION
-from peerdistill.data.class_folders import Pictures, find_splits
+from peerdistill.data.class_folders import Pictures, find_splits, tolerant
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint
 from peerdistill.data.stored import Shrunk, Squares, StoredPictures, stored_pictures
@@ -90,18 +90,8 @@ def _check_same_classes(train: Pictures, other: Pictures) -> None:
 
 def _readable(pictures: Pictures, stored: StoredPictures, *, skip: bool) -> Pictures:
     """Return the pictures that can be read; what is decoded for that is kept for what comes."""
-
-    def is_readable(path: str) -> bool:
-        try:
-            stored.read(path)
-        except UserError:
-            if skip:
-                return False
-            raise
-        return True
-
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
-        return pictures.where(pool.imap(is_readable, pictures.paths(), chunksize=8))
+        return pictures.where(pool.imap(tolerant(stored.read, skip=skip), pictures.paths(), chunksize=8))
 
 
 def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:

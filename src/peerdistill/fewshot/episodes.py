@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from peerdistill.data.augmentation import Augmentation, RandomCrops
+from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
-from peerdistill.data.feeds import AUGMENTATION_DRAWS
+from peerdistill.data.feeds import ArrayFeed, Step
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
@@ -127,13 +127,11 @@ class EpisodeBatches:
         seed: int,
         device: torch.device,
     ):
-        self._images = split.images.to(device)
+        self._feed = ArrayFeed(split, augmentation, seed, device)
         self._labels = split.labels.to(device)
         self._sampler = sampler
         self._normaliser = normaliser
         self._episodes_per_epoch = episodes_per_epoch
-        varies = augmentation.crop_padding > 0 or augmentation.flip
-        self._crops = RandomCrops(self._images, augmentation.crop_padding, augmentation.flip) if varies else None
         self._seed = seed
 
     @property
@@ -146,11 +144,6 @@ class EpisodeBatches:
         for step in range(start, self._episodes_per_epoch):
             episode = self._sampler.draw(1, keyed_generator(TRAINING_DRAWS, self._seed, epoch, step))
             rows = episode.rows.flatten()
-            images = self._fetched(rows, epoch, step)
-            rows = rows.to(self._images.device, non_blocking=True)
+            (images,) = self._feed.images([Step(epoch, step, rows)])
+            rows = rows.to(self._labels.device, non_blocking=True)
             yield Batch(self._normaliser(images), self._labels[rows], rows)
-
-    def _fetched(self, rows: Int64[Tensor, "rows"], epoch: int, step: int) -> Tensor:
-        if self._crops is None:
-            return self._images.index_select(0, rows.to(self._images.device, non_blocking=True))
-        return self._crops.fetch(rows, keyed_generator(AUGMENTATION_DRAWS, self._seed, epoch, step))

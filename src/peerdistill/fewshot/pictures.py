@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import find_splits, is_picture, open_listed, read_listed
+from peerdistill.data.class_folders import find_splits, is_picture, open_listed, read_listed, tolerant
 from peerdistill.data.pictures import fit
 from peerdistill.errors import UserError
 from peerdistill.fewshot.dataset import SPLITS, ClassSource, divide_classes
@@ -39,17 +39,11 @@ def decode(
     """
     images = np.empty((len(files), size, size, channels), dtype=np.uint8)
 
-    def read(row: int) -> bool:
-        try:
-            images[row] = fit(open_one(files[row]), size, channels, crop=1.0)
-        except UserError:
-            if skip:
-                return False
-            raise
-        return True
+    def read(row: int) -> None:
+        images[row] = fit(open_one(files[row]), size, channels, crop=1.0)
 
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
-        is_read = np.array(pool.map(read, range(len(files)), chunksize=32), dtype=bool)
+        is_read = np.array(pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32), dtype=bool)
     return images if is_read.all() else images[is_read], is_read
 
 
