@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from peerdistill import backbones
 from peerdistill.backbones import Backbone
 from peerdistill.errors import UserError
+from peerdistill.gradients import divided_gradient
 from peerdistill.sharing import check_peer_backbones, copies_per_stage
 
 
@@ -200,7 +201,7 @@ class Cohort(nn.Module):
     def _divided(self, x: Tensor, depth: int) -> Tensor:
         """Return ``x`` as one of several stages reads it; with "mean" each sends its share of the gradient down."""
         children = self._children(depth)
-        return x if children == 1 or self.split_gradients == "sum" else _DividedGradient.apply(x, children)
+        return x if children == 1 or self.split_gradients == "sum" else divided_gradient(x, children)
 
     def peer(self, index: int) -> nn.Module:
         """Return a copy of one peer as a plain network in evaluation mode, its ``state_dict`` the stock one's.
@@ -221,16 +222,3 @@ class Cohort(nn.Module):
         leader = self.leader()
         leader.set_submodule(self.backbone.classifier, nn.Identity())
         return leader
-
-
-class _DividedGradient(torch.autograd.Function):
-    """The identity, whose gradient is divided by a number."""
-
-    @staticmethod
-    def forward(ctx, x, divisor):
-        ctx.divisor = divisor
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, *upstream):
-        return upstream[0] / ctx.divisor, None

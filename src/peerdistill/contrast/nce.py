@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from peerdistill.contrast import objectives
@@ -19,6 +18,7 @@ from peerdistill.contrast.columns import Columns, bank_columns, queue_columns
 from peerdistill.contrast.options import LOWEST_TEMPERATURE, Normaliser, Objective, Views
 from peerdistill.contrast.scores import Look, Part
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.gradients import with_own_gradient
 
 # exp(1 / tau) up to here leaves single precision room for sums and quotients.
 _SINGLE_PRECISION_TEMPERATURE = 0.025
@@ -179,7 +179,7 @@ def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns
         unit_MBE = _unit(embeddings, how)
         positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
         compute = partial(_value_and_gradient, positives_MBE=positives_MBE, columns=columns, how=how)
-        return _ValueAndGradient.apply(unit_MBE, compute).to(_loss_dtype(embeddings))
+        return with_own_gradient(compute, unit_MBE).to(_loss_dtype(embeddings))
 
 
 def _unit(embeddings: Tensor, how: _How) -> Tensor:
@@ -188,22 +188,6 @@ def _unit(embeddings: Tensor, how: _How) -> Tensor:
 
 def _loss_dtype(embeddings: Tensor) -> torch.dtype:
     return torch.promote_types(embeddings.dtype, torch.float32)
-
-
-class _ValueAndGradient(torch.autograd.Function):
-    """Computes the gradient with the value: all that is kept for ``backward`` is (M, B, E)."""
-
-    @staticmethod
-    def forward(ctx, unit_MBE, compute):
-        value, gradient_MBE = compute(unit_MBE)
-        ctx.save_for_backward(gradient_MBE)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *upstream):  # pyright: ignore[reportIncompatibleMethodOverride] (once_differentiable)
-        (gradient_MBE,) = ctx.saved_tensors
-        return gradient_MBE * upstream[0], None
 
 
 def _value_and_gradient(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> tuple[Tensor, Tensor]:

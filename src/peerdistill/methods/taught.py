@@ -88,7 +88,7 @@ def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, dista
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("distance", distance, terms.TeacherRelation(terms.relative_distances)),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
         ],
         teacher=teacher,
     )
@@ -115,8 +115,8 @@ def rkd_da(
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("distance", distance, terms.TeacherRelation(terms.relative_distances)),
-            terms.Weighted("angle", angle, terms.TeacherRelation(terms.angles)),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
+            terms.Weighted("angle", angle, terms.TeacherRelation(terms.angle_loss)),
         ],
         teacher=teacher,
     )

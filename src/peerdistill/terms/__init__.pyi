@@ -14,7 +14,7 @@ from .mutual_contrast import (
     SoftVanillaContrast,
     VanillaContrast,
 )
-from .relations import TeacherRelation, angles, relative_distances
+from .relations import TeacherRelation, angle_loss, distance_loss
 from .teacher import Teacher, TeacherToLeader
 from .teacher_contrast import TeacherContrast
 from .temporal_mean import MeanPeersToPeers
@@ -47,6 +47,6 @@ __all__ = [
     "TeacherToLeader",
     "VanillaContrast",
     "Weighted",
-    "angles",
-    "relative_distances",
+    "angle_loss",
+    "distance_loss",
 ]

@@ -1,9 +1,10 @@
 """Learning how a teacher arranges a batch: distances and angles between samples (RKD; Park et al., CVPR 2019).
 
-Axes: B batch, D feature width.
+Axes: B batch, J some of its samples as vertices of angles, D and K feature widths of student and teacher.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
+from peerdistill.gradients import with_own_gradient
+
+# Cosines of one tile: on a CPU few enough to stay in a core's cache, elsewhere enough to keep the device at work.
+_TILE, _LARGE_TILE = 2**18, 2**26
 
 
 def relative_distances(features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch"]:
@@ -26,25 +31,69 @@ def relative_distances(features_BD: Float[Tensor, "batch width"]) -> Float[Tenso
     return distance_BB / torch.where(mean > 0, mean, 1.0)
 
 
-def angles(features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch batch"]:
-    """Return the cosine of the angle at sample j between those to i and to k, (j, i, k); 0 where two coincide."""
+def directions(features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch width"]:
+    """Return the unit vector from sample j to sample i, (j, i); 0, without gradient, where the two coincide."""
     difference_BBD = features_BD[None, :] - features_BD[:, None]
-    squared_BB = difference_BBD.square().sum(-1, keepdim=True)
-    apart_BB = squared_BB > 0
-    unit_BBD = difference_BBD * torch.where(apart_BB, squared_BB, 1.0).rsqrt() * apart_BB
-    return unit_BBD @ unit_BBD.transpose(1, 2)
+    squared_BB1 = difference_BBD.square().sum(-1, keepdim=True)
+    apart_BB1 = squared_BB1 > 0
+    return difference_BBD * torch.where(apart_BB1, squared_BB1, 1.0).rsqrt() * apart_BB1
+
+
+def distance_loss(
+    features_BD: Float[Tensor, "batch width"], teacher_BK: Float[Tensor, "batch teacher_width"]
+) -> Float[Tensor, ""]:
+    """Return the mean Huber loss between the relative distances of all pairs (RKD-D).
+
+    Args:
+        features_BD: Features of the student.
+        teacher_BK: Those of the teacher, without a gradient.
+    """
+    return F.smooth_l1_loss(relative_distances(features_BD), relative_distances(teacher_BK))
+
+
+def angle_loss(
+    features_BD: Float[Tensor, "batch width"], teacher_BK: Float[Tensor, "batch teacher_width"]
+) -> Float[Tensor, ""]:
+    """Return the mean Huber loss between the cosines of the angles in all triplets (RKD-A).
+
+    The B x B x B cosines at samples j between those to i and to k are never there at once, nor kept for the gradient.
+    Where two samples coincide the cosine is 0.
+
+    Args:
+        features_BD: Features of the student.
+        teacher_BK: Those of the teacher, without a gradient.
+    """
+    compute = partial(_huber_of_angles, teacher_BBK=directions(teacher_BK))
+    return with_own_gradient(compute, directions(features_BD))
+
+
+def _huber_of_angles(unit_BBD: Tensor, teacher_BBK: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean Huber loss of the unit vectors' products, and its gradient to the student's vectors."""
+    gradient_BBD = torch.empty_like(unit_BBD)
+    loss = unit_BBD.new_zeros(())
+    batch = len(unit_BBD)
+    vertices = max(1, (_TILE if unit_BBD.device.type == "cpu" else _LARGE_TILE) // batch**2)
+    tiles = (whole.split(vertices) for whole in (unit_BBD, teacher_BBK, gradient_BBD))
+    for unit_JBD, teacher_JBK, gradient_JBD in zip(*tiles, strict=True):
+        apart_JBB = (unit_JBD @ unit_JBD.mT).baddbmm_(teacher_JBK, teacher_JBK.mT, alpha=-1)
+        slope_JBB = apart_JBB.clamp(-1, 1)
+        torch.bmm(slope_JBB, unit_JBD, out=gradient_JBD)
+        # Huber's loss of x with slope s is s (x - s / 2), within the bend and beyond it.
+        loss += torch.dot(slope_JBB.flatten(), apart_JBB.sub_(slope_JBB, alpha=0.5).flatten())
+    # Twice, because every cosine is there as (i, k) and as (k, i).
+    return loss / batch**3, gradient_BBD.mul_(2 / batch**3)
 
 
 class TeacherRelation(nn.Module):
-    """Mean Huber loss between a relation of the leader's features and that of the teacher's.
+    """How far the leader's features of a batch are arranged otherwise than the teacher's.
 
     Args:
-        relation: :func:`relative_distances` over pairs, or :func:`angles` over triplets.
+        loss: :func:`distance_loss` over pairs, or :func:`angle_loss` over triplets.
     """
 
-    def __init__(self, relation: Callable[[Tensor], Tensor]):
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]):
         super().__init__()
-        self.relation = relation
+        self.loss = loss
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
@@ -52,5 +101,10 @@ class TeacherRelation(nn.Module):
         """Return the loss between leader and teacher; ``labels`` and ``indices`` are not used."""
         del labels, indices
         assert out.teacher is not None
-        target = self.relation(out.teacher.features[-1].detach())
-        return F.smooth_l1_loss(self.relation(out.features[-1]), target)
+        features, teacher = out.features[-1], out.teacher.features[-1].detach()
+        with torch.autocast(features.device.type, enabled=False):
+            return self.loss(_at_least_single(features), _at_least_single(teacher))
+
+
+def _at_least_single(features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32))
