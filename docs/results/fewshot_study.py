@@ -1,0 +1,210 @@
+"""A few-shot comparison: cells are trained by the command line, one after the other, and told in two tables.
+
+The scripts of the studies beside this file say which cells, from which data, by which recipe. Every leader is tested on
+the same episodes of each column, so differences to the first cell, the baseline, are paired.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from peerdistill import experiment, fewshot
+from peerdistill.experiment import Run
+from peerdistill.fewshot import ExamConfig
+
+NOTE = """
+Leaders, last epoch, percent: mean and standard deviation over seeds (of a single seed, in brackets, the 95 % interval
+over test episodes). Differences are paired: the same test episodes and training seeds; ± is the 95 % interval over
+episodes, and says nothing of further seeds.
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table, and the paper's figures for it (none where it has no such row)."""
+
+    label: str
+    setting: str
+    options: str
+    paper: tuple[float, ...] | None = None
+    is_taught: bool = False
+    """By a baseline of another seed: a teacher with the student's own first weights would be no other network."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared: cells, of which the first is the baseline, each by every seed."""
+
+    data: str
+    """As ``peerdistill fewshot`` names it."""
+    folder: Path
+    """Where the tables are written."""
+    recipe: str
+    """Options of every run."""
+    episodes: int
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def exams(self) -> tuple[ExamConfig, ...]:
+        return fewshot.paper_columns(self.data)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(f"{exam.ways}-way {exam.shots}-shot" for exam in self.exams)
+
+    @property
+    def baseline(self) -> Cell:
+        return self.cells[0]
+
+    def planned(self) -> Iterable[tuple[Cell, int]]:
+        """Yield every run: the baselines, which teach, then the first seed of all cells, then the further seeds."""
+        yield from ((self.baseline, seed) for seed in self.seeds)
+        yield from ((cell, seed) for seed in self.seeds for cell in self.cells[1:])
+
+
+class Runs:
+    """The runs of a study in a folder of their own."""
+
+    def __init__(self, study: Study, place: Path):
+        self.study = study
+        self.place = place
+
+    def folder(self, cell: Cell, seed: int) -> Path:
+        return self.place / f"{cell.label}-{seed}".lower()
+
+    def train(self, cell: Cell, seed: int, data: Path) -> None:
+        """Train one run to its end; one that was stopped goes on where it was."""
+        if (self.folder(cell, seed) / "result.json").exists():
+            return
+        print(cell.label, "seed", seed, flush=True)
+        subprocess.run(self._command(cell, seed, data), check=True, stdout=subprocess.DEVNULL)
+
+    def _command(self, cell: Cell, seed: int, data: Path) -> list[str]:
+        folder = self.folder(cell, seed)
+        start = [str(Path(sys.executable).parent / "peerdistill"), "fewshot"]
+        if (folder / "config.yaml").exists():
+            return [*start, "--resume", "--run", str(folder)]
+        options = [*self.study.recipe.split(), *cell.options.split(), "--episodes", str(self.study.episodes)]
+        if cell.is_taught:
+            others = self.study.seeds
+            teacher = self.folder(self.study.baseline, others[others.index(seed) - 1])
+            options += ["--teacher", str(teacher)]
+        place = ["--root", str(data), "--seed", str(seed), "--run", str(folder)]
+        return [*start, self.study.data, *options, *place]
+
+    def finished(self, cell: Cell) -> dict[int, Path]:
+        """Return the finished runs of a cell by seed."""
+        folders = {seed: self.folder(cell, seed) for seed in self.study.seeds}
+        return {seed: folder for seed, folder in folders.items() if (folder / "result.json").exists()}
+
+    def accuracies(self, folder: Path) -> np.ndarray:
+        """Return the leader's accuracy in percent in every test episode, (columns, episodes), found once for a run."""
+        file = folder / "exams.npy"
+        if not file.exists():
+            examined = experiment.examine(Run(folder), self.study.exams)
+            np.save(file, 100 * np.stack([found.leader.numpy() for found in examined]), allow_pickle=False)
+        return np.load(file, allow_pickle=False)
+
+    def difference(self, cell: Cell) -> list[tuple[float, float]] | None:
+        """Return the paired difference to the baseline over the seeds that both have, with its interval, by column."""
+        own, base = self.finished(cell), self.finished(self.study.baseline)
+        both = sorted(own.keys() & base.keys())
+        if not both:
+            return None
+        apart = np.mean([self.accuracies(own[seed]) - self.accuracies(base[seed]) for seed in both], axis=0)
+        return [fewshot.mean_and_interval(column) for column in torch.from_numpy(apart)]
+
+
+def write_tables(runs: Runs) -> None:
+    """Write what is there: accuracies beside the paper's, and differences to the baseline beside the paper's."""
+    study = runs.study
+    has_paper = any(cell.paper for cell in study.cells)
+    columns = [*study.columns, *(f"paper {column}" for column in study.columns if has_paper)]
+    ours = _Table(["method", "setting", "seeds", "training, min", *columns])
+    apart = _Table(["minus baseline", *columns])
+    for cell in study.cells:
+        folders = runs.finished(cell)
+        took = [_result(folder)["seconds"] / 60 for folder in folders.values()]
+        figures = [*_spreads([runs.accuracies(folder) for folder in folders.values()], len(study.columns))]
+        paper = _paper(cell.paper, "{:.2f}", study) if has_paper else []
+        seeds = f"{len(folders)} of {len(study.seeds)}"
+        ours.add([cell.label, cell.setting, seeds, "/".join(f"{minutes:.0f}" for minutes in took), *figures, *paper])
+        differences = runs.difference(cell) if cell is not study.baseline else None
+        if differences:
+            beside = _paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study) if has_paper else []
+            apart.add([cell.label, *(f"{mean:+.2f} ± {interval:.2f}" for mean, interval in differences), *beside])
+    (study.folder / "results.md").write_text(f"{ours}\n\n{apart}\n{NOTE}")
+    (study.folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
+
+
+class _Table:
+    def __init__(self, head: list[str]):
+        self.rows = [head, ["---"] * len(head)]
+
+    def add(self, row: list[str]) -> None:
+        self.rows.append(row)
+
+    def __str__(self) -> str:
+        return "\n".join(f"| {' | '.join(row)} |" for row in self.rows)
+
+
+def _result(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def _spreads(by_seed: list[np.ndarray], columns: int) -> Iterable[str]:
+    """Yield what a row says in each column, of accuracies (columns, episodes) by seed."""
+    if not by_seed:
+        yield from ["not run"] * columns
+    elif len(by_seed) == 1:
+        for column in torch.from_numpy(by_seed[0]):
+            mean, interval = fewshot.mean_and_interval(column)
+            yield f"{mean:.2f} (± {interval:.2f})"
+    else:
+        for means in zip(*(accuracies.mean(1) for accuracies in by_seed), strict=True):
+            yield f"{statistics.mean(means):.2f} ± {statistics.stdev(means):.2f}"
+
+
+def _above(figures: tuple[float, ...] | None, base: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if figures is None or base is None:
+        return None
+    return tuple(figure - of_base for figure, of_base in zip(figures, base, strict=True))
+
+
+def _paper(figures: tuple[float, ...] | None, form: str, study: Study) -> list[str]:
+    return [form.format(figure) for figure in figures] if figures else ["-"] * len(study.columns)
+
+
+def _everything(runs: Runs) -> dict[str, dict]:
+    return {
+        folder.name: {
+            "top1": dict(zip(runs.study.columns, runs.accuracies(folder).mean(1).tolist(), strict=True)),
+            "seconds": _result(folder)["seconds"],
+            "episodes": runs.study.episodes,
+        }
+        for cell in runs.study.cells
+        for folder in runs.finished(cell).values()
+    }
+
+
+def main(study: Study, description: str | None) -> None:
+    """Train what is missing, unless ``--table`` asks for the tables alone, and write the tables."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    runs = Runs(study, options.runs)
+    if not options.table:
+        for cell, seed in study.planned():
+            runs.train(cell, seed, options.data)
+    write_tables(runs)
