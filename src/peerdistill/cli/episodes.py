@@ -94,7 +94,10 @@ def compare(first: Run, second: Run, options: Namespace) -> int:
             }
         )
     else:
-        Console().print(tables.comparison(str(first.path), str(second.path), columns))
+        # In the table, two folders' ends, which tell them apart, would be cut to the terminal's width.
+        names = f"first: {first.path}\nsecond: {second.path}"
+        Console().print(names, highlight=False, markup=False, soft_wrap=True)
+        Console().print(tables.comparison(columns))
     return 0
 
 

@@ -50,13 +50,14 @@ def episodes(values: Sequence[Mapping[str, Any]]) -> Table:
     return _voters(table, [_shape(value) for value in values], values)
 
 
-def comparison(first: str, second: str, columns: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of two leaders in the same episodes, a column for each exam."""
-    table = Table("", *(_shape(column) for column in columns))
-    table.title = f"top-1 accuracy of two leaders in the same {columns[0]['episodes']} episodes"
-    for name, who in (("first", first), ("second", second), ("difference", "second minus first")):
-        style = "bold" if name == "difference" else None
-        table.add_row(Text(who), *(_percent(column[name]) for column in columns), style=style)
+def comparison(exams: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of two leaders in the same episodes, a row for each exam."""
+    table = Table("", title=f"top-1 accuracy of two leaders in the same {exams[0]['episodes']} episodes")
+    for name in ("first", "second", "second minus first"):
+        table.add_column(name, justify="right")
+    for exam in exams:
+        found = [_percent(exam[name]) for name in ("first", "second", "difference")]
+        table.add_row(_shape(exam), *found[:-1], Text(found[-1], style="bold"))
     return table
 
 
