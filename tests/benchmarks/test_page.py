@@ -11,6 +11,7 @@ import pytest
         ("data_report", "section"),
         ("methods", "text_of"),
         ("episodes", "text_of"),
+        ("relations", "text_of"),
     ],
 )
 def test_page_says_what_was_measured(benchmark, module, text):

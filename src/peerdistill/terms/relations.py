@@ -31,14 +31,6 @@ def relative_distances(features_BD: Float[Tensor, "batch width"]) -> Float[Tenso
     return distance_BB / torch.where(mean > 0, mean, 1.0)
 
 
-def directions(features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch width"]:
-    """Return the unit vector from sample j to sample i, (j, i); 0, without gradient, where the two coincide."""
-    difference_BBD = features_BD[None, :] - features_BD[:, None]
-    squared_BB1 = difference_BBD.square().sum(-1, keepdim=True)
-    apart_BB1 = squared_BB1 > 0
-    return difference_BBD * torch.where(apart_BB1, squared_BB1, 1.0).rsqrt() * apart_BB1
-
-
 def distance_loss(
     features_BD: Float[Tensor, "batch width"], teacher_BK: Float[Tensor, "batch teacher_width"]
 ) -> Float[Tensor, ""]:
@@ -56,32 +48,47 @@ def angle_loss(
 ) -> Float[Tensor, ""]:
     """Return the mean Huber loss between the cosines of the angles in all triplets (RKD-A).
 
-    The B x B x B cosines at samples j between those to i and to k are never there at once, nor kept for the gradient.
-    Where two samples coincide the cosine is 0.
+    The cosine at sample j between those to i and to k is compared for all of them, tile by tile: neither the B x B x B
+    cosines nor the B x B vectors are there at once, or kept for the gradient. Where two samples coincide it is 0, and
+    has no gradient.
 
     Args:
         features_BD: Features of the student.
         teacher_BK: Those of the teacher, without a gradient.
     """
-    compute = partial(_huber_of_angles, teacher_BBK=directions(teacher_BK))
-    return with_own_gradient(compute, directions(features_BD))
+    return with_own_gradient(partial(_huber_of_angles, teacher_BK=teacher_BK), features_BD)
 
 
-def _huber_of_angles(unit_BBD: Tensor, teacher_BBK: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean Huber loss of the unit vectors' products, and its gradient to the student's vectors."""
-    gradient_BBD = torch.empty_like(unit_BBD)
-    loss = unit_BBD.new_zeros(())
-    batch = len(unit_BBD)
-    vertices = max(1, (_TILE if unit_BBD.device.type == "cpu" else _LARGE_TILE) // batch**2)
-    tiles = (whole.split(vertices) for whole in (unit_BBD, teacher_BBK, gradient_BBD))
-    for unit_JBD, teacher_JBK, gradient_JBD in zip(*tiles, strict=True):
+def _huber_of_angles(features_BD: Tensor, teacher_BK: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean Huber loss between the cosines of all triplets, and its gradient to the student's features."""
+    batch = len(features_BD)
+    gradient_BD = torch.zeros_like(features_BD)
+    loss = features_BD.new_zeros(())
+    vertices = max(1, (_TILE if features_BD.device.type == "cpu" else _LARGE_TILE) // batch**2)
+    for start in range(0, batch, vertices):
+        tile = slice(start, start + vertices)
+        unit_JBD, per_length_JB1 = _directions(features_BD, tile)
+        teacher_JBK, _ = _directions(teacher_BK, tile)
         apart_JBB = (unit_JBD @ unit_JBD.mT).baddbmm_(teacher_JBK, teacher_JBK.mT, alpha=-1)
         slope_JBB = apart_JBB.clamp(-1, 1)
-        torch.bmm(slope_JBB, unit_JBD, out=gradient_JBD)
+        # To the unit vectors. Halved, because every cosine is there twice, as (i, k) and as (k, i).
+        half_JBD = slope_JBB @ unit_JBD
+        # To the differences they were made from: what turns them, not what lengthens them.
+        half_JBD.sub_(unit_JBD * (unit_JBD * half_JBD).sum(-1, keepdim=True)).mul_(per_length_JB1)
+        gradient_BD += half_JBD.sum(0)
+        gradient_BD[tile] -= half_JBD.sum(1)
         # Huber's loss of x with slope s is s (x - s / 2), within the bend and beyond it.
         loss += torch.dot(slope_JBB.flatten(), apart_JBB.sub_(slope_JBB, alpha=0.5).flatten())
-    # Twice, because every cosine is there as (i, k) and as (k, i).
-    return loss / batch**3, gradient_BBD.mul_(2 / batch**3)
+    return loss / batch**3, gradient_BD.mul_(2 / batch**3)
+
+
+def _directions(features_BD: Tensor, vertices: slice) -> tuple[Tensor, Tensor]:
+    """Return unit vectors from some samples j to all i (J, B, D), and 1 / distance (J, B, 1); 0 where two coincide."""
+    difference_JBD = features_BD - features_BD[vertices, None]
+    squared_JB1 = difference_JBD.square().sum(-1, keepdim=True)
+    apart_JB1 = squared_JB1 > 0
+    per_length_JB1 = torch.where(apart_JB1, squared_JB1, 1.0).rsqrt_() * apart_JB1
+    return difference_JBD.mul_(per_length_JB1), per_length_JB1
 
 
 class TeacherRelation(nn.Module):
