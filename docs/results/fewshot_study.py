@@ -62,6 +62,10 @@ class Study:
         return tuple(f"{exam.ways}-way {exam.shots}-shot" for exam in self.exams)
 
     @property
+    def has_paper(self) -> bool:
+        return any(cell.paper for cell in self.cells)
+
+    @property
     def baseline(self) -> Cell:
         return self.cells[0]
 
@@ -106,12 +110,24 @@ class Runs:
         folders = {seed: self.folder(cell, seed) for seed in self.study.seeds}
         return {seed: folder for seed, folder in folders.items() if (folder / "result.json").exists()}
 
-    def accuracies(self, folder: Path) -> np.ndarray:
-        """Return the leader's accuracy in percent in every test episode, (columns, episodes), found once for a run."""
+    def leader(self, folder: Path) -> np.ndarray:
+        """Return the leader's accuracy in percent in every test episode, (columns, episodes)."""
+        return self._voters(folder)[:, -2]
+
+    def ensemble(self, folder: Path) -> np.ndarray:
+        """Return that of the ensemble of all peers."""
+        return self._voters(folder)[:, -1]
+
+    def peers(self, folder: Path) -> int:
+        """Return the number of peers of a run."""
+        return self._voters(folder).shape[1] - 1
+
+    def _voters(self, folder: Path) -> np.ndarray:
+        """Return accuracies of all peers and, last, of their ensemble, (columns, voters, episodes), found once."""
         file = folder / "exams.npy"
         if not file.exists():
             examined = experiment.examine(Run(folder), self.study.exams)
-            np.save(file, 100 * np.stack([found.leader.numpy() for found in examined]), allow_pickle=False)
+            np.save(file, 100 * np.stack([found.accuracy.numpy() for found in examined]), allow_pickle=False)
         return np.load(file, allow_pickle=False)
 
     def difference(self, cell: Cell) -> list[tuple[float, float]] | None:
@@ -120,30 +136,46 @@ class Runs:
         both = sorted(own.keys() & base.keys())
         if not both:
             return None
-        apart = np.mean([self.accuracies(own[seed]) - self.accuracies(base[seed]) for seed in both], axis=0)
+        apart = np.mean([self.leader(own[seed]) - self.leader(base[seed]) for seed in both], axis=0)
         return [fewshot.mean_and_interval(column) for column in torch.from_numpy(apart)]
 
 
 def write_tables(runs: Runs) -> None:
-    """Write what is there: accuracies beside the paper's, and differences to the baseline beside the paper's."""
+    """Write what is there: leaders, their differences to the baseline, and ensembles; the paper's figures beside."""
+    tables = "\n\n".join(str(table) for table in (_leaders(runs), _differences(runs), _ensembles(runs)))
+    (runs.study.folder / "results.md").write_text(f"{tables}\n{NOTE}")
+    (runs.study.folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
+
+
+def _leaders(runs: Runs) -> "_Table":
     study = runs.study
-    has_paper = any(cell.paper for cell in study.cells)
-    columns = [*study.columns, *(f"paper {column}" for column in study.columns if has_paper)]
-    ours = _Table(["method", "setting", "seeds", "training, min", *columns])
-    apart = _Table(["minus baseline", *columns])
+    table = _Table(["method", "setting", "seeds", "training, min", *study.columns, *_paper_columns(study)])
     for cell in study.cells:
         folders = runs.finished(cell)
-        took = [_result(folder)["seconds"] / 60 for folder in folders.values()]
-        figures = [*_spreads([runs.accuracies(folder) for folder in folders.values()], len(study.columns))]
-        paper = _paper(cell.paper, "{:.2f}", study) if has_paper else []
+        minutes = ", ".join(f"{_result(folder)['seconds'] / 60:.0f}" for folder in folders.values())
+        figures = _spreads([runs.leader(folder) for folder in folders.values()], study)
         seeds = f"{len(folders)} of {len(study.seeds)}"
-        ours.add([cell.label, cell.setting, seeds, "/".join(f"{minutes:.0f}" for minutes in took), *figures, *paper])
-        differences = runs.difference(cell) if cell is not study.baseline else None
-        if differences:
-            beside = _paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study) if has_paper else []
-            apart.add([cell.label, *(f"{mean:+.2f} ± {interval:.2f}" for mean, interval in differences), *beside])
-    (study.folder / "results.md").write_text(f"{ours}\n\n{apart}\n{NOTE}")
-    (study.folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
+        table.add([cell.label, cell.setting, seeds, minutes or "-", *figures, *_paper(cell.paper, "{:.2f}", study)])
+    return table
+
+
+def _differences(runs: Runs) -> "_Table":
+    study = runs.study
+    table = _Table(["leader minus baseline", *study.columns, *_paper_columns(study)])
+    for cell in study.cells[1:]:
+        if differences := runs.difference(cell):
+            found = [f"{mean:+.2f} ± {interval:.2f}" for mean, interval in differences]
+            table.add([cell.label, *found, *_paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study)])
+    return table
+
+
+def _ensembles(runs: Runs) -> "_Table":
+    table = _Table(["ensemble of all peers", *runs.study.columns])
+    for cell in runs.study.cells:
+        folders = [folder for folder in runs.finished(cell).values() if runs.peers(folder) > 1]
+        if folders:
+            table.add([cell.label, *_spreads([runs.ensemble(folder) for folder in folders], runs.study)])
+    return table
 
 
 class _Table:
@@ -161,10 +193,10 @@ def _result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
-def _spreads(by_seed: list[np.ndarray], columns: int) -> Iterable[str]:
+def _spreads(by_seed: list[np.ndarray], study: Study) -> Iterable[str]:
     """Yield what a row says in each column, of accuracies (columns, episodes) by seed."""
     if not by_seed:
-        yield from ["not run"] * columns
+        yield from ["not run"] * len(study.columns)
     elif len(by_seed) == 1:
         for column in torch.from_numpy(by_seed[0]):
             mean, interval = fewshot.mean_and_interval(column)
@@ -180,20 +212,30 @@ def _above(figures: tuple[float, ...] | None, base: tuple[float, ...] | None) ->
     return tuple(figure - of_base for figure, of_base in zip(figures, base, strict=True))
 
 
+def _paper_columns(study: Study) -> list[str]:
+    return [f"paper {column}" for column in study.columns if study.has_paper]
+
+
 def _paper(figures: tuple[float, ...] | None, form: str, study: Study) -> list[str]:
-    return [form.format(figure) for figure in figures] if figures else ["-"] * len(study.columns)
+    """Return what stands in the paper's columns, where there are any."""
+    return [form.format(figure) for figure in figures] if figures else ["-"] * len(_paper_columns(study))
 
 
 def _everything(runs: Runs) -> dict[str, dict]:
     return {
         folder.name: {
-            "top1": dict(zip(runs.study.columns, runs.accuracies(folder).mean(1).tolist(), strict=True)),
+            "leader": _by_column(runs.leader(folder), runs.study),
+            "ensemble": _by_column(runs.ensemble(folder), runs.study),
             "seconds": _result(folder)["seconds"],
             "episodes": runs.study.episodes,
         }
         for cell in runs.study.cells
         for folder in runs.finished(cell).values()
     }
+
+
+def _by_column(accuracies: np.ndarray, study: Study) -> dict[str, float]:
+    return dict(zip(study.columns, accuracies.mean(1).tolist(), strict=True))
 
 
 def main(study: Study, description: str | None) -> None:

@@ -53,17 +53,19 @@ def test_tables_say_what_the_runs_do(study_module, arrays, tmp_path):
 
     study_module.write_tables(runs)
     rows = [line for line in (study.folder / "results.md").read_text().splitlines() if line.startswith("| ")]
-    alone, other, dml = (runs.accuracies(runs.folder(*run)) for run in ((cells[0], 0), (cells[0], 1), (cells[1], 0)))
+    alone, other, dml = (runs.leader(runs.folder(*run)) for run in ((cells[0], 0), (cells[0], 1), (cells[1], 0)))
     means = alone[0].mean(), other[0].mean()
     (row,) = (row for row in rows if row.startswith("| baseline | one network | 2 of 2 |"))
     assert f"| {np.mean(means):.2f} ± {np.std(means, ddof=1):.2f} |" in row
     assert row.endswith("| 60.00 | 70.00 |")
     (row,) = (row for row in rows if row.startswith("| DML | branch | 1 of 2 |"))
     assert f"| {dml[0].mean():.2f} (± " in row
-    (row,) = (row for row in rows if row.startswith("| DML | ") and "branch" not in row)
-    assert row.startswith(f"| DML | {(dml - alone)[0].mean():+.2f} ± ")
-    assert row.endswith("| +1.50 | +0.00 |")
+    apart, together = (row for row in rows if row.startswith("| DML | ") and "branch" not in row)
+    assert apart.startswith(f"| DML | {(dml - alone)[0].mean():+.2f} ± ")
+    assert apart.endswith("| +1.50 | +0.00 |")
+    ensemble = runs.ensemble(runs.folder(cells[1], 0))
+    assert together.startswith(f"| DML | {ensemble[0].mean():.2f} (± ")
     (row,) = (row for row in rows if row.startswith("| RKD-D | one student |"))
     assert row.endswith("| - | - |")
     written = json.loads((study.folder / "results.json").read_text())
-    assert written["dml-0"]["top1"]["5-way 1-shot"] == pytest.approx(dml[0].mean())
+    assert written["dml-0"]["leader"]["5-way 1-shot"] == pytest.approx(dml[0].mean())
