@@ -20,6 +20,7 @@ from peerdistill import experiment, fewshot
 from peerdistill.experiment import Run
 from peerdistill.fewshot import ExamConfig
 
+_QUICK = "--memory_format channels_last --log_every 50"
 NOTE = """
 Leaders, last epoch, percent: mean and standard deviation over seeds (of a single seed, in brackets, the 95 % interval
 over test episodes). Differences are paired: the same test episodes and training seeds; ± is the 95 % interval over
@@ -39,6 +40,11 @@ class Cell:
     """By a baseline of another seed: a teacher with the student's own first weights would be no other network."""
 
 
+PROTOTYPICAL_NETWORK = "--method baseline --peers 1"
+# 16,384 negatives of each anchor's own would take most of a step on two cores.
+MCL_OKD = "--method mcl-okd --contrast.negatives shared --sharing branch"
+
+
 @dataclass(frozen=True)
 class Study:
     """What is compared: cells, of which the first is the baseline, each by every seed."""
@@ -47,11 +53,11 @@ class Study:
     """As ``peerdistill fewshot`` names it."""
     folder: Path
     """Where the tables are written."""
-    recipe: str
-    """Options of every run."""
     episodes: int
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    options: str = ""
+    """Options of every run, where they are not the recipe's."""
 
     @property
     def exams(self) -> tuple[ExamConfig, ...]:
@@ -97,7 +103,9 @@ class Runs:
         start = [str(Path(sys.executable).parent / "peerdistill"), "fewshot"]
         if (folder / "config.yaml").exists():
             return [*start, "--resume", "--run", str(folder)]
-        options = [*self.study.recipe.split(), *cell.options.split(), "--episodes", str(self.study.episodes)]
+        options = [*cell.options.split(), *self.study.options.split(), "--episodes", str(self.study.episodes)]
+        # The rate is halved five times in a run, as it is in the recipe's 10,000 episodes.
+        options += ["--schedule.every", str(max(1, self.study.episodes // 5)), *_QUICK.split()]
         if cell.is_taught:
             others = self.study.seeds
             teacher = self.folder(self.study.baseline, others[others.index(seed) - 1])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-RECIPE = (
+OPTIONS = (
     "--ways 3 --shots 1 --queries 2 --episodes_per_epoch 1 --validation.queries 2 --validation.episodes 2 "
     "--validation.ways 2 --test.ways 2 --test.queries 2 --test.episodes 2"
 )
@@ -37,7 +37,9 @@ def test_tables_say_what_the_runs_do(study_module, arrays, tmp_path):
         study_module.Cell("DML", "branch", "--method dml --peers 2 --sharing branch", (61.5, 70.0)),
         study_module.Cell("RKD-D", "one student", "--method rkd-d", is_taught=True),
     )
-    study = study_module.Study(f"npz:{arrays}", tmp_path / "tables", RECIPE, episodes=1, cells=cells, seeds=(0, 1))
+    study = study_module.Study(
+        f"npz:{arrays}", tmp_path / "tables", episodes=1, cells=cells, seeds=(0, 1), options=OPTIONS
+    )
     study.folder.mkdir()
     runs = study_module.Runs(study, tmp_path / "runs")
     planned = [(cell.label, seed) for cell, seed in study.planned()]

@@ -12,20 +12,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from fewshot_study import Cell, Study, main  # noqa: E402 (a file beside this folder)
-
-EPISODES = 4000
+from fewshot_study import MCL_OKD, PROTOTYPICAL_NETWORK, Cell, Study, main  # noqa: E402 (a file beside this folder)
 
 STUDY = Study(
     data="cifar-fs",
     folder=HERE,
     # 180 images an episode, where the recipe's 15 queries a class make 480: more steps in the same time.
-    recipe=f"--queries 5 --schedule.every {EPISODES // 5} --memory_format channels_last --log_every 50",
-    episodes=EPISODES,
-    cells=(
-        Cell("baseline", "one network", "--method baseline --peers 1"),
-        Cell("MCL-OKD", "branch", "--method mcl-okd --contrast.negatives shared --sharing branch"),
-    ),
+    options="--queries 5",
+    episodes=4000,
+    cells=(Cell("baseline", "one network", PROTOTYPICAL_NETWORK), Cell("MCL-OKD", "branch", MCL_OKD)),
     seeds=(0, 1),
 )
 

@@ -12,20 +12,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from fewshot_study import Cell, Study, main  # noqa: E402 (a file beside this folder)
-
-EPISODES = 2000
+from fewshot_study import MCL_OKD, PROTOTYPICAL_NETWORK, Cell, Study, main  # noqa: E402 (a file beside this folder)
 
 STUDY = Study(
     data="miniimagenet",
     folder=HERE,
     # 120 images an episode, where the recipe's 30 classes with 15 queries are 480.
-    recipe=f"--ways 20 --queries 5 --schedule.every {EPISODES // 5} --memory_format channels_last --log_every 50",
-    episodes=EPISODES,
-    cells=(
-        Cell("baseline", "one network", "--method baseline --peers 1"),
-        Cell("MCL-OKD", "branch", "--method mcl-okd --contrast.negatives shared --sharing branch"),
-    ),
+    options="--ways 20 --queries 5",
+    episodes=2000,
+    cells=(Cell("baseline", "one network", PROTOTYPICAL_NETWORK), Cell("MCL-OKD", "branch", MCL_OKD)),
     seeds=(0,),
 )
 

@@ -12,22 +12,18 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from fewshot_study import Cell, Study, main  # noqa: E402 (a file beside this folder)
+from fewshot_study import MCL_OKD, PROTOTYPICAL_NETWORK, Cell, Study, main  # noqa: E402 (a file beside this folder)
 
 EPISODES = 3000
 # OKDDip's weight rises over 80 of 300 epochs; here over the same share of the run's, of 100 episodes each.
 RAMP = round(80 / 300 * EPISODES / 100)
-# 16,384 negatives of each anchor's own, from 82,240 images, would take most of a step on two cores.
-MCL_OKD = "--method mcl-okd --contrast.negatives shared --sharing branch"
 
 STUDY = Study(
     data="omniglot",
     folder=HERE,
-    # The rate is halved five times in a run, as it is in 10,000 episodes of the paper's recipe.
-    recipe=f"--schedule.every {EPISODES // 5} --memory_format channels_last --log_every 50",
     episodes=EPISODES,
     cells=(
-        Cell("baseline", "one network", "--method baseline --peers 1", (98.55, 99.56, 95.11, 98.68)),
+        Cell("baseline", "one network", PROTOTYPICAL_NETWORK, (98.55, 99.56, 95.11, 98.68)),
         Cell("MCL-OKD", "branch", MCL_OKD, (98.68, 99.67, 95.40, 98.75)),
         Cell("CL-ILR", "tree", "--method cl-ilr --sharing tree", (98.56, 99.63, 95.08, 98.67)),
         Cell("ONE", "branch", "--method one --sharing branch", (98.46, 99.65, 94.85, 98.68)),
