@@ -20,7 +20,7 @@ from page import give, header_text, parser, put_section, table
 from peerdistill.terms import angle_loss
 
 WIDTH = 64
-# Batches of the paper's ImageNet and CIFAR-100 experiments, and an episode of its Omniglot experiments.
+# The batch of the paper's CIFAR-100 experiments, twice as many, and an episode of Omniglot.
 BATCHES = (64, 128, 360)
 
 

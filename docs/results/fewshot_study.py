@@ -1,10 +1,9 @@
-"""A few-shot comparison: cells are trained by the command line, one after the other, and told in two tables.
+"""A few-shot comparison: cells are trained by the command line, one after the other, and told in tables.
 
-The scripts of the studies beside this file say which cells, from which data, by which recipe. Every leader is tested on
+`compare_fewshot.py` says which cells, from which data, with which options. Every leader is tested on
 the same episodes of each column, so differences to the first cell, the baseline, are paired.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -40,19 +39,12 @@ class Cell:
     """By a baseline of another seed: a teacher with the student's own first weights would be no other network."""
 
 
-PROTOTYPICAL_NETWORK = "--method baseline --peers 1"
-# 16,384 negatives of each anchor's own would take most of a step on two cores.
-MCL_OKD = "--method mcl-okd --contrast.negatives shared --sharing branch"
-
-
 @dataclass(frozen=True)
 class Study:
     """What is compared: cells, of which the first is the baseline, each by every seed."""
 
     data: str
     """As ``peerdistill fewshot`` names it."""
-    folder: Path
-    """Where the tables are written."""
     episodes: int
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
@@ -148,53 +140,47 @@ class Runs:
         return [fewshot.mean_and_interval(column) for column in torch.from_numpy(apart)]
 
 
-def write_tables(runs: Runs) -> None:
-    """Write what is there: leaders, their differences to the baseline, and ensembles; the paper's figures beside."""
-    tables = "\n\n".join(str(table) for table in (_leaders(runs), _differences(runs), _ensembles(runs)))
-    (runs.study.folder / "results.md").write_text(f"{tables}\n{NOTE}")
-    (runs.study.folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
+def write_tables(runs: Runs, folder: Path) -> None:
+    """Write what is there: leaders, differences to the baseline (both beside the paper's figures), ensembles."""
+    tables = "\n\n".join([_leaders(runs), _differences(runs), _ensembles(runs)])
+    folder.mkdir(exist_ok=True)
+    (folder / "results.md").write_text(f"{tables}\n{NOTE}")
+    (folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
 
 
-def _leaders(runs: Runs) -> "_Table":
+def _leaders(runs: Runs) -> str:
     study = runs.study
-    table = _Table(["method", "setting", "seeds", "training, min", *study.columns, *_paper_columns(study)])
+    rows = []
     for cell in study.cells:
         folders = runs.finished(cell)
         minutes = ", ".join(f"{_result(folder)['seconds'] / 60:.0f}" for folder in folders.values())
         figures = _spreads([runs.leader(folder) for folder in folders.values()], study)
         seeds = f"{len(folders)} of {len(study.seeds)}"
-        table.add([cell.label, cell.setting, seeds, minutes or "-", *figures, *_paper(cell.paper, "{:.2f}", study)])
-    return table
+        rows.append([cell.label, cell.setting, seeds, minutes or "-", *figures, *_paper(cell.paper, "{:.2f}", study)])
+    return _table(["method", "setting", "seeds", "training, min", *study.columns, *_paper_columns(study)], rows)
 
 
-def _differences(runs: Runs) -> "_Table":
+def _differences(runs: Runs) -> str:
     study = runs.study
-    table = _Table(["leader minus baseline", *study.columns, *_paper_columns(study)])
+    rows = []
     for cell in study.cells[1:]:
         if differences := runs.difference(cell):
             found = [f"{mean:+.2f} ± {interval:.2f}" for mean, interval in differences]
-            table.add([cell.label, *found, *_paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study)])
-    return table
+            rows.append([cell.label, *found, *_paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study)])
+    return _table(["leader minus baseline", *study.columns, *_paper_columns(study)], rows)
 
 
-def _ensembles(runs: Runs) -> "_Table":
-    table = _Table(["ensemble of all peers", *runs.study.columns])
+def _ensembles(runs: Runs) -> str:
+    rows = []
     for cell in runs.study.cells:
         folders = [folder for folder in runs.finished(cell).values() if runs.peers(folder) > 1]
         if folders:
-            table.add([cell.label, *_spreads([runs.ensemble(folder) for folder in folders], runs.study)])
-    return table
+            rows.append([cell.label, *_spreads([runs.ensemble(folder) for folder in folders], runs.study)])
+    return _table(["ensemble of all peers", *runs.study.columns], rows)
 
 
-class _Table:
-    def __init__(self, head: list[str]):
-        self.rows = [head, ["---"] * len(head)]
-
-    def add(self, row: list[str]) -> None:
-        self.rows.append(row)
-
-    def __str__(self) -> str:
-        return "\n".join(f"| {' | '.join(row)} |" for row in self.rows)
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
 def _result(folder: Path) -> dict:
@@ -244,17 +230,3 @@ def _everything(runs: Runs) -> dict[str, dict]:
 
 def _by_column(accuracies: np.ndarray, study: Study) -> dict[str, float]:
     return dict(zip(study.columns, accuracies.mean(1).tolist(), strict=True))
-
-
-def main(study: Study, description: str | None) -> None:
-    """Train what is missing, unless ``--table`` asks for the tables alone, and write the tables."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--table", action="store_true")
-    options = parser.parse_args()
-    runs = Runs(study, options.runs)
-    if not options.table:
-        for cell, seed in study.planned():
-            runs.train(cell, seed, options.data)
-    write_tables(runs)

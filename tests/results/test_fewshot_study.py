@@ -37,10 +37,7 @@ def test_tables_say_what_the_runs_do(study_module, arrays, tmp_path):
         study_module.Cell("DML", "branch", "--method dml --peers 2 --sharing branch", (61.5, 70.0)),
         study_module.Cell("RKD-D", "one student", "--method rkd-d", is_taught=True),
     )
-    study = study_module.Study(
-        f"npz:{arrays}", tmp_path / "tables", episodes=1, cells=cells, seeds=(0, 1), options=OPTIONS
-    )
-    study.folder.mkdir()
+    study = study_module.Study(f"npz:{arrays}", episodes=1, cells=cells, seeds=(0, 1), options=OPTIONS)
     runs = study_module.Runs(study, tmp_path / "runs")
     planned = [(cell.label, seed) for cell, seed in study.planned()]
     assert planned[:3] == [("baseline", 0), ("baseline", 1), ("DML", 0)]
@@ -53,8 +50,8 @@ def test_tables_say_what_the_runs_do(study_module, arrays, tmp_path):
     student = (runs.folder(cells[2], 0) / "config.yaml").read_text()
     assert str(runs.folder(cells[0], 1)) in student
 
-    study_module.write_tables(runs)
-    rows = [line for line in (study.folder / "results.md").read_text().splitlines() if line.startswith("| ")]
+    study_module.write_tables(runs, tmp_path)
+    rows = [line for line in (tmp_path / "results.md").read_text().splitlines() if line.startswith("| ")]
     alone, other, dml = (runs.leader(runs.folder(*run)) for run in ((cells[0], 0), (cells[0], 1), (cells[1], 0)))
     means = alone[0].mean(), other[0].mean()
     (row,) = (row for row in rows if row.startswith("| baseline | one network | 2 of 2 |"))
@@ -69,5 +66,5 @@ def test_tables_say_what_the_runs_do(study_module, arrays, tmp_path):
     assert together.startswith(f"| DML | {ensemble[0].mean():.2f} (± ")
     (row,) = (row for row in rows if row.startswith("| RKD-D | one student |"))
     assert row.endswith("| - | - |")
-    written = json.loads((study.folder / "results.json").read_text())
+    written = json.loads((tmp_path / "results.json").read_text())
     assert written["dml-0"]["leader"]["5-way 1-shot"] == pytest.approx(dml[0].mean())
