@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from peerdistill.precision import at_least_single
+
 
 class MemoryBank(nn.Module):
     """Unit rows, one for each peer and training sample, that move towards what the peers say now.
@@ -39,7 +41,7 @@ class MemoryBank(nn.Module):
         ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
         once in the batch moves once, towards the mean of its embeddings.
         """
-        precise = torch.promote_types(self.rows.dtype, torch.float32)
+        precise = at_least_single(self.rows.dtype)
         with torch.autocast(self.rows.device.type, enabled=False):
             fresh_MBE = F.normalize(embeddings_MBE.to(precise), dim=-1)
             same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from peerdistill.errors import UserError
+from peerdistill.precision import in_single_at_least
 
 
 def scores_within(
@@ -53,7 +54,7 @@ def _unit(embeddings: Tensor, temperature: float) -> Tensor:
     """Return unit embeddings, at least in float32."""
     if temperature <= 0:
         raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
-    return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=-1)
+    return F.normalize(in_single_at_least(embeddings), dim=-1)
 
 
 def without_own(values: Tensor) -> Tensor:

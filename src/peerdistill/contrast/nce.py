@@ -19,6 +19,7 @@ from peerdistill.contrast.options import LOWEST_TEMPERATURE, Normaliser, Objecti
 from peerdistill.contrast.scores import Look, Part
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.gradients import with_own_gradient
+from peerdistill.precision import at_least_single
 
 # exp(1 / tau) up to here leaves single precision room for sums and quotients.
 _SINGLE_PRECISION_TEMPERATURE = 0.025
@@ -51,7 +52,7 @@ class _How(NamedTuple):
         """Return the precision of scores for embeddings of ``dtype``."""
         if self.temperature < _SINGLE_PRECISION_TEMPERATURE:
             return torch.float64
-        return torch.promote_types(dtype, torch.float32)
+        return at_least_single(dtype)
 
     def anchor_peers(self, bank_peer: int, peers: int) -> list[int]:
         """Return who looks into a bank: a bank is read once for all of them."""
@@ -170,7 +171,7 @@ def log_normalisers(
     with torch.autocast(embeddings.device.type, enabled=False):
         parts = _parts(_unit(embeddings, how), banks[:, indices], columns, how)
         log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(parts)]
-        return torch.stack(log_means).to(_loss_dtype(embeddings))
+        return torch.stack(log_means).to(at_least_single(embeddings.dtype))
 
 
 def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns, how: _How) -> Tensor:
@@ -179,15 +180,11 @@ def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns
         unit_MBE = _unit(embeddings, how)
         positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
         compute = partial(_value_and_gradient, positives_MBE=positives_MBE, columns=columns, how=how)
-        return with_own_gradient(compute, unit_MBE).to(_loss_dtype(embeddings))
+        return with_own_gradient(compute, unit_MBE).to(at_least_single(embeddings.dtype))
 
 
 def _unit(embeddings: Tensor, how: _How) -> Tensor:
     return F.normalize(embeddings.to(how.precision(embeddings.dtype)), dim=-1)
-
-
-def _loss_dtype(embeddings: Tensor) -> torch.dtype:
-    return torch.promote_types(embeddings.dtype, torch.float32)
 
 
 def _value_and_gradient(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> tuple[Tensor, Tensor]:

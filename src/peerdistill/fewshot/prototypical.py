@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
+from peerdistill.precision import in_single_at_least
 
 
 def nearness(
@@ -57,8 +58,7 @@ class Prototypical(nn.Module):
 
     def _loss(self, features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
         with torch.autocast(features_BD.device.type, enabled=False):
-            precise_BD = features_BD.to(torch.promote_types(features_BD.dtype, torch.float32))
-            logits_WQW = prototypical_logits(precise_BD.unflatten(0, (self.ways, -1)), self.shots)
+            logits_WQW = prototypical_logits(in_single_at_least(features_BD).unflatten(0, (self.ways, -1)), self.shots)
             of_class_W = torch.arange(self.ways, device=logits_WQW.device)
             return F.cross_entropy(logits_WQW.flatten(0, 1), of_class_W.repeat_interleave(logits_WQW.shape[1]))
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.gradients import with_own_gradient
+from peerdistill.precision import in_single_at_least
 
 # Cosines of one tile: on a CPU few enough to stay in a core's cache, elsewhere enough to keep the device at work.
 _TILE, _LARGE_TILE = 2**18, 2**26
@@ -110,8 +111,4 @@ class TeacherRelation(nn.Module):
         assert out.teacher is not None
         features, teacher = out.features[-1], out.teacher.features[-1].detach()
         with torch.autocast(features.device.type, enabled=False):
-            return self.loss(_at_least_single(features), _at_least_single(teacher))
-
-
-def _at_least_single(features: Tensor) -> Tensor:
-    return features.to(torch.promote_types(features.dtype, torch.float32))
+            return self.loss(in_single_at_least(features), in_single_at_least(teacher))
