@@ -74,6 +74,7 @@ def digests(folder: Path) -> dict[str, str]:
     found["result"] = json.dumps({**result, "seconds": None})
     for which in ("last", "best"):
         state = torch.load(folder / "checkpoints" / f"{which}.pt", weights_only=True)
+        del state["seconds"]
         found.update({f"{which} {part}": repr(as_bytes(value)) for part, value in state.items()})
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in found.items()}
 

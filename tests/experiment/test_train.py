@@ -64,6 +64,7 @@ def test_the_result_tells_both_epochs_on_both_splits(trained):
             assert set(found[split]) == {"samples", "peers", "leader", "ensemble"}
             assert found[split]["leader"] == found[split]["peers"][-1]
     assert result["skipped_pictures"] == 0
+    assert result["seconds"] > 0
     assert result["parameters"]["leader"] < result["parameters"]["cohort"]
     lines = [json.loads(line) for line in metrics(trained.path).splitlines()]
     assert result["last"]["val"] == lines[-1]["validation"]

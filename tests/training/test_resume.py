@@ -1,6 +1,7 @@
 """A run that was stopped and resumed is, to the last bit, the run that was not."""
 
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ def outcome(trainer: Trainer) -> dict:
     kept = {"last": checkpoints.load(checkpoints.last), "best": checkpoints.load(checkpoints.best)}
     for state in kept.values():
         del state["random"]["python"]  # shape checks, which only tests have, draw from it
+        del state["seconds"]
     now = {"cohort": trainer.cohort.state_dict(), "method": trainer.method.state_dict()}
     return {**bits(now), **bits(kept), "metrics": trainer.metrics.path.read_bytes()}
 
@@ -127,6 +129,41 @@ def test_from_the_checkpoint_before_a_damaged_one(make_trainer, killed_at, whole
 def test_a_finished_run_has_nothing_left_to_do(make_trainer, whole):
     make_trainer().fit()
     assert outcome(resume(make_trainer(seed=99))) == whole
+
+
+class OneSecondEach:
+    """Training batches, each of which takes a second of ``clock``."""
+
+    def __init__(self, batches, clock):
+        self._batches = batches
+        self._clock = clock
+        self.steps_per_epoch = batches.steps_per_epoch
+
+    def epoch(self, epoch, start=0):
+        for batch in self._batches.epoch(epoch, start):
+            self._clock.now += 1
+            yield batch
+
+
+class Clock:
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_seconds_are_those_of_all_parts_and_of_nothing_between(
+    make_trainer, interrupted_at, killed_at, monkeypatch
+):
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    for happening, counted in ((interrupted_at(3), 3), (killed_at(6), 4), (lambda batches: batches, 8)):
+        trainer = make_trainer(batches=lambda batches, stop=happening: OneSecondEach(stop(batches), clock))
+        clock.now += 1000
+        is_stopped(load_last(trainer))
+        clock.now += 1000
+        assert trainer.checkpoints.load(trainer.checkpoints.last)["seconds"] == counted
+    assert trainer.seconds == 8
 
 
 def test_the_outcome_tells_runs_apart(make_trainer, whole):

@@ -1,7 +1,6 @@
 """A run from its configuration to its result."""
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def train(
         Interrupted: After Ctrl-C, with a checkpoint written.
         Diverged: Where the loss is not finite.
     """
-    started = time.perf_counter()
     console = console or Console()
     run = Run(path)
     config.check()
@@ -73,7 +71,7 @@ def train(
     _announce(console, run, config, task.data, trainer.cohort)
     trainer.loggers = _loggers(console, run, trainer)
     trainer.fit()
-    result = {**_result(trainer, task, exams), "seconds": round(time.perf_counter() - started, 1)}
+    result = _result(trainer, task, exams)
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     return result
 
@@ -173,7 +171,12 @@ def _result(trainer: Trainer, task: Task, exams: Mapping[str, Any]) -> dict[str,
         "method": trainer.method,
     }
     sizes = {name: _trained_parameters(module) for name, module in modules.items()}
-    return {"parameters": sizes, **_final_accuracies(trainer, exams), "skipped_pictures": task.data.skipped}
+    return {
+        "parameters": sizes,
+        **_final_accuracies(trainer, exams),
+        "skipped_pictures": task.data.skipped,
+        "seconds": round(trainer.seconds, 1),
+    }
 
 
 def _trained_parameters(module: nn.Module) -> int:

@@ -73,6 +73,10 @@ class Trainer:
         metrics: Where to write a line an epoch.
         loggers: Who else is told.
         notes: Kept in every checkpoint as it is: what is needed to use it without the run.
+
+    Attributes:
+        progress: How far it is.
+        seconds: What that took, training with validation, over all parts of a resumed run.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class Trainer:
         self.loggers = loggers
         self.notes = dict(notes or {})
         self.progress = Progress()
+        self.seconds = 0.0
+        self._counted = time.perf_counter()
         self.meter = LossMeter()
         layout = memory_format(config.memory_format, cohort, fabric.device, config.precision)
         for module in filter(None, (cohort, method, method.teacher)):
@@ -120,6 +126,7 @@ class Trainer:
             Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
             Diverged: Where the loss is not finite; the message names step, part and last good checkpoint.
         """
+        self._counted = time.perf_counter()
         try:
             with InterruptRequest() as interrupt:
                 while self.progress.epoch < self.config.epochs:
@@ -210,7 +217,13 @@ class Trainer:
     def _save(self, *, best: bool = False) -> None:
         self._check_finite()
         self.progress.metrics_bytes = self.metrics.size
+        self._count_seconds()
         self.checkpoints.save(self.state_dict(), best=best)
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._counted
+        self._counted = now
 
     def _check_finite(self) -> None:
         """Raise Diverged after a loss, or with weights, that are not finite: what is saved is good to go on from."""
@@ -223,6 +236,7 @@ class Trainer:
         return {
             "notes": self.notes,
             "progress": asdict(self.progress),
+            "seconds": self.seconds,
             "cohort": self.cohort.state_dict(),
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -235,6 +249,7 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state`` was taken; lines of metrics written later are taken back."""
         self.progress = Progress(**state["progress"])
+        self.seconds = state["seconds"]
         self.cohort.load_state_dict(state["cohort"])
         self.method.load_state_dict(state["method"])
         load_optimizer_state(self.optimizer, state["optimizer"])
