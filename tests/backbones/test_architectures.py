@@ -46,6 +46,8 @@ PEERS = {
     "timm:maxvit_rmlp_pico_rw_256": 128,
 }
 WITHOUT_ONNX = {"timm:maxvit_rmlp_pico_rw_256": "Cannot view a tensor"}
+# It raises all scores of a head alike, which a softmax does not see: its gradient is 0 but for rounding.
+WITHOUT_EFFECT = ".rel_pos.mlp.fc2.bias"
 REFUSED = ("torchvision:squeezenet1_1", "timm:crossvit_tiny_240", "timm:deit_tiny_distilled_patch16_224")
 
 
@@ -114,7 +116,8 @@ def test_branches_train_and_their_leader_is_the_stock_network(peer):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert [path for path, parameter in cohort.named_parameters() if torch.equal(parameter, before[path])] == []
+    still = [path for path, parameter in cohort.named_parameters() if torch.equal(parameter, before[path])]
+    assert [path for path in still if not path.endswith(WITHOUT_EFFECT)] == []
 
     leader = cohort.leader()
     stock = stock_of(name, side).eval()
