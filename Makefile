@@ -18,7 +18,7 @@ test: $(READY)
 
 # About twenty minutes on two quiet cores; writes docs/performance.md.
 bench: $(READY)
-	set -e; for name in contrast contrast_growth step peers methods episodes relations data startup; do \
+	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data startup; do \
 		$(BIN)/python benchmarks/$$name.py --write; \
 	done
 	$(BIN)/python benchmarks/leader.py --json docs/performance/leader.json

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from peerdistill import __version__
+from peerdistill.cli.allocator import keep_freed_memory
 from peerdistill.errors import Note, UserError, unknown_name
 
 # Command -> its line of help; each is a function of the same name, "-" as "_", in `peerdistill.cli.commands`.
@@ -35,6 +36,7 @@ peerdistill COMMAND --help shows a command's options.
 
 def entry() -> None:
     """Run the command line of this process."""
+    keep_freed_memory()
     sys.exit(main(sys.argv[1:]))
 
 
