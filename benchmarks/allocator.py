@@ -16,10 +16,10 @@ from functools import partial
 import torch
 
 from measuring import alternating_medians, header, memory_mark
-from page import give, header_text, parser, put_section, table
+from page import give_section, parser, section_text, table
 from peerdistill import Cohort, fewshot
 from peerdistill.cli.allocator import keep_freed_memory
-from training_step import Step, draw_batch
+from training_step import Step, draw_batch, update
 
 MIB = 2**20
 
@@ -34,9 +34,7 @@ def episode_step(ways: int, channels: int, side: int) -> Callable[[], None]:
     optimizer = torch.optim.Adam(cohort.parameters(), lr=1e-3)
 
     def step() -> None:
-        method(cohort(images), labels, labels).total.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        update(method(cohort(images), labels, labels).total, cohort, method, optimizer)
 
     return step
 
@@ -99,7 +97,7 @@ def text_of(report: dict) -> str:
         ]
         for row in report["steps"]
     ]
-    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), table(head, rows)])
+    return section_text(_INTRODUCTION, report, table(head, rows))
 
 
 def main() -> None:
@@ -115,9 +113,7 @@ def main() -> None:
         method=f"median of 3 fresh processes in turns, each the median of {asked.repeats} steps after one untimed",
     )
     report = {"header": about, "steps": [compared(name, asked.repeats) for name in STEPS]}
-    text = text_of(report)
-    write = partial(put_section, "Freed memory", text) if asked.write else None
-    give(report, "allocator", text, json_file=asked.json, write=write)
+    give_section("Freed memory", text_of(report), report, "allocator", asked)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from peerdistill.data.batches import Batch, TrainBatches
 from peerdistill.data.dataset import ArraySplit, FolderSplit
 from peerdistill.data.folders import SHORTER
 from peerdistill.data.stored import Shrunk, stored_pictures
-from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch
+from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch, update
 
 BATCHES, WORKERS, PADDING = SAMPLES // BATCH, 2, 4
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -220,11 +220,8 @@ def _beside_photo_steps(dataset: Dataset, uncached: Dataset, repeats: int) -> di
     batch = next(coming["cached"])
 
     def step() -> None:
-        method(cohort(batch.images), batch.labels, batch.indices).total.backward()
-        optimizer.step()
-        method.after_step(cohort)
-        optimizer.zero_grad(set_to_none=True)
-        synchronise()
+        total = method(cohort(batch.images), batch.labels, batch.indices).total
+        update(total, cohort, method, optimizer)
 
     took = alternating_medians(
         {"step": step, **{name: lambda made=made: next(made) for name, made in coming.items()}}, repeats

@@ -10,7 +10,6 @@ Axes: M peers, N images.
 
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from measuring import DEVICE, alternating_medians, header, synchronise
-from page import give, header_text, parser, put_section, table
+from page import give_section, parser, section_text, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
@@ -35,6 +34,7 @@ from peerdistill.terms import Teacher
 from peerdistill.training.config import OptimizerConfig
 from peerdistill.training.layout import memory_format
 from peerdistill.training.schedules import make_optimizer
+from training_step import update
 
 EPISODES = EpisodeConfig(ways=60, shots=1, queries=5)
 FILE_CLASSES, CLASSES, IMAGES_A_CLASS, SIDE, FILE_SIDE = 120, 4112, 20, 28, 105
@@ -178,11 +178,8 @@ class Step:
 
     def __call__(self) -> None:
         batch = next(self.episodes)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.method(self.cohort(batch.images), batch.labels, batch.indices).total.backward()
-        self.optimizer.step()
-        self.method.after_step(self.cohort)
-        synchronise()
+        total = self.method(self.cohort(batch.images), batch.labels, batch.indices).total
+        update(total, self.cohort, self.method, self.optimizer)
 
 
 def training(repeats: int) -> list[dict[str, float | str]]:
@@ -229,7 +226,7 @@ def text_of(report: dict) -> str:
         for row in report["training"]
     ]
     trained = table(["training step", "seconds", "over one peer", "over the baseline"], rows)
-    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), drawing_text, trained])
+    return section_text(_INTRODUCTION, report, drawing_text, trained)
 
 
 def main() -> None:
@@ -239,9 +236,7 @@ def main() -> None:
         "drawing": drawing(options.repeats),
         "training": training(options.repeats),
     }
-    text = text_of(report)
-    write = partial(put_section, "Episodes", text) if options.write else None
-    give(report, "episodes", text, json_file=options.json, write=write)
+    give_section("Episodes", text_of(report), report, "episodes", options)
 
 
 if __name__ == "__main__":

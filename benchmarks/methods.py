@@ -8,11 +8,10 @@ that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the me
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import NamedTuple
 
 from measuring import alternating_medians, header
-from page import give, header_text, parser, put_section, table
+from page import give_section, parser, section_text, table
 from peerdistill import methods
 from training_step import BACKBONE, BATCH, CLASSES, PEERS, SAMPLES, Step, draw_batch
 
@@ -63,7 +62,7 @@ student. The first figure of a method is the cost that `peerdistill methods` sho
 def text_of(report: dict) -> str:
     rows = [[row["method"], row["setting"], f"{row['seconds']:.3f}", f"{row['cost']:.2f}"] for row in report["steps"]]
     found = table(["method", "setting", "seconds a step", "cost"], rows)
-    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), found])
+    return section_text(_INTRODUCTION, report, found)
 
 
 def main() -> None:
@@ -74,9 +73,7 @@ def main() -> None:
         "untimed",
     )
     report = {"header": about, "steps": measure(options.repeats)}
-    text = text_of(report)
-    write = partial(put_section, "Methods", text) if options.write else None
-    give(report, "methods", text, json_file=options.json, write=write)
+    give_section("Methods", text_of(report), report, "methods", options)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from measuring import header_lines
@@ -30,6 +31,11 @@ def header_text(report: dict) -> str:
     return f"```\n{header_lines(report['header'])}\n```"
 
 
+def section_text(introduction: str, report: dict, *parts: str) -> str:
+    """A section that one benchmark writes alone: what it is about, on which machine, and what was found."""
+    return "\n\n".join([introduction.strip(), header_text(report), *parts])
+
+
 def figures(name: str) -> dict | None:
     """What the benchmark of that name measured last, None where it was not run yet."""
     file = FIGURES / f"{name}.json"
@@ -55,3 +61,9 @@ def give(report: dict, name: str, text: str, *, json_file: Path | None, write: C
         file.write_text(json.dumps(report, indent=2) + "\n")
     if write:
         write()
+
+
+def give_section(title: str, text: str, report: dict, name: str, options: argparse.Namespace) -> None:
+    """Give a report whose text is a section of the page, by the options of :func:`parser`."""
+    write = partial(put_section, title, text) if options.write else None
+    give(report, name, text, json_file=options.json, write=write)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from measuring import DEVICE, alternating_medians, header, synchronise
-from page import give, header_text, parser, put_section, table
+from page import give_section, parser, section_text, table
 from peerdistill.terms import angle_loss
 
 WIDTH = 64
@@ -82,7 +82,7 @@ def text_of(report: dict) -> str:
         ]
         for row in report["angles"]
     ]
-    return "\n\n".join([_INTRODUCTION.strip(), header_text(report), table(head, rows)])
+    return section_text(_INTRODUCTION, report, table(head, rows))
 
 
 def main() -> None:
@@ -92,9 +92,7 @@ def main() -> None:
         method=f"median of {options.repeats} alternating repeats after one untimed",
     )
     report = {"header": about, "angles": [compared(batch, options.repeats) for batch in BATCHES]}
-    text = text_of(report)
-    write = partial(put_section, "Angles of triplets", text) if options.write else None
-    give(report, "relations", text, json_file=options.json, write=write)
+    give_section("Angles of triplets", text_of(report), report, "relations", options)
 
 
 if __name__ == "__main__":

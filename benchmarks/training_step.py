@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from measuring import DEVICE, synchronise
 from peerdistill import Cohort, methods, terms
@@ -19,6 +19,15 @@ class Batch(NamedTuple):
     images: Tensor
     labels: Tensor
     indices: Tensor
+
+
+def update(total: Tensor, cohort: nn.Module, method: terms.Method, optimizer: torch.optim.Optimizer) -> None:
+    """What the trainer does with a loss: the way back, the weights, what the method remembers."""
+    total.backward()
+    optimizer.step()
+    method.after_step(cohort)
+    optimizer.zero_grad(set_to_none=True)
+    synchronise()
 
 
 def train_labels() -> Tensor:
@@ -72,8 +81,5 @@ class Step:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.autocast):
             out = self.cohort(self.batch.images)
         out = out._replace(logits=out.logits.float(), features=out.features.float())
-        self.method(out, self.batch.labels, self.batch.indices).total.backward()
-        self.optimizer.step()
-        self.method.after_step(self.cohort)
-        self.optimizer.zero_grad(set_to_none=True)
-        synchronise()
+        total = self.method(out, self.batch.labels, self.batch.indices).total
+        update(total, self.cohort, self.method, self.optimizer)

@@ -12,6 +12,7 @@ import pytest
         ("methods", "text_of"),
         ("episodes", "text_of"),
         ("relations", "text_of"),
+        ("allocator", "text_of"),
     ],
 )
 def test_page_says_what_was_measured(benchmark, module, text):
