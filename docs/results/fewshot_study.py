@@ -1,11 +1,10 @@
-"""A few-shot comparison: cells are trained by the command line, one after the other, and told in tables.
+"""A few-shot comparison: cells are trained by the command line, one after the other.
 
-`compare_fewshot.py` says which cells, from which data, with which options. Every leader is tested on
-the same episodes of each column, so differences to the first cell, the baseline, are paired.
+`compare_fewshot.py` says which cells, from which data, with which options; `fewshot_tables.py` tells what came out.
+Every leader is tested on the same episodes of each column, so differences to the first cell, the baseline, are paired.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,18 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from peerdistill import experiment, fewshot
 from peerdistill.experiment import Run
 from peerdistill.fewshot import ExamConfig
 
 _QUICK = "--memory_format channels_last --log_every 50"
-NOTE = """
-Leaders, last epoch, percent: mean and standard deviation over seeds (of a single seed, in brackets, the 95 % interval
-over test episodes). Differences are paired: the same test episodes and training seeds; ± is the 95 % interval over
-episodes, and says nothing of further seeds.
-"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +30,10 @@ class Cell:
     paper: tuple[float, ...] | None = None
     is_taught: bool = False
     """By a baseline of another seed: a teacher with the student's own first weights would be no other network."""
+
+    def run(self, seed: int) -> str:
+        """Return the name of one of the cell's runs."""
+        return f"{self.label}-{seed}".lower()
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Runs:
         self.place = place
 
     def folder(self, cell: Cell, seed: int) -> Path:
-        return self.place / f"{cell.label}-{seed}".lower()
+        return self.place / cell.run(seed)
 
     def train(self, cell: Cell, seed: int, data: Path) -> None:
         """Train one run to its end; one that was stopped goes on where it was."""
@@ -110,6 +107,10 @@ class Runs:
         folders = {seed: self.folder(cell, seed) for seed in self.study.seeds}
         return {seed: folder for seed, folder in folders.items() if (folder / "result.json").exists()}
 
+    def seconds(self, folder: Path) -> float:
+        """Return what a run's training took."""
+        return json.loads((folder / "result.json").read_text())["seconds"]
+
     def leader(self, folder: Path) -> np.ndarray:
         """Return the leader's accuracy in percent in every test episode, (columns, episodes)."""
         return self._voters(folder)[:, -2]
@@ -129,104 +130,3 @@ class Runs:
             examined = experiment.examine(Run(folder), self.study.exams)
             np.save(file, 100 * np.stack([found.accuracy.numpy() for found in examined]), allow_pickle=False)
         return np.load(file, allow_pickle=False)
-
-    def difference(self, cell: Cell) -> list[tuple[float, float]] | None:
-        """Return the paired difference to the baseline over the seeds that both have, with its interval, by column."""
-        own, base = self.finished(cell), self.finished(self.study.baseline)
-        both = sorted(own.keys() & base.keys())
-        if not both:
-            return None
-        apart = np.mean([self.leader(own[seed]) - self.leader(base[seed]) for seed in both], axis=0)
-        return [fewshot.mean_and_interval(column) for column in torch.from_numpy(apart)]
-
-
-def write_tables(runs: Runs, folder: Path) -> None:
-    """Write what is there: leaders, differences to the baseline (both beside the paper's figures), ensembles."""
-    tables = "\n\n".join([_leaders(runs), _differences(runs), _ensembles(runs)])
-    folder.mkdir(exist_ok=True)
-    (folder / "results.md").write_text(f"{tables}\n{NOTE}")
-    (folder / "results.json").write_text(json.dumps(_everything(runs), indent=2) + "\n")
-
-
-def _leaders(runs: Runs) -> str:
-    study = runs.study
-    rows = []
-    for cell in study.cells:
-        folders = runs.finished(cell)
-        minutes = ", ".join(f"{_result(folder)['seconds'] / 60:.0f}" for folder in folders.values())
-        figures = _spreads([runs.leader(folder) for folder in folders.values()], study)
-        seeds = f"{len(folders)} of {len(study.seeds)}"
-        rows.append([cell.label, cell.setting, seeds, minutes or "-", *figures, *_paper(cell.paper, "{:.2f}", study)])
-    return _table(["method", "setting", "seeds", "training, min", *study.columns, *_paper_columns(study)], rows)
-
-
-def _differences(runs: Runs) -> str:
-    study = runs.study
-    rows = []
-    for cell in study.cells[1:]:
-        if differences := runs.difference(cell):
-            found = [f"{mean:+.2f} ± {interval:.2f}" for mean, interval in differences]
-            rows.append([cell.label, *found, *_paper(_above(cell.paper, study.baseline.paper), "{:+.2f}", study)])
-    return _table(["leader minus baseline", *study.columns, *_paper_columns(study)], rows)
-
-
-def _ensembles(runs: Runs) -> str:
-    rows = []
-    for cell in runs.study.cells:
-        folders = [folder for folder in runs.finished(cell).values() if runs.peers(folder) > 1]
-        if folders:
-            rows.append([cell.label, *_spreads([runs.ensemble(folder) for folder in folders], runs.study)])
-    return _table(["ensemble of all peers", *runs.study.columns], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
-
-
-def _result(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
-
-
-def _spreads(by_seed: list[np.ndarray], study: Study) -> Iterable[str]:
-    """Yield what a row says in each column, of accuracies (columns, episodes) by seed."""
-    if not by_seed:
-        yield from ["not run"] * len(study.columns)
-    elif len(by_seed) == 1:
-        for column in torch.from_numpy(by_seed[0]):
-            mean, interval = fewshot.mean_and_interval(column)
-            yield f"{mean:.2f} (± {interval:.2f})"
-    else:
-        for means in zip(*(accuracies.mean(1) for accuracies in by_seed), strict=True):
-            yield f"{statistics.mean(means):.2f} ± {statistics.stdev(means):.2f}"
-
-
-def _above(figures: tuple[float, ...] | None, base: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    if figures is None or base is None:
-        return None
-    return tuple(figure - of_base for figure, of_base in zip(figures, base, strict=True))
-
-
-def _paper_columns(study: Study) -> list[str]:
-    return [f"paper {column}" for column in study.columns if study.has_paper]
-
-
-def _paper(figures: tuple[float, ...] | None, form: str, study: Study) -> list[str]:
-    """Return what stands in the paper's columns, where there are any."""
-    return [form.format(figure) for figure in figures] if figures else ["-"] * len(_paper_columns(study))
-
-
-def _everything(runs: Runs) -> dict[str, dict]:
-    return {
-        folder.name: {
-            "leader": _by_column(runs.leader(folder), runs.study),
-            "ensemble": _by_column(runs.ensemble(folder), runs.study),
-            "seconds": _result(folder)["seconds"],
-            "episodes": runs.study.episodes,
-        }
-        for cell in runs.study.cells
-        for folder in runs.finished(cell).values()
-    }
-
-
-def _by_column(accuracies: np.ndarray, study: Study) -> dict[str, float]:
-    return dict(zip(study.columns, accuracies.mean(1).tolist(), strict=True))

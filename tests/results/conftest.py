@@ -1,0 +1,10 @@
+"""The scripts of docs/results, which are no package."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs/results"))
