@@ -36,8 +36,6 @@ TABLE_5 = (
 
 STUDIES = {
     "table5-omniglot": Study(data="omniglot", episodes=OMNIGLOT_EPISODES, cells=TABLE_5, seeds=(0, 1)),
-    # What more episodes change: half of the 10,000 that the recipe has.
-    "omniglot-5000": Study(data="omniglot", episodes=5000, cells=TABLE_5[:2], seeds=(0,)),
     # 180 images an episode, where the recipe's 15 queries a class make 480: more steps in the same time.
     "cifar-fs": Study(data="cifar-fs", options="--queries 5", episodes=4000, cells=PAIR, seeds=(0, 1)),
     # 120 images an episode, where the recipe's 30 classes with 15 queries are 480.
