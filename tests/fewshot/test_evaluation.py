@@ -3,7 +3,8 @@ import statistics
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from peerdistill.errors import UserError
 from peerdistill.fewshot import (
@@ -15,6 +16,7 @@ from peerdistill.fewshot import (
     mean_and_interval,
     summary,
 )
+from peerdistill.fewshot.dataset import ClassSplit
 from peerdistill.terms import MeanEnsemble
 
 
@@ -59,6 +61,29 @@ def test_every_voter_answers_as_a_plain_loop_does(make_cohort, make_exam, digits
     together = [[*first, *second, *third] for first, second, third in zip(*peers, strict=True)]
     for voter, features in zip(found, [*peers, together], strict=True):
         assert voter.tolist() == pytest.approx(naive_accuracies(features, exam), rel=1e-10)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+def test_episodes_of_many_ways_are_judged_in_bounded_memory(make_cohort, normaliser):
+    ways, queries, peers, episodes = 200, 5, 2, 40
+    labels = torch.arange(ways).repeat_interleave(1 + queries)
+    images = torch.randint(256, (len(labels), 1, 16, 16), dtype=torch.uint8)
+    split = ClassSplit(images, labels, tuple(map(str, range(ways))))
+    exam = Exam.draw(split, EpisodeShape(ways, 1, queries), episodes, 0, normaliser, "test")
+    with Largest() as largest:
+        accuracies(make_cohort(peers=peers), [exam])
+    assert largest.elements <= evaluation._FLOATS_AT_ONCE < episodes * (peers + 1) * ways * queries * ways
 
 
 def test_each_image_is_encoded_once_for_all_exams(make_cohort, make_exam, digits):

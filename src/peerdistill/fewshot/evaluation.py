@@ -138,7 +138,9 @@ def _answers(
     device = features[0].device
     _, ways, queries = query_EWQ.shape
     widest = max(of_peer.shape[1] for of_peer in features)
-    at_once = max(1, _FLOATS_AT_ONCE // (ways * (support_EWS.shape[2] + queries) * widest))
+    gathered = ways * (support_EWS.shape[2] + queries) * widest
+    answers = (len(features) + 1) * ways * queries * ways
+    at_once = max(1, _FLOATS_AT_ONCE // (gathered + answers))
     of_query = torch.arange(ways, device=device).repeat_interleave(queries)
     parts = []
     for support_eWS, query_eWQ in zip(support_EWS.split(at_once), query_EWQ.split(at_once), strict=True):
