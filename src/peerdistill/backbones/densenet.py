@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from peerdistill.backbones import sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import convolution, preactivated
+from peerdistill.backbones.initialisation import DENSENET, Initialisation
 
 STAGES = ("stem", "block1", "block2", "block3")
 _BOTTLENECK = 4
@@ -31,6 +32,7 @@ def network(
     layers: int,
     classes: int,
     in_channels: int,
+    initialisation: Initialisation,
 ) -> nn.Sequential:
     """Return three blocks of densely connected layers with transitions between them.
 
@@ -41,6 +43,7 @@ def network(
         layers: Layers of each block.
         classes: Width of the classifier's output.
         in_channels: Channels of the images.
+        initialisation: How the network starts.
     """
     width = 2 * growths[0]
     stages: dict[str, nn.Module] = {STAGES[0]: convolution(in_channels, width, 3)}
@@ -56,7 +59,7 @@ def network(
             block.extend(transition(width, width // _COMPRESSION))
             width //= _COMPRESSION
         stages[name] = block
-    return sequential.network(stages, width, classes)
+    return sequential.network(stages, width, classes, initialisation)
 
 
 def _layer(inputs: int, growth: int) -> list[nn.Module]:
@@ -70,5 +73,5 @@ def _transition(inputs: int, outputs: int) -> list[nn.Module]:
 
 def densenet40_12(classes: int, in_channels: int) -> Backbone:
     """Depth 40, growth 12, bottleneck and compression 0.5: 188,092 parameters at 100 classes."""
-    build = partial(network, _layer, _transition, (12, 12, 12), (40 - 4) // 6, classes, in_channels)
+    build = partial(network, _layer, _transition, (12, 12, 12), (40 - 4) // 6, classes, in_channels, DENSENET)
     return sequential.backbone("densenet40_12", build, STAGES, share_until="block1", in_channels=in_channels)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from peerdistill.backbones import densenet, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import preactivated
+from peerdistill.backbones.initialisation import PYTORCH
 
 _SQUEEZE = 4
 _DILATIONS = (1, 2)
@@ -88,5 +89,5 @@ def hcgnet_a1(classes: int, in_channels: int) -> Backbone:
 
     The gates normalise over the images of a batch, so training takes at least 2 of them.
     """
-    build = partial(densenet.network, _layer, _transition, (12, 24, 36), 8, classes, in_channels)
+    build = partial(densenet.network, _layer, _transition, (12, 24, 36), 8, classes, in_channels, PYTORCH)
     return sequential.backbone("hcgnet_a1", build, densenet.STAGES, share_until="block1", in_channels=in_channels)

@@ -9,7 +9,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.backbones import sequential
+from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import activated, normalised
 
@@ -53,7 +53,7 @@ def _network(multiplier: float, classes: int, in_channels: int) -> nn.Sequential
             width = outputs
         stages[name] = layer
     stages[_STAGES[-1]].extend(activated(width, _HEAD, 1))
-    return sequential.network(stages, _HEAD, classes)
+    return sequential.network(stages, _HEAD, classes, initialisation.NARROW_CLASSIFIER)
 
 
 def mobilenetv2_half(classes: int, in_channels: int) -> Backbone:

@@ -6,7 +6,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.backbones import sequential
+from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import activated, normalised
 
@@ -52,7 +52,7 @@ def _network(
     stages = {_STAGES[0]: nn.Sequential(*activated(in_channels, widths[0], 3))}
     for name, inputs, outputs, stride in zip(_STAGES[1:], widths, widths[1:], (1, 2, 2), strict=False):
         stages[name] = sequential.layer(block, inputs, outputs, stride, blocks)
-    return sequential.network(stages, widths[-1], classes)
+    return sequential.network(stages, widths[-1], classes, initialisation.RESNET)
 
 
 def _backbone(name: str, block, widths: tuple[int, ...], blocks: int, classes: int, in_channels: int) -> Backbone:

@@ -6,21 +6,18 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from peerdistill.backbones.backbone import Backbone, Stage
+from peerdistill.backbones.initialisation import Initialisation
 
 CLASSIFIER = "fc"
 POOL = "pool"
 
 
-def network(stages: Mapping[str, nn.Module], width: int, classes: int) -> nn.Sequential:
-    """Return stages, global average pooling and a linear classifier, initialised as in He et al., ICCV 2015."""
+def network(stages: Mapping[str, nn.Module], width: int, classes: int, initialisation: Initialisation) -> nn.Sequential:
+    """Return stages, global average pooling and a linear classifier with fresh weights."""
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    modules = OrderedDict(stages, **{POOL: pool, CLASSIFIER: nn.Linear(width, classes)})
-    built = nn.Sequential(modules)
-    for module in built.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    classifier = nn.Linear(width, classes)
+    built = nn.Sequential(OrderedDict(stages, **{POOL: pool, CLASSIFIER: classifier}))
+    initialisation.apply(built, classifier)
     return built
 
 

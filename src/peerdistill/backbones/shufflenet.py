@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.backbones import sequential
+from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import activated, normalised
 
@@ -48,7 +48,7 @@ def _network(classes: int, in_channels: int) -> nn.Sequential:
     stages = {_STAGES[0]: nn.Sequential(*activated(in_channels, _WIDTHS[0], 1))}
     for name, inputs, outputs, blocks in zip(_STAGES[1:], _WIDTHS, _WIDTHS[1:], _BLOCKS, strict=False):
         stages[name] = sequential.layer(_Unit, inputs, outputs, 2, blocks)
-    return sequential.network(stages, _WIDTHS[-1], classes)
+    return sequential.network(stages, _WIDTHS[-1], classes, initialisation.PYTORCH)
 
 
 def shufflenetv1(classes: int, in_channels: int) -> Backbone:

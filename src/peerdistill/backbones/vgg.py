@@ -1,10 +1,16 @@
-"""VGG with batch normalisation and one linear layer (Simonyan and Zisserman, ICLR 2015) for 32 x 32 images."""
+"""VGG with batch normalisation and one linear layer (Simonyan and Zisserman, ICLR 2015) for 32 x 32 images.
 
+Two versions of it are in use. The one of online distillation (``vgg16``) ends each of its five layers with a maximum
+over 2 x 2 places, down to a single place. The one of the usual teacher and student pairs (``vgg8``, ``vgg13``) halves
+three times, before a layer, and ends with the mean over places.
+"""
+
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
-from peerdistill.backbones import sequential
+from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 
 # Counted from 0: the paper's share point "layer2" is the end of the 256-channel convolutions.
@@ -12,43 +18,63 @@ _STAGES = ("layer0", "layer1", "layer2", "layer3", "layer4")
 _VGG8 = ((64,), (128,), (256,), (512,), (512,))
 _VGG13 = ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# Layers of the teacher and student pairs that start with a pool.
+_HALVING = ("layer1", "layer2", "layer3")
 
 
-def _layer(inputs: int, widths: tuple[int, ...], halve: bool) -> nn.Sequential:
-    # ceil_mode changes nothing for even sizes and lets images below 16 x 16 through.
-    layer = nn.Sequential(*([nn.MaxPool2d(2, ceil_mode=True)] if halve else []))
+def _convolutions(inputs: int, widths: tuple[int, ...]) -> list[nn.Module]:
+    made: list[nn.Module] = []
     for width in widths:
-        layer.extend([nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
+        made += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         inputs = width
-    return layer
+    return made
 
 
-def _network(layers: tuple[tuple[int, ...], ...], halvings: int, classes: int, in_channels: int) -> nn.Sequential:
+def _pool() -> nn.MaxPool2d:
+    # ceil_mode changes nothing for even sizes. It lets images through that are smaller than 32 x 32.
+    return nn.MaxPool2d(2, ceil_mode=True)
+
+
+def _pooled_last(name: str, inputs: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """Return a layer of winycg/MCL-OKD (``models/vgg.py``) and of DefangChen/OKDDip (``models/model_cifar/vgg.py``)."""
+    del name
+    return nn.Sequential(*_convolutions(inputs, widths), _pool())
+
+
+def _pooled_first(name: str, inputs: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """Return a layer of HobbitLong/RepDistiller (``models/vgg.py``)."""
+    return nn.Sequential(*([_pool()] if name in _HALVING else []), *_convolutions(inputs, widths))
+
+
+_Layer = Callable[[str, int, tuple[int, ...]], nn.Sequential]
+
+
+def _network(layer: _Layer, layers: tuple[tuple[int, ...], ...], classes: int, in_channels: int) -> nn.Sequential:
     stages: dict[str, nn.Module] = {}
     inputs = in_channels
-    for number, (name, widths) in enumerate(zip(_STAGES, layers, strict=True)):
-        stages[name] = _layer(inputs, widths, halve=0 < number <= halvings)
+    for name, widths in zip(_STAGES, layers, strict=True):
+        stages[name] = layer(name, inputs, widths)
         inputs = widths[-1]
-    return sequential.network(stages, inputs, classes)
+    return sequential.network(stages, inputs, classes, initialisation.NARROW_CLASSIFIER)
 
 
 def _backbone(
-    name: str, layers: tuple[tuple[int, ...], ...], halvings: int, classes: int, in_channels: int
+    name: str, layer: _Layer, layers: tuple[tuple[int, ...], ...], classes: int, in_channels: int
 ) -> Backbone:
-    build = partial(_network, layers, halvings, classes, in_channels)
+    build = partial(_network, layer, layers, classes, in_channels)
     return sequential.backbone(name, build, _STAGES, share_until="layer2", in_channels=in_channels)
 
 
 def vgg8(classes: int, in_channels: int) -> Backbone:
-    """Five convolutions, three halvings as in Tian et al., ICLR 2020: 3,965,028 parameters at 100 classes."""
-    return _backbone("vgg8", _VGG8, 3, classes, in_channels)
+    """Five convolutions, as in Tian et al., ICLR 2020: 3,965,028 parameters at 100 classes."""
+    return _backbone("vgg8", _pooled_first, _VGG8, classes, in_channels)
 
 
 def vgg13(classes: int, in_channels: int) -> Backbone:
-    """Ten convolutions, three halvings as in Tian et al., ICLR 2020: 9,462,180 parameters at 100 classes."""
-    return _backbone("vgg13", _VGG13, 3, classes, in_channels)
+    """Ten convolutions, as in Tian et al., ICLR 2020: 9,462,180 parameters at 100 classes."""
+    return _backbone("vgg13", _pooled_first, _VGG13, classes, in_channels)
 
 
 def vgg16(classes: int, in_channels: int) -> Backbone:
-    """Thirteen convolutions, four halvings: 14,774,436 parameters at 100 classes."""
-    return _backbone("vgg16", _VGG16, 4, classes, in_channels)
+    """Thirteen convolutions, as in the paper: 14,774,436 parameters at 100 classes."""
+    return _backbone("vgg16", _pooled_last, _VGG16, classes, in_channels)

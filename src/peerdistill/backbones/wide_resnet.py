@@ -5,7 +5,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.backbones import sequential
+from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import convolution, preactivated
 
@@ -36,7 +36,7 @@ def _network(depth: int, widening: int, classes: int, in_channels: int) -> nn.Se
     for name, inputs, outputs, stride in zip(_STAGES[1:], widths, widths[1:], (1, 2, 2), strict=False):
         stages[name] = sequential.layer(_Residual, inputs, outputs, stride, blocks=(depth - 4) // 6)
     stages[_STAGES[-1]].extend([nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)])
-    return sequential.network(stages, widths[-1], classes)
+    return sequential.network(stages, widths[-1], classes, initialisation.WIDE_RESNET)
 
 
 def _backbone(name: str, depth: int, widening: int, classes: int, in_channels: int) -> Backbone:
