@@ -1,31 +1,45 @@
+import numpy as np
 import torch
 
-from peerdistill.data.dataset import fingerprint
+from peerdistill.data.dataset import ArraySplit, FolderSplit, fingerprint
+from peerdistill.data.stored import Shrunk, Squares, StoredPictures
 
-DATA = {
-    "class_names": ("ant", "bee"),
-    "pixel_statistics": (0.5, 0.25),
-    "labels": torch.tensor([0, 1, 1]),
-    "files": ("ant/0.png", "bee/1.png", "bee/2.png"),
-}
+NAMES = ("ant", "bee")
+LABELS = torch.tensor([0, 1, 1])
+
+
+def arrays(images=None, labels=LABELS) -> ArraySplit:
+    images = torch.arange(3 * 8 * 8, dtype=torch.uint8).reshape(3, 1, 8, 8) if images is None else images
+    return ArraySplit(images, labels)
+
+
+def pictures(files=("ant/0.png", "bee/1.png", "bee/2.png"), digests=(1, 2, 3), labels=LABELS, folder="here"):
+    rows = np.array(digests, dtype=np.uint8)[:, np.newaxis].repeat(16, axis=1)
+    squares, shrunk = StoredPictures(Squares(8, 3, 1.0)), StoredPictures(Shrunk(16, 3))
+    paths = tuple(f"{folder}/{file}" for file in files)
+    return FolderSplit(paths, labels, squares, shrunk, 8, 1.0, 3, files, rows)
 
 
 def test_fingerprint_is_the_same_for_the_same_data():
-    assert fingerprint(**DATA) == fingerprint(**DATA | {"labels": torch.tensor([0, 1, 1])})
-    assert len(fingerprint(**DATA)) == 16
+    assert fingerprint(NAMES, arrays(), (0.5, 0.25)) == fingerprint(NAMES, arrays(), (0.5, 0.25))
+    assert fingerprint(NAMES, pictures()) == fingerprint(NAMES, pictures(folder="elsewhere"))
+    assert len(fingerprint(NAMES, arrays())) == 16
 
 
 def test_fingerprint_changes_with_every_part():
-    others = [
-        {"class_names": ("ant", "cat")},
-        {"class_names": ("bee", "ant")},
-        {"pixel_statistics": (0.5, 0.26)},
-        {"labels": torch.tensor([1, 0, 1])},
-        {"labels": torch.tensor([0, 1, 1, 1])},
-        {"files": ("ant/0.png", "bee/1.png", "bee/3.png")},
-        {"files": ()},
-        # All class names pass over to the files.
-        {"class_names": (), "files": ("ant", "bee", *DATA["files"])},
+    plain = arrays().images
+    prints = [
+        fingerprint(NAMES, arrays()),
+        fingerprint(("ant", "cat"), arrays()),
+        fingerprint(("bee", "ant"), arrays()),
+        fingerprint(NAMES, arrays(), (0.5,)),
+        fingerprint(NAMES, arrays(labels=torch.tensor([1, 0, 1]))),
+        fingerprint(NAMES, arrays(plain.flip(3))),  # mean and deviation stay
+        fingerprint(NAMES, arrays(plain.flip(0))),
+        fingerprint(NAMES, pictures()),
+        fingerprint(NAMES, pictures(digests=(1, 2, 4))),
+        fingerprint(NAMES, pictures(digests=(2, 1, 3))),
+        fingerprint(NAMES, pictures(files=("ant/0.png", "bee/1.png", "bee/3.png"))),
+        fingerprint(NAMES, pictures(labels=torch.tensor([0, 0, 1]))),
     ]
-    prints = {fingerprint(**DATA | other) for other in others}
-    assert fingerprint(**DATA) not in prints
+    assert len(set(prints)) == len(prints)

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,21 @@ def test_fingerprint_changes_with_a_file_name(make_folder):
     after = load(folder, validation=0.0)
     assert before.train.labels.tolist() == after.train.labels.tolist()
     assert before.fingerprint != after.fingerprint
+
+
+@pytest.mark.parametrize("checked_at_once", [20_000, 0])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_fingerprints_change_with_the_content_of_a_picture(make_folder, monkeypatch, split, checked_at_once):
+    monkeypatch.setattr(folders, "CHECKED_AT_ONCE", checked_at_once)
+    folder = make_folder({f"{name}/{kind}": 2 for name in ("train", "val", "test") for kind in ("ant", "bee")})
+    before = load(folder)
+    copied = load(shutil.copytree(folder, folder.parent / "copy"))
+    assert (copied.fingerprint, copied.held_out) == (before.fingerprint, before.held_out)
+    picture = folder / split / "ant" / "0.png"
+    Image.open(picture).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(picture)
+    after = load(folder)
+    prints = [{"train": data.fingerprint, **data.held_out} for data in (before, after)]
+    assert {name for name in prints[0] if prints[0][name] != prints[1][name]} == {split}
 
 
 def test_folders_that_are_no_classes(make_folder, tmp_path):

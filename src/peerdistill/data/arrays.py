@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint
+from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
 
 TEST_FRACTION = 0.2
 """Part of a source without test images of its own that becomes the test split."""
@@ -82,6 +82,7 @@ def array_dataset(
     train, val = _hold_out(source, validation, _VALIDATION_SEED)
     train_split, val_split, test_split = _split(train), _split(val), _split(test)
     mean, std = statistics or channel_statistics(train_split.images)
+    held_out = {name: split for name, split in (("val", val_split), ("test", test_split)) if len(split)}
     return Dataset(
         name=name,
         class_names=source.class_names,
@@ -91,9 +92,10 @@ def array_dataset(
         mean=mean,
         std=std,
         train=train_split,
-        val=val_split if len(val_split) else None,
-        test=test_split if len(test_split) else None,
-        fingerprint=fingerprint(source.class_names, (*mean, *std), train_split.labels),
+        val=held_out.get("val"),
+        test=held_out.get("test"),
+        fingerprint=fingerprint(source.class_names, train_split, (*mean, *std)),
+        held_out=held_out_fingerprints(dict.fromkeys(held_out, source.class_names), held_out),
     )
 
 

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from peerdistill.data.pictures import PICTURE_SUFFIXES, open_picture, picture_bytes, read_picture
 from peerdistill.errors import UserError
+
+Result = TypeVar("Result")
 
 _VALIDATION_NAMES = {"val", "valid", "validation"}
 _SPLIT_NAMES = {"train", "test"} | _VALIDATION_NAMES
@@ -122,22 +124,21 @@ def read_listed(content: bytes, name: str) -> Image.Image:
         return read_picture(BytesIO(content), name)
 
 
-def tolerant(read: Callable[[Any], object], *, skip: bool) -> Callable[[Any], bool]:
-    """Return a function that reads by ``read`` and tells whether that went well.
+def tolerant(read: Callable[[Any], Result], *, skip: bool) -> Callable[[Any], Result | None]:
+    """Return a function that reads by ``read`` and returns None for what can't be read.
 
-    Without ``skip`` what can't be read is no answer: the error of ``read`` is raised.
+    Without ``skip`` the error of ``read`` is raised.
     """
 
-    def reads(what: Any) -> bool:
+    def result(what: Any) -> Result | None:
         try:
-            read(what)
+            return read(what)
         except UserError:
             if skip:
-                return False
+                return None
             raise
-        return True
 
-    return reads
+    return result
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """What a source hands over: named classes, pixel statistics and up to three splits."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
@@ -36,6 +37,10 @@ class FolderSplit:
     crop: float
     """Part of the shorter side that evaluation sees."""
     channels: int
+    files: tuple[str, ...] = ()
+    """Each path relative to the folder of the split, in POSIX form."""
+    digests: UInt8[np.ndarray, "samples digest"] = field(default_factory=lambda: np.empty((0, 0), np.uint8))
+    """Of the content of each file, see `peerdistill.data.digests`."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,26 +70,41 @@ class Dataset:
     val: Split | None
     test: Split | None
     fingerprint: str
-    """16 hex digits of what a run depends on, so that going on with other data can be refused."""
+    """16 hex digits of all that decides what training learns, the content of the images included."""
+    held_out: Mapping[str, str] = field(default_factory=dict)
+    """The fingerprints of "val" and "test", where there are such images."""
     skipped: int = 0
     """Unreadable pictures that were left out of all splits together."""
 
 
-def fingerprint(
-    class_names: Sequence[str],
-    pixel_statistics: Sequence[float],
-    labels: Int64[Tensor, "samples"],
-    files: Sequence[str] = (),
-) -> str:
-    """Return 16 hex digits that change with the training data.
+def fingerprint(class_names: Sequence[str], split: Split, pixel_statistics: Sequence[float] = ()) -> str:
+    """Return 16 hex digits that change with the images of a split, their order, their labels and their files' names.
+
+    They do not depend on where the files are or when they were written.
 
     Args:
         class_names: Names in the order of the labels.
-        pixel_statistics: Mean and standard deviation of the channels; they stand for the pixels of arrays.
-        labels: Of the training images, in the order of their rows.
-        files: Paths of a folder's training pictures relative to it, in the order of their rows.
+        split: The images. Of pictures in files the content of the files counts, not what was decoded.
+        pixel_statistics: Mean and standard deviation of the channels, where training depends on them.
     """
-    parts = (tuple(class_names), tuple(pixel_statistics), len(labels), tuple(files))
+    is_array = isinstance(split, ArraySplit)
+    content = split.images.numpy() if is_array else split.digests
+    files = () if is_array else split.files
+    assert len(content) == len(split), "every image has a row"
+    parts = (tuple(class_names), tuple(pixel_statistics), content.shape, tuple(files))
     digest = hashlib.sha256(ascii(parts).encode())
-    digest.update(labels.numpy().astype("<i8").tobytes())
+    digest.update(split.labels.numpy().astype("<i8").tobytes())
+    digest.update(np.ascontiguousarray(content).data)
     return digest.hexdigest()[:16]
+
+
+def held_out_fingerprints(
+    class_names: Mapping[str, Sequence[str]], splits: Mapping[str, Split | None]
+) -> dict[str, str]:
+    """Return the fingerprint of each split that is there.
+
+    Args:
+        class_names: Of each split, in the order of its labels.
+        splits: By name.
+    """
+    return {name: fingerprint(class_names[name], split) for name, split in splits.items() if split is not None}

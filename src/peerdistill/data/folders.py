@@ -1,16 +1,21 @@
 """Folders of class folders with pictures in them."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from peerdistill.data.arrays import TEST_FRACTION
-from peerdistill.data.class_folders import Pictures, find_splits, tolerant
+from peerdistill.data.class_folders import Pictures, find_splits, listed_bytes, tolerant
 from peerdistill.data.config import DataConfig
-from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint
-from peerdistill.data.stored import Shrunk, Squares, StoredPictures, stored_pictures
+from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint, held_out_fingerprints
+from peerdistill.data.digests import as_rows, digest_of
+from peerdistill.data.stored import Shrunk, Squares, known_digests, stored_pictures
 from peerdistill.errors import UserError
 
 CHECKED_AT_ONCE = 20_000
@@ -50,18 +55,27 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     pictures = _divide(found, config.validation)
     squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
     shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
-    if skip_unreadable or listed <= CHECKED_AT_ONCE:
-        stored = {"train": shrunk, "val": squares, "test": squares}
-        pictures = {name: _readable(part, stored[name], skip=skip_unreadable) for name, part in pictures.items()}
+    are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
+    stored = {"train": shrunk, "val": squares, "test": squares}
+    known = known_digests(folder, config, decoded=are_checked)
+    digests = {}
+    for name, part in pictures.items():
+        read = stored[name].digest if are_checked else _digest_of_file
+        pictures[name], digests[name] = _readable(part, partial(known.digest, read=read), skip=skip_unreadable)
+    known.keep()
     skipped = listed - sum(len(part.files) for part in pictures.values())
     train = pictures["train"]
     _check_classes_are_trained(train)
 
-    def split(part: Pictures) -> FolderSplit:
-        labels = torch.tensor(part.labels())
-        return FolderSplit(part.paths(), labels, squares, shrunk, config.image_size, _CROP, _CHANNELS)
+    def split(name: str) -> FolderSplit:
+        part = pictures[name]
+        shape = (config.image_size, _CROP, _CHANNELS)
+        return FolderSplit(
+            part.paths(), torch.tensor(part.labels()), squares, shrunk, *shape, part.files, digests[name]
+        )
 
-    splits = {name: split(part) for name, part in pictures.items() if part.files}
+    splits = {name: split(name) for name, part in pictures.items() if part.files}
+    held_out = {name: part for name, part in splits.items() if name != "train"}
     return Dataset(
         name=folder.resolve().name,
         class_names=train.class_names,
@@ -73,7 +87,8 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
         train=splits["train"],
         val=splits.get("val"),
         test=splits.get("test"),
-        fingerprint=fingerprint(train.class_names, (*_MEAN, *_STD), splits["train"].labels, train.files),
+        fingerprint=fingerprint(train.class_names, splits["train"], (*_MEAN, *_STD)),
+        held_out=held_out_fingerprints({name: pictures[name].class_names for name in held_out}, held_out),
         skipped=skipped,
     )
 
@@ -88,10 +103,18 @@ def _check_same_classes(train: Pictures, other: Pictures) -> None:
         )
 
 
-def _readable(pictures: Pictures, stored: StoredPictures, *, skip: bool) -> Pictures:
-    """Return the pictures that can be read; what is decoded for that is kept for what comes."""
-    with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
-        return pictures.where(pool.imap(tolerant(stored.read, skip=skip), pictures.paths(), chunksize=8))
+def _readable(
+    pictures: Pictures, digest: Callable[[str], bytes], *, skip: bool
+) -> tuple[Pictures, UInt8[np.ndarray, "pictures digest"]]:
+    """Return the pictures that can be read, and the digest of each; what is decoded for that is kept for what comes."""
+    with ThreadPool() as pool:  # Pillow decodes, and hashlib computes, outside of Python's lock
+        found = pool.map(tolerant(digest, skip=skip), pictures.paths(), chunksize=8)
+    digests = [one for one in found if one is not None]
+    return pictures.where(one is not None for one in found), as_rows(digests)
+
+
+def _digest_of_file(path: str) -> bytes:
+    return digest_of(listed_bytes(path))
 
 
 def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:

@@ -17,6 +17,7 @@ from PIL import Image
 from peerdistill.data.cache_room import CacheRoom, users_cache_folder
 from peerdistill.data.class_folders import listed_bytes, read_listed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
+from peerdistill.data.digests import KnownDigests, digest_of
 from peerdistill.data.picture_cache import KEY_BYTES, PictureCache, Pixels
 from peerdistill.data.pictures import PILLOW_MODES, fit
 
@@ -89,23 +90,57 @@ class StoredPictures:
             UserError: The file is absent, is no picture, or is damaged or cut short.
         """
         content = listed_bytes(path)
-        if self._cache is None:
+        return self._pixels(content, path, None if self._cache is None else digest_of(content))
+
+    def digest(self, path: str) -> bytes:
+        """Return the digest of a picture's file after seeing that it can be decoded, or was.
+
+        Raises:
+            UserError: As `read`.
+        """
+        content = listed_bytes(path)
+        digest = digest_of(content)
+        self._pixels(content, path, digest)
+        return digest
+
+    def _pixels(self, content: bytes, path: str, digest: bytes | None) -> Pixels:
+        if self._cache is None or digest is None:
             return self._form(read_listed(content, path))
-        key = hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
-        pixels = self._cache.get(key)
+        pixels = self._cache.get(digest)
         if pixels is None:
             pixels = self._form(read_listed(content, path))
-            self._cache.add(key, pixels)
+            self._cache.add(digest, pixels)
         return pixels
 
 
 def stored_pictures(form: Form, folder: Path, config: DataConfig) -> StoredPictures:
     """Return the pictures of ``folder`` in ``form``, kept where ``config`` says."""
-    if config.cache == NO_CACHE:
+    root = _cache_root(config)
+    if root is None:
         return StoredPictures(form)
-    root = users_cache_folder() if config.cache == USERS_CACHE else Path(config.cache).expanduser()
     room = CacheRoom(root, most_bytes=config.cache_gib * 2**30)
+    return StoredPictures(form, PictureCache(root / _cache_name(folder, form), form.channels, room))
+
+
+def known_digests(folder: Path, config: DataConfig, *, decoded: bool) -> KnownDigests:
+    """Return the digests of the files of ``folder``, remembered where ``config`` says.
+
+    Args:
+        folder: Of the pictures.
+        config: Says where decoded pictures are kept.
+        decoded: Only of files that could be decoded.
+    """
+    root = _cache_root(config)
+    return KnownDigests(None if root is None else root / f"{_cache_name(folder, decoded)}.digests")
+
+
+def _cache_root(config: DataConfig) -> Path | None:
+    if config.cache == NO_CACHE:
+        return None
+    return users_cache_folder() if config.cache == USERS_CACHE else Path(config.cache).expanduser()
+
+
+def _cache_name(folder: Path, kind: object) -> str:
     # Decoders may differ between versions in a level here and there.
-    settings = ascii((_VERSION, PIL.__version__, torch.__version__, str(folder.resolve()), form))
-    name = f"{folder.resolve().name}-{hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES).hexdigest()}"
-    return StoredPictures(form, PictureCache(root / name, form.channels, room))
+    settings = ascii((_VERSION, PIL.__version__, torch.__version__, str(folder.resolve()), kind))
+    return f"{folder.resolve().name}-{hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES).hexdigest()}"

@@ -68,6 +68,11 @@ def check_same_data(before: dict[str, Any], data: Dataset) -> None:
         raise UserError("the training images are not those that the run was started with")
 
 
+def is_same_split(before: dict[str, Any], data: Dataset, split: str) -> bool:
+    """Tell whether the images of "val" or "test" are those of which a checkpoint's notes speak."""
+    return before.get("held_out", {}).get(split) == data.held_out.get(split)
+
+
 def _listed(names: list[str], most: int = 8) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

@@ -1,5 +1,8 @@
 """A run's checkpoints on the images of its data."""
 
+import warnings
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
@@ -8,9 +11,9 @@ from torch import Tensor
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import ArraySplit, Split
 from peerdistill.data.randomness import keyed_generator
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import Note, UserError, unknown_name
 from peerdistill.evaluation import Evaluation
-from peerdistill.experiment.build import check_device, check_same_data
+from peerdistill.experiment.build import check_device, check_same_data, is_same_split
 from peerdistill.experiment.restore import Restored, Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.task import SPLITS, Task
@@ -86,8 +89,16 @@ def evaluate_run(
     if exam is None:
         raise no_such_split(run, split)
     check_same_data(restored.state["notes"]["data"], task.data)
+    note_other_images(restored.state["notes"]["data"], task.data, split)
     ensemble = task.ensemble(restored.cohort, restored.state).to(device)
     return task.judge(restored.cohort.to(device), ensemble, exam)
+
+
+def note_other_images(before: dict[str, Any], data: Dataset, split: str) -> None:
+    """Say where the images of a split have changed since the run was started."""
+    if not is_same_split(before, data, split):
+        name = {"val": "validation"}.get(split, split)
+        warnings.warn(f"the {name} images are not those that the run was started with", Note, stacklevel=2)
 
 
 def no_such_split(run: Run, split: str) -> UserError:

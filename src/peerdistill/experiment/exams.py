@@ -16,7 +16,7 @@ from peerdistill.errors import UserError
 from peerdistill.evaluation import Accuracy
 from peerdistill.experiment.build import check_device, check_same_data
 from peerdistill.experiment.episode_task import EpisodeTask
-from peerdistill.experiment.evaluate import no_such_split
+from peerdistill.experiment.evaluate import no_such_split, note_other_images
 from peerdistill.experiment.restore import Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.tasks import load_task
@@ -123,6 +123,7 @@ def examine(
     restored = restore(run, which)
     task = few_shot_task(run) if task is None else task
     check_same_data(restored.state["notes"]["data"], task.data)
+    note_other_images(restored.state["notes"]["data"], task.data, split)
     exams = [task.exam_of(split, config, torch.device(device)) for config in asked]
     drawn = [exam for exam in exams if exam is not None]
     if not drawn:

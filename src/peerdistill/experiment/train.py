@@ -12,7 +12,7 @@ from torch import nn
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.errors import UserError
-from peerdistill.experiment.build import build_cohort, check_device, check_same_data, deployed
+from peerdistill.experiment.build import build_cohort, check_device, check_same_data, deployed, is_same_split
 from peerdistill.experiment.config import Config
 from peerdistill.experiment.environment import describe
 from peerdistill.experiment.run import Run, write_whole
@@ -123,6 +123,7 @@ def _notes(task: Task) -> dict[str, Any]:
         "card": task.card().to_metadata(),
         "data": {
             "fingerprint": data.fingerprint,
+            "held_out": dict(data.held_out),
             "class_names": list(data.class_names),
             "train_images": len(data.train),
         },
@@ -136,6 +137,10 @@ def _last_state(run: Run, data: Dataset, console: Console) -> dict[str, Any] | N
         console.print("no checkpoint was written yet: starting from the beginning")
         return None
     check_same_data(state["notes"]["data"], data)
+    if not is_same_split(state["notes"]["data"], data, "val"):
+        raise UserError(
+            "the validation images, which choose the best epoch, are not those that the run was started with"
+        )
     if warning:
         console.print(warning, style="yellow", markup=False, soft_wrap=True)
     return state

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from peerdistill.data.arrays import LabelledImages, Statistics, channel_statistics
-from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint
+from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
 from peerdistill.data.folders import place
 from peerdistill.errors import UserError
 
@@ -104,8 +104,8 @@ def assemble(
     splits = dict(zip(chosen, _slices(everything, source.images, chosen, turns), strict=True))
     train, val, test = splits["train"], splits["val"], splits["test"]
     assert train is not None
-    measured = channel_statistics(train.images)
-    mean, std = statistics or measured
+    mean, std = statistics or channel_statistics(train.images)
+    held_out = {split: part for split, part in (("val", val), ("test", test)) if part is not None}
     return FewShotDataset(
         name=name,
         class_names=train.class_names,
@@ -117,7 +117,8 @@ def assemble(
         train=train,
         val=val,
         test=test,
-        fingerprint=fingerprint(train.class_names, (*measured[0], *measured[1], *mean, *std), train.labels),
+        fingerprint=fingerprint(train.class_names, train, (*mean, *std)),
+        held_out=held_out_fingerprints({split: part.class_names for split, part in held_out.items()}, held_out),
         skipped=source.skipped,
     )
 

@@ -39,11 +39,13 @@ def decode(
     """
     images = np.empty((len(files), size, size, channels), dtype=np.uint8)
 
-    def read(row: int) -> None:
+    def read(row: int) -> bool:
         images[row] = fit(open_one(files[row]), size, channels, crop=1.0)
+        return True
 
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
-        is_read = np.array(pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32), dtype=bool)
+        found = pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32)
+    is_read = np.array(found, dtype=bool)
     return images if is_read.all() else images[is_read], is_read
 
 
