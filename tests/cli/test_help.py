@@ -12,51 +12,53 @@ from peerdistill.cli import main
 COMMANDS = ("demo", "train", "fewshot", "evaluate", "compare", "export", "bench-leader", "predict")
 HEAVY = ("torch", "torchvision", "lightning_fabric", "sklearn", "onnx", "onnxruntime", "tensorboard", "matplotlib")
 
+ASKED = (["--help"], ["--version"], *([command, "--help"] for command in COMMANDS))
+WRONG = (
+    "train digits --epoch 3",
+    "train digits --lr 0",
+    "train digits --method mcl-odk",
+    "train digits --contrast.negatives shard",
+    "train cifar",
+    "train photos/2026",
+    "train npz:",
+    "train digits --test npz:test.npz",
+    "train digits --run .",
+    "fewshot omniglott",
+    "evaluate runs/none",
+)
+
+# Runs each command line of a JSON list, and says after each one what it gave and which of the heavy modules are there.
 PROBE = """
 import contextlib, io, json, sys
 from peerdistill.cli import main
-out = io.StringIO()
-with contextlib.redirect_stdout(out):
-    code = main(sys.argv[1:])
-print(json.dumps({"code": code, "text": out.getvalue(), "modules": list(sys.modules)}))
+for words in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    heavy = sorted(set(json.loads(sys.argv[2])) & set(sys.modules))
+    print(json.dumps({"words": words, "code": code, "out": out.getvalue(), "err": err.getvalue(), "heavy": heavy}))
 """
 
 
-def in_a_new_process(*words: str) -> dict:
-    done = subprocess.run([sys.executable, "-c", PROBE, *words], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def in_a_new_process(command_lines: list[list[str]]) -> list[dict]:
+    """Run the command lines one after the other: what one of them imports shows there and in all that follow."""
+    words = [sys.executable, "-c", PROBE, json.dumps(command_lines), json.dumps(HEAVY)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["words"] for answer in found] == command_lines
+    return found
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)], ids=" ".join
-)
-def test_help_is_given_without_importing_anything_heavy(words):
-    found = in_a_new_process(*words)
-    assert found["code"] == 0
-    assert found["text"]
-    assert not set(HEAVY) & set(found["modules"])
+def test_help_is_given_without_importing_anything_heavy():
+    for found in in_a_new_process(list(ASKED)):
+        assert (found["code"], found["heavy"]) == (0, []), found["words"]
+        assert found["out"], found["words"]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "train digits --epoch 3",
-        "train digits --lr 0",
-        "train digits --method mcl-odk",
-        "train digits --contrast.negatives shard",
-        "train cifar",
-        "train photos/2026",
-        "train npz:",
-        "train digits --test npz:test.npz",
-        "train digits --run .",
-        "fewshot omniglott",
-        "evaluate runs/none",
-    ],
-)
-def test_what_is_wrong_is_told_without_importing_anything_heavy(words):
-    found = in_a_new_process(*words.split())
-    assert found["code"] == 2
-    assert not set(HEAVY) & set(found["modules"])
+def test_what_is_wrong_is_told_without_importing_anything_heavy():
+    for found in in_a_new_process([words.split() for words in WRONG]):
+        assert (found["code"], found["heavy"]) == (2, []), found["words"]
+        assert found["err"].startswith("peerdistill: "), found["words"]
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
