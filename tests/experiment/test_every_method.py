@@ -29,7 +29,11 @@ def test_trains_resumes_evaluates_and_exports(
     restored = experiment.restore(whole)
     pictures, _ = experiment.sample_pictures(whole, count=4)
     report = deploy.export(
-        restored.cohort.leader(), restored.card, tmp_path / "leader.safetensors", format="safetensors", pictures=pictures
+        restored.cohort.leader(),
+        restored.card,
+        tmp_path / "leader.safetensors",
+        format="safetensors",
+        pictures=pictures,
     )
     assert report.agreement == 1.0
 
