@@ -10,7 +10,6 @@ from peerdistill.experiment.config import IMPLIED_BY_EPISODES, CohortConfig, Tea
 from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
 from peerdistill.training.config import TrainingConfig
 
-_RECIPES = "peerdistill.recipes"
 _YAML = ".yaml"
 
 
@@ -22,7 +21,7 @@ class TrainingCommand:
         does: What it does, in a sentence.
         data: What DATA may be.
         options: Groups of options, each with those of its fields that are none.
-        recipes: Folder of its recipes, below that of all.
+        recipes: The package that holds its recipes.
         recipe_for: The recipe that suits a data word.
     """
 
@@ -34,7 +33,7 @@ class TrainingCommand:
 
     def recipe_files(self) -> dict[str, Traversable]:
         """Return its recipes by name."""
-        found = [file for file in (resources.files(_RECIPES) / self.recipes).iterdir() if file.name.endswith(_YAML)]
+        found = [file for file in resources.files(self.recipes).iterdir() if file.name.endswith(_YAML)]
         return {file.name.removesuffix(_YAML): file for file in sorted(found, key=lambda file: file.name)}
 
 
@@ -59,7 +58,7 @@ COMMANDS = {
             TrainingConfig: _NO_OPTIONS,
             TeacherConfig: _NO_OPTIONS,
         },
-        recipes="",
+        recipes="peerdistill.recipes",
         recipe_for=_recipe_for_classes,
     ),
     "fewshot": TrainingCommand(
@@ -72,7 +71,7 @@ COMMANDS = {
             TrainingConfig: IMPLIED_BY_EPISODES,
             TeacherConfig: _NO_OPTIONS,
         },
-        recipes="fewshot",
+        recipes="peerdistill.recipes.fewshot",
         recipe_for=_recipe_for_episodes,
     ),
 }
