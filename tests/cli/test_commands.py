@@ -73,6 +73,14 @@ def test_train_says_where_the_run_is_and_which_epoch_is_which(at_home, tmp_path,
         assert words in text
 
 
+def test_a_folder_of_a_built_in_name_is_noted_and_not_taken(tmp_path, monkeypatch, peerdistill):
+    (tmp_path / "cifar10").mkdir()
+    monkeypatch.chdir(tmp_path)
+    note, error = peerdistill("train", "cifar10").stderr.splitlines()
+    assert note == "peerdistill: 'cifar10' is the built-in data of that name: write ./cifar10 for the folder beside it"
+    assert "--download fetches it" in error
+
+
 def test_train_goes_to_a_folder_of_its_own_by_default(home, tmp_path, monkeypatch, peerdistill):
     monkeypatch.chdir(tmp_path)
     assert peerdistill("train", f"npz:{home}/digits.npz", *QUICK).code == 0

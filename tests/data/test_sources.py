@@ -10,19 +10,18 @@ def sentence(config: DataConfig) -> str:
     return str(error.value)
 
 
+ALLOWED = "data is digits, cifar10, cifar100, npz:FILE,... or a folder of class folders"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("digitz", "unknown data 'digitz': did you mean digits? (there is no folder 'digitz' either)"),
-        (
-            "cifar",
-            "unknown data 'cifar': did you mean cifar10 or cifar100? (there is no folder 'cifar' either)",
-        ),
-        (
-            "photos",
-            "unknown data 'photos': choose from digits, cifar10, cifar100 (there is no folder 'photos' either)",
-        ),
+        ("digitz", f"unknown data 'digitz' (did you mean digits?): {ALLOWED}, and there is no folder 'digitz'"),
+        ("cifar", f"unknown data 'cifar' (did you mean cifar10 or cifar100?): {ALLOWED}, and there is no folder 'cifar'"),
+        ("photos", f"unknown data 'photos': {ALLOWED}, and there is no folder 'photos'"),
         ("my/photos", "folder 'my/photos' does not exist"),
+        ("", f"the name of the data is empty: {ALLOWED}"),
+        (" ", f"the name of the data is empty: {ALLOWED}"),
     ],
 )
 def test_unknown_name(monkeypatch, tmp_path, name, expected):
@@ -33,8 +32,7 @@ def test_unknown_name(monkeypatch, tmp_path, name, expected):
 def test_file_in_place_of_a_folder(tmp_path):
     file = tmp_path / "images.npz"
     file.touch()
-    expected = f"'{file}' is a file: data is a folder of class folders, npz:FILE, or digits, cifar10, cifar100"
-    assert sentence(DataConfig(str(file))) == expected
+    assert sentence(DataConfig(str(file))) == f"'{file}' is a file: {ALLOWED}"
 
 
 def test_values_are_checked_first():

@@ -121,3 +121,20 @@ def test_a_configuration_says_where_backbones_were_found():
 
 def test_the_run_of_a_librarys_network_has_a_plain_folder_name():
     assert parse(["digits", "--backbone=resnet10t"])[0].default_run == "runs/digits-mcl-okd-timm-resnet10t"
+
+
+@pytest.mark.parametrize(("command", "name"), [("train", "digits"), ("train", "cifar10"), ("fewshot", "omniglot")])
+def test_built_in_data_win_over_a_folder_of_that_name(tmp_path, monkeypatch, command, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    config, _ = parse([name], command)
+    assert config.data.data == name
+    config, _ = parse([f"./{name}"], command)
+    assert config.data.data == str(tmp_path / name)
+
+
+def test_names_of_the_other_command_are_folders(tmp_path, monkeypatch):
+    (tmp_path / "omniglot").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config, _ = parse(["omniglot"])
+    assert config.data.data == str(tmp_path / "omniglot")

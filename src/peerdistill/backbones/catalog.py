@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Name -> module of this folder that holds the function of that name.
 _WHERE = {
+    "resnet8": "resnet",
     "resnet20": "resnet",
     "resnet32": "resnet",
     "resnet56": "resnet",

@@ -60,6 +60,11 @@ def _backbone(name: str, block, widths: tuple[int, ...], blocks: int, classes: i
     return sequential.backbone(name, build, _STAGES, share_until="layer1", in_channels=in_channels)
 
 
+def resnet8(classes: int, in_channels: int) -> Backbone:
+    """Basic blocks 1, 1, 1, as in Tian et al., ICLR 2020: 83,540 parameters at 100 classes."""
+    return _backbone("resnet8", _basic, _BASIC, 1, classes, in_channels)
+
+
 def resnet20(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 3, 3, 3."""
     return _backbone("resnet20", _basic, _BASIC, 3, classes, in_channels)

@@ -1,8 +1,9 @@
 """What a user can say about the data. Free of PyTorch: the command line reads it for its help."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from peerdistill.data.words import check_word
+from peerdistill.data.words import NAMES, check_word
 from peerdistill.errors import UserError
 
 USERS_CACHE, NO_CACHE = "auto", "off"
@@ -12,6 +13,9 @@ USERS_CACHE, NO_CACHE = "auto", "off"
 @dataclass(frozen=True)
 class DataConfig:
     """Which images to learn from, what is held out, and how training images are varied."""
+
+    names: ClassVar[tuple[str, ...]] = NAMES
+    """What ``data`` may be besides files and folders."""
 
     data: str
     """digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders"""

@@ -1,10 +1,12 @@
 """What a user may call data. Free of PyTorch: a word that names nothing is told of before anything slow is imported."""
 
 import os
+import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import Note, UserError
 
 CIFAR_NAMES = ("cifar10", "cifar100")
 NAMES = ("digits", *CIFAR_NAMES)
@@ -12,6 +14,24 @@ NAMES = ("digits", *CIFAR_NAMES)
 
 NPZ = "npz:"
 """What the names of files follow."""
+
+
+def note_shadowed_folder(data: str, names: Sequence[str]) -> None:
+    """Say which one is taken where ``data`` is the name of built-in data, and of a folder here as well."""
+    if data in names and Path(data).is_dir():
+        text = f"'{data}' is the built-in data of that name: write {os.curdir}{os.sep}{data} for the folder beside it"
+        warnings.warn(text, Note, stacklevel=2)
+
+
+def absolute_word(data: str, names: Sequence[str]) -> str:
+    """Return ``data`` with its paths absolute, so that it can be used from any folder; one of ``names`` stays."""
+    if data in names:
+        return data
+    if data.startswith(NPZ):
+        files = [name.strip() for name in data.removeprefix(NPZ).split(",")]
+        return NPZ + ",".join(str(Path(file).expanduser().absolute()) if file else "" for file in files)
+    folder = Path(data).expanduser()
+    return str(folder.absolute()) if folder.exists() and data.strip() else data
 
 
 def check_word(data: str, test: str | None) -> None:
@@ -33,17 +53,22 @@ def npz_files(field: str, value: str) -> list[Path]:
     return [Path(name).expanduser() for name in names]
 
 
-def existing_folder(name: str, other_words: Sequence[str]) -> Path:
-    """Return the folder called ``name``; errors name the ``other_words`` that data may be.
+def existing_folder(name: str, names: Sequence[str]) -> Path:
+    """Return the folder called ``name``; errors name the built-in data, ``names``.
 
     Raises:
         UserError: Where there is none.
     """
+    allowed = f"data is {', '.join(names)}, {NPZ}FILE,... or a folder of class folders"
+    if not name.strip():
+        raise UserError(f"the name of the data is empty: {allowed}")
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise UserError(f"'{name}' is a file: data is a folder of class folders, npz:FILE, or {', '.join(other_words)}")
+        raise UserError(f"'{name}' is a file: {allowed}")
     if os.sep in name:
         raise UserError(f"folder '{name}' does not exist")
-    raise UserError(f"{unknown_name('data', name, other_words)} (there is no folder '{name}' either)")
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    raise UserError(f"unknown data '{name}'{hint}: {allowed}, and there is no folder '{name}'")

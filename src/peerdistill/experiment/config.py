@@ -1,6 +1,6 @@
 """The whole configuration of a run, readable without importing PyTorch."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -9,8 +9,9 @@ import yaml
 
 from peerdistill import backbones, methods
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
+from peerdistill.data.words import absolute_word
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
+from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.sharing import SHARINGS, check_peer_backbones
 from peerdistill.training.config import TrainingConfig
 
@@ -156,10 +157,10 @@ class Config:
         names = {"method"}  # of all options but the method's own
         episodes = EpisodeConfig(**pick(EpisodeConfig)) if SAYS_FEW_SHOT in values else None
         if episodes is None:
-            data: DataConfig | FewShotData = DataConfig(**_with_absolute_paths(pick(DataConfig)))
+            data: DataConfig | FewShotData = DataConfig(**with_absolute_paths(pick(DataConfig), DataConfig.names))
             training = pick(TrainingConfig)
         else:
-            data = FewShotData(**_with_absolute_paths(pick(FewShotData)))
+            data = FewShotData(**with_absolute_paths(pick(FewShotData), FewShotData.names))
             implied = {"epochs": episodes.epochs, "batch_size": episodes.shape.images}
             training = {**pick(TrainingConfig, leave_out=IMPLIED_BY_EPISODES), **implied}
         cohort, taught = pick(CohortConfig), pick(TeacherConfig)
@@ -180,22 +181,12 @@ class Config:
         )
 
 
-def _with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the data with paths that hold in any folder."""
-    words = {name: _absolute(data[name]) for name in ("data", "test") if data.get(name) not in (None, *FEW_SHOT_NAMES)}
+def with_absolute_paths(data: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the options of the data with paths that hold in any folder; ``names`` are those of built-in data."""
+    words = {name: absolute_word(data[name], names) for name in ("data", "test") if data.get(name) is not None}
     folders = {name: data[name] for name in ("root", "cache") if data.get(name) not in (None, USERS_CACHE, NO_CACHE)}
     return {**data, **words, **{name: str(Path(word).expanduser().absolute()) for name, word in folders.items()}}
 
 
 def _plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _absolute(word: str) -> str:
-    """Return the data word with its paths absolute, so that a run can be used from any folder."""
-    kind, colon, names = word.rpartition("npz:")
-    if colon and not kind:
-        files = [name.strip() for name in names.split(",")]
-        return colon + ",".join(str(Path(file).expanduser().absolute()) if file else "" for file in files)
-    folder = Path(word).expanduser()
-    return str(folder.absolute()) if folder.exists() else word

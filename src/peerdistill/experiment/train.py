@@ -11,6 +11,7 @@ from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
+from peerdistill.data.words import note_shadowed_folder
 from peerdistill.errors import UserError
 from peerdistill.experiment.build import build_cohort, check_device, check_same_data, deployed, is_same_split
 from peerdistill.experiment.config import Config
@@ -56,6 +57,8 @@ def train(
     config.check()
     check_device(config.training.device)
     _check_folder(run, config, resume=resume)
+    if not resume:
+        note_shadowed_folder(config.data.data, config.data.names)
     task = load_task(config, download=download, skip_unreadable=skip_unreadable)
     state = _last_state(run, task.data, console) if resume else None
     trainer, exams = _prepared(config, run, task, from_the_beginning=state is None)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from peerdistill.data.words import NPZ, existing_folder, npz_files
 from peerdistill.errors import UserError
@@ -31,6 +31,9 @@ class EpisodeShape(NamedTuple):
 @dataclass(frozen=True)
 class FewShotData:
     """Which images to learn from, and which classes are kept for testing."""
+
+    names: ClassVar[tuple[str, ...]] = FEW_SHOT_NAMES
+    """What ``data`` may be besides files and folders."""
 
     data: str
     """omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders"""
