@@ -11,14 +11,18 @@ def sentence(config: DataConfig) -> str:
 
 
 ALLOWED = "data is digits, cifar10, cifar100, npz:FILE,... or a folder of class folders"
+NONE = "and there is no folder"
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("digitz", f"unknown data 'digitz' (did you mean digits?): {ALLOWED}, and there is no folder 'digitz'"),
-        ("cifar", f"unknown data 'cifar' (did you mean cifar10 or cifar100?): {ALLOWED}, and there is no folder 'cifar'"),
-        ("photos", f"unknown data 'photos': {ALLOWED}, and there is no folder 'photos'"),
+        ("digitz", f"unknown data 'digitz' (did you mean digits?): {ALLOWED}, {NONE} 'digitz'"),
+        (
+            "cifar",
+            f"unknown data 'cifar' (did you mean cifar10 or cifar100?): {ALLOWED}, {NONE} 'cifar'",
+        ),
+        ("photos", f"unknown data 'photos': {ALLOWED}, {NONE} 'photos'"),
         ("my/photos", "folder 'my/photos' does not exist"),
         ("", f"the name of the data is empty: {ALLOWED}"),
         (" ", f"the name of the data is empty: {ALLOWED}"),

@@ -184,5 +184,5 @@ class TestMiniImageNet:
 
 
 def test_a_folder_that_is_missing_is_named():
-    with pytest.raises(UserError, match="unknown data 'omniglott' .did you mean omniglot"):
+    with pytest.raises(UserError, match="unknown data 'omniglott'"):
         load_few_shot(FewShotData("omniglott"))
