@@ -21,14 +21,17 @@ class Setting(NamedTuple):
 
     sharing: str
     peers: int
+    branch_at: str
 
     def __str__(self) -> str:
-        return f"{self.sharing}, {self.peers} peers" if self.peers > 1 else "one student"
+        if self.peers == 1:
+            return "one student"
+        return f"{self.sharing}{', late' if self.branch_at == 'late' else ''}, {self.peers} peers"
 
 
 def setting_of(name: str) -> Setting:
     card = methods.find(name)
-    return Setting(card.settings[0], card.cohort.get("peers", PEERS))
+    return Setting(card.settings[0], card.cohort.get("peers", PEERS), card.cohort.get("branch_at", "early"))
 
 
 def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> list[dict]:

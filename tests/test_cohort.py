@@ -2,6 +2,7 @@ import io
 from collections import OrderedDict
 from itertools import combinations
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -419,3 +420,40 @@ def test_the_encoder_is_the_leader_without_its_classifier():
     left_out = cohort.leader().state_dict().keys() - cohort.encoder().state_dict().keys()
     assert left_out == {"fc.weight", "fc.bias"}
     assert not cohort.encoder().training
+
+
+@pytest.mark.parametrize(
+    ("name", "early", "late"),
+    [
+        ("resnet32", "layer1", "layer2"),
+        ("resnet110", "layer1", "layer2"),
+        ("vgg16", "layer2", "layer3"),
+        ("densenet40_12", "block1", "block2"),
+        ("hcgnet_a1", "block1", "block2"),
+        ("conv4", "block2", "block2"),
+        ("resnet18", "layer2", "layer3"),
+    ],
+)
+def test_branches_part_early_or_late(name, early, late):
+    backbone = backbones.build(name, classes=10)
+    stages = [stage.name for stage in backbone.stages]
+    for branch_at, last in (("early", early), ("late", late)):
+        expected = [1 if number <= stages.index(last) else 4 for number in range(len(stages))]
+        assert [*copies_per_stage(backbone, 4, "branch", branch_at=branch_at)] == expected
+    assert copies_per_stage(backbone, 4, "branch", stages[0], "late")[:2] == (1, 4)  # a named stage wins
+    for sharing in ("network", "tree"):  # where it says nothing
+        assert copies_per_stage(backbone, 4, sharing, branch_at="late") == copies_per_stage(backbone, 4, sharing)
+
+
+@pytest.mark.parametrize(("share_until", "late"), [("a", "b"), ("b", "c"), ("c", "c"), ("d", "d")])
+def test_late_is_one_stage_on_and_never_the_last(share_until, late):
+    stages = tuple(Stage(name, (name,)) for name in "abcd")
+    backbone = Backbone("own", nn.Identity, stages, "head", share_until)
+    shared = copies_per_stage(backbone, 2, "branch", branch_at="late").count(1)
+    assert stages[shared - 1].name == late
+
+
+def test_branches_part_early_or_late_alone(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+    with pytest.raises(UserError, match="unknown branch_at 'lately': did you mean late"):
+        small(branch_at="lately")

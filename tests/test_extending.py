@@ -20,6 +20,7 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
     out = names["CohortOutput"](features, features, features[0], features[0])
     assert names["Alikeness"]()(out, None, None).item() == pytest.approx(2 / 6)
     assert list(names["loss"].parts) == ["cross_entropy", "ensemble", "alike"]
+    assert names["method"].epoch == 1
     stem = names["cohort"].networks[0][0]
     assert all(network[0] is stem for network in names["cohort"].networks)
     found = split("mynets:tiny", lambda: names["tiny"](10), None, (3, 32, 32))
@@ -27,7 +28,7 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
 
 
 def test_every_block_is_at_most_25_lines():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert max(len(block.splitlines()) for block in BLOCKS) <= 30
     for block in BLOCKS:
         code = [line for line in block.splitlines() if line.strip() and not line.startswith(("import", "from"))]

@@ -215,6 +215,7 @@ def test_rises_over_80_epochs(batch, name, part):
     shares = []
     for epoch in (0, 40, 80, 200):
         method.start_epoch(epoch)
+        method.eval()  # nothing is trained: running means stay as they are
         shares.append(method(changed, labels, indices).parts[part].item())
     expected = [np.exp(-5 * (1 - min(t, 80) / 80) ** 2) for t in (0, 40, 80, 200)]
     assert [share / shares[-1] for share in shares] == pytest.approx(expected, rel=1e-5)
@@ -253,7 +254,9 @@ def test_without_distillation_it_is_the_baseline(batch, name, weights):
 def test_parts_can_be_left_out_one_by_one(batch, name, left_out, kept):
     images, labels, indices = batch
     cohort = grown(name)
-    assert list(built(name, cohort, **{left_out: 0.0})(cohort(images), labels, indices).parts) == kept
+    method = built(name, cohort, **{left_out: 0.0})
+    method.start_epoch(0)
+    assert list(method(cohort(images), labels, indices).parts) == kept
 
 
 @pytest.mark.parametrize("target", ["naive", "linear", "min-logit"])
@@ -351,6 +354,7 @@ class TestPeersOfUnlikeWidths:
         cohort = self.cohort("vgg8", "resnet32")
         options = {"contrast": ContrastOptions(count=4, width=8)} if name == "mcl-okd" else {}
         method = methods.build(name, cohort, train_labels=labels, **options)
+        method.start_epoch(0)
         method(cohort(torch.randn(12, 3, 32, 32)), labels, torch.arange(12)).total.backward()
         assert all(parameter.grad is not None for parameter in cohort.parameters())
         method.after_step(cohort)
@@ -361,6 +365,7 @@ class TestPeersOfUnlikeWidths:
             methods.build("okddip", self.cohort("vgg8", "resnet32"), train_labels=labels)
         cohort = self.cohort("vgg8", "vgg8")
         method = methods.build("okddip", cohort, train_labels=labels)
+        method.start_epoch(0)
         method(cohort(torch.randn(4, 3, 32, 32)), labels[:4], torch.arange(4)).total.backward()
 
     def test_a_gate_needs_a_shared_stem(self):
@@ -379,6 +384,41 @@ def test_two_to_eight_peers(name, peers):
             methods.build(name, cohort, train_labels=labels)
         return
     method = methods.build(name, cohort, train_labels=labels, **options)
+    method.start_epoch(0)
     loss = method(cohort(torch.randn(6, 3, 16, 16)), labels, torch.arange(6))
     assert loss.total.isfinite()
     loss.total.backward()
+
+
+# Parameters of ResNet-32's parts at 100 classes, and of what methods train besides, counted by hand.
+STEM, LAYER1, LAYER2, TOP = 464, 23_360, 88_768, 353_664 + 6_500
+GATE, QUERY_AND_KEY = 32 * 4 + 4 + 2 * 4, 2 * 64 * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "sharing", "released"),
+    [
+        ("baseline", "branch", STEM + LAYER1 + 4 * (LAYER2 + TOP)),
+        ("dml", "branch", STEM + LAYER1 + 4 * (LAYER2 + TOP)),
+        ("cl-ilr", "tree", STEM + LAYER1 + 2 * LAYER2 + 4 * TOP),
+        ("one", "branch", STEM + LAYER1 + LAYER2 + 4 * TOP + GATE),
+        ("okddip", "branch", STEM + LAYER1 + LAYER2 + 4 * TOP + QUERY_AND_KEY),
+    ],
+)
+def test_branches_part_where_those_of_the_released_code_do(name, sharing, released):
+    with torch.device("meta"):
+        cohort = Cohort("resnet32", 100, sharing=sharing, **methods.find(name).cohort)
+        method = methods.build(name, cohort, train_labels=torch.arange(3))
+    assert sum(parameter.numel() for module in (cohort, method) for parameter in module.parameters()) == released
+    if name == "one":
+        assert released == 1_553_388  # as the released code counts it
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_card_says_where_its_branches_part_and_why(name):
+    card = methods.find(name)
+    if card.taught:
+        assert not card.branches
+        return
+    assert ".py" in card.branches or "our choice" in card.branches
+    assert ("branch_at" in card.cohort) == (name in ("one", "okddip", "pcl"))

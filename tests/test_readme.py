@@ -4,11 +4,18 @@ import os
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from lightning_fabric import Fabric
 from PIL import Image
+
+from peerdistill.training import Checkpoints, MetricsFile, ScheduleConfig, Trainer, TrainingConfig
+from peerdistill.training.config import OptimizerConfig
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -57,3 +64,53 @@ def test_the_two_commands_and_the_pictures_exist():
     links = re.findall(r"\]\(([\w./-]+)\)", README)
     assert links
     assert [link for link in links if not (root / link).exists()] == []
+
+
+class OneOrder:
+    """The batches of the README's loop, as the trainer asks for them."""
+
+    steps_per_epoch = 2
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+
+    def epoch(self, epoch, start=0):
+        for indices in torch.randperm(32).split(16)[start:]:
+            yield SimpleNamespace(images=self.images[indices], labels=self.labels[indices], indices=indices)
+
+
+def test_the_loop_distils_okddip_as_the_trainer_does(tmp_path):
+    (block,) = blocks("python")
+    loop = block.replace("mcl_okd", "okddip").replace("128", "32").replace("split(32)", "split(16)")
+    loop = loop.replace("3, 32, 32)", "3, 8, 8, dtype=torch.float64)").replace(
+        "train_labels=labels", "train_labels=labels, ramp=2"
+    )
+    # The same start and the same draws on both ways: only what the two loops do with them can differ.
+    at_start = {}
+    loop = loop.replace("for epoch in", "begin(cohort, method)\nfor epoch in")
+
+    def begin(cohort, method):
+        cohort.double(), method.double()  # or rounding would tell the two apart
+        at_start.update(cohort=deepcopy(cohort), method=deepcopy(method))
+        torch.manual_seed(1)
+
+    torch.manual_seed(0)
+    names: dict = {"begin": begin}
+    exec(loop, names)
+
+    constant = ScheduleConfig(name="constant")
+    trainer = Trainer(
+        at_start["cohort"],
+        at_start["method"],
+        OneOrder(names["images"], names["labels"]),
+        validation=None,
+        config=TrainingConfig(2, 16, 0.05, optimizer=OptimizerConfig("sgd", 0.9, False, 0.0), schedule=constant),
+        fabric=Fabric(accelerator="cpu", devices=1),
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        metrics=MetricsFile(tmp_path / "metrics.jsonl"),
+    )
+    torch.manual_seed(1)
+    trainer.fit()
+    for module, other in ((trainer.cohort, names["cohort"]), (trainer.method, names["method"])):
+        torch.testing.assert_close(module.state_dict(), other.state_dict())
+    assert names["loss"].parts["attention"].item() > 0

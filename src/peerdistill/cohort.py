@@ -15,7 +15,7 @@ from peerdistill import backbones
 from peerdistill.backbones import Backbone
 from peerdistill.errors import UserError
 from peerdistill.gradients import divided_gradient
-from peerdistill.sharing import check_peer_backbones, copies_per_stage
+from peerdistill.sharing import BranchAt, check_peer_backbones, copies_per_stage
 
 
 class CohortOutput(NamedTuple):
@@ -61,7 +61,9 @@ class Cohort(nn.Module):
         peers: Number of peers M, at least 1. Each starts from its own random weights.
         sharing: "network" (nothing shared), "branch" (the first stages shared), "tree" (peers part stage by stage),
             or the number of copies of each stage, for example ``[1, 2, 4, 4]``.
-        share_until: For "branch" and "tree", the name of the last stage shared by all; the backbone's own by default.
+        share_until: For "branch" and "tree", the name of the last stage shared by all.
+        branch_at: For "branch" without ``share_until``: branches part "early", where those of MCL-OKD do, or "late",
+            where those of ONE and OKDDip do. ``peerdistill.methods.find(NAME).cohort`` holds a method's choice.
         peer_backbones: Backbones of the M - 1 peers before the leader, where they differ from it. Such peers share
             nothing.
         in_channels: Channels of the images.
@@ -84,6 +86,7 @@ class Cohort(nn.Module):
         sharing: str | Sequence[int] = "branch",
         *,
         share_until: str | None = None,
+        branch_at: BranchAt = "early",
         peer_backbones: Sequence[str | Backbone] | None = None,
         in_channels: int = 3,
         image_size: int | None = None,
@@ -107,7 +110,7 @@ class Cohort(nn.Module):
         if peer_backbones:
             self.copies = (peers,) * max(len(one.stages) for one in self.backbones)
         else:
-            self.copies = copies_per_stage(self.backbone, peers, sharing, share_until)
+            self.copies = copies_per_stage(self.backbone, peers, sharing, share_until, branch_at)
         self.split_gradients = split_gradients
         self.networks = nn.ModuleList(one.network() for one in self.backbones)
         self._share()

@@ -1,7 +1,7 @@
 """How many copies of each stage a cohort holds, readable without importing PyTorch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from peerdistill.errors import UserError, unknown_name
 
@@ -11,22 +11,29 @@ if TYPE_CHECKING:
 SHARINGS = ("network", "branch", "tree")
 """The sharings that have a name."""
 
+BranchAt = Literal["early", "late"]
+"""Where branches part: where those of MCL-OKD do, or where those of ONE and OKDDip do."""
+
 
 def copies_per_stage(
     backbone: "peerdistill.backbones.backbone.Backbone",
     peers: int,
     sharing: str | Sequence[int],
     share_until: str | None = None,
+    branch_at: BranchAt = "early",
 ) -> tuple[int, ...]:
     """Return how many copies of each stage a cohort holds.
 
     "network" gives every peer its own copy of each stage. "branch" gives one copy to all up to and including the stage
-    ``share_until`` (by default the backbone's own choice) and then one to each. "tree" does so too, but splits the
-    group of peers stage by stage: 1, 1, 2, 4. A list of counts is taken as it stands.
+    ``share_until`` and then one to each. "tree" does so too, but splits the group of peers stage by stage: 1, 1, 2, 4.
+    A list of counts is taken as it stands.
+
+    Without ``share_until`` the backbone names the stage: of branches that part "early" or "late", as ``branch_at``
+    says, and of a tree the early one.
 
     Raises:
-        UserError: For an unknown sharing or stage, or counts that do not form a tree: each count must be a
-            multiple of the one before and divide the number of peers.
+        UserError: For an unknown sharing, stage or ``branch_at``, or counts that do not form a tree: each count must
+            be a multiple of the one before and divide the number of peers.
     """
     stages = [stage.name for stage in backbone.stages]
     if backbone.unsplittable and sharing != "network":
@@ -34,12 +41,16 @@ def copies_per_stage(
             f"peers can share no part of {backbone.name}, sharing network works: "
             f"it can't be split into stages, for {backbone.unsplittable}"
         )
+    if branch_at not in get_args(BranchAt):
+        raise unknown_name("branch_at", branch_at, get_args(BranchAt))
     if share_until is not None and sharing not in ("branch", "tree"):
         raise UserError(f"share_until='{share_until}' goes with sharing branch or tree, found sharing '{sharing}'")
     if sharing == "network":
         return (peers,) * len(stages)
     if sharing in ("branch", "tree"):
-        until = backbone.share_until if share_until is None else share_until
+        late = sharing == "branch" and branch_at == "late"
+        own_choice = _share_until_late(backbone) if late else backbone.share_until
+        until = own_choice if share_until is None else share_until
         if until not in stages:
             raise unknown_name(f"share_until of {backbone.name}", until, stages)
         shared = stages.index(until) + 1
@@ -49,6 +60,15 @@ def copies_per_stage(
         raise unknown_name("sharing", sharing, SHARINGS)
     _check_tree(tuple(sharing), peers, stages)
     return tuple(sharing)
+
+
+def _share_until_late(backbone: "peerdistill.backbones.backbone.Backbone") -> str:
+    """Return the last stage that branches share where they part late: see ``Backbone.share_until_late``."""
+    if backbone.share_until_late is not None:
+        return backbone.share_until_late
+    stages = [stage.name for stage in backbone.stages]
+    early = stages.index(backbone.share_until)
+    return stages[max(early, min(early + 1, len(stages) - 2))]
 
 
 def check_peer_backbones(peer_backbones: Sequence[Any], peers: int, sharing: str | Sequence[int]) -> None:

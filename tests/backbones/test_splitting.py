@@ -230,7 +230,8 @@ def test_a_branch_may_change_its_input_in_place():
         cohort(images).logits.sum().backward()
 
 
-def test_peers_part_where_half_of_the_forward_cost_is_spent():
+@pytest.mark.parametrize(("name", "share"), [("share_until", 1 / 2), ("share_until_late", 3 / 4)])
+def test_peers_part_where_a_share_of_the_forward_cost_is_spent(name, share):
     class FiveLayers(nn.Sequential):
         """Of 3 x 9 x w, then 9 x w x w multiply-adds a pixel: half are spent after three of five."""
 
@@ -239,8 +240,8 @@ def test_peers_part_where_half_of_the_forward_cost_is_spent():
             super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, CLASSES))
 
     spent = [27 * 16 + number * 9 * 16 * 16 for number in range(6)]
-    nearest = min(range(6), key=lambda number: abs(spent[number] - spent[-1] / 2))
-    assert backbone_of(FiveLayers).share_until == str(nearest)
+    nearest = min(range(6), key=lambda number: abs(spent[number] - share * spent[-1]))
+    assert getattr(backbone_of(FiveLayers), name) == str(nearest)
 
 
 class TestWhatCannotBeSplit:

@@ -90,6 +90,7 @@ def test_a_method_chooses_how_its_cohort_shares(name):
     card = methods.find(name)
     assert config.cohort.sharing == card.settings[0]
     assert config.cohort.split_gradients == card.cohort.get("split_gradients", "sum")
+    assert config.cohort.branch_at == card.cohort.get("branch_at", "early")
     config, _ = experiment.parse(["digits", "--method", name, "--sharing", "branch", "--split_gradients", "sum"])
     assert (config.cohort.sharing, config.cohort.split_gradients) == ("branch", "sum")
 

@@ -125,6 +125,41 @@ def test_terms_that_follow_the_weights_are_told_of_every_step():
     assert follower.seen == [cohort, cohort]
 
 
+def test_a_weight_that_rises_must_be_told_the_epoch(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=80), Norm())])
+    with pytest.raises(
+        UserError, match=r"the weight of 'norm' rises over 80 epochs: call method\.start_epoch\(epoch\)"
+    ):
+        method(out, labels, indices)
+    method.start_epoch(0)
+    first = method(out, labels, indices)
+    assert first.parts["norm"].item() == method.eval()(out, labels, indices).parts["norm"].item()
+
+
+def test_without_a_ramp_epochs_do_not_matter(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=0), Norm())])
+    told = method(out, labels, indices).total.item()
+    method.start_epoch(50)
+    assert method(out, labels, indices).total.item() == told
+
+
+def test_what_follows_the_weights_must_be_told_of_every_step(out, labels, indices):
+    cohort = Cohort("resnet20", classes=3, peers=2)
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("follower", 1.0, Follower())])
+    for _ in range(2):
+        method(out, labels, indices)
+        method.after_step(cohort)
+    method(out, labels, indices)
+    with pytest.raises(UserError, match=r"'follower' follows the peers' weights: call method\.after_step\(cohort\)"):
+        method(out, labels, indices)
+    method.eval()(out, labels, indices)  # nothing is trained here
+
+
+def test_what_follows_nothing_needs_not_be_told_of_steps(out, labels, indices):
+    method = Method([Weighted("labels", 1.0, CrossEntropy())])
+    assert method(out, labels, indices).total.item() == method(out, labels, indices).total.item()
+
+
 def test_terms_see_the_methods_own_ensemble(out, labels, indices):
     method = Method([Weighted("ensemble", 1.0, EnsembleToLeader())], ensemble=Peer(-1))
     assert method(out, labels, indices).total.item() == pytest.approx(0, abs=1e-12)

@@ -1,4 +1,5 @@
 import math
+import warnings
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,8 @@ from peerdistill import Cohort, methods
 from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Augmentation, train_batches
 from peerdistill.data.batches import Batch
-from peerdistill.terms import CrossEntropy, Method, Weighted
+from peerdistill.errors import Note
+from peerdistill.terms import CrossEntropy, Method, Ramp, Weighted
 from peerdistill.training import Diverged, Interrupted, ScheduleConfig
 
 
@@ -104,6 +106,31 @@ def test_a_method_is_shown_the_weights_after_every_step(make_trainer):
     assert len(record.weights) == trainer.progress.step == 8
     assert not any(map(torch.equal, record.weights[0], before))
     assert all(map(torch.equal, record.weights[-1], trainer.cohort.parameters()))
+
+
+def test_weights_rise_with_the_epochs(make_trainer):
+    """What a ramp would make of a loss of 1 a batch: the mean of an epoch tells its weight."""
+
+    class One(CrossEntropy):
+        def forward(self, out, labels, indices):
+            return 1 + 0 * super().forward(out, labels, indices)
+
+    ramp, told = Ramp(2.0, epochs=3), Told()
+    trainer = make_trainer(method=Method([Weighted("one", ramp, One())]), epochs=4, loggers=[told])
+    trainer.fit()
+    weights = [record["loss"]["one"] for record in told.epochs]
+    assert weights == pytest.approx([2 * math.exp(-5 * (1 - epoch / 3) ** 2) for epoch in range(4)])
+
+
+def test_a_weight_that_the_run_is_too_short_for_is_told(make_trainer):
+    rising = Weighted("record", Ramp(1.0, epochs=80), CrossEntropy())
+    with pytest.warns(
+        Note, match=r"'record' rises over 80 epochs and the run has 3, .* ends at 0\.0086 .*set ramp to 1 "
+    ):
+        make_trainer(method=Method([rising]), epochs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_trainer("other", method=Method([rising]), epochs=80)
 
 
 def test_the_memory_format_is_that_of_the_weights_and_changes_no_number(make_trainer):

@@ -42,7 +42,9 @@ class Backbone:
         network: Makes a stock network with fresh random weights.
         stages: In forward order. The last one ends in pooled features, (batch, width, ...) before flattening.
         classifier: Attribute name of the network's last linear layer.
-        share_until: The last stage that peers share in the paper's "branch" setting.
+        share_until: The last stage that branches share where they part early, as those of MCL-OKD do.
+        share_until_late: The last stage that they share where they part late, as those of ONE and OKDDip do; by
+            default the next one after ``share_until``, and never the last of all.
         image_shape: Channels, height and width of the images it is made for; others may do as well.
         unsplittable: Why its forward pass is one single stage, where it is.
         pretrained: Fetches the network with weights that its library offers; its classifier may be of any width.
@@ -56,3 +58,4 @@ class Backbone:
     image_shape: tuple[int, int, int] = (3, 32, 32)
     unsplittable: str | None = None
     pretrained: Callable[[], nn.Module] | None = None
+    share_until_late: str | None = None

@@ -40,6 +40,7 @@ def _backbone(name: str, filters: int, classes: int, in_channels: int, image_siz
         stages=(*(Stage(block, (block,)) for block in first), Stage(last, (last, "flatten"))),
         classifier=_CLASSIFIER,
         share_until="block2",
+        share_until_late="block2",  # no few-shot code was released: branches of every method part here
         image_shape=(in_channels, image_size, image_size),
     )
 

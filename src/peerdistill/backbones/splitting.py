@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from peerdistill.backbones.backbone import Backbone, Stage
 from peerdistill.backbones.cutting import ForwardPass, Part, depth
 from peerdistill.backbones.tracing import Program, UntraceableError
 from peerdistill.errors import UserError
+
+# Shares of the forward cost after which branches part. No released code names a stage of these networks.
+_EARLY, _LATE = Fraction(1, 2), Fraction(3, 4)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def split(
         _check_whole(name, network, classifier, image_shape)
         stage = WholeStage("network", (), classifier)
         return replace(backbone, stages=(stage,), share_until=stage.name, unsplittable=str(error))
-    return replace(backbone, stages=stages, share_until=_middle(stages, costs))
+    early, late = (_nearest(stages, costs, share) for share in (_EARLY, _LATE))
+    return replace(backbone, stages=stages, share_until=early, share_until_late=late)
 
 
 def _last_linear(name: str, network: nn.Module) -> str:
@@ -163,12 +168,12 @@ def _joined(costs: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise([*starts, len(costs)]))
 
 
-def _middle(stages: Sequence[Stage], costs: Sequence[int]) -> str:
-    """Return the stage at whose end the forward cost spent is nearest to half; never the last stage."""
+def _nearest(stages: Sequence[Stage], costs: Sequence[int], share: Fraction) -> str:
+    """Return the stage at whose end the forward cost spent is nearest to a share of all; never the last stage."""
     if len(stages) == 1:
         return stages[0].name
     spent = accumulate(costs[:-1])
-    nearest, _ = min(enumerate(spent), key=lambda numbered: abs(2 * numbered[1] - sum(costs)))
+    nearest, _ = min(enumerate(spent), key=lambda numbered: abs(numbered[1] - share * sum(costs)))
     return stages[nearest].name
 
 

@@ -19,6 +19,10 @@ _FEW_SHOT = {
     True: "the loss above on classifiers over all training classes, and the prototypical loss of every peer",
     False: "the prototypical loss of every peer in place of the cross-entropy",
 }
+_BRANCHES = {
+    "early": "after layer1 of a ResNet, layer2 of a VGG, block1 of a DenseNet or HCGNet",
+    "late": "after layer2 of a ResNet, layer3 of a VGG, block2 of a DenseNet or HCGNet",
+}
 _FORMS = {"pytorch": "PyTorch eager", "onnx": "ONNX float32", "int8": "ONNX int8"}
 _WAYS = "ways"  # only evaluations over episodes have it
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
@@ -137,6 +141,7 @@ def method(name: str) -> Table:
         "paper": card.paper,
         "settings": f"{', '.join(card.settings)} (its own choice: {card.settings[0]})",
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
+        "branches part": _branches(card),
         "trained besides the peers": card.trains,
         "ensemble": card.ensemble,
         "few-shot": _FEW_SHOT[card.classifies],
@@ -152,6 +157,14 @@ def method(name: str) -> Table:
         for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
             table.add_row(f"--{label} {default}", Text(meaning))
     return table
+
+
+def _branches(card: catalogue.MethodCard) -> str:
+    """Return where the branches of a method part, and where that comes from."""
+    if not card.branches:
+        return "-"
+    branch_at = card.cohort.get("branch_at", "early")
+    return f"{branch_at}, {_BRANCHES[branch_at]}. Source: {card.branches}"
 
 
 def _cost(card: catalogue.MethodCard) -> str:

@@ -22,6 +22,7 @@ def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classe
         config.peers,
         config.sharing,
         share_until=config.share_until,
+        branch_at=config.branch_at,
         peer_backbones=config.peer_backbones,
         **images,
         split_gradients=config.split_gradients,

@@ -12,7 +12,7 @@ from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.words import absolute_word
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
-from peerdistill.sharing import SHARINGS, check_peer_backbones
+from peerdistill.sharing import SHARINGS, BranchAt, check_peer_backbones
 from peerdistill.training.config import TrainingConfig
 
 CONFIG_FILE = "config.yaml"
@@ -51,7 +51,9 @@ class CohortConfig:
     sharing: str | list[int] = "branch"
     """network (nothing shared), branch (first stages shared), tree (1-2-4) or the copies of each stage: [1,2,4,4]."""
     share_until: str | None = None
-    """For branch: the last shared stage (default: the backbone's own choice)."""
+    """For branch and tree: the last shared stage (default: the backbone's own choice)."""
+    branch_at: BranchAt = "early"
+    """For branch without --share_until: part early, as MCL-OKD does, or late, as ONE and OKDDip do."""
     peers: int = 4
     """Number of peers; the last one is the leader."""
     split_gradients: Literal["sum", "mean"] = "sum"

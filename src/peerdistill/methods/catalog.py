@@ -40,6 +40,7 @@ class MethodCard:
         differs: How it differs from its paper, beyond names of options; empty where it does not.
         cost: A training step's time against the baseline's, see ``COST_CONDITIONS``; None where it was not measured.
         cohort: Further options that it chooses for its cohort.
+        branches: What code its branches part as in; ``cohort`` says where. Empty where it trains one student.
         taught: Whether it needs a teacher.
         classifies: Whether its terms besides the cross-entropy read class logits; where they do not, few-shot peers
             do without a classifier.
@@ -55,6 +56,7 @@ class MethodCard:
     differs: str = ""
     cost: float | None = None
     cohort: Mapping[str, Any] = field(default_factory=dict)
+    branches: str = ""
     taught: bool = False
     classifies: bool = True
 
@@ -72,6 +74,7 @@ METHODS: dict[str, MethodCard] = {
         paper="-",
         settings=("branch", "network", "tree"),
         cost=1.00,
+        branches="our choice, as mcl-okd has it: no code of it in branches was released",
         classifies=False,
     ),
     "dml": MethodCard(
@@ -80,6 +83,7 @@ METHODS: dict[str, MethodCard] = {
         paper="Zhang et al., CVPR 2018",
         settings=("network", "branch", "tree"),
         cost=0.99,
+        branches="winycg/MCL-OKD, models/dml_*.py; in the original, peers are whole networks",
     ),
     "cl-ilr": MethodCard(
         cl_ilr,
@@ -88,15 +92,18 @@ METHODS: dict[str, MethodCard] = {
         settings=("tree", "branch"),
         cost=1.00,
         cohort={"split_gradients": "mean"},
+        branches="winycg/MCL-OKD, models/cl_ilr_*.py, with this tree of 4 peers; no code of its authors is known",
     ),
     "one": MethodCard(
         one,
         loss="sum_m CE(z_m) + CE(z_e) + sum_m KL_T(z_e -> z_m)",
-        paper="Zhu et al., NeurIPS 2018",
+        paper="Lan et al., NeurIPS 2018",
         settings=("branch", "tree"),
         cost=1.01,
         trains="a gate on the shared stem",
         ensemble="gated: z_e = sum_m g_m z_m",
+        cohort={"branch_at": "late"},
+        branches="Lan1991Xu/ONE_NeurIPS2018, models/cifar/resnet.py, and winycg/MCL-OKD, models/one_*.py",
     ),
     "okddip": MethodCard(
         okddip,
@@ -105,6 +112,8 @@ METHODS: dict[str, MethodCard] = {
         settings=("branch", "network", "tree"),
         cost=1.01,
         trains="two linear maps of the attention",
+        cohort={"branch_at": "late"},
+        branches="DefangChen/OKDDip, models/model_cifar/*_GL.py, and winycg/MCL-OKD, models/okddip_*.py",
     ),
     "mcl-okd": MethodCard(
         mcl_okd,
@@ -113,6 +122,7 @@ METHODS: dict[str, MethodCard] = {
         settings=("branch", "network", "tree"),
         cost=1.41,
         trains="an embedding head a peer, and memory banks",
+        branches="winycg/MCL-OKD, models/mcl_okd_*.py",
     ),
     "kdcl": MethodCard(
         kdcl,
@@ -120,6 +130,7 @@ METHODS: dict[str, MethodCard] = {
         paper="Guo et al., CVPR 2020",
         settings=("network", "branch", "tree"),
         cost=0.99,
+        branches="our choice: its paper trains whole networks, and no code of its authors is known to us",
         differs="one augmentation for all peers, not one for each; no target weighed by errors on validation images, "
         "which choose the best epoch and nothing else",
     ),
@@ -131,6 +142,9 @@ METHODS: dict[str, MethodCard] = {
         cost=1.42,
         trains="a classifier on all features; running means follow the peers",
         ensemble="that of all features: z_e = W [v_1, ..., v_M] + b",
+        cohort={"branch_at": "late"},
+        branches="shaoeric/Peer-Collaborative-Learning-for-Online-Knowledge-Distillation, src/models/*.py, "
+        "a reproduction by others; no code of its authors is known to us",
         differs="one augmentation for all peers, not one for each; the leader is deployed, not a peer's running mean",
     ),
     "mcl": MethodCard(
@@ -140,6 +154,7 @@ METHODS: dict[str, MethodCard] = {
         settings=("network", "branch", "tree"),
         cost=1.04,
         trains="an embedding head a peer",
+        branches="winycg/MCL, models/*.py, where two peers are whole networks and more are branches",
         differs="batches are not drawn by class: an anchor without a positive in its batch is left out of VCL and ICL",
     ),
     "kd": MethodCard(

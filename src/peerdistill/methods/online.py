@@ -72,7 +72,7 @@ def one(
     distillation: float = 1.0,
     ramp: int = 0,
 ) -> "Method":
-    """On-the-fly native ensemble: peers learn from their gated ensemble (Zhu et al., NeurIPS 2018).
+    """On-the-fly native ensemble: peers learn from their gated ensemble (Lan et al., NeurIPS 2018).
 
     Args:
         cohort: At least two peers on a shared stem.
@@ -205,8 +205,8 @@ def pcl(
     """Peer collaborative learning: a classifier on all features, and running means, teach (Wu and Gong, AAAI 2021).
 
     The ensemble's classifier and the peers learn from its cross-entropy; every peer learns from the ensemble and from
-    the running means of the other peers. In a loop of your own, call ``method.after_step(cohort)`` after each step of
-    the optimiser: it moves the means on.
+    the running means of the other peers. In a loop of your own, ``method.after_step(cohort)`` after each step of the
+    optimiser moves the means on.
 
     The paper gives each peer an augmentation of its own, where our batches hold one, and deploys a running mean, where
     we deploy the leader itself, as for every method.

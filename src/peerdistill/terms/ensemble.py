@@ -26,7 +26,7 @@ class EnsembleToLeader(SoftenedTerm):
 
 
 class EnsembleToPeers(SoftenedTerm):
-    """Every peer learns from the ensemble (ONE; Zhu et al., NeurIPS 2018): ``sum_m KL_T(z_e -> z_m)``.
+    """Every peer learns from the ensemble (ONE; Lan et al., NeurIPS 2018): ``sum_m KL_T(z_e -> z_m)``.
 
     The ensemble is a target: no gradient flows through it.
     """

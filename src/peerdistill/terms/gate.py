@@ -1,4 +1,4 @@
-"""An ensemble that a gate weighs sample by sample (ONE; Zhu et al., NeurIPS 2018).
+"""An ensemble that a gate weighs sample by sample (ONE; Lan et al., NeurIPS 2018).
 
 Axes: M peers, B batch, C classes, D channels of the shared stem.
 """

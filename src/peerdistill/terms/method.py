@@ -75,6 +75,9 @@ class Method(nn.Module):
     Whatever a term owns (embedding heads, a memory bank) is a parameter or buffer of the method: it is trained and
     checkpointed with it, and no part of the deployed leader.
 
+    A loop of your own calls :meth:`start_epoch` at the start of every epoch and :meth:`after_step` after every step of
+    the optimiser. Methods whose loss depends on neither can do without; the others refuse to go on.
+
     Args:
         terms: The terms. One of weight 0 is left out: it costs nothing and owns nothing.
         ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output; by default their mean.
@@ -97,7 +100,8 @@ class Method(nn.Module):
         if not self.terms:
             raise UserError("a method needs at least one term of a weight above 0")
         self.ensemble = ensemble or MeanEnsemble()
-        self.epoch = 0
+        self.epoch: int | None = None
+        self._is_behind = False  # whether the weights may have changed since the last ``after_step``
         # In a tuple, out of sight of ``state_dict``: a checkpoint need not repeat what does not learn.
         self._teacher = (teacher,)
 
@@ -125,9 +129,18 @@ class Method(nn.Module):
 
     def after_step(self, cohort: Cohort) -> None:
         """Let terms that follow the peers' weights keep up; to be called after every step of the optimiser."""
-        for term in self.terms.values():
-            if isinstance(term, FollowsWeights):
-                term.after_step(cohort)
+        for term in self._followers.values():
+            term.after_step(cohort)
+        self._is_behind = False
+
+    @property
+    def ramps(self) -> dict[str, Ramp]:
+        """The weights that rise over the first epochs, by the names of their terms."""
+        return {name: ramp for name, ramp in self.weights.items() if ramp.epochs}
+
+    @property
+    def _followers(self) -> dict[str, FollowsWeights]:
+        return {name: term for name, term in self.terms.items() if isinstance(term, FollowsWeights)}
 
     @property
     def teacher(self) -> nn.Module | None:
@@ -150,11 +163,31 @@ class Method(nn.Module):
             out: What the cohort put out; terms see the method's own ensemble, and its teacher's output, in it.
             labels: Class of every sample.
             indices: Row of every sample in the training set, the rows of memory banks.
+
+        Raises:
+            UserError: In training mode, where a weight rises over epochs and :meth:`start_epoch` was never called, or
+                where a term follows the peers' weights and :meth:`after_step` was not called since the last batch.
         """
+        if self.training:
+            self._check_loop()
         out = out._replace(ensemble=self.ensemble(out))
         if self.teacher is not None:
             out = out._replace(teacher=self.teacher.to(out.logits.device)(out.images))
-        parts = {
-            name: self.weights[name].at(self.epoch) * term(out, labels, indices) for name, term in self.terms.items()
-        }
+        epoch = self.epoch or 0
+        parts = {name: self.weights[name].at(epoch) * term(out, labels, indices) for name, term in self.terms.items()}
         return Loss(torch.stack(list(parts.values())).sum(), parts)
+
+    def _check_loop(self) -> None:
+        """Raise UserError where the training loop leaves out a call that the loss depends on."""
+        if self.epoch is None and self.ramps:
+            name, ramp = next(iter(self.ramps.items()))
+            raise UserError(
+                f"the weight of '{name}' rises over {ramp.epochs} epochs: call method.start_epoch(epoch) before every "
+                "epoch, counted from 0"
+            )
+        if self._is_behind and self._followers:
+            raise UserError(
+                f"'{next(iter(self._followers))}' follows the peers' weights: call method.after_step(cohort) after "
+                "every step of the optimiser"
+            )
+        self._is_behind = True

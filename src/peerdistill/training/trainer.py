@@ -1,6 +1,7 @@
 """The trainer: knows cohorts and methods only as modules, and no method by name."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -9,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort
+from peerdistill.errors import Note
 from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
 from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
@@ -20,6 +22,9 @@ from peerdistill.training.meter import Diverged, LossMeter
 from peerdistill.training.metrics import MetricsFile
 from peerdistill.training.randomness import random_state, restore_random_state
 from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
+
+# The share of a run over which the papers let weights rise.
+_RAMP_SHARE = 80 / 300
 
 
 @runtime_checkable
@@ -74,6 +79,8 @@ class Trainer:
         loggers: Who else is told.
         notes: Kept in every checkpoint as it is: what is needed to use it without the run.
 
+    A weight of the method that rises over more epochs than there are never reaches its value: a ``Note`` says so.
+
     Attributes:
         progress: How far it is.
         seconds: What that took, training with validation, over all parts of a resumed run.
@@ -118,6 +125,7 @@ class Trainer:
         warmup_steps = round(config.schedule.warmup * steps)
         self.schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
         self.prepared, self.optimizer = fabric.setup(cohort, optimizer)
+        _note_long_ramps(method, config.epochs)
 
     def fit(self) -> Progress:
         """Train until all epochs are done.
@@ -258,3 +266,20 @@ class Trainer:
         self.meter.load_state_dict(state["meter"])
         restore_random_state(state["random"])
         self.metrics.truncate(self.progress.metrics_bytes)
+
+
+def _note_long_ramps(method: Method, epochs: int) -> None:
+    """Warn of weights that do not reach their value in so many epochs."""
+    long = {name: ramp for name, ramp in method.ramps.items() if ramp.epochs > epochs}
+    if not long:
+        return
+    ramp = next(iter(long.values()))
+    reached = ramp.at(epochs - 1) / ramp.weight
+    names = " and ".join(f"'{name}'" for name in long)
+    warnings.warn(
+        f"the weight of {names} rises over {ramp.epochs} epochs and the run has {epochs}, so that it ends at "
+        f"{reached:.2g} of its value: set ramp to {max(1, round(_RAMP_SHARE * epochs))} for the share of a run that 80 "
+        "of 300 epochs are",
+        category=Note,
+        stacklevel=3,
+    )
