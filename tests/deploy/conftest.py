@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peerdistill import backbones
 from peerdistill.deploy import ExportReport, LeaderCard, export
-from peerdistill.deploy.writers import Format
+from peerdistill.deploy.destination import Format
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from peerdistill import Cohort
 from peerdistill.deploy import LeaderCard, export, load_leader, predict, predict_with
+from peerdistill.deploy.destination import ExportError, Format
 from peerdistill.deploy.scorers import open_model
-from peerdistill.deploy.writers import ExportError, Format
 from peerdistill.errors import UserError
 
 
@@ -80,7 +80,7 @@ def test_files_say_what_they_give(encoders, reports):
 def test_weights_have_no_classifier(encoders):
     network, card = load_leader(encoders["safetensors"])
     assert card.is_encoder
-    assert not [name for name in network.state_dict() if name.startswith("fc")]
+    assert not [name for name in network.network.state_dict() if name.startswith("fc")]
 
 
 @pytest.mark.parametrize("format", get_args(Format))

@@ -1,5 +1,9 @@
+import contextlib
 import copy
 import dataclasses
+import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -8,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from peerdistill import deploy
-from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, writers
+from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, load_leader, writers
+from peerdistill.deploy.destination import Format
 from peerdistill.deploy.scorers import open_model
-from peerdistill.deploy.writers import Format
 from peerdistill.errors import UserError
 
 FORMATS = get_args(Format)
@@ -93,7 +97,7 @@ def test_existing_file_is_replaced_only_with_force(resnet: nn.Module, card: Lead
     [
         (OtherwiseInExport, r"does not reproduce the leader: .* same class on \d+\.\d\d% of 70 pictures"),
         (DataDependent, "can't be traced with a free batch size"),
-        (FixedBatch, "can't be traced with a free batch size"),
+        (FixedBatch, "the leader can't score pictures: shape .* is invalid for input of size 64"),
     ],
 )
 def test_failed_graph_leaves_what_was_there(
@@ -146,12 +150,77 @@ def test_card_must_name_every_logit(tiny: nn.Module, card: LeaderCard, digits: T
     assert not list(tmp_path.iterdir())
 
 
-def test_leader_that_is_not_finite_does_not_pass(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
-    with torch.no_grad():
-        tiny.get_parameter("5.bias")[3] = float("nan")
-    with pytest.raises(ExportError, match="largest difference of logits nan"):
+@pytest.mark.parametrize(
+    ("name", "value"), [("5.bias", float("nan")), ("5.bias", float("-inf")), ("1.running_var", float("nan"))]
+)
+def test_leader_with_values_that_are_not_finite_is_refused(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, name: str, value: float
+):
+    tiny.state_dict()[name][3] = value
+    with pytest.raises(ExportError, match=f"the leader can't be exported: '{name}' holds values that are not finite"):
         export(tiny, card, tmp_path / "leader.pt2", format="pt2", pictures=digits)
     assert not list(tmp_path.iterdir())
+
+
+def test_leader_whose_logits_overflow_is_refused(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+    tiny.state_dict()["5.bias"][3] = 3e38
+    network = nn.Sequential(tiny, nn.Linear(10, 10))
+    network[1].weight.data.fill_(2)
+    with pytest.raises(ExportError, match="the leader gives logits that are not finite for 1 of 1 pictures"):
+        export(network, card, tmp_path / "leader.onnx", format="onnx", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_own_network_goes_into_safetensors_and_comes_back(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
+):
+    own = dataclasses.replace(card, backbone="mynets:tiny")
+    report = export(tiny, own, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
+    assert report.largest_difference == 0
+    fresh = copy.deepcopy(tiny)
+    for parameter in fresh.parameters():
+        nn.init.normal_(parameter)
+    leader, card_read = load_leader(report.path, fresh)
+    assert card_read == own
+    assert torch.equal(leader(digits / 255), tiny((digits / 255 - 0.31) / 0.37))
+    with pytest.raises(UserError, match="a network of own code, mynets:tiny: make it in Python"):
+        open_model(report.path)
+
+
+def test_own_network_whose_weights_are_not_all_in_its_file_is_refused(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def forgetful(leader: nn.Module, card: LeaderCard, path: Path) -> None:
+        writers.write_safetensors(leader[:5], card, path)
+
+    monkeypatch.setitem(writers.WRITERS, "safetensors", forgetful)
+    own = dataclasses.replace(card, backbone="mynets:tiny")
+    with pytest.raises(ExportError, match=r"no weights of mynets:tiny: '5.bias' is absent"):
+        export(tiny, own, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
+    assert not list(tmp_path.iterdir())
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the system refuse to write more, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_disk_without_room_leaves_what_was_there(
+    resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, format
+):
+    output = tmp_path / f"leader.{format}"
+    output.write_text("precious")
+    with largest_file(100_000), pytest.raises(ExportError, match=rf"leader.{format} can't be written: file too large"):
+        export(resnet, card, output, format=format, pictures=digits, force=True)
+    assert output.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +229,10 @@ def test_leader_that_is_not_finite_does_not_pass(tiny: nn.Module, card: LeaderCa
         ("leader.onnx", "onyx", r"unknown export format 'onyx': did you mean onnx\?"),
         ("leader.pt2", "onnx", r"leader.pt2 must end in .onnx"),
         ("absent/leader.onnx", "onnx", r"the folder .*absent does not exist"),
+        ("file/leader.onnx", "onnx", r"the folder .*file is no folder"),
+        ("pipe.onnx", "onnx", r"pipe.onnx is no regular file"),
+        ("n" * 300 + ".onnx", "onnx", r"n.onnx can't be written: file name too long"),
+        ("-", "onnx", r"- must end in .onnx"),
         ("folder.onnx", "onnx", r"folder.onnx is a folder"),
     ],
 )
@@ -167,11 +240,13 @@ def test_request_that_can_not_be_met(
     tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, name: str, format, told: str
 ):
     (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe.onnx")
     # Past the shape checks of the tests, which would refuse the unknown format before the function itself.
     unchecked = getattr(export, "__wrapped__", export)
     with pytest.raises(UserError, match=told):
         unchecked(tiny, card, tmp_path / name, format=format, pictures=digits, force=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.onnx", "pipe.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,51 @@ def test_leader_comes_back_with_its_weights_card_and_in_evaluation_mode(
     leader, card_read = load_leader(leader_file)
     assert card_read == card
     assert not any(module.training for module in leader.modules())
-    assert torch.equal(leader(digits / 255), resnet(digits / 255))
+    assert torch.equal(leader.network(digits / 255), resnet(digits / 255))
+
+
+def test_leader_takes_the_images_of_its_card_and_normalises_them(leader_file: Path, resnet: nn.Module, digit_files):
+    leader, card = load_leader(leader_file)
+    images = torch.from_numpy(card.images([digit_files[0], str(digit_files[1])]))
+    assert images.max() <= 1
+    with torch.no_grad():
+        torch.testing.assert_close(leader(images), resnet((images - 0.31) / 0.37))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fc.bias", float("nan")),
+        ("fc.bias", float("inf")),
+        ("fc.bias", float("-inf")),
+        ("stem.1.running_var", float("nan")),
+        ("stem.1.running_mean", float("inf")),
+    ],
+)
+def test_values_that_are_not_finite_are_refused(leader_file: Path, card: LeaderCard, name: str, value: float):
+    weights = load_file(leader_file)
+    weights[name].view(-1)[0] = value
+    save_file(weights, leader_file, metadata=card.to_metadata())
+    with pytest.raises(UserError, match=f"leader.safetensors holds values that are not finite in '{name}'"):
+        load_leader(leader_file)
+
+
+def test_weights_of_another_type_are_refused(leader_file: Path, card: LeaderCard):
+    weights = load_file(leader_file)
+    weights["fc.bias"] = weights["fc.bias"].int()
+    save_file(weights, leader_file, metadata=card.to_metadata())
+    with pytest.raises(UserError, match=r"no weights of resnet20: 'fc.bias' is torch.int32, not torch.float32"):
+        load_leader(leader_file)
+
+
+def test_weights_in_half_precision_are_taken(leader_file: Path, card: LeaderCard, resnet: nn.Module):
+    save_file(
+        {k: v.half() if v.is_floating_point() else v for k, v in load_file(leader_file).items()},
+        leader_file,
+        metadata=card.to_metadata(),
+    )
+    leader, _ = load_leader(leader_file)
+    torch.testing.assert_close(leader.network.fc.weight, resnet.fc.weight, atol=1e-3, rtol=1e-3)
 
 
 def test_file_loads_strictly_into_the_stock_torchvision_network(tmp_path: Path):
@@ -92,7 +136,7 @@ def test_timm_itself_loads_a_leader_of_timm(tmp_path: Path):
     with torch.no_grad():
         expected = network(images)
         assert torch.equal(timm.create_model(name, num_classes=3, checkpoint_path=path).eval()(images), expected)
-        assert torch.equal(peerdistill.load_leader(path)[0](images), expected)
+        assert torch.equal(peerdistill.load_leader(path)[0].network(images), expected)
 
 
 def test_a_file_does_not_decide_which_code_is_run(leader_file: Path, card: LeaderCard, resnet: nn.Module):
@@ -102,5 +146,5 @@ def test_a_file_does_not_decide_which_code_is_run(leader_file: Path, card: Leade
         load_leader(leader_file)
     given = backbones.build("resnet20", classes=10, in_channels=1).network()
     leader, _ = load_leader(leader_file, given)
-    assert leader is given
-    assert all(map(torch.equal, leader.state_dict().values(), resnet.state_dict().values()))
+    assert leader.network is given
+    assert all(map(torch.equal, given.state_dict().values(), resnet.state_dict().values()))

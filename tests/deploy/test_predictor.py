@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from peerdistill.deploy import ExportReport, LeaderCard, Prediction, predict, predict_with
-from peerdistill.deploy.writers import Format
+from peerdistill.deploy.destination import Format
 from peerdistill.errors import UserError
 
 

@@ -306,7 +306,7 @@ def test_any_backbone_is_an_encoder(tmp_path, short_config, train_quickly, backb
     with torch.no_grad():
         features = restored.cohort(images).features[-1]
         assert torch.equal(restored.leader()(images), features)
-        assert torch.equal(deploy.load_leader(file)[0](images), features)
+        assert torch.equal(deploy.load_leader(file)[0].network(images), features)
 
 
 def test_peers_may_be_of_different_widths(tmp_path, short_config, train_quickly):

@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import Namespace
 from rich.console import Console
@@ -15,6 +15,9 @@ from peerdistill.errors import UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
+
+if TYPE_CHECKING:
+    from peerdistill.deploy import Prediction
 
 
 def train(words: list[str]) -> int:
@@ -120,12 +123,10 @@ def export(words: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="Replace an existing file.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of export")
-    exports.check(options)
-    run = _open(options.run)
-    suffix = f"int8.{options.format}" if options.int8 else options.format
-    output = Path(options.output) if options.output else run.path / f"leader.{suffix}"
+    output = exports.destination(options)
     from peerdistill import experiment
 
+    run = _open(options.run)
     restored = experiment.restore(run, options.checkpoint)
     report, told = (exports.int8 if options.int8 else exports.plain)(run, restored, output, options)
     if options.json:
@@ -175,7 +176,8 @@ def predict(words: list[str]) -> int:
     parser.add_argument("--top", type=int, default=3, help="Classes to name for each picture.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of predict")
-    predictions = _predictions(options)
+    unreadable: list[UserError] = []
+    predictions = _predictions(options, unreadable)
     if options.json:
         print_json(
             [
@@ -183,9 +185,11 @@ def predict(words: list[str]) -> int:
                 for found in predictions
             ]
         )
-    else:
+    elif predictions:
         Console().print(tables.predictions(predictions), highlight=False, markup=False, soft_wrap=True)
-    return 0
+    for error in unreadable:
+        sys.stderr.write(f"peerdistill: {error}\n")
+    return 2 if unreadable else 0
 
 
 def methods(words: list[str]) -> int:
@@ -210,20 +214,21 @@ def demo(words: list[str]) -> int:
     return 0
 
 
-def _predictions(options: Namespace) -> list[Any]:
-    model, pictures = Path(options.model), [Path(picture) for picture in options.pictures]
+def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Prediction]":
+    """Return the predictions for all pictures that can be read, and append what is wrong with the others."""
+    model = Path(options.model)
     if not model.exists():
         raise UserError(f"there is no file and no run folder {model}")
     from peerdistill import deploy
 
-    how = {"support": options.support and Path(options.support), "top": options.top}
+    how = {"support": options.support, "top": options.top, "unreadable": unreadable.append}
     if not model.is_dir():
-        return deploy.predict(model, pictures, **how)
+        return deploy.predict(model, options.pictures, **how)
     run = _open(options.model)
     from peerdistill import experiment
 
     restored = experiment.restore(run)
-    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, **how)
+    return deploy.predict_with(experiment.scorer_of(restored), restored.card, options.pictures, **how)
 
 
 def _resume_command(command: str, folder: str, flags: Namespace) -> str:

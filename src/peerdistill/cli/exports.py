@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
+from peerdistill.deploy.destination import check_destination
 from peerdistill.errors import UserError
 from peerdistill.experiment.run import Run
 
@@ -18,16 +19,34 @@ _CHECK_PICTURES = 128
 _INT8_CHECK_PICTURES = 512
 
 
-def check(options: Namespace) -> None:
-    """Raise UserError for what does not go with ``--int8``."""
-    if not options.int8:
-        return
-    if options.format != "onnx":
+def destination(options: Namespace) -> Path:
+    """Return the file to write.
+
+    Raises:
+        UserError: For what does not go with ``--int8``, or a file that can't be written; told before anything slow.
+    """
+    if options.int8 and options.format != "onnx":
         raise UserError(f"--int8 goes with --format onnx, found {options.format}")
-    if Path(options.run).is_file():
+    if options.int8 and Path(options.run).is_file():
         raise UserError(
             f"{options.run} is a file and remembers no training images to calibrate on: --int8 needs a run's folder"
         )
+    run = Run(options.run)
+    run.require()
+    output = run.path / f"leader.{'int8.' if options.int8 else ''}{options.format}"
+    if options.output is not None:
+        output = _named(options.output)
+    check_destination(output, options.format, force=options.force)
+    return output
+
+
+def _named(word: str) -> Path:
+    if not word:
+        raise UserError("--output must name a file, found an empty word")
+    try:
+        return Path(word).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"--output {word} can't be found: there is no such home folder") from error
 
 
 def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
@@ -46,9 +65,7 @@ def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "
 def int8(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
     """Return the report of an int8 export, and its check in words."""
     from peerdistill import deploy, experiment
-    from peerdistill.deploy.exporter import check_request
 
-    check_request(output, "onnx", options.force)  # before the seconds that the float file takes
     data = experiment.load_data(run)
     pictures, split = experiment.sample_pictures(run, _INT8_CHECK_PICTURES, data=data)
     calibration = experiment.calibration_pictures(run, restored, data)

@@ -1,9 +1,9 @@
 from .card import LeaderCard
+from .destination import ExportError
 from .exporter import ExportReport, export
 from .leader import first_difference, load_leader, open_leader, read_safetensors
 from .predictor import Prediction, predict, predict_with
 from .quantiser import QuantisedReport, quantise
-from .writers import ExportError
 
 __all__ = [
     "ExportError",

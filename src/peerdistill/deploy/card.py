@@ -1,9 +1,10 @@
 """What a leader's file says of itself, so that pictures can be prepared and classes named without the run."""
 
 import json
-import math
+import reprlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ _PREFIX = "peerdistill."
 _VERSION_KEY = f"{_PREFIX}card"
 _VERSION = "1"
 
+MAX_IMAGE_SIZE = 4096
+"""Largest side of the input in pixels: one float32 RGB image of this size takes 192 MiB."""
+
+# No real name is longer. A search for similar names, or a message, would be slow with one of a million letters.
+_MAX_BACKBONE_NAME = 200
+# A smaller share would enlarge a picture beyond any sense; it also keeps sizes within what Pillow can compute.
+_MIN_CROP = 0.01
+_LONGEST_SHOWN = 80
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class LeaderCard:
@@ -25,14 +36,14 @@ class LeaderCard:
     Attributes:
         backbone: Name that ``peerdistill.backbones.build`` takes.
         class_names: One for each logit, in order; none for an encoder, which gives features.
-        image_size: Height and width of the input, in pixels.
+        image_size: Height and width of the input, in pixels, at most 4096.
         channels: 1 for grey, 3 for RGB.
         mean: Of pixels in 0..1, one for each channel.
         std: Of pixels in 0..1, one for each channel.
-        crop: Share of the shorter side that the centre crop keeps; 1.0 keeps all of it.
+        crop: Share of the shorter side that the centre crop keeps, from 0.01; 1.0 keeps all of it.
 
     Raises:
-        UserError: For values that describe no classifier or encoder of pictures.
+        UserError: For values of the wrong type, or that describe no classifier or encoder of pictures.
     """
 
     backbone: str
@@ -44,21 +55,7 @@ class LeaderCard:
     crop: float
 
     def __post_init__(self) -> None:
-        if len(self.class_names) == 1:
-            raise UserError("class_names must name at least 2 classes, found 1")
-        if self.image_size < 1:
-            raise UserError(f"image_size must be at least 1, found {self.image_size}")
-        if self.channels not in (1, 3):
-            raise UserError(f"channels must be 1 (grey) or 3 (RGB), found {self.channels}")
-        if not len(self.mean) == len(self.std) == self.channels:
-            raise UserError(
-                f"mean and std need one value for each of {self.channels} channels, "
-                f"found {len(self.mean)} and {len(self.std)}"
-            )
-        if not all(map(math.isfinite, self.mean)) or not all(0 < s < math.inf for s in self.std):
-            raise UserError(f"mean must be finite and std positive, found {self.mean} and {self.std}")
-        if not 0 < self.crop <= 1:
-            raise UserError(f"crop must be above 0 and at most 1, found {self.crop}")
+        _check(**vars(self))
 
     @property
     def is_encoder(self) -> bool:
@@ -75,7 +72,7 @@ class LeaderCard:
         """What two of its kind agree on where they give the same of a picture."""
         return "same nearest picture" if self.is_encoder else "same class"
 
-    def images(self, paths: Sequence[Path]) -> Float32[np.ndarray, "batch channels height width"]:
+    def images(self, paths: Sequence[Path | str]) -> Float32[np.ndarray, "batch channels height width"]:
         """Return pictures as the leader takes them, pixels in 0..1.
 
         Raises:
@@ -86,8 +83,8 @@ class LeaderCard:
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the text pairs that model files carry; each value is JSON."""
-        values = {_PREFIX + name: json.dumps(value) for name, value in {**asdict(self), "output": self.output}.items()}
-        return {_VERSION_KEY: _VERSION, **values}
+        values = {**vars(self), "output": self.output}
+        return {_VERSION_KEY: _VERSION, **{_PREFIX + name: json.dumps(value) for name, value in values.items()}}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None, source: Path) -> "LeaderCard":
@@ -104,15 +101,81 @@ class LeaderCard:
         if metadata is None or version is None:
             raise UserError(f"{source} was not exported by peerdistill: it holds no leader card")
         if version != _VERSION:
-            raise UserError(f"{source} holds a leader card of version {version}; this peerdistill reads {_VERSION}")
+            raise UserError(
+                f"{source} holds a leader card of version {_shown(version)}; this peerdistill reads '{_VERSION}'"
+            )
         try:
-            return cls(**{field.name: _parsed(metadata[_PREFIX + field.name]) for field in fields(cls)})
+            values = {field.name: _parsed(metadata[_PREFIX + field.name]) for field in fields(cls)}
+            _check(**values)  # here, values may be of any type
+            return cls(**values)
         except KeyError as error:
             raise UserError(f"{source} holds a damaged leader card: {error} is missing") from error
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{source} holds a damaged leader card: {error}") from error
+        except Exception as error:  # JSON may be wrong, too deep or hold numbers of too many digits
+            reason = str(error) or type(error).__name__
+            raise UserError(f"{source} holds a damaged leader card: {reason}") from error
+
+
+def _check(*, backbone: Any, class_names: Any, image_size: Any, channels: Any, mean: Any, std: Any, crop: Any) -> None:
+    """Raise UserError for the first value that no card can have."""
+    if not (isinstance(backbone, str) and 0 < len(backbone) <= _MAX_BACKBONE_NAME):
+        raise UserError(f"backbone must be a name of at most {_MAX_BACKBONE_NAME} letters, found {_shown(backbone)}")
+    _check_class_names(class_names)
+    if not (_is_whole(image_size) and 1 <= image_size <= MAX_IMAGE_SIZE):
+        raise UserError(f"image_size must be a whole number from 1 to {MAX_IMAGE_SIZE}, found {_shown(image_size)}")
+    if not (_is_whole(channels) and channels in (1, 3)):
+        raise UserError(f"channels must be 1 (grey) or 3 (RGB), found {_shown(channels)}")
+    _check_statistics(mean, std, channels)
+    if not (_is_number(crop) and _MIN_CROP <= crop <= 1):
+        raise UserError(f"crop must be a number from {_MIN_CROP} to 1, found {_shown(crop)}")
+
+
+def _check_class_names(names: Any) -> None:
+    if not isinstance(names, tuple):
+        raise UserError(f"class_names must be a list of names, found {_shown(names)}")
+    if len(names) == 1:
+        raise UserError("class_names must name at least 2 classes, found 1")
+    for name in names:
+        if not (isinstance(name, str) and name):
+            raise UserError(f"class_names must be words that are not empty, found {_shown(name)}")
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise UserError(f"class_names must differ from each other, found {_shown(twice)} twice")
+
+
+def _check_statistics(mean: Any, std: Any, channels: int) -> None:
+    if not (isinstance(mean, tuple) and isinstance(std, tuple)):
+        raise UserError(f"mean and std must be lists of numbers, found {_shown(mean)} and {_shown(std)}")
+    if not len(mean) == len(std) == channels:
+        raise UserError(
+            f"mean and std need one value for each of {channels} channels, found {len(mean)} and {len(std)}"
+        )
+    # As float32, in which images are normalised: 1e-60 would be a division by zero there.
+    if not all(map(_is_number, (*mean, *std))) or not all(np.float32(value) > 0 for value in std):
+        raise UserError(f"mean must be finite and std positive, found {_shown(mean)} and {_shown(std)}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that float32 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it is shown in a message: in one short line."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python refuses to write a whole number of more than 4,300 digits
+        return "a number of too many digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _parsed(text: str) -> Any:
-    value = json.loads(text)
+    value = json.loads(text, parse_constant=_refuse_constant)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise UserError(f"{name} is no number in JSON")

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32
 
 from peerdistill.data.class_folders import list_pictures
 from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.scorers import Scorer
+from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError
 
 
@@ -50,5 +50,10 @@ def by_examples(score: Scorer, card: LeaderCard, support: Path, *, batch_size: i
 def _features(
     score: Scorer, card: LeaderCard, paths: Sequence[Path], batch_size: int
 ) -> Float[np.ndarray, "pictures width"]:
-    batches = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    return np.concatenate([score(card.images(batch)) for batch in batches]).astype(np.float64)
+    features = []
+    for start in range(0, len(paths), batch_size):
+        batch = paths[start : start + batch_size]
+        found = score(card.images(batch))
+        check_outputs(found, len(batch), card, "the leader")
+        features.append(found)
+    return np.concatenate(features).astype(np.float64)

@@ -1,10 +1,8 @@
 """Export of the leader: no file appears under its name before it has reproduced the leader."""
 
 import copy
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import shorten
 
 import torch
@@ -12,10 +10,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.destination import ExportError, Format, check_destination, drafted
+from peerdistill.deploy.leader import is_own_code, load_leader, not_finite
 from peerdistill.deploy.normalised import Normalised
-from peerdistill.deploy.scorers import Scorer, open_model, torch_scorer
-from peerdistill.deploy.writers import WRITERS, ExportError, Format
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.deploy.scorers import Scorer, check_outputs, open_model, torch_scorer
+from peerdistill.deploy.writers import WRITERS
+from peerdistill.errors import UserError
 
 # Largest difference of logits that passes, relative to the largest logit (or to 1, where all are smaller).
 _TOLERANCE = 1e-3
@@ -75,32 +75,19 @@ def export(
         ExportError: If the leader can't be written in this format, or the file does not reproduce it. Nothing
             is left then but what was there before.
     """
-    check_request(output, format, force)
+    output = Path(output)
+    check_destination(output, format, force=force)
     check_pictures(pictures, card)
     leader = copy.deepcopy(leader).to("cpu", torch.float32).eval()
-    with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
-        draft = Path(folder) / f"leader.{format}"
+    if name := not_finite(leader):
+        raise ExportError(f"the leader can't be exported: '{name}' holds values that are not finite")
+    expected = outputs_of(torch_scorer(Normalised(leader, card.mean, card.std)), card, pictures, "the leader")
+    with drafted(output) as draft:
         WRITERS[format](leader, card, draft)
-        of_leader = torch_scorer(Normalised(leader, card.mean, card.std))
-        expected, found = outputs_of_both(of_leader, card, draft, pictures.cpu())
+        found = outputs_of_file(draft, card, pictures, own_network=_emptied(leader, card, format))
         difference, agreement = _compare(expected, found, card)
         size = draft.stat().st_size
-        publish(draft, output)
     return ExportReport(output, format, size, len(pictures), difference, agreement)
-
-
-def check_request(output: Path, format: str, force: bool) -> None:
-    """Raise UserError for an unknown format, or an output that is misnamed, in no folder, or there already."""
-    if format not in WRITERS:
-        raise unknown_name("export format", format, WRITERS)
-    if output.suffix != f".{format}":
-        raise UserError(f"{output} must end in .{format}: predict tells the format by the suffix")
-    if not output.parent.is_dir():
-        raise UserError(f"{output} can't be written: the folder {output.parent} does not exist")
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: name a file")
-    if output.exists() and not force:
-        raise UserError(f"{output} exists: choose another name, or replace it with --force")
 
 
 def check_pictures(pictures: Tensor, card: LeaderCard) -> None:
@@ -112,33 +99,74 @@ def check_pictures(pictures: Tensor, card: LeaderCard) -> None:
         raise UserError(f"the check of an export needs pictures of shape {expected}, found {tuple(pictures.shape[1:])}")
 
 
-@torch.inference_mode()
-def outputs_of_both(
-    of_leader: Scorer, card: LeaderCard, draft: Path, pictures: UInt8[Tensor, "samples channels height width"]
-) -> tuple[Float[Tensor, "samples outputs"], Float[Tensor, "samples outputs"]]:
-    """Return the logits, or features, of the leader and of its file.
+def outputs_of(
+    score: Scorer, card: LeaderCard, pictures: UInt8[Tensor, "samples channels height width"], name: str
+) -> Float[Tensor, "samples outputs"]:
+    """Return the logits, or features, of pictures.
+
+    Raises:
+        ExportError: If they can't be computed, are not finite, or not those that the card describes.
+    """
+    outputs = []
+    # One picture alone, then many: the batch size must really be free.
+    for batch in (pictures[:1], *pictures[1:].split(_BATCH)):
+        images = (batch.cpu().float() / 255).numpy()
+        try:
+            found = score(images)
+            check_outputs(found, len(images), card, name)
+        except UserError as error:
+            raise ExportError(str(error)) from error
+        except Exception as error:  # the code of any network is run
+            raise ExportError(f"{name} can't score pictures: {shorten(str(error), 200)}") from error
+        outputs.append(torch.from_numpy(found))
+    return torch.cat(outputs)
+
+
+def outputs_of_file(
+    draft: Path,
+    card: LeaderCard,
+    pictures: UInt8[Tensor, "samples channels height width"],
+    *,
+    own_network: nn.Module | None = None,
+) -> Float[Tensor, "samples outputs"]:
+    """Return the logits, or features, of an exported leader, read back as a stranger would read it.
+
+    Args:
+        draft: The file.
+        card: The leader's.
+        pictures: What it is run on.
+        own_network: Takes the weights of a file that names a network of the user's own code.
 
     Raises:
         ExportError: If the file does not run or holds another card.
     """
-    expected, found = [], []
     try:
-        score, card_read = open_model(draft)
-        # One picture alone, then many: the batch size must really be free.
-        for batch in (pictures[:1], *pictures[1:].split(_BATCH)):
-            images = (batch.float() / 255).numpy()
-            expected.append(torch.from_numpy(of_leader(images)))
-            found.append(torch.from_numpy(score(images)))
+        if own_network is None:
+            score, card_read = open_model(draft)
+        else:
+            leader, card_read = load_leader(draft, own_network)
+            score = torch_scorer(leader)
+        outputs = outputs_of(score, card, pictures, f"the exported {draft.suffix} file")
+    except OSError:
+        raise
     except Exception as error:  # whatever a runtime raises, the file is of no use
         raise ExportError(f"the exported {draft.suffix} file does not run: {shorten(str(error), 200)}") from error
     if card_read != card:
         raise ExportError(f"the exported {draft.suffix} file holds another card: {card_read}, not {card}")
-    outputs = torch.cat(expected)
-    if not card.is_encoder and outputs.shape[1] != len(card.class_names):
-        raise ExportError(
-            f"the leader gives {outputs.shape[1]} logits and its card names {len(card.class_names)} classes"
-        )
-    return outputs, torch.cat(found)
+    return outputs
+
+
+def _emptied(leader: nn.Module, card: LeaderCard, format: Format) -> nn.Module | None:
+    """Return a copy of a network of the user's own code with all weights zero, None for networks that have a name.
+
+    Safetensors files of own code are checked with it: what the file lacks is not in the copy either.
+    """
+    if format != "safetensors" or not is_own_code(card.backbone):
+        return None
+    network = copy.deepcopy(leader)
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    return network
 
 
 def _compare(
@@ -171,10 +199,3 @@ def _clear(outputs: Float[Tensor, "samples outputs"], tolerance: float, card: Le
         return torch.zeros(len(outputs), dtype=torch.bool)
     first, second = outputs.topk(2, dim=1).values.unbind(1)
     return first - second > tolerance
-
-
-def publish(draft: Path, output: Path) -> None:
-    """Put the draft under its name, whole or not at all, even if the machine stops meanwhile."""
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(output)

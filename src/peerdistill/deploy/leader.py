@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.normalised import Normalised
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
 _UNUSED_OUTPUTS = 2
 
 
-def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.Module, LeaderCard]:
+def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[Normalised, LeaderCard]:
     """Return the leader of a ``.safetensors`` file in evaluation mode, and its card.
 
-    The module takes normalised images, (batch, channels, height, width), as in training.
+    The module takes images as :meth:`LeaderCard.images` prepares them, (batch, channels, height, width) with pixels in
+    0..1, normalises them and returns logits, (batch, classes), or an encoder's features, (batch, width). Its
+    ``network`` is the plain network, which takes images that are normalised already.
 
     Args:
         path: The file.
@@ -31,17 +35,24 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[nn.
 
     Raises:
         UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown backbone or one
-            of the user's own code without ``network``, or holds weights of another network.
+            of the user's own code without ``network``, or holds weights of another network or that are not finite.
+
+    Example:
+        >>> leader, card = load_leader("leader.safetensors")
+        >>> logits = leader(torch.from_numpy(card.images(["photo.jpg"])))
     """
     if network is None:
         _, network, card = open_leader(path)
-        return network, card
-    card, weights = _read(Path(path))
-    return _filled(network, card, weights, path), card
+    else:
+        card, weights = _read(Path(path))
+        network = _filled(network, card, weights, path)
+    return Normalised(network, card.mean, card.std).eval(), card
 
 
 def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
-    """Return backbone, network and card of a leader's file; the backbone of an encoder has a classifier all the same.
+    """Return backbone, plain network and card of a leader's file.
+
+    The network takes normalised images. The backbone of an encoder has a classifier all the same.
 
     Raises:
         UserError: As :func:`load_leader`.
@@ -56,6 +67,12 @@ def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
     return backbone, _filled(network, card, weights, path), card
 
 
+def is_own_code(backbone: str) -> bool:
+    """Whether a backbone's name is that of a function in the user's own code, ``package.module:function``."""
+    where, colon, _ = backbone.partition(":")
+    return bool(colon) and where not in ("timm", "torchvision")
+
+
 def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, str, str] | None:
     """Return the first name whose tensors differ in shape, and in words what was found there and what was expected."""
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (found, expected)]
@@ -66,11 +83,31 @@ def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     return name, was, should
 
 
+def not_finite(network: nn.Module) -> str | None:
+    """Return the name of a parameter or buffer with a value that no trained network has; None where all are sound.
+
+    Those are NaN and infinity. Only buffers may hold minus infinity, by which attention is masked.
+    """
+    parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+    for name, tensor in network.state_dict().items():
+        allowed = tensor.isfinite() if name in parameters else tensor < torch.inf
+        if not allowed.all():
+            return name
+    return None
+
+
 def _filled(network: nn.Module, card: LeaderCard, weights: Mapping[str, Tensor], source: Path | str) -> nn.Module:
-    if difference := first_difference(weights, network.state_dict()):
+    own = network.state_dict()
+    if difference := first_difference(weights, own):
         name, was, should = difference
         raise UserError(f"{source} holds no weights of {card.backbone}: '{name}' is {was} and should be {should}")
+    for name, tensor in own.items():
+        found = weights[name].dtype
+        if found.is_floating_point != tensor.dtype.is_floating_point:
+            raise UserError(f"{source} holds no weights of {card.backbone}: '{name}' is {found}, not {tensor.dtype}")
     network.load_state_dict(weights, strict=True)
+    if name := not_finite(network):
+        raise UserError(f"{source} holds values that are not finite in '{name}'")
     return network.eval()
 
 
@@ -82,8 +119,7 @@ def _read(path: Path) -> tuple[LeaderCard, dict[str, Tensor]]:
 def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
     from peerdistill import backbones
 
-    where, colon, _ = card.backbone.partition(":")
-    if colon and where not in ("timm", "torchvision"):
+    if is_own_code(card.backbone):
         raise UserError(
             f"the leader in {source} is a network of own code, {card.backbone}: "
             "make it in Python and give it to peerdistill.load_leader"
@@ -103,5 +139,5 @@ def read_safetensors(path: Path) -> tuple[dict[str, str] | None, dict[str, Tenso
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"{path} is no safetensors file: {error}") from error
+    except Exception as error:  # besides the reader's own, those of the system and of PyTorch
+        raise UserError(f"{path} is no safetensors file: {shorten(str(error) or type(error).__name__, 200)}") from error

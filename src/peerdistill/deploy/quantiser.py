@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import shorten
 
 import numpy as np
@@ -13,16 +12,15 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
+from peerdistill.deploy.destination import ExportError, check_destination, drafted
 from peerdistill.deploy.exporter import (
     ExportReport,
     answers,
     check_pictures,
-    check_request,
-    outputs_of_both,
-    publish,
+    outputs_of,
+    outputs_of_file,
 )
 from peerdistill.deploy.scorers import open_model
-from peerdistill.deploy.writers import ExportError
 from peerdistill.errors import UserError
 
 _BATCH = 64
@@ -76,22 +74,20 @@ def quantise(
         ExportError: If the leader has no int8 form, or the file does not run or gives what is not finite. Nothing is
             left then but what was there before.
     """
-    check_request(output, "onnx", force)
+    exact, output = Path(exact), Path(output)
+    check_destination(output, "onnx", force=force)
     if exact.suffix != ".onnx":
         raise UserError(f"{exact} can't be quantised: it must be an exported .onnx file")
     of_exact, card = open_model(exact)
     for checked in (calibration, pictures):
         check_pictures(checked, card)
-    with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
-        draft = Path(folder) / "leader.onnx"
+    expected = outputs_of(of_exact, card, pictures, str(exact))
+    with drafted(output) as draft:
         _write(exact, draft, calibration.cpu(), last_in_float=not card.is_encoder)
-        expected, found = outputs_of_both(of_exact, card, draft, pictures.cpu())
-        if not found.isfinite().all():
-            raise ExportError(f"the int8 leader's {card.output} are not finite on every picture")
+        found = outputs_of_file(draft, card, pictures)
         difference = (expected - found).abs().max().item()
         agreement = (answers(expected, card) == answers(found, card)).float().mean().item()
         size = draft.stat().st_size
-        publish(draft, output)
     sizes = {"float_bytes": exact.stat().st_size, "calibrated_on": len(calibration)}
     return QuantisedReport(output, "onnx", size, len(pictures), difference, agreement, **sizes)
 
@@ -115,7 +111,7 @@ def _write(
             nodes_to_exclude=_kept_in_float(model, last_in_float=last_in_float),
             op_types_to_quantize=_quantised_operators(model),
         )
-    except ExportError:
+    except (ExportError, OSError):
         raise
     except Exception as error:  # the quantiser has no narrower class of errors
         raise ExportError(f"the leader has no int8 form: {shorten(str(error), 200)}") from error

@@ -1,29 +1,23 @@
 """From a leader to a file: one small writer for each format."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from textwrap import shorten
-from typing import Literal
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.destination import ExportError, Format
 from peerdistill.deploy.normalised import Normalised
-from peerdistill.errors import UserError
-
-Format = Literal["safetensors", "onnx", "pt2"]
 
 # The opset that PyTorch's exporter itself speaks: any other goes through a version conversion.
 _OPSET = 18
 
 # An ONNX file is one protobuf message, and those end at 2 GiB; a mebibyte is left for the graph itself.
 _ONNX_LIMIT = 2**31 - 2**20
-
-
-class ExportError(UserError):
-    """The leader could not be written, or its file does not reproduce it. No file was left behind."""
 
 
 def write_safetensors(leader: nn.Module, card: LeaderCard, path: Path) -> None:
@@ -73,7 +67,10 @@ def write_pt2(leader: nn.Module, card: LeaderCard, path: Path) -> None:
     Raises:
         ExportError: If the leader can't be traced.
     """
-    torch.export.save(_traced(leader, card), path, extra_files=card.to_metadata())
+    program = BytesIO()
+    torch.export.save(_traced(leader, card), program, extra_files=card.to_metadata())
+    # Not straight to the file: PyTorch's own writer ends the process where the disk is full.
+    path.write_bytes(program.getbuffer())
 
 
 def _traced(leader: nn.Module, card: LeaderCard) -> torch.export.ExportedProgram:

@@ -1,0 +1,71 @@
+"""Where a leader's file goes: checked before anything slow, written whole or not at all. Free of PyTorch."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, get_args
+
+from peerdistill.errors import UserError, unknown_name
+
+Format = Literal["safetensors", "onnx", "pt2"]
+
+
+class ExportError(UserError):
+    """The leader could not be written, or its file does not reproduce it. No file was left behind."""
+
+
+def check_destination(output: Path, format: str, *, force: bool) -> None:
+    """Raise UserError for an unknown format, or an output that is misnamed, can't be written or is there already."""
+    if format not in get_args(Format):
+        raise unknown_name("export format", format, get_args(Format))
+    if output.suffix != f".{format}":
+        raise UserError(f"{output} must end in .{format}: predict tells the format by the suffix")
+    try:
+        _check_free(output, force)
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{output} can't be written: {reason.lower()}") from error
+
+
+def _check_free(output: Path, force: bool) -> None:
+    folder = output.parent
+    if not folder.is_dir():
+        found = "is no folder" if folder.exists() else "does not exist"
+        raise UserError(f"{output} can't be written: the folder {folder} {found}")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file")
+    if output.exists() and not output.is_file():
+        raise UserError(f"{output} is no regular file: choose another name")
+    if output.is_file() and not force:
+        raise UserError(f"{output} exists: choose another name, or replace it with --force")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{output} can't be written: no permission to write into the folder {folder}")
+
+
+@contextmanager
+def drafted(output: Path) -> Iterator[Path]:
+    """Yield where to write a draft with the suffix of ``output``, and put it under that name when the block ends.
+
+    The output appears whole or not at all, even if the machine stops meanwhile. Nothing else is left behind, whatever
+    the block raises.
+
+    Raises:
+        ExportError: If the system can't write, for example for lack of space.
+    """
+    try:
+        with TemporaryDirectory(prefix=".peerdistill-", dir=output.parent) as folder:
+            draft = Path(folder) / f"leader{output.suffix}"
+            yield draft
+            _publish(draft, output)
+    except OSError as error:
+        raise ExportError(f"{output} can't be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def _publish(draft: Path, output: Path) -> None:
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(output)
