@@ -185,6 +185,11 @@ MISTAKES = [
     Mistake("export of a run that is missing", "export runs/none", "runs/none"),
     Mistake("export into a folder that is missing", "export runs/digits --output none/leader.onnx", "none "),
     Mistake("export under another format's name", "export runs/digits --output leader.pt2", ".onnx"),
+    Mistake(
+        "export into a file in place of a folder", "export runs/digits --output notes.txt/leader.onnx", "notes.txt "
+    ),
+    Mistake("export to a name that is empty", "export runs/digits --output ''", "--output "),
+    Mistake("export into the home of nobody", "export runs/digits --output ~nobody-here/leader.onnx", "~nobody-here"),
     Mistake("int8 in another format", "export runs/digits --int8 --format pt2", "--format onnx"),
     Mistake("int8 from an exported leader", "export leader.onnx --int8", "no training images"),
     Mistake("int8 onto an existing file", "export runs/digits --int8 --output leader.onnx", "--force"),

@@ -104,6 +104,55 @@ def test_file_that_is_no_picture_is_named(card: LeaderCard, digit_files: list[Pa
         predict_with(planted, card, [digit_files[0], tmp_path / "note.jpg"])
 
 
+def test_unreadable_pictures_are_told_and_the_others_classified(
+    card: LeaderCard, digit_files: list[Path], tmp_path: Path
+):
+    (tmp_path / "note.jpg").write_text("not a picture")
+    pictures = [tmp_path / "none.png", digit_files[0], tmp_path / "note.jpg", digit_files[1], tmp_path]
+    for batch_size in (1, 2, 100):
+        errors = []
+        found = predict_with(planted, card, pictures, batch_size=batch_size, unreadable=errors.append)
+        assert [prediction.path for prediction in found] == digit_files[:2]
+        assert found == predict_with(planted, card, digit_files[:2])
+        assert all(name in str(error) for error, name in zip(errors, ("none.png", "note.jpg", "folder"), strict=True))
+
+
+def test_files_may_be_named_by_strings(reports: dict[str, ExportReport], digit_files: list[Path]):
+    file = reports["onnx"].path
+    assert predict(str(file), [str(picture) for picture in digit_files]) == predict(file, digit_files)
+
+
+def test_a_single_name_in_place_of_a_list_is_refused(card: LeaderCard, digit_files: list[Path]):
+    with pytest.raises(UserError, match="pictures must be a list of files, found the single name .*0.png"):
+        predict_with(planted, card, str(digit_files[0]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "told"),
+    [
+        (np.zeros((1, 9), np.float32), "the leader gives 9 logits and its card names 10 classes"),
+        (np.full((1, 10), np.nan, np.float32), "the leader gives logits that are not finite for 1 of 1 pictures"),
+        (np.zeros((2, 10), np.float32), r"one row of logits for each of 1 pictures, found shape \(2, 10\)"),
+    ],
+)
+def test_outputs_that_are_no_logits_of_the_card_are_refused(
+    card: LeaderCard, digit_files: list[Path], logits, told: str
+):
+    with pytest.raises(UserError, match=told):
+        predict_with(lambda images: logits, card, digit_files[:1])
+
+
+def test_very_large_pictures_are_scored_in_smaller_batches(card: LeaderCard, digit_files: list[Path]):
+    sizes = []
+
+    def score(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        return planted(images)
+
+    predict_with(score, dataclasses.replace(card, image_size=3000), digit_files[:2])
+    assert sizes == [1, 1]
+
+
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"batch_size": 0}])
 def test_numbers_below_one_are_refused(card: LeaderCard, digit_files: list[Path], wrong: dict):
     with pytest.raises(UserError, match="must be at least 1, found 0"):
