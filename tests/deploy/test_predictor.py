@@ -123,7 +123,7 @@ def test_files_may_be_named_by_strings(reports: dict[str, ExportReport], digit_f
 
 
 def test_a_single_name_in_place_of_a_list_is_refused(card: LeaderCard, digit_files: list[Path]):
-    with pytest.raises(UserError, match="pictures must be a list of files, found the single name .*0.png"):
+    with pytest.raises(UserError, match=r"pictures must be a list of files, found the single name .*0.png"):
         predict_with(planted, card, str(digit_files[0]))
 
 
