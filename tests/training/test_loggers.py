@@ -3,6 +3,8 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,9 +23,14 @@ def record(epoch: int, step: int, leader: float | None = 81.256) -> dict:
     return {"epoch": epoch, "step": step, "lr": 0.01, "loss": LOSS, "validation": accuracies if leader else None}
 
 
-def console(terminal: bool) -> tuple[Console, io.StringIO]:
+def console(terminal: bool, width: int = 160) -> tuple[Console, io.StringIO]:
     written = io.StringIO()
-    return Console(file=written, force_terminal=terminal, width=160, color_system=None), written
+    return Console(file=written, force_terminal=terminal, width=width, color_system=None), written
+
+
+def shown_lines(text: str) -> list[str]:
+    """Return the lines and frames that were written to a terminal, without its control sequences."""
+    return [line for line in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if line.strip()]
 
 
 def test_without_a_terminal_there_is_one_plain_line_an_epoch():
@@ -78,6 +85,54 @@ def test_on_a_terminal_there_is_a_line_an_epoch_as_well():
     log.epoch(record(1, 10))
     log.close()
     assert "validation: leader 81.26 %, ensemble 90.00 %" in written.getvalue()
+
+
+def test_the_bar_moves_before_the_first_reading():
+    """A run of fewer steps than `log_every`, or one whose steps are slow."""
+    out, written = console(terminal=True, width=80)
+    log = ConsoleLog(out, epochs=2, steps=12)
+    log.advance(3)
+    log.close()
+    frame = shown_lines(written.getvalue())[-1]
+    assert re.search(r" 25% epoch 1/2  \d:\d\d:\d\d left", frame)
+
+
+def test_the_bar_is_full_after_the_last_epoch():
+    out, written = console(terminal=True, width=80)
+    log = ConsoleLog(out, epochs=1, steps=5)
+    log.epoch(record(1, 5))
+    log.close()
+    assert "100%" in written.getvalue()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    width=st.integers(75, 200),
+    epochs=st.integers(1, 999),
+    speed=st.floats(0, 1e6),
+    total=st.floats(0, 99),
+    leader=st.floats(1, 100),
+)
+def test_no_line_is_longer_than_the_terminal_is_wide_nor_lacks_what_matters(width, epochs, speed, total, leader):
+    out, written = console(terminal=True, width=width)
+    log = ConsoleLog(out, epochs=epochs, steps=10 * epochs)
+    loss = {**LOSS, "total": total}
+    log.step(StepReading(epoch=1, step=1, images_per_second=speed, lr=0.1, loss=loss))
+    log.epoch({**record(1, 10, leader=leader), "loss": loss})
+    log.close()
+    lines = shown_lines(written.getvalue())
+    assert max(map(len, lines)) <= width
+    for text in (f"/{epochs}", f"loss {total:.3f}", f"leader {leader:.2f} %", "ensemble 90.00 %"):
+        assert any(text in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_a_very_narrow_terminal_gets_the_beginning_of_the_line(width):
+    out, written = console(terminal=True, width=width)
+    log = ConsoleLog(out, epochs=3, steps=30)
+    log.epoch(record(1, 10))
+    log.close()
+    assert max(map(len, shown_lines(written.getvalue()))) <= width
 
 
 @pytest.mark.parametrize(("step", "expected"), [(150, "0:00:05"), (200, "0:00:00")])

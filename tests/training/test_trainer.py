@@ -21,7 +21,11 @@ class Told:
 
     steps: list = field(default_factory=list)
     epochs: list = field(default_factory=list)
+    advanced: list = field(default_factory=list)
     closed: int = 0
+
+    def advance(self, step):
+        self.advanced.append(step)
 
     def step(self, reading):
         self.steps.append(reading)

@@ -1,7 +1,7 @@
 """Who is told how training goes: the terminal and TensorBoard."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _SECONDS_BETWEEN_LINES = 60
+_BAR_WIDTH = 20
+_BESIDE_TEXT = _BAR_WIDTH + len(" 100% ")
+
+# What a line tells beside the epoch, the loss and the accuracies, from the most to the least.
+_PARTS, _SPEED, _TIME_LEFT = "parts", "speed", "time left"
+_MORE_OR_LESS = ({_PARTS, _SPEED, _TIME_LEFT}, {_SPEED, _TIME_LEFT}, {_TIME_LEFT}, set[str]())
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,10 @@ class StepReading:
 
 @runtime_checkable
 class Logger(Protocol):
-    """Told of every reading and every epoch."""
+    """Told of every step, every reading and every epoch."""
+
+    def advance(self, step: int) -> None:
+        """Note that ``step`` steps are done. Called after each of them: the device must not be waited for."""
 
     def step(self, reading: StepReading) -> None:
         """Take a reading within an epoch."""
@@ -69,6 +79,9 @@ class TensorBoardLog:
         # From `purge_step` on what was written before is hidden; the step that was reached still counts.
         return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
 
+    def advance(self, step: int) -> None:
+        """Do nothing: curves are made of readings."""
+
     def step(self, reading: StepReading) -> None:
         """Write speed, rate and loss."""
         self._writer.add_scalar("images_per_second", reading.images_per_second, reading.step)
@@ -94,6 +107,9 @@ class TensorBoardLog:
 class ConsoleLog:
     """A line an epoch and, within it, a bar on a terminal or else a line a minute.
 
+    On a terminal no line is longer than the terminal is wide: the parts of the loss are left out first, then the speed,
+    then the time left, which the bar shows.
+
     Args:
         console: Where to write.
         epochs: Epochs of the whole run.
@@ -107,45 +123,70 @@ class ConsoleLog:
         self._steps = steps
         self._clock = _TimeLeft(done)
         self._images_per_second = 0.0
+        self._loss: Mapping[str, float] = {}
         self._last_line = time.perf_counter()
         self._bar: Progress | None = None
         if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+            text = TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            )
+            columns = (BarColumn(_BAR_WIDTH), TaskProgressColumn(), text)
             self._bar = Progress(*columns, console=console, transient=True)
             self._task = self._bar.add_task("", total=steps, completed=done)
             self._bar.start()
 
-    def step(self, reading: StepReading) -> None:
+    def advance(self, step: int) -> None:
         """Move the bar, or print a line where the last one is a minute old."""
-        self._images_per_second = reading.images_per_second
-        fields = [f"epoch {reading.epoch}/{self._epochs}", _loss_text(reading.loss), self._speed()]
-        text = "  ".join([*fields, self._clock.left(reading.step, self._steps)])
         if self._bar is not None:
-            self._bar.update(self._task, completed=reading.step, description=text)
+            self._bar.update(self._task, completed=step, description=self._progress(step, beside=_BESIDE_TEXT))
         elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._print(f"{text}  (step {reading.step:,} of {self._steps:,})")
+            self._print(f"{self._progress(step)}  (step {step:,} of {self._steps:,})")
+
+    def step(self, reading: StepReading) -> None:
+        """Take speed and loss; they are shown with the next step."""
+        self._images_per_second, self._loss = reading.images_per_second, reading.loss
+        if self._bar is not None:
+            self.advance(reading.step)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Print a line."""
         width = len(str(self._epochs))
-        fields = [f"epoch {record['epoch']:>{width}}/{self._epochs}", _loss_text(record["loss"])]
-        if record["validation"] is not None:
-            fields.append(f"validation: {_accuracy_text(record['validation'])}")
-        fields += [self._speed()] if self._images_per_second else []
-        fields.append(self._clock.left(record["step"], self._steps))
-        self._print("  ".join(fields))
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._last_line = time.perf_counter()
+        accuracies = [] if record["validation"] is None else [f"validation: {_accuracy_text(record['validation'])}"]
+        start = f"epoch {record['epoch']:>{width}}/{self._epochs}"
+        self._print(self._line(start, record["loss"], accuracies, record["step"]))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=record["step"])
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _speed(self) -> str:
-        return f"{self._images_per_second:,.0f} images/s"
+    def _progress(self, step: int, beside: int = 0) -> str:
+        epoch = 1 + (step - 1) * self._epochs // self._steps
+        return self._line(f"epoch {epoch}/{self._epochs}", self._loss, [], step, beside)
+
+    def _line(
+        self, start: str, loss: Mapping[str, float], accuracies: Sequence[str], step: int, beside: int = 0
+    ) -> str:
+        """Return the longest line that leaves ``beside`` columns of a terminal free; anywhere else the whole line."""
+        optional = {_TIME_LEFT: self._clock.left(step, self._steps)}
+        if self._images_per_second:
+            optional[_SPEED] = f"{self._images_per_second:,.0f} images/s"
+        room = self._console.width - beside
+
+        def line(shown: Collection[str]) -> str:
+            more = [optional[name] for name in (_SPEED, _TIME_LEFT) if name in shown and name in optional]
+            return "  ".join([start, *_loss_text(loss, with_parts=_PARTS in shown), *accuracies, *more])
+
+        lines = [line(shown) for shown in _MORE_OR_LESS]
+        if not self._console.is_terminal:
+            return lines[0]
+        return next((line for line in lines if len(line) <= room), lines[-1][: max(room, 0)])
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._last_line = time.perf_counter()
 
 
 class _TimeLeft:
@@ -166,6 +207,8 @@ def _accuracy_text(validation: Mapping[str, Any]) -> str:
     return ", ".join(f"{who} {validation[who]['top1']:.2f} %" for who in voters)
 
 
-def _loss_text(loss: Mapping[str, float]) -> str:
+def _loss_text(loss: Mapping[str, float], *, with_parts: bool) -> list[str]:
+    if not loss:
+        return []
     parts = ", ".join(f"{name} {value:.3f}" for name, value in loss.items() if name != "total")
-    return f"loss {loss['total']:.3f} ({parts})"
+    return [f"loss {loss['total']:.3f}" + (f" ({parts})" if with_parts else "")]

@@ -177,6 +177,8 @@ class Trainer:
         self.meter.add(loss.total, loss.parts)
         self.progress.step += 1
         self.progress.step_in_epoch += 1
+        for logger in self.loggers:
+            logger.advance(self.progress.step)
 
     def _tell_step(self, images_per_second: float) -> None:
         progress = self.progress
