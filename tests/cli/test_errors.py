@@ -282,10 +282,9 @@ def test_the_table_is_up_to_date(told, home):
     assert DOCS.read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize("words", ["train digits --backbone resnet23", "evaluate runs/none"])
-def test_a_process_ends_with_exit_code_2_and_no_traceback(at_home, words):
-    entry = "from peerdistill.cli import entry; entry()"
-    done = subprocess.run([sys.executable, "-c", entry, *words.split()], capture_output=True, text=True, check=False)
+def test_a_process_ends_with_exit_code_2_and_no_traceback(at_home):
+    words = [sys.executable, "-c", "from peerdistill.cli import entry; entry()", "evaluate", "runs/none"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("peerdistill: ")
     assert len(done.stderr.splitlines()) == 1
