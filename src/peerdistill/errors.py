@@ -11,6 +11,13 @@ class UserError(ValueError):
     """
 
 
+class Failure(RuntimeError):  # noqa: N818 (a name as the user reads it)
+    """What stopped the work although the input was right: a full disk, a killed data worker. One sentence.
+
+    The command line prints it without a traceback and exits with code 1.
+    """
+
+
 class Note(UserWarning):
     """Something the user should know that stops nothing. The command line prints its sentence alone."""
 

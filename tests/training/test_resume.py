@@ -101,7 +101,7 @@ def test_after_a_kill_between_an_epoch_s_line_and_its_checkpoint(make_trainer, w
     save = trainer.checkpoints.save
 
     def save_or_end(state, *, best=False):
-        return sys.exit() if state["progress"]["step"] == 8 else save(state, best=best)
+        return sys.exit() if state["progress"]["epoch"] == 2 else save(state, best=best)
 
     trainer.checkpoints.save = save_or_end
     assert is_stopped(trainer)

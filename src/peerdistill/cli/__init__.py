@@ -1,5 +1,6 @@
 """The command line: reads configuration, calls the other rooms, prints. PyTorch is imported only by what needs it."""
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 from peerdistill import __version__
 from peerdistill.cli.allocator import keep_freed_memory
-from peerdistill.errors import Note, UserError, unknown_name
+from peerdistill.errors import Failure, Note, UserError, unknown_name
 
 # Command -> its line of help; each is a function of the same name, "-" as "_", in `peerdistill.cli.commands`.
 _COMMANDS = {
@@ -39,17 +40,25 @@ def entry() -> None:
     words = sys.argv[1:]
     if words and words[0] in _COMMANDS:  # `--help` and `--version` answer without it, a tenth sooner
         keep_freed_memory()
-    sys.exit(main(words))
+    code = main(words)
+    # Nothing is left to write: a further Ctrl-C ends the process without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a command line and return its exit code: 0, or 2 for a mistake of the user's, told in one sentence."""
+    """Run a command line and return its exit code.
+
+    It is 0, 2 for a mistake of the user's, or 1 for a full disk and the like. Both are told in one sentence.
+    """
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _tell_notes(warnings.showwarning)
             return _run(list(words))
     except UserError as error:
         return _complain(str(error))
+    except Failure as error:
+        return _complain(str(error), code=1)
     except OSError as error:
         if error.filename is None:
             raise
@@ -86,6 +95,6 @@ def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
     return show
 
 
-def _complain(sentence: str) -> int:
+def _complain(sentence: str, code: int = 2) -> int:
     sys.stderr.write(f"peerdistill: {sentence}\n")
-    return 2
+    return code

@@ -1,7 +1,7 @@
 """One function for each command: from its words to its exit code."""
 
 import shlex
-import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from peerdistill.cli import episodes, exports, tables
 from peerdistill.cli.printing import print_json
-from peerdistill.errors import UserError
+from peerdistill.errors import Failure, UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
@@ -48,13 +48,17 @@ def _train(words: list[str], command: str) -> int:
             skip_unreadable=flags.skip_unreadable,
             console=console,
         )
-    except training.Interrupted:
+    except training.Interrupted as stop:
         text = f"stopped; a checkpoint was written. Go on with: {_resume_command(command, folder, flags)}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-        return 130
-    except training.Diverged as error:
-        sys.stderr.write(f"peerdistill: {error}\n")
-        return 1
+        with suppress(OSError):  # the terminal may be what has gone
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return stop.exit_code
+    except training.Diverged:
+        raise
+    except Failure as error:
+        if not Run(folder).has_results:
+            raise
+        raise Failure(f"{error}; go on with: {_resume_command(command, folder, flags)}") from error
     if flags.json:
         print_json({"run": str(folder), **result})
     else:

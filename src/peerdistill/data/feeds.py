@@ -1,23 +1,41 @@
 """How a split's images reach the device as bytes: gathered from a resident set, or decoded from files."""
 
+import math
+import os
+import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import parent_process, queues
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from peerdistill.data.augmentation import Augmentation, RandomCrops, random_resized_square
 from peerdistill.data.dataset import ArraySplit, FolderSplit
 from peerdistill.data.randomness import keyed_generator, keyed_seed
-from peerdistill.errors import UserError
+from peerdistill.errors import Failure, UserError
+from peerdistill.files import reason
 
 Images = UInt8[Tensor, "batch channels height width"]
 
 AUGMENTATION_DRAWS = 1
 """First number of the keys of augmentation's draws, which keeps them apart from those of the order."""
+
+
+_PARCELS_AHEAD = 2
+"""Parcels that each worker decodes before they are asked for."""
+
+_SHARED_BYTES = 32 * 2**20
+"""Shared memory that all pictures under way may take together: half of what Docker gives a container."""
+
+# PyTorch's words for workers that died or can't be reached. Other errors of theirs are not for the user.
+_OF_WORKERS = re.compile(r"^DataLoader worker \(pid|[Tt]oo many open files|ancdata|shared memory|mmap|shm")
 
 
 class Step(NamedTuple):
@@ -51,44 +69,145 @@ class ArrayFeed:
 
 
 class FolderFeed:
-    """Pictures of a `FolderSplit`, decoded in worker processes that outlive an epoch."""
+    """Pictures of a `FolderSplit`, decoded in worker processes that outlive an epoch.
+
+    Workers hand pictures over through shared memory, of which a container may have little (64 MB in Docker). So they
+    send a batch in parcels, small enough that all parcels under way fit there; a batch is put together here.
+    """
 
     def __init__(
         self, split: FolderSplit, augmentation: Augmentation | None, seed: int, device: torch.device, workers: int
     ):
         self._device = device
-        self._plan = _Plan()
-        self._loader = DataLoader(
-            _DecodedPictures(split, augmentation, seed),
+        self._workers = workers
+        self._parcel = _parcel_size(split, workers)
+        self._pictures = _DecodedPictures(split, augmentation, seed)
+        self._plan = _Plan(self._parcel)
+        self._loader = self._new_loader()
+
+    def _new_loader(self) -> DataLoader:
+        return DataLoader(
+            self._pictures,
             batch_sampler=self._plan,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            prefetch_factor=_PARCELS_AHEAD if self._workers else None,
             collate_fn=_stack,
-            pin_memory=device.type == "cuda",
+            pin_memory=self._device.type == "cuda",
+            worker_init_fn=start_worker,
             generator=torch.Generator(),  # by default every epoch would draw from the global one
         )
 
     def images(self, steps: Sequence[Step]) -> Iterator[Images]:
-        """Yield the pictures of each step's rows."""
+        """Yield the pictures of each step's rows.
+
+        Raises:
+            UserError: For a picture that can't be read.
+            Failure: Where a worker was killed, or can't hand over what it decoded.
+        """
         self._plan.steps = steps
-        for stacked in self._loader:
-            if isinstance(stacked, UserError):
-                # A new error: this frame holds ``stacked``, so raising it would tie frame and loader into a cycle of
-                # garbage, and Python's way of freeing one makes the loader wait ten seconds for its workers.
-                raise UserError(str(stacked))
-            # The workers serve one iteration at a time: a newer one has taken the batches that were to come.
-            assert self._plan.steps is steps, "an epoch of these batches was begun while another was under way"
-            yield stacked.to(self._device, non_blocking=True)
+        parcels = self._parcels()
+        is_complete = False
+        try:
+            for step in steps:
+                # The workers serve one iteration at a time: a newer one has taken the batches that were to come.
+                assert self._plan.steps is steps, "an epoch of these batches was begun while another was under way"
+                count = math.ceil(len(step.rows) / self._parcel)
+                stacked = [self._checked(next(parcels)) for _ in range(count)]
+                yield (torch.cat(stacked) if count > 1 else stacked[0]).to(self._device, non_blocking=True)
+            is_complete = True
+        finally:
+            if not is_complete and self._plan.steps is steps:
+                self._let_go_of_workers()
+
+    def _parcels(self) -> Iterator[Images | UserError | Failure]:
+        """Yield what the workers send; end with a sentence where they can't be reached any more."""
+        if not self._workers:
+            yield from self._loader
+            return
+        try:
+            with _own_children():
+                parcels = iter(self._loader)
+            yield from parcels
+        except (OSError, EOFError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _OF_WORKERS.search(str(error)):
+                raise
+            raise Failure(_sentence(error)) from None
+
+    def _checked(self, parcel: Images | UserError | Failure) -> Images:
+        if isinstance(parcel, UserError | Failure):
+            # A new error: this frame holds ``parcel``, so raising it would tie frame and loader into a cycle of
+            # garbage, and Python's way of freeing one makes the loader wait ten seconds for its workers.
+            raise type(parcel)(str(parcel))
+        return parcel
+
+    def _let_go_of_workers(self) -> None:
+        """End the workers, which are in the middle of an epoch or dead; a next epoch gets new ones."""
+        self._loader = self._new_loader()
+
+
+def _parcel_size(split: FolderSplit, workers: int) -> int:
+    """Return how many pictures a worker sends at a time."""
+    picture = split.channels * split.image_size**2
+    parcels = max(1, workers) * (_PARCELS_AHEAD + 1)
+    return max(1, _SHARED_BYTES // (parcels * picture))
+
+
+@contextmanager
+def _own_children() -> Iterator[None]:
+    """Undo what PyTorch does to SIGCHLD when workers are started.
+
+    Its handler raises an error wherever the training step is when a worker dies. Without it the error comes when the
+    next batch is asked for, between two steps.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
+
+
+def start_worker(_number: int) -> None:
+    """Let a new worker leave signals to the process that started it, and never leave that one waiting.
+
+    A terminal, systemd or Slurm sends a signal to all processes. The training process then finishes its step and writes
+    a checkpoint; it ends the workers afterwards. SIGTERM must go on working between the two: it is how that is done.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, daemon=True).start()
+    # What can't be sent is dropped by default, and then waited for for ever.
+    queues.Queue._on_queue_feeder_error = staticmethod(_end_unheard)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _end_by_parent() -> None:
+    """End this process when the one that started it, and no other, says so."""
+    parent = parent_process()
+    while True:
+        sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
+        if parent is None or sender == parent.pid:
+            os._exit(0)
+
+
+def _end_unheard(_error: Exception, _parcel: object) -> None:
+    os._exit(1)
 
 
 class _Plan:
-    """Batch sampler of one epoch: lists of (epoch, row)."""
+    """Batch sampler of one epoch: lists of (epoch, row), a parcel each."""
 
     steps: Sequence[Step] = ()
 
+    def __init__(self, parcel: int):
+        self._parcel = parcel
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in self.steps:
-            yield [(step.epoch, row) for row in step.rows.tolist()]
+            for rows in step.rows.split(self._parcel):
+                yield [(step.epoch, row) for row in rows.tolist()]
 
 
 class _DecodedPictures(TorchDataset):
@@ -117,10 +236,29 @@ class _DecodedPictures(TorchDataset):
         return random_resized_square(split.shrunk.read(split.paths[row]), split.image_size, self._augmentation, draws)
 
 
-def _stack(pictures: list[Tensor | UserError]) -> Images | UserError:
+def _stack(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:
     decoded = []
     for picture in pictures:
         if isinstance(picture, UserError):
             return picture
         decoded.append(picture)
-    return torch.stack(decoded)
+    stacked = torch.stack(decoded)
+    if get_worker_info() is None:
+        return stacked
+    try:
+        # Here, where an error can be handed over: the queue would only drop what does not fit.
+        return stacked.share_memory_()
+    except (OSError, RuntimeError) as error:
+        return Failure(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    """Return in a sentence why data workers and this process have lost each other."""
+    cause = str(error)
+    if re.search(r"[Tt]oo many open files|ancdata", cause):
+        return "too many files are open for data workers: raise the limit (ulimit -n), or use --workers 0"
+    if re.search(r"[Nn]o space left|shared memory|shm|Bus error|mmap|allocate", cause):
+        return "data workers have too little shared memory (/dev/shm): give it more, or use --workers 0"
+    if isinstance(error, OSError):
+        return f"data workers can't be used ({reason(error)}): --workers 0 does without"
+    return "a data worker was killed, perhaps for lack of memory: fewer workers (--workers) need less"

@@ -54,6 +54,18 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device} is not available here: choose cpu")
 
 
+def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
+    """Raise UserError where batches of one image would meet batch normalisation, which has nothing to compare then."""
+    if batch_size > 1:
+        return
+    for module in modules:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
+                raise UserError(
+                    f"batch_size must be at least 2 for a network with batch normalisation ({name}), found {batch_size}"
+                )
+
+
 def check_same_data(before: dict[str, Any], data: Dataset) -> None:
     """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
     names = list(data.class_names)

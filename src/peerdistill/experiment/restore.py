@@ -11,6 +11,7 @@ from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.experiment.build import build_cohort, deployed
+from peerdistill.experiment.identity import check_belongs, load_into
 from peerdistill.experiment.run import Run
 
 Which = Literal["last", "best"]
@@ -41,7 +42,7 @@ def restore(run: Run, which: Which = "last") -> Restored:
     """Return the cohort of ``run``; the data is not needed.
 
     Raises:
-        UserError: Where there is no such run or checkpoint.
+        UserError: Where there is no such run or checkpoint, or the checkpoint is not of this run.
     """
     config = run.config
     checkpoints = run.checkpoints
@@ -49,7 +50,9 @@ def restore(run: Run, which: Which = "last") -> Restored:
         raise unknown_name("checkpoint", which, ("last", "best"))
     if which == "best" and not checkpoints.best.exists():
         raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
-    state = checkpoints.load(getattr(checkpoints, which))
+    file = getattr(checkpoints, which)
+    state = checkpoints.load(file)
+    check_belongs(state, file, config, run.config_file)
     card = LeaderCard.from_metadata(state["notes"]["card"], run.path)
     cohort = build_cohort(
         config.cohort,
@@ -57,7 +60,7 @@ def restore(run: Run, which: Which = "last") -> Restored:
         image_size=card.image_size,
         classes=len(state["notes"]["data"]["class_names"]),  # an encoder's card names none
     )
-    cohort.load_state_dict(state["cohort"])
+    load_into(cohort, state["cohort"], file)
     return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
 
 

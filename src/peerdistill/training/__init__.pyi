@@ -1,6 +1,6 @@
 from .checkpoints import Checkpoints
 from .config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from .interrupts import Interrupted
+from .interrupts import Interrupted, InterruptRequest
 from .loggers import ConsoleLog, Logger, TensorBoardLog
 from .meter import Diverged
 from .metrics import MetricsFile
@@ -10,6 +10,7 @@ __all__ = [
     "Checkpoints",
     "ConsoleLog",
     "Diverged",
+    "InterruptRequest",
     "Interrupted",
     "Logger",
     "MetricsFile",

@@ -1,16 +1,22 @@
 """Who is told how training goes: the terminal and TensorBoard."""
 
+import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
+
+from peerdistill.errors import Note
+from peerdistill.files import reason
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -63,6 +69,8 @@ class Logger(Protocol):
 class TensorBoardLog:
     """Curves for TensorBoard.
 
+    Where they can't be written, to a full disk for example, a note says so, once, and training goes on without them.
+
     Args:
         folder: Where the event files go.
         resumed_at: Step at which the run goes on; curves of an earlier try beyond it are hidden.
@@ -71,11 +79,13 @@ class TensorBoardLog:
     def __init__(self, folder: Path, resumed_at: int = 0):
         self._folder = folder
         self._resumed_at = resumed_at
+        self._is_broken = False
 
     @cached_property
     def _writer(self) -> "SummaryWriter":
         from torch.utils.tensorboard import SummaryWriter  # slow to import: training begins before
 
+        _say_nothing_of_failing_writers()
         # From `purge_step` on what was written before is hidden; the step that was reached still counts.
         return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
 
@@ -84,6 +94,9 @@ class TensorBoardLog:
 
     def step(self, reading: StepReading) -> None:
         """Write speed, rate and loss."""
+        self._try(lambda: self._write_step(reading))
+
+    def _write_step(self, reading: StepReading) -> None:
         self._writer.add_scalar("images_per_second", reading.images_per_second, reading.step)
         self._writer.add_scalar("lr", reading.lr, reading.step)
         for name, value in reading.loss.items():
@@ -91,9 +104,11 @@ class TensorBoardLog:
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Write validation accuracies."""
+        if record["validation"] is not None:
+            self._try(lambda: self._write_epoch(record))
+
+    def _write_epoch(self, record: Mapping[str, Any]) -> None:
         validation = record["validation"]
-        if validation is None:
-            return
         voters = {f"peer{number}": peer for number, peer in enumerate(validation["peers"])}
         for name, accuracy in {**voters, "leader": validation["leader"], "ensemble": validation["ensemble"]}.items():
             self._writer.add_scalar(f"validation_top1/{name}", accuracy["top1"], record["step"])
@@ -101,7 +116,30 @@ class TensorBoardLog:
     def close(self) -> None:
         """Write what is left."""
         if "_writer" in vars(self):
-            self._writer.close()
+            self._try(self._writer.close)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        if self._is_broken:
+            return
+        try:
+            write()
+        except OSError as error:
+            self._is_broken = True
+            warnings.warn(f"{self._folder} can't be written: {reason(error)}; its curves end here", Note, stacklevel=3)
+
+
+@cache
+def _say_nothing_of_failing_writers() -> None:
+    """Let no traceback be printed of an event writer's thread whose error the next call raises anyway."""
+    from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
+
+    before = threading.excepthook
+
+    def hook(args: Any) -> None:
+        if not (isinstance(args.thread, _AsyncWriterThread) and issubclass(args.exc_type, OSError)):
+            before(args)
+
+    threading.excepthook = hook
 
 
 class ConsoleLog:
@@ -109,6 +147,7 @@ class ConsoleLog:
 
     On a terminal no line is longer than the terminal is wide: the parts of the loss are left out first, then the speed,
     then the time left, which the bar shows.
+    Where the console can't be written to any more (a closed terminal or pipe), training goes on in silence.
 
     Args:
         console: Where to write.
@@ -138,7 +177,8 @@ class ConsoleLog:
     def advance(self, step: int) -> None:
         """Move the bar, or print a line where the last one is a minute old."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, description=self._progress(step, beside=_BESIDE_TEXT))
+            with suppress(OSError):
+                self._bar.update(self._task, completed=step, description=self._progress(step, beside=_BESIDE_TEXT))
         elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._print(f"{self._progress(step)}  (step {step:,} of {self._steps:,})")
 
@@ -155,12 +195,14 @@ class ConsoleLog:
         start = f"epoch {record['epoch']:>{width}}/{self._epochs}"
         self._print(self._line(start, record["loss"], accuracies, record["step"]))
         if self._bar is not None:
-            self._bar.update(self._task, completed=record["step"])
+            with suppress(OSError):
+                self._bar.update(self._task, completed=record["step"])
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
 
     def _progress(self, step: int, beside: int = 0) -> str:
         epoch = 1 + (step - 1) * self._epochs // self._steps
@@ -185,7 +227,8 @@ class ConsoleLog:
         return next((line for line in lines if len(line) <= room), lines[-1][: max(room, 0)])
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        with suppress(OSError):
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._last_line = time.perf_counter()
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from peerdistill.errors import Failure
 
-class Diverged(RuntimeError):  # noqa: N818 (a name as the user reads it)
+
+class Diverged(Failure):
     """A loss that is not finite. The message names the step and the part."""
 
 

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort
-from peerdistill.errors import Note
+from peerdistill.errors import Failure, Note, UserError
 from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
 from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
-from peerdistill.training.interrupts import Interrupted, InterruptRequest
+from peerdistill.training.interrupts import InterruptRequest
 from peerdistill.training.layout import memory_format
 from peerdistill.training.loggers import Logger, StepReading
 from peerdistill.training.meter import Diverged, LossMeter
@@ -78,6 +79,7 @@ class Trainer:
         metrics: Where to write a line an epoch.
         loggers: Who else is told.
         notes: Kept in every checkpoint as it is: what is needed to use it without the run.
+        check_folder: Raises Failure where the run's folder is not there any more; asked before anything is written.
 
     A weight of the method that rises over more epochs than there are never reaches its value: a ``Note`` says so.
 
@@ -100,6 +102,7 @@ class Trainer:
         metrics: MetricsFile,
         loggers: Sequence[Logger] = (),
         notes: Mapping[str, Any] | None = None,
+        check_folder: Callable[[], None] = lambda: None,
     ):
         self.cohort = cohort
         self.method = method
@@ -112,9 +115,12 @@ class Trainer:
         self.metrics = metrics
         self.loggers = loggers
         self.notes = dict(notes or {})
+        self.check_folder = check_folder
         self.progress = Progress()
         self.seconds = 0.0
         self._counted = time.perf_counter()
+        self._saved_step = 0
+        self._interrupt = InterruptRequest()
         self.meter = LossMeter()
         layout = memory_format(config.memory_format, cohort, fabric.device, config.precision)
         for module in filter(None, (cohort, method, method.teacher)):
@@ -131,41 +137,67 @@ class Trainer:
         """Train until all epochs are done.
 
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
+            Interrupted: After Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
             Diverged: Where the loss is not finite; the message names step, part and last good checkpoint.
+            Failure: For a full disk, a killed data worker and the like; the message names the last good checkpoint.
         """
         self._counted = time.perf_counter()
         try:
-            with InterruptRequest() as interrupt:
+            with InterruptRequest() as self._interrupt:
                 while self.progress.epoch < self.config.epochs:
-                    self._train_epoch(interrupt)
+                    self._train_epoch()
                     self._end_epoch()
-        except Diverged as error:
+                    self._interrupt.end_if_requested()
+        except Failure as error:
             good = self.checkpoints.last
             kept = f"the last good checkpoint is {good}" if good.exists() else "no checkpoint was written yet"
-            raise Diverged(f"{error}; {kept}") from error
+            raise type(error)(f"{error}; {kept}") from error
         finally:
             for logger in self.loggers:
                 logger.close()
         return self.progress
 
-    def _train_epoch(self, interrupt: InterruptRequest) -> None:
+    def _train_epoch(self) -> None:
         self.cohort.train()
         self.method.train()
         self.method.start_epoch(self.progress.epoch)
         config, progress = self.config, self.progress
         since, images = time.perf_counter(), 0
-        for batch in self.batches.epoch(progress.epoch, start=progress.step_in_epoch):
-            self._step(batch)
-            images += len(batch.labels)
-            if progress.step % config.log_every == 0:
-                self._tell_step(images / (time.perf_counter() - since))
-                since, images = time.perf_counter(), 0
-            if interrupt.requested:
-                self._save()
-                raise Interrupted
-            if config.checkpoint_every and progress.step % config.checkpoint_every == 0:
-                self._save()
+        with self._batches_left() as batches:
+            for batch in batches:
+                self._step(batch)
+                images += len(batch.labels)
+                if self._interrupt.requested:
+                    self._save()
+                    self._interrupt.end_if_requested()
+                if progress.step % config.log_every == 0:
+                    self._tell_step(images / (time.perf_counter() - since))
+                    since, images = time.perf_counter(), 0
+                if config.checkpoint_every and progress.step % config.checkpoint_every == 0:
+                    self._save()
+
+    @contextmanager
+    def _batches_left(self) -> Iterator[Iterator[IndexedBatch]]:
+        """Yield the batches of this epoch that are left; at the end they are let go of."""
+        batches = self.batches.epoch(self.progress.epoch, start=self.progress.step_in_epoch)
+        try:
+            yield self._fetched(batches)
+        finally:
+            if isinstance(batches, Generator):
+                batches.close()
+
+    def _fetched(self, batches: Iterator[IndexedBatch]) -> Iterator[IndexedBatch]:
+        """Yield ``batches``; where there can't be another one, write down the steps that were done before."""
+        while True:
+            try:
+                batch = next(batches, None)
+            except (Failure, UserError):
+                self._save_steps()
+                self._interrupt.end_if_requested()
+                raise
+            if batch is None:
+                return
+            yield batch
 
     def _step(self, batch: IndexedBatch) -> None:
         loss = self.method(self.prepared(batch.images), batch.labels, batch.indices)
@@ -181,6 +213,7 @@ class Trainer:
             logger.advance(self.progress.step)
 
     def _tell_step(self, images_per_second: float) -> None:
+        self.check_folder()
         progress = self.progress
         reading = StepReading(
             epoch=progress.epoch + 1,
@@ -196,6 +229,7 @@ class Trainer:
         progress = self.progress
         loss = self.meter.read(progress.step)
         validation = self._validate()
+        self.check_folder()
         progress.epoch += 1
         progress.step_in_epoch = 0
         self.meter.reset()
@@ -220,15 +254,26 @@ class Trainer:
         return True
 
     def _validate(self) -> Evaluation | None:
+        """Return the accuracies of an epoch, which is written down before: whatever happens, it is not lost."""
         if self.validation is None:
             return None
-        return self.judge(self.prepared, self.method.ensemble, self.validation)
+        self._save_steps()
+        with self._interrupt.at_once():
+            return self.judge(self.prepared, self.method.ensemble, self.validation)
+
+    def _save_steps(self) -> None:
+        """Write a checkpoint, unless no step was done since the last one."""
+        if self.progress.step > self._saved_step:
+            self._save()
 
     def _save(self, *, best: bool = False) -> None:
+        self.check_folder()
         self._check_finite()
         self.progress.metrics_bytes = self.metrics.size
         self._count_seconds()
-        self.checkpoints.save(self.state_dict(), best=best)
+        with self._interrupt.writing():
+            self.checkpoints.save(self.state_dict(), best=best)
+        self._saved_step = self.progress.step
 
     def _count_seconds(self) -> None:
         now = time.perf_counter()
@@ -236,10 +281,14 @@ class Trainer:
         self._counted = now
 
     def _check_finite(self) -> None:
-        """Raise Diverged after a loss, or with weights, that are not finite: what is saved is good to go on from."""
+        """Raise Diverged where loss, weights or other state are not finite: what is saved is good to go on from."""
         self.meter.read(self.progress.step)
+        step = self.progress.step
         if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
-            raise Diverged(f"the weights are not finite after step {self.progress.step}")
+            raise Diverged(f"the weights are not finite after step {step}")
+        for module in (self.cohort, self.method):
+            if name := first_not_finite(module.state_dict()):
+                raise Diverged(f"{name} is not finite after step {step}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
@@ -256,9 +305,14 @@ class Trainer:
             "random": random_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken; lines of metrics written later are taken back."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> str:
+        """Go on where ``state`` was taken; lines of metrics written later are taken back.
+
+        Returns:
+            A sentence where lines of metrics that were written before are gone, else nothing.
+        """
         self.progress = Progress(**state["progress"])
+        self._saved_step = self.progress.step
         self.seconds = state["seconds"]
         self.cohort.load_state_dict(state["cohort"])
         self.method.load_state_dict(state["method"])
@@ -267,7 +321,7 @@ class Trainer:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.meter.load_state_dict(state["meter"])
         restore_random_state(state["random"])
-        self.metrics.truncate(self.progress.metrics_bytes)
+        return self.metrics.go_back(self.progress.metrics_bytes)
 
 
 def _note_long_ramps(method: Method, epochs: int) -> None:
@@ -285,3 +339,13 @@ def _note_long_ramps(method: Method, epochs: int) -> None:
         category=Note,
         stacklevel=3,
     )
+
+
+def first_not_finite(tensors: Mapping[str, Any]) -> str | None:
+    """Return the name of the first floating-point tensor with a value that is not finite, None where there is none."""
+    floating = {
+        name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()
+    }
+    if nn.utils.get_total_norm(floating.values()).isfinite():
+        return None
+    return next((name for name, tensor in floating.items() if not tensor.isfinite().all()), None)
