@@ -41,11 +41,14 @@ def test_sighup_which_closed_windows_send_twice_is_no_second_signal(first):
 
 def test_a_second_signal_waits_until_a_file_is_written():
     written = []
-    with InterruptRequest() as interrupt, pytest.raises(KeyboardInterrupt), interrupt.writing():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGHUP)
+
+    def write() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.raise_signal(number)
         written.append("all of it")
+
+    with InterruptRequest() as interrupt, pytest.raises(KeyboardInterrupt), interrupt.writing():
+        write()
     assert written
 
 
@@ -55,7 +58,6 @@ def test_where_all_is_written_the_first_signal_ends_at_once():
             assert not interrupt.requested
         with pytest.raises(Interrupted), interrupt.at_once():
             signal.raise_signal(signal.SIGTERM)
-            raise AssertionError
     with InterruptRequest() as interrupt:
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Interrupted), interrupt.at_once():

@@ -1,6 +1,5 @@
 """How a split's images reach the device as bytes: gathered from a resident set, or decoded from files."""
 
-import math
 import os
 import re
 import signal
@@ -112,13 +111,26 @@ class FolderFeed:
             for step in steps:
                 # The workers serve one iteration at a time: a newer one has taken the batches that were to come.
                 assert self._plan.steps is steps, "an epoch of these batches was begun while another was under way"
-                count = math.ceil(len(step.rows) / self._parcel)
-                stacked = [self._checked(next(parcels)) for _ in range(count)]
-                yield (torch.cat(stacked) if count > 1 else stacked[0]).to(self._device, non_blocking=True)
+                yield self._put_together(parcels, len(step.rows)).to(self._device, non_blocking=True)
             is_complete = True
         finally:
             if not is_complete and self._plan.steps is steps:
                 self._let_go_of_workers()
+
+    def _put_together(self, parcels: Iterator[Images | UserError | Failure], pictures: int) -> Images:
+        """Return so many pictures; each parcel is copied at once, so that its shared memory is free again."""
+        first = self._checked(next(parcels))
+        if len(first) == pictures:
+            return first
+        whole = torch.empty((pictures, *first.shape[1:]), dtype=first.dtype, pin_memory=first.is_pinned())
+        whole[: len(first)] = first
+        done = len(first)
+        del first
+        while done < pictures:
+            parcel = self._checked(next(parcels))
+            whole[done : done + len(parcel)] = parcel
+            done += len(parcel)
+        return whole
 
     def _parcels(self) -> Iterator[Images | UserError | Failure]:
         """Yield what the workers send; end with a sentence where they can't be reached any more."""
