@@ -147,6 +147,7 @@ class ConsoleLog:
 
     On a terminal no line is longer than the terminal is wide: the parts of the loss are left out first, then the speed,
     then the time left, which the bar shows.
+
     Where the console can't be written to any more (a closed terminal or pipe), training goes on in silence.
 
     Args:
