@@ -169,7 +169,7 @@ MISTAKES = [
     Mistake("run missing", "evaluate runs/none", "runs/none"),
     Mistake("folder without a run", "evaluate thesis", "thesis "),
     Mistake("run left out", "evaluate", "RUN"),
-    Mistake("test split that does not exist", "evaluate runs/divided", "--split val"),
+    Mistake("test split that does not exist", "evaluate runs/divided --split test", "--split val"),
     Mistake("unknown split", "evaluate runs/digits --split train", "test or val"),
     Mistake("unknown checkpoint", "evaluate runs/digits --checkpoint first", "last or best"),
     Mistake("evaluate on changed data", "evaluate runs/renamed", "null, eins, zwei"),

@@ -81,10 +81,11 @@ def evaluate(words: list[str]) -> int:
     from peerdistill import experiment
 
     task = experiment.load_task(run.config, skip_unreadable=True)
+    split = experiment.chosen_split(run, task.data, options.split)
 
     def measure(checkpoint: Literal["last", "best"]) -> dict[str, Any]:
-        found = experiment.evaluate_run(run, checkpoint, options.split, options.device, task=task)
-        return {"checkpoint": checkpoint, "split": options.split, **found.as_dict()}
+        found = experiment.evaluate_run(run, checkpoint, split, options.device, task=task)
+        return {"checkpoint": checkpoint, "split": split, **found.as_dict()}
 
     asked = measure(options.checkpoint)
     if options.json:

@@ -30,7 +30,12 @@ def add_options(parser: ArgumentParser) -> None:
         default="last",
         help="Last epoch, or the best on validation images.",
     )
-    parser.add_argument("--split", type=Literal["test", "val"], default="test", help="Images to evaluate on.")
+    parser.add_argument(
+        "--split",
+        type=Literal["test", "val"],
+        default=None,
+        help="Images to evaluate on (default: test, or val where there are no test images).",
+    )
     parser.add_argument("--device", type=Literal["cpu", "cuda", "mps"], default="cpu", help="Where to evaluate.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     for name, meaning in _NUMBERS.items():
@@ -57,12 +62,13 @@ def evaluate(run: Run, options: Namespace) -> int:
 
     asked = _asked(run, options)
     task = experiment.few_shot_task(run)
+    split = experiment.chosen_split(run, task.data, options.split)
 
     def measure(checkpoint: Literal["last", "best"]) -> list[dict[str, Any]]:
-        found = experiment.examine(run, asked, checkpoint, options.split, options.device, task=task)
+        found = experiment.examine(run, asked, checkpoint, split, options.device, task=task)
         return [examined.evaluation().as_dict() for examined in found]
 
-    told = {"checkpoint": options.checkpoint, "split": options.split}
+    told = {"checkpoint": options.checkpoint, "split": split}
     columns = measure(options.checkpoint)
     if options.json:
         print_json({**told, **_as_json(columns, options)})
@@ -81,7 +87,8 @@ def compare(first: Run, second: Run, options: Namespace) -> int:
 
     for run in (first, second):
         experiment.exam_configs(run)
-    found = experiment.compare(first, second, _asked(first, options), options.checkpoint, options.split, options.device)
+    split = options.split or "test"
+    found = experiment.compare(first, second, _asked(first, options), options.checkpoint, split, options.device)
     columns = [comparison.as_dict() for comparison in found]
     if options.json:
         told = {"first": str(first.path), "second": str(second.path)}
@@ -89,7 +96,7 @@ def compare(first: Run, second: Run, options: Namespace) -> int:
             {
                 "runs": told,
                 "checkpoint": options.checkpoint,
-                "split": options.split,
+                "split": split,
                 **_as_json(columns, options),
             }
         )

@@ -70,7 +70,10 @@ def leader_bench(value: Mapping[str, Any]) -> Table:
     test, forms = value["test"], value["forms"]
     batches = list(forms["pytorch"]["milliseconds"])
     on = f"top-1 accuracy on {_counted(test, 'test')}" if test else "no test images, so no accuracy"
-    table = Table("", title=f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}")
+    # Text, not str: a folder's name may look like markup.
+    table = Table(
+        "", title=Text(f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}", "table.title")
+    )
     for name in ("size", *(["accuracy"] if test else []), *(f"batch {batch}" for batch in batches)):
         table.add_column(name, justify="right")
     for name, label in _FORMS.items():
@@ -82,7 +85,7 @@ def leader_bench(value: Mapping[str, Any]) -> Table:
             took = form["milliseconds"][batch]
             found.append(f"{took:.2f} ms {forms['pytorch']['milliseconds'][batch] / took:4.1f} x")
         table.add_row(label, *found)
-    table.caption, table.caption_justify = _conditions(value), "left"
+    table.caption, table.caption_justify = Text(_conditions(value), "table.caption"), "left"
     return table
 
 

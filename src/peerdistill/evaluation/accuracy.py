@@ -38,7 +38,7 @@ class Accuracy:
 
     top1: float
     top5: float | None
-    """None for fewer than 5 classes, where it would say nothing."""
+    """None for up to 5 classes, where it would always be 100 %."""
     interval95: float | None = None
     """Half the width of the 95 % interval of ``top1`` as a mean over episodes; None where it is no such mean."""
 
@@ -100,7 +100,7 @@ def evaluate(
     if hits is None:
         raise UserError("there are no images to evaluate on")
     percent = (100.0 * hits.double() / samples).tolist()
-    *peers, together = [Accuracy(top1, top5 if classes >= _TOP else None) for top1, top5 in percent]
+    *peers, together = [Accuracy(top1, top5 if classes > _TOP else None) for top1, top5 in percent]
     return Evaluation(samples, tuple(peers), together)
 
 

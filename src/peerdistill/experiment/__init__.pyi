@@ -1,5 +1,5 @@
 from .config import CohortConfig, Config, TeacherConfig
-from .evaluate import calibration_pictures, evaluate_run, load_data, sample_pictures
+from .evaluate import calibration_pictures, chosen_split, evaluate_run, load_data, sample_pictures
 from .exams import Comparison, Examined, compare, exam_configs, examine, few_shot_task, paired
 from .options import parse, read_config, train_parser
 from .parsing import make_parser, parse_words
@@ -18,6 +18,7 @@ __all__ = [
     "Run",
     "TeacherConfig",
     "calibration_pictures",
+    "chosen_split",
     "compare",
     "evaluate_run",
     "exam_configs",

@@ -71,20 +71,22 @@ def load_data(run: Run) -> Dataset:
 
 
 def evaluate_run(
-    run: Run, which: Which = "last", split: str = "test", device: str = "cpu", *, task: Task | None = None
+    run: Run, which: Which = "last", split: str | None = None, device: str = "cpu", *, task: Task | None = None
 ) -> Evaluation:
     """Return the accuracies of a run's checkpoint on one of its splits, "test" or "val".
 
-    ``task`` is that of the run, where several checkpoints are evaluated on its data.
+    Without ``split`` it is "test", and "val" where the data has no test images, which a :class:`Note` says. ``task`` is
+    that of the run, where several checkpoints are evaluated on its data.
 
     Raises:
         UserError: Where run, checkpoint, split or device do not exist, or the data has changed.
     """
-    if split not in SPLITS:
+    if split not in (None, *SPLITS):
         raise unknown_name("split", split, SPLITS)
     check_device(device)
     restored = restore(run, which)
     task = load_task(run.config, skip_unreadable=True) if task is None else task
+    split = chosen_split(run, task.data, split)
     exam = task.exam(split, torch.device(device))
     if exam is None:
         raise no_such_split(run, split)
@@ -99,6 +101,22 @@ def note_other_images(before: dict[str, Any], data: Dataset, split: str) -> None
     if not is_same_split(before, data, split):
         name = {"val": "validation"}.get(split, split)
         warnings.warn(f"the {name} images are not those that the run was started with", Note, stacklevel=2)
+
+
+def chosen_split(run: Run, data: Dataset, asked: str | None) -> str:
+    """Return the split to evaluate on: ``asked``, by default "test", or "val" where the data has no test images.
+
+    Raises:
+        UserError: Where nothing was asked for and the data has neither.
+    """
+    if asked is not None:
+        return asked
+    if data.test is not None:
+        return "test"
+    if data.val is None:
+        raise UserError(f"the data of {run.path} has neither test nor validation images to evaluate on")
+    warnings.warn(f"the data of {run.path} has no test split: evaluated on validation images", Note, stacklevel=3)
+    return "val"
 
 
 def no_such_split(run: Run, split: str) -> UserError:

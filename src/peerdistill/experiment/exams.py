@@ -16,7 +16,7 @@ from peerdistill.errors import UserError
 from peerdistill.evaluation import Accuracy
 from peerdistill.experiment.build import check_device, check_same_data
 from peerdistill.experiment.episode_task import EpisodeTask
-from peerdistill.experiment.evaluate import no_such_split, note_other_images
+from peerdistill.experiment.evaluate import chosen_split, no_such_split, note_other_images
 from peerdistill.experiment.restore import Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.tasks import load_task
@@ -107,14 +107,15 @@ def examine(
     run: Run,
     asked: Sequence[ExamConfig],
     which: Which = "last",
-    split: str = "test",
+    split: str | None = None,
     device: str = "cpu",
     *,
     task: EpisodeTask | None = None,
 ) -> list[Examined]:
     """Return how a few-shot run answers; each image is encoded once for all exams.
 
-    ``task`` is that of the run, where several checkpoints are examined on its data.
+    ``split`` is chosen as by :func:`evaluate_run`. ``task`` is that of the run, where several checkpoints are examined
+    on its data.
 
     Raises:
         UserError: Where run, checkpoint, split or device do not exist, the data has changed or is too small.
@@ -122,6 +123,7 @@ def examine(
     check_device(device)
     restored = restore(run, which)
     task = few_shot_task(run) if task is None else task
+    split = chosen_split(run, task.data, split)
     check_same_data(restored.state["notes"]["data"], task.data)
     note_other_images(restored.state["notes"]["data"], task.data, split)
     exams = [task.exam_of(split, config, torch.device(device)) for config in asked]

@@ -32,6 +32,9 @@ from peerdistill.terms import MeanEnsemble
 BATCHES = (1, 64)
 """Batch sizes that are timed."""
 
+MAX_REPEATS = 10_000
+"""Most timed bursts of each form: they take an hour or more."""
+
 _COMPARED_PICTURES = 512
 _VOTERS = ("peers", "leader", "ensemble")
 
@@ -107,15 +110,15 @@ def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], 
     Args:
         run: The run; its data must still be there.
         which: The checkpoint, "last" or "best".
-        repeats: Timed bursts of each form and batch size.
+        repeats: Timed bursts of each form and batch size, from 1 to 10,000.
         tell: Told what is being done.
 
     Raises:
-        UserError: Where run, checkpoint or data are not there, the data have changed, or ``repeats`` is below 1.
+        UserError: Where run, checkpoint or data are not there, the data have changed, or ``repeats`` is out of range.
         ExportError: For a leader that has no ONNX or int8 form.
     """
-    if repeats < 1:
-        raise UserError(f"repeats must be at least 1, found {repeats}")
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise UserError(f"repeats must be from 1 to {MAX_REPEATS}, found {repeats}")
     restored = experiment.restore(run, which)
     tell("reading the images")
     task = experiment.load_task(run.config, skip_unreadable=True)
