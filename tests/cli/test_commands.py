@@ -7,10 +7,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
-from peerdistill import experiment
+from peerdistill import deploy, experiment
 from peerdistill import methods as catalogue
 from peerdistill.cli import main, tables
 from peerdistill.errors import Note
@@ -121,6 +122,18 @@ def test_evaluate_takes_the_last_epoch_and_the_test_split(peers, peerdistill):
     assert (found["checkpoint"], found["split"]) == ("last", "test")
 
 
+def test_evaluate_takes_validation_images_where_there_are_no_test_images_and_says_so(at_home, peerdistill):
+    outcome = peerdistill("evaluate", "runs/divided", "--json")
+    assert outcome.code == 0
+    assert outcome.stderr == (
+        "peerdistill: the data of runs/divided has no test split: evaluated on validation images\n"
+    )
+    assert json.loads(outcome.stdout) == json.loads(
+        peerdistill("evaluate", "runs/divided", "--split", "val", "--json").stdout
+    )
+    assert "validation images" in " ".join(peerdistill("evaluate", "runs/divided").stdout.split())
+
+
 def test_evaluate_shows_the_best_epoch_beside_the_last(peers, peerdistill):
     text = " ".join(peerdistill("evaluate", peers[0]).stdout.split())
     assert text.index("last epoch") < text.index("best epoch on validation")
@@ -130,7 +143,7 @@ def test_evaluate_shows_the_best_epoch_beside_the_last(peers, peerdistill):
     assert "validation images" in best_first
 
 
-def test_top5_is_told_from_5_classes_up(peers, tmp_path, peerdistill):
+def test_top5_is_told_from_6_classes_up(peers, tmp_path, peerdistill):
     assert "top5" not in json.loads(peerdistill("evaluate", peers[0], "--json").stdout)["leader"]
     outcome = peerdistill("train", "digits", "--json", "--run", tmp_path / "run", *ALONE, "--batch_size", "256")
     found = json.loads(outcome.stdout)
@@ -277,6 +290,40 @@ def test_predict_gives_the_classes_that_evaluation_counts(at_home, digit_picture
     pixels, _ = experiment.sample_pictures(run, 6)
     logits = experiment.scorer_of(data)((pixels.float() / 255).numpy())
     assert [found["classes"] for found in predicted] == [[data.card.class_names[row.argmax()]] for row in logits]
+
+
+def test_predict_tells_of_unreadable_pictures_and_classifies_the_others(at_home, peerdistill):
+    alone = peerdistill("predict", "leader.onnx", "photo.png", "--json")
+    assert (alone.code, alone.stderr) == (0, "")
+    outcome = peerdistill("predict", "leader.onnx", "none.png", "photo.png", "notes.jpg", "photos", "--json")
+    assert outcome.code == 2
+    assert json.loads(outcome.stdout) == json.loads(alone.stdout)
+    lines = outcome.stderr.splitlines()
+    assert [line.startswith("peerdistill: ") for line in lines] == [True] * 3
+    assert all(name in line for name, line in zip(("none.png", "notes.jpg", "photos"), lines, strict=True))
+
+
+def test_an_own_network_is_exported_as_safetensors_and_comes_back(home, tmp_path, peerdistill, monkeypatch):
+    (tmp_path / "mynets_of_deployment.py").write_text(
+        "from torch import nn\n"
+        "def tiny(classes, in_channels=3):\n"
+        "    body = nn.Conv2d(in_channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU()\n"
+        "    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    words = "--backbone mynets_of_deployment:tiny --run run --epochs 1 --method baseline --peers 2 --sharing network"
+    assert peerdistill("train", f"npz:{home}/digits.npz", *words.split()).code == 0
+    outcome = peerdistill("export", "run", "--format", "safetensors")
+    assert outcome.code == 0, outcome.stderr
+    from mynets_of_deployment import tiny  # pyright: ignore[reportMissingImports]
+
+    leader, card = deploy.load_leader("run/leader.safetensors", tiny(3, 1))
+    expected = experiment.restore(Run("run")).leader()
+    images = torch.rand(2, 1, 8, 8)
+    with torch.no_grad():
+        normalised = (images - torch.tensor(card.mean)) / torch.tensor(card.std)
+        torch.testing.assert_close(leader(images), expected(normalised))
 
 
 def test_predict_shows_a_table(at_home, peerdistill, monkeypatch):

@@ -43,3 +43,18 @@ def test_one_peer_is_no_ensemble():
     assert "leader" in text
     assert "ensemble" not in text
     assert "peer 0" not in text
+
+
+def test_a_bench_shows_the_folder_s_name_as_it_is():
+    form = {"bytes": 1000, "accuracy": None, "milliseconds": {"1": 2.0}}
+    names = ("processor", "cores", "threads", "load_average", "int8_instructions")
+    bench = {
+        "run": "runs/a[/b] [bold]c",
+        "checkpoint": "last",
+        "epoch": 3,
+        "repeats": 1,
+        "machine": {**dict.fromkeys(names, "[/x]"), "int8_instructions": [], "versions": {}},
+        "test": None,
+        "forms": dict.fromkeys(("pytorch", "onnx", "int8"), form),
+    }
+    assert "runs/a[/b] [bold]c, last epoch (3)" in shown(tables.leader_bench(bench))

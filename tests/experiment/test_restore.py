@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from peerdistill import experiment
+from peerdistill import deploy, experiment
 from peerdistill.data import load_dataset
 from peerdistill.data.dataset import ArraySplit
 from peerdistill.data.pictures import fit, open_picture
 from peerdistill.errors import UserError
 from peerdistill.experiment import Run, parse
+from peerdistill.methods.catalog import METHODS
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
@@ -188,3 +189,20 @@ def test_a_split_or_epoch_that_was_not_kept_is_named(tmp_path, quick_config, tra
         experiment.evaluate_run(run, split="val")
     with pytest.raises(UserError, match="has no best checkpoint: without validation images"):
         experiment.restore(run, "best")
+
+
+def test_a_run_of_a_method_that_is_not_known_here_can_be_exported(tmp_path, quick_config, train_quickly, monkeypatch):
+    card = replace(METHODS["dml"], loss="my own")
+    with monkeypatch.context() as patch:
+        patch.setitem(METHODS, "mine", card)
+        config = quick_config(method="mine", epochs=1, temperature=2.0, validation=0)
+        train_quickly(config, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.config == replace(config, options={"temperature": 2.0, "mutual": 1.0})
+    restored = experiment.restore(run)
+    pictures, _ = experiment.sample_pictures(run, 4)
+    deploy.export(
+        restored.leader(), restored.card, tmp_path / "leader.safetensors", format="safetensors", pictures=pictures
+    )
+    with pytest.raises(UserError, match="unknown method 'mine'"):
+        experiment.evaluate_run(run)

@@ -2,14 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from peerdistill import methods
 from peerdistill.errors import UserError, unknown_name
@@ -19,6 +19,7 @@ from peerdistill.experiment.training_commands import COMMANDS
 
 DEFAULT_METHOD = "mcl-okd"
 _METHOD_DEFAULTS = "methods"
+_WITHOUT_OPTIONS = "baseline"  # a method that has none of its own
 
 
 def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespace]:
@@ -59,11 +60,32 @@ def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespa
 def read_config(path: Path) -> Config:
     """Return the configuration in a file, complete as a run wrote it or partial.
 
+    The method may be one that is not known here, as where a program of the user added it before training. Its own
+    options are then as the file has them: a leader can be exported, nothing can be built of the method.
+
     Raises:
         UserError: Where it is missing or broken.
     """
+    content = _read_yaml(path)
+    method = _word(content, "method", str(path))
+    if method not in (None, *methods.names()):
+        return _with_unknown_method(path, content)
     config, _ = parse([f"--config={path}"], _command_of(path))
     return config
+
+
+def _with_unknown_method(path: Path, content: dict[Any, Any]) -> Config:
+    parser = train_parser(_WITHOUT_OPTIONS, _command_of(path))
+    groups = {name.partition(".")[0] for name in option_names(parser)}
+    known = {name: value for name, value in content.items() if name in groups}
+    try:
+        found = parser.parse_object({**known, "method": _WITHOUT_OPTIONS})
+    except ArgumentError as error:
+        raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    for name in (*_FLAGS, "run", "config", "recipe"):
+        found.pop(name)
+    own = {name: value for name, value in content.items() if name not in groups}
+    return replace(Config.from_values(vars(parser.instantiate(found))), method=content["method"], options=own)
 
 
 def _command_of(path: Path) -> str:
