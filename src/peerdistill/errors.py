@@ -1,6 +1,6 @@
 """What is told to the user, in one sentence each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -28,3 +28,11 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     near = get_close_matches(name, allowed, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}"
     return UserError(f"unknown {kind} '{name}': {hint}")
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names in quotes, and how many more there are."""
+    listed = [f"'{name}'" for name in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(listed)} and {len(names) - most} more"
+    return " and ".join(filter(None, (", ".join(listed[:-1]), *listed[-1:])))

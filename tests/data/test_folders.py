@@ -7,7 +7,7 @@ from PIL import Image
 
 from peerdistill.data import DataConfig, eval_batches, folders, load_dataset, train_batches
 from peerdistill.data.augmentation import Augmentation
-from peerdistill.errors import UserError
+from peerdistill.errors import Note, UserError
 
 
 def load(folder, skip_unreadable=False, **fields):
@@ -162,7 +162,7 @@ def test_folders_that_are_no_classes(make_folder, tmp_path):
     one = make_folder({"ant": 2}, name="one")
     assert sentence(one) == f"'{one}' has only one class folder, 'ant': at least two are needed"
     hollow = make_folder({"ant": 2, "bee": 0}, name="hollow")
-    assert sentence(hollow).startswith(f"class folder '{hollow / 'bee'}' holds no pictures (.bmp, ")
+    assert sentence(hollow).startswith(f"class folder '{hollow / 'bee'}' holds no pictures (BMP, ")
 
 
 def test_split_folders_without_classes_or_training(make_folder):
@@ -174,12 +174,20 @@ def test_split_folders_without_classes_or_training(make_folder):
     assert sentence(twice) == f"'{twice}' has val and validation: one validation folder is allowed"
 
 
-@pytest.mark.parametrize(("extra", "holder"), [("train/cow", "train"), ("test/cow", "test")])
-def test_class_folders_that_differ_between_splits(make_folder, extra, holder):
-    folder = make_folder({"train/ant": 2, "train/bee": 2, "test/ant": 2, "test/bee": 2, extra: 2})
+def test_class_that_is_not_trained(make_folder):
+    folder = make_folder({"train/ant": 2, "train/bee": 2, "test/ant": 2, "test/bee": 2, "test/cow": 2})
     assert sentence(folder) == (
-        f"'{folder / 'train'}' and '{folder / 'test'}' have different class folders: 'cow' is only in '{holder}'"
+        f"'{folder / 'train'}' and '{folder / 'test'}' have different class folders: 'cow' is only in 'test'"
     )
+
+
+@pytest.mark.parametrize("lacking", [{}, {"test/bee": 0}])
+def test_a_held_out_split_may_lack_a_class(make_folder, lacking):
+    folder = make_folder({"train/ant": 2, "train/bee": 2, "train/cow": 2, "test/ant": 1, "test/cow": 2, **lacking})
+    with pytest.warns(Note, match=f"'{folder}/test' has no picture of 'bee'"):
+        dataset = load(folder, validation=0.0)
+    assert dataset.class_names == ("ant", "bee", "cow")
+    assert dataset.test.labels.tolist() == [0, 2, 2]
 
 
 def test_class_without_a_training_picture(make_folder):

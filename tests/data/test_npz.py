@@ -159,3 +159,19 @@ def test_shared_cifar100(shared_data):
     batch = next(iter(eval_batches(dataset.test, dataset, batch_size=500, device="cpu", workers=0)))
     assert batch.images.shape == (500, 3, 32, 32)
     assert batch.labels.bincount().tolist() == [100] * 5
+
+
+def test_a_class_without_a_training_image_is_refused(make_npz):
+    file = make_npz(class_names=np.array(["ant", "bee", "cat", "dog", "emu"]))
+    with pytest.raises(UserError, match="class 'emu' of train has no training image"):
+        load(file)
+
+
+def test_mirrored_images_have_another_fingerprint(make_npz):
+    plain = load(make_npz())
+    with np.load(make_npz()) as arrays:
+        images = arrays["images"]
+    mirrored = load(make_npz(images=images[:, :, ::-1]))
+    assert (mirrored.mean, mirrored.std) == (plain.mean, plain.std)
+    assert mirrored.fingerprint != plain.fingerprint
+    assert mirrored.held_out != plain.held_out

@@ -1,11 +1,15 @@
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from peerdistill.data.pictures import fit, open_picture
-from peerdistill.errors import UserError
+from peerdistill.data import pictures
+from peerdistill.data.pictures import fit, open_picture, picture_formats, picture_suffixes
+from peerdistill.errors import Note, UserError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -135,6 +139,95 @@ def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, WHITE)]
     pixels = opened(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
     assert (pixels == RED).all()
+
+
+def test_12_bit_grey_is_scaled_to_8(tmp_path):
+    grey = np.array([[0, 273, 2048, 4095]], dtype=np.uint16)
+    assert opened(tmp_path, Image.fromarray(grey))[0, :, 0].tolist() == [0, 17, 128, 255]
+
+
+@pytest.mark.parametrize("suffix", picture_suffixes())
+def test_every_suffix_can_be_read(tmp_path, suffix):
+    kind = {".pbm": "PPM", ".mpo": "JPEG"}.get(suffix) or Image.registered_extensions()[suffix]
+    assert kind in picture_formats()
+    Image.new("L", (8, 8), 255).save(tmp_path / f"a{suffix}", kind)
+    assert (np.asarray(open_picture(tmp_path / f"a{suffix}")) == 255).all()
+
+
+@pytest.mark.parametrize("form", ["iTXt", "zTXt"])
+def test_a_png_with_a_large_text_keeps_its_pixels(tmp_path, noise, form):
+    text = PngInfo()
+    (text.add_itxt if form == "iTXt" else text.add_text)("Comment", "x" * 2**21, zip=True)
+    assert np.array_equal(opened(tmp_path, Image.fromarray(noise), pnginfo=text), noise)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_end_keeps_its_pixels(tmp_path, noise, lost, progressive):
+    large = Image.fromarray(np.tile(noise, (20, 20, 1)))
+    whole = opened(tmp_path, large, "a.jpg", progressive=progressive)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-lost])
+    assert np.array_equal(np.asarray(open_picture(tmp_path / "b.jpg")), whole)
+
+
+@given(lost=st.integers(8, 2000), progressive=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_a_jpeg_that_lacks_pixels_is_refused(tmp_path_factory, lost, progressive):
+    path = tmp_path_factory.mktemp("cut") / "a.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, progressive=progressive)
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(UserError, match="truncated"):
+        open_picture(path)
+
+
+def test_damaged_exif_is_told_of_by_name_and_once(tmp_path, noise, monkeypatch):
+    monkeypatch.setattr(pictures, "_warnings_told", set())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise).save(tmp_path / "a.jpg", exif=exif.tobytes()[:-8])
+    with pytest.warns(Note, match=rf"picture '{tmp_path}/a\.jpg': Corrupt EXIF data") as told:
+        found = [open_picture(tmp_path / "a.jpg") for _ in range(2)]
+    assert [warning.category for warning in told] == [Note]
+    assert found[0] == found[1]
+
+
+def test_large_pictures_are_shrunk_at_once_and_larger_ones_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MANY_PIXELS", 40 * 40)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 80 * 80)
+    for mode in ("1", "L", "RGB", "RGBA", "P", "I;16"):
+        Image.new(mode, (60, 80), 1).save(tmp_path / "a.png")
+        assert open_picture(tmp_path / "a.png").size == (15, 20), mode
+    Image.new("RGB", (81, 80)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png': it has 81 x 80 pixels, at most .* are decoded: shrink it"):
+        open_picture(tmp_path / "a.png")
+    Image.new("RGB", (160, 160), RED).save(tmp_path / "a.jpg")  # libjpeg shrinks while it decodes
+    assert open_picture(tmp_path / "a.jpg").width <= 40
+
+
+def test_a_bound_of_pillow_for_others_stays(tmp_path, noise, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    assert np.array_equal(opened(tmp_path, Image.fromarray(noise)), noise)
+    assert Image.MAX_IMAGE_PIXELS == 4
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.eps"])
+def test_postscript_is_no_picture(tmp_path, name):
+    (tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(UserError, match="it is no picture"):
+        open_picture(tmp_path / name)
+
+
+def test_only_regular_files_are_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(UserError, match=rf"{name}': it is no regular file"):
+            open_picture(tmp_path / name)
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"sparse\.png': it has 1099511627776 bytes, at most 1073741824 are read"):
+        open_picture(tmp_path / "sparse.png")
 
 
 def write_picture(path, noise):

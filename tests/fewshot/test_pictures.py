@@ -147,7 +147,7 @@ def test_a_listed_picture_that_is_missing_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"nothing", "is no zip archive of class folders"), (None, "holds no class folders with pictures")],
+    [(b"nothing", "is no zip archive of class folders"), (None, "has no class folders")],
 )
 def test_archives_of_nothing_are_refused(tmp_path, content, sentence):
     file = tmp_path / "mine.zip"

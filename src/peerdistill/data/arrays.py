@@ -11,6 +11,7 @@ from jaxtyping import Integer, UInt8
 from torch import Tensor
 
 from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
+from peerdistill.errors import UserError
 
 TEST_FRACTION = 0.2
 """Part of a source without test images of its own that becomes the test split."""
@@ -76,10 +77,14 @@ def array_dataset(
         test: Test images; None: a fifth of ``source``, stratified by class.
         validation: Fraction of the remaining images held out, stratified by class.
         statistics: Known mean and standard deviation of the channels; None: measured on the training images.
+
+    Raises:
+        UserError: A class has no training image.
     """
     if test is None:
         source, test = _hold_out(source, TEST_FRACTION, _TEST_SEED)
     train, val = _hold_out(source, validation, _VALIDATION_SEED)
+    _check_classes_are_trained(name, train)
     train_split, val_split, test_split = _split(train), _split(val), _split(test)
     mean, std = statistics or channel_statistics(train_split.images)
     held_out = {name: split for name, split in (("val", val_split), ("test", test_split)) if len(split)}
@@ -108,6 +113,12 @@ def _hold_out(source: LabelledImages, fraction: float, seed: int) -> tuple[Label
     for members in np.split(order, np.flatnonzero(np.diff(source.labels[order])) + 1):
         is_held[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
     return source.rows(np.flatnonzero(~is_held)), source.rows(np.flatnonzero(is_held))
+
+
+def _check_classes_are_trained(name: str, train: LabelledImages) -> None:
+    lost = set(range(len(train.class_names))) - set(train.labels.tolist())
+    if lost:
+        raise UserError(f"class '{train.class_names[min(lost)]}' of {name} has no training image")
 
 
 def _split(source: LabelledImages) -> ArraySplit:

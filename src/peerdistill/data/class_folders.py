@@ -1,109 +1,51 @@
 """Class folders and the pictures in them. Free of PyTorch."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from peerdistill.data.pictures import PICTURE_SUFFIXES, open_picture, picture_bytes, read_picture
-from peerdistill.errors import UserError
+from peerdistill.data.layout import Pictures
+from peerdistill.data.layout import find_splits as layout_of
+from peerdistill.data.listing import each_once, list_folder
+from peerdistill.data.pictures import open_picture, picture_bytes, read_picture
+from peerdistill.errors import Note, UserError, some_of
 
 Result = TypeVar("Result")
-
-_VALIDATION_NAMES = {"val", "valid", "validation"}
-_SPLIT_NAMES = {"train", "test"} | _VALIDATION_NAMES
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures in the class folders of one folder."""
-
-    folder: Path
-    class_names: tuple[str, ...]
-    files: tuple[str, ...]
-    """``class/.../file`` below the folder, in POSIX form."""
-
-    def where(self, chosen: Iterable[bool]) -> "Pictures":
-        """Return those of the files that are chosen; the classes stay."""
-        return replace(self, files=tuple(file for file, is_in in zip(self.files, chosen, strict=True) if is_in))
-
-    def paths(self) -> tuple[str, ...]:
-        """Return the path of each file."""
-        return tuple(str(self.folder / file) for file in self.files)
-
-    def labels(self) -> list[int]:
-        """Return the class of each file, a row of ``class_names``."""
-        label_of = {name: label for label, name in enumerate(self.class_names)}
-        return [label_of[file.partition("/")[0]] for file in self.files]
 
 
 def find_splits(folder: Path) -> dict[str, Pictures]:
     """Return the pictures of "train" and, where the folder has them apart, of "val" and "test".
 
+    Which folders are splits and classes says :func:`peerdistill.data.layout.find_splits`.
+
     Raises:
-        UserError: Where there are no class folders, only one, an empty one, or splits without ``train/``.
+        UserError: As there, and for a folder that can't be read, or a file in two classes or splits.
     """
-    inside = {path.name: path for path in folders_in(folder)}
-    if not _holds_splits(inside):
-        return {"train": list_pictures(folder)}
-    if "train" not in inside:
-        raise UserError(f"'{folder}' has {' and '.join(sorted(inside))} but no train folder")
-    validation = sorted(_VALIDATION_NAMES & inside.keys())
-    if len(validation) > 1:
-        raise UserError(f"'{folder}' has {' and '.join(validation)}: one validation folder is allowed")
-    places = {"train": "train", "val": next(iter(validation), "val"), "test": "test"}
-    return {name: list_pictures(inside[place]) for name, place in places.items() if place in inside}
-
-
-def _holds_splits(inside: Mapping[str, Path]) -> bool:
-    """Tell folders that are splits from class folders, one of which may be of trains: it has pictures in itself."""
-    if inside and inside.keys() <= _SPLIT_NAMES:
-        return True
-    return "train" in inside and not any(is_picture(path.name) for path in inside["train"].iterdir())
+    listing = list_folder(folder)
+    layout = layout_of(listing.paths, str(folder))
+    broken = sorted(listing.broken)
+    links = "a link leads" if len(broken) == 1 else f"{len(broken)} links lead"
+    show_notes([*layout.notes, *([f"{links} nowhere in '{folder}': {some_of(broken)}"] if broken else [])])
+    splits = {name: replace(part, folder=folder / part.folder) for name, part in layout.splits.items()}
+    return each_once(listing, splits)
 
 
 def list_pictures(folder: Path) -> Pictures:
     """Return the pictures in the class folders of ``folder``, sorted.
 
     Raises:
-        UserError: Where there are no class folders, only one, or an empty one.
+        UserError: As :func:`find_splits`, and for a folder with splits.
     """
-    classes = folders_in(folder)
-    if not classes:
-        raise UserError(f"'{folder}' has no class folders: every class needs a folder with its pictures in it")
-    if len(classes) == 1:
-        raise UserError(f"'{folder}' has only one class folder, '{classes[0].name}': at least two are needed")
-    files: list[str] = []
-    for class_folder in classes:
-        members = _files_below(class_folder)
-        if not members:
-            raise UserError(f"class folder '{class_folder}' holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
-        files += members
-    return Pictures(folder, tuple(path.name for path in classes), tuple(files))
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """Return the folders directly in ``folder`` that are not hidden, sorted."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _files_below(class_folder: Path) -> list[str]:
-    files: list[str] = []
-    for parent, folders, names in os.walk(class_folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        prefix = Path(parent).relative_to(class_folder.parent).as_posix()
-        files += [f"{prefix}/{name}" for name in names if is_picture(name)]
-    return sorted(files)
-
-
-def is_picture(name: str) -> bool:
-    """Tell whether a file counts as a picture."""
-    return name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    splits = find_splits(folder)
+    if len(splits) > 1:
+        places = [f"'{part.folder}'" for part in splits.values()]
+        raise UserError(f"'{folder}' holds splits: choose one of {', '.join(places)}")
+    return splits["train"]
 
 
 def open_listed(path: str) -> Image.Image:
@@ -118,10 +60,23 @@ def listed_bytes(path: str) -> bytes:
         return picture_bytes(path)
 
 
-def read_listed(content: bytes, name: str) -> Image.Image:
-    """Return a picture as :func:`open_listed` does, from the content of its file; errors call it ``name``."""
+def read_listed(content: Callable[[], bytes], name: str) -> Image.Image:
+    """Return a picture as :func:`open_listed` does, from what its file holds; errors call it ``name``."""
     with _hint():
-        return read_picture(BytesIO(content), name)
+        return read_picture(content(), name)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Tell the user each of the sentences."""
+    for note in notes:
+        warnings.warn(note, Note, stacklevel=3)
+
+
+def note_left_out(names: Sequence[str]) -> None:
+    """Tell the user which pictures are left out since they can't be read."""
+    if names:
+        pictures = "1 unreadable picture is" if len(names) == 1 else f"{len(names)} unreadable pictures are"
+        show_notes([f"{pictures} left out: {some_of(names, most=10)}"])
 
 
 def tolerant(read: Callable[[Any], Result], *, skip: bool) -> Callable[[Any], Result | None]:

@@ -1,7 +1,9 @@
 """Folders of class folders with pictures in them."""
 
 import hashlib
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -11,12 +13,13 @@ import torch
 from jaxtyping import UInt8
 
 from peerdistill.data.arrays import TEST_FRACTION
-from peerdistill.data.class_folders import Pictures, find_splits, listed_bytes, tolerant
+from peerdistill.data.class_folders import find_splits, listed_bytes, note_left_out, tolerant
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint, held_out_fingerprints
 from peerdistill.data.digests import as_rows, digest_of
+from peerdistill.data.layout import Pictures
 from peerdistill.data.stored import Shrunk, Squares, known_digests, stored_pictures
-from peerdistill.errors import UserError
+from peerdistill.errors import Note, UserError, some_of
 
 CHECKED_AT_ONCE = 20_000
 """Up to this many pictures are all decoded once before training, which takes a minute or so."""
@@ -34,23 +37,24 @@ _STD = (0.229, 0.224, 0.225)
 def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> Dataset:
     """Return the pictures below ``folder``, divided into splits.
 
-    Where ``train/`` is inside, ``train/``, ``val/`` (or ``valid/``, ``validation/``) and ``test/`` are the splits; a
-    validation split that is absent is taken from ``train/``, a test split only where both are absent. Class
-    folders without ``train/`` around them are divided likewise. What is taken is decided by a hash of each
-    picture's path below the folder: a fifth for testing, ``config.validation`` of the rest. So a picture stays in
-    its split when others are added, and the test split stays whatever ``config.validation`` is.
+    Where ``train/`` is inside, ``train/``, ``val/`` and ``test/`` are the splits, also by other usual names (see
+    :func:`peerdistill.data.layout.split_called`); a validation split that is absent is taken from ``train/``, a test
+    split only where both are absent. Class folders without ``train/`` around them are divided likewise. What is taken
+    is decided by a hash of each picture's path below the folder: a fifth for testing, ``config.validation`` of the
+    rest. So a picture stays in its split when others are added, and the test split stays whatever
+    ``config.validation`` is. A split that is not for training may lack a class, which is told.
 
     All pictures are decoded once beforehand when there are at most `CHECKED_AT_ONCE` of them, so that a bad one is told
     of before training, and always when ``skip_unreadable`` is set: leaving a picture out later would
     move the rows of the others. In a larger folder a bad picture stops the training that reaches it.
 
     Raises:
-        UserError: There are no class folders, only one, an empty one, other ones for another split, a class without
-            a training picture, or a picture that can't be read while ``skip_unreadable`` is not set.
+        UserError: What :func:`peerdistill.data.class_folders.find_splits` refuses, a class that only another split
+            has, a class without a training picture, or a picture that can't be read while ``skip_unreadable`` is not
+            set.
     """
     found = find_splits(folder)
-    for other in found.values():
-        _check_same_classes(found["train"], other)
+    found = {name: _of_classes(found["train"], part) for name, part in found.items()}
     listed = sum(len(pictures.files) for pictures in found.values())
     pictures = _divide(found, config.validation)
     squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
@@ -58,12 +62,13 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
     stored = {"train": shrunk, "val": squares, "test": squares}
     known = known_digests(folder, config, decoded=are_checked)
-    digests = {}
+    digests, left_out = {}, []
     for name, part in pictures.items():
         read = stored[name].digest if are_checked else _digest_of_file
         pictures[name], digests[name] = _readable(part, partial(known.digest, read=read), skip=skip_unreadable)
+        left_out += _without(part, pictures[name])
     known.keep()
-    skipped = listed - sum(len(part.files) for part in pictures.values())
+    note_left_out(left_out)
     train = pictures["train"]
     _check_classes_are_trained(train)
 
@@ -89,18 +94,22 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
         test=splits.get("test"),
         fingerprint=fingerprint(train.class_names, splits["train"], (*_MEAN, *_STD)),
         held_out=held_out_fingerprints({name: pictures[name].class_names for name in held_out}, held_out),
-        skipped=skipped,
+        skipped=len(left_out),
     )
 
 
-def _check_same_classes(train: Pictures, other: Pictures) -> None:
-    differing = sorted(set(train.class_names) ^ set(other.class_names))
-    if differing:
-        holder = train if differing[0] in train.class_names else other
+def _of_classes(train: Pictures, other: Pictures) -> Pictures:
+    """Return a split with the classes of training, of which it may lack some."""
+    added = sorted({*other.class_names, *other.empty} - set(train.class_names))
+    if added:
         raise UserError(
             f"'{train.folder}' and '{other.folder}' have different class folders: "
-            f"'{differing[0]}' is only in '{holder.folder.name}'"
+            f"'{added[0]}' is only in '{other.folder.name}'"
         )
+    lacking = sorted(set(train.class_names) - set(other.class_names))
+    if lacking:
+        warnings.warn(f"'{other.folder}' has no picture of {some_of(lacking)}", Note, stacklevel=3)
+    return replace(other, class_names=train.class_names)
 
 
 def _readable(
@@ -111,6 +120,14 @@ def _readable(
         found = pool.map(tolerant(digest, skip=skip), pictures.paths(), chunksize=8)
     digests = [one for one in found if one is not None]
     return pictures.where(one is not None for one in found), as_rows(digests)
+
+
+def _without(pictures: Pictures, readable: Pictures) -> list[str]:
+    """Return the paths of the pictures that are not among the readable ones."""
+    if len(pictures.files) == len(readable.files):
+        return []
+    kept = set(readable.paths())
+    return [path for path in pictures.paths() if path not in kept]
 
 
 def _digest_of_file(path: str) -> bytes:

@@ -22,7 +22,7 @@ from peerdistill.data.picture_cache import KEY_BYTES, PictureCache, Pixels
 from peerdistill.data.pictures import PILLOW_MODES, fit
 
 # To be raised when any form gives other pixels than before: what was kept in it is then not found any more.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ class StoredPictures:
 
     def _pixels(self, content: bytes, path: str, digest: bytes | None) -> Pixels:
         if self._cache is None or digest is None:
-            return self._form(read_listed(content, path))
+            return self._form(read_listed(lambda: content, path))
         pixels = self._cache.get(digest)
         if pixels is None:
-            pixels = self._form(read_listed(content, path))
+            pixels = self._form(read_listed(lambda: content, path))
             self._cache.add(digest, pixels)
         return pixels
 

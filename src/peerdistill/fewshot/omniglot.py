@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import folders_in, is_picture, open_listed
+from peerdistill.data.class_folders import open_listed
+from peerdistill.data.layout import Pictures, is_picture
+from peerdistill.data.listing import Owners, list_folder
 from peerdistill.data.npz import read_keys
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import ClassSplitName
@@ -98,12 +100,19 @@ def _read_arrays(file: Path, class_split: ClassSplitName) -> ClassSource:
         images.dtype != np.uint8
         or images.ndim != 4
         or images.shape[2:] != (SIZE, SIZE)
-        or len(images) != len(originals)
+        or 0 in images.shape
+        or originals.shape != images.shape[:1]
     ):
         raise UserError(
             f"images of '{file}' must be uint8 of shape (characters, drawings, {SIZE}, {SIZE}), "
             f"found {images.dtype} of shape {images.shape}"
         )
+    for key, column in (("alphabet", alphabets), ("character", characters), ("split", originals)):
+        if column.shape != (len(images),) or column.dtype.kind != "U":
+            raise UserError(
+                f"{key} of '{file}' must be {len(images)} strings, one for each character of images, "
+                f"found {column.dtype} of shape {column.shape}"
+            )
     names = tuple(f"{alphabet}/{character}" for alphabet, character in zip(alphabets, characters, strict=True))
     labels = np.repeat(np.arange(len(names)), images.shape[1])
     columns = zip(alphabets.tolist(), characters.tolist(), originals.tolist(), strict=True)
@@ -117,20 +126,36 @@ def _read_folders(folder: Path, class_split: ClassSplitName, *, skip: bool) -> C
     for name in _FOLDERS.values():
         if not (folder / name).is_dir():
             raise UserError(f"omniglot in '{folder}' is incomplete: there is no folder {name}")
-    characters = [
-        (original, path)
-        for original, name in _FOLDERS.items()
-        for alphabet in folders_in(folder / name)
-        for path in folders_in(alphabet)
-    ]
-    drawings = [
-        (label, file)
-        for label, (_, path) in enumerate(characters)
-        for file in sorted(path.iterdir())
-        if is_picture(file.name)
-    ]
-    images, is_read = decode([str(file) for _, file in drawings], open_listed, size=SIZE, channels=1, skip=skip)
-    labels = np.array([label for label, _ in drawings])[is_read]
-    names = tuple(f"{path.parent.name}/{path.name}" for _, path in characters)
-    splits = tuple(split_of(class_split, path.parent.name, path.name, original) for original, path in characters)
+    owners = Owners(depth=2)
+    found = {original: _drawings(folder / name, original, owners) for original, name in _FOLDERS.items()}
+    drawings = [(original, *drawing) for original, (_, drawings) in found.items() for drawing in drawings]
+    characters = [(original, character) for original, (characters, _) in found.items() for character in characters]
+    label_of = {character: label for label, character in enumerate(characters)}
+    images, is_read = decode([file for _, _, file in drawings], open_listed, size=SIZE, channels=1, skip=skip)
+    labels = np.array([label_of[original, character] for original, character, _ in drawings])[is_read]
+    names = tuple(character for _, character in characters)
+    splits = tuple(
+        split_of(class_split, alphabet, name, original)
+        for original, character in characters
+        for alphabet, _, name in [character.partition("/")]
+    )
     return ClassSource(LabelledImages(images, labels, names), splits, skipped=int((~is_read).sum()))
+
+
+def _drawings(folder: Path, original: str, owners: Owners) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return all "alphabet/character", and the character and path of each drawing."""
+    listing = list_folder(folder)
+    characters = sorted((path[:-1] for path in listing.paths if path.count("/") == 2 and path[-1] == "/"), key=_parts)
+    files = sorted((path for path in listing.paths if _is_drawing(path)), key=_parts)
+    drawings = owners.once(listing, original, Pictures(folder, (), tuple(files)))
+    return characters, [
+        (file.rpartition("/")[0], path) for file, path in zip(drawings.files, drawings.paths(), strict=True)
+    ]
+
+
+def _is_drawing(file: str) -> bool:
+    return file.count("/") == 2 and is_picture(file.rpartition("/")[2])
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/")

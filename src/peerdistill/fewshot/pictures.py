@@ -1,10 +1,8 @@
 """Pictures by class, from a folder, an archive or a folder with lists, decoded once into one array."""
 
-import csv
-import zipfile
 from collections.abc import Callable, Sequence
 from multiprocessing.pool import ThreadPool
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +10,22 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import find_splits, is_picture, open_listed, read_listed, tolerant
+from peerdistill.data.class_folders import (
+    find_splits,
+    note_left_out,
+    open_listed,
+    read_listed,
+    show_notes,
+    tolerant,
+)
+from peerdistill.data.layout import Pictures
 from peerdistill.data.pictures import fit
 from peerdistill.errors import UserError
+from peerdistill.fewshot.archives import PictureArchive
 from peerdistill.fewshot.dataset import SPLITS, ClassSource, divide_classes
+from peerdistill.fewshot.lists import Listed, read_list
 
 _CHANNELS = 3
-_LIST_COLUMNS = ("filename", "label")
 
 
 class _Member(NamedTuple):
@@ -35,7 +42,7 @@ def decode(
     """Return the pictures that can be read as squares, and which of them that are.
 
     Raises:
-        UserError: What ``open_one`` raises, where ``skip`` is not set.
+        UserError: What ``open_one`` raises, where ``skip`` is not set. Otherwise a `Note` names what is left out.
     """
     images = np.empty((len(files), size, size, channels), dtype=np.uint8)
 
@@ -46,6 +53,7 @@ def decode(
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
         found = pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32)
     is_read = np.array(found, dtype=bool)
+    note_left_out([file for file, one in zip(files, found, strict=True) if one is None])
     return images if is_read.all() else images[is_read], is_read
 
 
@@ -58,14 +66,21 @@ def load_pictures(source: Path, size: int, *, skip_unreadable: bool) -> ClassSou
     ``label``) has its pictures in ``images/`` or beside the lists.
 
     Raises:
-        UserError: There are no class folders, an empty one, a class in two splits, a list without its columns, or a
-            picture that can't be read while ``skip_unreadable`` is not set.
+        UserError: What :func:`peerdistill.data.layout.find_splits` refuses, an empty class folder, a class in two
+            splits, a damaged archive or list, or a picture that can't be read while ``skip_unreadable`` is not set.
     """
     if source.is_file():
-        with _opened(source) as archive:
-            members = _in_archive(source, archive)
-            return _decoded(source, members, lambda name: _from_archive(source, archive, name), size, skip_unreadable)
-    members = _in_lists(source) if (source / "train.csv").is_file() else _in_folders(source)
+        with PictureArchive(source) as archive:
+            layout = archive.layout()
+            show_notes(layout.notes)
+            members = _members(layout.splits, str(source))
+
+            def open_one(path: str) -> Image.Image:
+                return read_listed(lambda: archive.content(path), archive.shown(path))
+
+            return _decoded(source, members, open_one, size, skip_unreadable)
+    is_listed = (source / "train.csv").is_file()
+    members = _in_lists(source) if is_listed else _members(find_splits(source), str(source))
     return _decoded(source, members, open_listed, size, skip_unreadable)
 
 
@@ -94,8 +109,10 @@ def _classes(source: Path, members: list[_Member]) -> tuple[tuple[str, ...], tup
     return names, tuple(given) if given else divide_classes(names)
 
 
-def _in_folders(folder: Path) -> list[_Member]:
-    found = find_splits(folder)
+def _members(found: dict[str, Pictures], source: str) -> list[_Member]:
+    for pictures in found.values():
+        if pictures.empty:
+            raise UserError(f"class '{pictures.empty[0]}' of '{source}' holds no pictures")
     return [
         _Member(name if len(found) > 1 else None, pictures.class_names[label], path)
         for name, pictures in found.items()
@@ -105,38 +122,18 @@ def _in_folders(folder: Path) -> list[_Member]:
 
 def _in_lists(folder: Path) -> list[_Member]:
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    members = []
+    members: dict[str, _Member] = {}
+    first: dict[str, Listed] = {}
     for split in SPLITS:
         file = folder / f"{split}.csv"
         if not file.is_file():
             raise UserError(f"'{folder}' has train.csv but no {file.name}")
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if not set(_LIST_COLUMNS) <= set(rows.fieldnames or ()):
+        for line in read_list(file):
+            member = _Member(split, line.label, str(pictures / line.filename))
+            if members.setdefault(line.filename, member) != member:
                 raise UserError(
-                    f"'{file}' must have the columns {' and '.join(_LIST_COLUMNS)}, found {rows.fieldnames}"
+                    f"{first[line.filename].where} and {line.where} both name '{line.filename}': a picture can only be "
+                    "of one class and in one split"
                 )
-            members += [_Member(split, row["label"], str(pictures / row["filename"])) for row in rows]
-    return members
-
-
-def _opened(file: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"'{file}' is no zip archive of class folders: {error}") from error
-
-
-def _in_archive(file: Path, archive: zipfile.ZipFile) -> list[_Member]:
-    paths = [PurePosixPath(name) for name in sorted(archive.namelist())]
-    pictures = [path for path in paths if is_picture(path.name) and len(path.parts) > 1]
-    divided = [path for path in pictures if path.parts[0] in SPLITS and len(path.parts) > 2]
-    members = [_Member(path.parts[0], path.parts[1], str(path)) for path in divided]
-    members = members or [_Member(None, path.parts[0], str(path)) for path in pictures]
-    if not members:
-        raise UserError(f"'{file}' holds no class folders with pictures")
-    return members
-
-
-def _from_archive(file: Path, archive: zipfile.ZipFile, name: str) -> Image.Image:
-    return read_listed(archive.read(name), f"{file}/{name}")
+            first.setdefault(line.filename, line)
+    return list(members.values())
