@@ -121,8 +121,14 @@ def grown(name, sharing=None, peers=4):
     return Cohort("resnet20", classes=5, **options)
 
 
+def few_negatives(name):
+    """Return the contrast's options of a method that has some, with few negatives."""
+    defaults = {option.name: option.default for option in methods.options_of(name)}
+    return {"contrast": replace(defaults["contrast"], count=12, width=8)} if "contrast" in defaults else {}
+
+
 def built(name, cohort, **options):
-    few = {"contrast": FEW} if name in ("mcl-okd", "crd", "crd+kd") else {}
+    few = few_negatives(name)
     if methods.find(name).taught:
         few["teacher"] = terms.Teacher(Cohort("resnet20", classes=5, peers=1, sharing="network"))
     return methods.build(name, cohort, train_labels=TRAIN_LABELS, **few, **options)

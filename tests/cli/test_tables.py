@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from peerdistill.cli import tables
@@ -58,3 +59,22 @@ def test_a_bench_shows_the_folder_s_name_as_it_is():
         "forms": dict.fromkeys(("pytorch", "onnx", "int8"), form),
     }
     assert "runs/a[/b] [bold]c, last epoch (3)" in shown(tables.leader_bench(bench))
+
+
+@pytest.mark.parametrize(("name", "shown_too"), [("mcl-okd", True), ("crd", False), ("crd+kd", False)])
+def test_a_method_shows_only_options_that_it_uses(name, shown_too):
+    text = shown(tables.method(name))
+    assert "--contrast.count" in text
+    assert ("--contrast.normaliser" in text) is ("--contrast.views" in text) is shown_too
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("one", "late, after layer2 of a ResNet, layer3 of a VGG"),
+        ("baseline", "early, after layer1 of a ResNet, layer2 of a VGG"),
+        ("crd", "branches part -"),
+    ],
+)
+def test_a_method_shows_where_its_branches_part(name, said):
+    assert said in " ".join(shown(tables.method(name)).split())

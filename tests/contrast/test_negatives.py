@@ -117,3 +117,63 @@ def test_repr_tells_the_sizes():
     labels_N = torch.tensor([0, 1, 2, 0, 1])
     assert "count=2, samples=5, labels=3" in repr(NegativeSampler(labels_N, 2))
     assert "count=2, samples=5" in repr(SharedSampler(labels_N, 2))
+
+
+LABELS_TWICE = st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda labels: len(set(labels)) > 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(labels=LABELS_TWICE, count=st.integers(1, 40), seed=st.integers(0, 2**32))
+def test_without_replacement_no_anchor_draws_a_sample_twice(labels, count, seed):
+    labels_N = torch.tensor(labels)
+    generator = torch.Generator().manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer may exist
+        own, shared = (kind(labels_N, count, replacement=False) for kind in (NegativeSampler, SharedSampler))
+    drawn_BS = own(labels_N, generator)
+    assert drawn_BS.shape == (len(labels), own.count)
+    assert (labels_N[drawn_BS] != labels_N[:, None]).all()
+    for drawn in (*drawn_BS, shared(labels_N, generator)):
+        assert len(drawn.unique()) == len(drawn)
+
+
+@pytest.mark.parametrize("anchor_label", [0, 1, 2, 3])
+def test_without_replacement_uniform_over_all_samples_of_other_labels(anchor_label):
+    """Each anchor takes a sample with probability S over those there are: a binomial number of 4,000 anchors does."""
+    generator = torch.Generator().manual_seed(anchor_label)
+    labels_N = torch.multinomial(torch.tensor([5.0, 1.0, 2.0, 3.0]), 300, replacement=True, generator=generator)
+    sampler = NegativeSampler(labels_N, 60, replacement=False)
+    drawn_BS = sampler(torch.full((4000,), anchor_label), generator)
+    others = labels_N != anchor_label
+    counts_N = torch.bincount(drawn_BS.flatten(), minlength=300)
+    assert counts_N[~others].sum() == 0
+    # Less scattered than independent draws, by the share that is not drawn.
+    scatter = (counts_N[others] - counts_N[others].double().mean()).square().sum() / counts_N[others].double().mean()
+    expected = others.sum() * (1 - 60 / others.sum())
+    assert 0.7 < scatter / expected < 1.4
+
+
+def test_anchors_draw_for_themselves_without_replacement_too():
+    labels_N = torch.arange(200) % 4
+    drawn_BS = NegativeSampler(labels_N, 100, replacement=False)(torch.zeros(8, dtype=torch.long))
+    assert len(torch.unique(drawn_BS.sort(-1).values, dim=0)) == 8
+
+
+def test_draws_with_replacement_are_those_they_were():
+    """What was drawn before there was a choice, so that runs from before can be repeated."""
+    labels_N = torch.arange(20) % 4
+    sampler = NegativeSampler(labels_N, 5)
+    drawn = sampler(torch.tensor([1, 3]), torch.Generator().manual_seed(0))
+    bits = torch.randint(2**62, (2, 5), generator=torch.Generator().manual_seed(0))
+    others = [
+        torch.cat([torch.nonzero(labels_N == label)[:, 0] for label in range(4) if label != own]) for own in (1, 3)
+    ]
+    expected = [samples[row % len(samples)] for samples, row in zip(others, bits, strict=True)]
+    assert torch.equal(drawn, torch.stack(expected))
+
+
+@pytest.mark.parametrize("kind", [NegativeSampler, SharedSampler])
+def test_repr_tells_of_draws_without_replacement(kind):
+    labels_N = torch.arange(20) % 4
+    assert "replacement=False" in repr(kind(labels_N, 5, replacement=False))
+    assert "replacement" not in repr(kind(labels_N, 5))

@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from peerdistill import deploy, experiment, methods
-from peerdistill.contrast import ContrastOptions
+from peerdistill.contrast import RememberedOptions
 from peerdistill.errors import UserError
 from peerdistill.experiment import Config, Run, parse, read_config
 from peerdistill.fewshot import ExamConfig
@@ -24,7 +24,7 @@ SHORT = {
     **{"validation.episodes": 5, "test.episodes": 8, "crop_padding": 1, "flip": "false"},
 }
 CONTRASTING = [
-    name for name in methods.names() if any(isinstance(o.default, ContrastOptions) for o in methods.options_of(name))
+    name for name in methods.names() if any(isinstance(o.default, RememberedOptions) for o in methods.options_of(name))
 ]
 
 

@@ -45,7 +45,7 @@ def write_yaml(tmp_path):
         ("digits", "digits"),
         ("cifar10", "cifar"),
         ("cifar100", "cifar"),
-        ("npz:some.npz", "cifar"),
+        ("npz:some.npz", "arrays"),
         ("pictures", "folder"),
         ("pictures/of/digits", "folder"),
     ],
@@ -219,3 +219,11 @@ def test_of_two_files_the_later_one_names_data_and_method(write_yaml):
         recipe("cifar")["epochs"],
     )
     assert config.options["beta"] == 0.025
+
+
+def test_the_papers_recipe_trains_on_all_images():
+    assert values_of("cifar100")["validation"] == 0
+    arrays, cifar = recipe("arrays"), recipe("cifar")
+    assert arrays.pop("validation") == 0.1
+    assert cifar.pop("validation") == 0
+    assert arrays == cifar

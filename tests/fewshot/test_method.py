@@ -7,16 +7,18 @@ import pytest
 import torch
 
 from peerdistill import Cohort, fewshot, methods
-from peerdistill.contrast import ContrastOptions
+from peerdistill.contrast import RememberedOptions
 from peerdistill.data import Augmentation
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, prototypical_logits
 from peerdistill.terms import CrossEntropy, Method, Teacher
 
 EPISODES = EpisodeConfig(ways=3, shots=1, queries=2)
-FEW = ContrastOptions(count=12, width=8)
-CONTRASTING = [
-    name for name in methods.names() if any(isinstance(o.default, ContrastOptions) for o in methods.options_of(name))
-]
+FEW = {
+    name: {option.name: replace(option.default, count=12, width=8)}
+    for name in methods.names()
+    for option in methods.options_of(name)
+    if isinstance(option.default, RememberedOptions)
+}
 WITHOUT_CLASSIFIER = ("baseline", "crd", "rkd-d", "rkd-da")
 
 
@@ -42,8 +44,7 @@ def make(digits, make_cohort):
     def build(name: str, sharing: str | None = None, **options) -> tuple[Cohort, Method]:
         card = methods.find(name)
         cohort = make_cohort(**{"peers": 4, "sharing": sharing or card.settings[0], **card.cohort})
-        if name in CONTRASTING:
-            options["contrast"] = FEW
+        options |= FEW.get(name, {})
         if card.taught:
             options["teacher"] = Teacher(make_cohort(peers=1))
         method = fewshot.build_method(name, cohort, EPISODES, train_labels=digits.train.labels, **options)
@@ -80,7 +81,7 @@ def test_the_other_parts_are_the_method_s_own_on_the_classifiers_of_all_classes(
 
 
 def own_options(name, method) -> dict:
-    options = {"contrast": FEW} if name in CONTRASTING else {}
+    options = FEW.get(name, {})
     return {**options, "teacher": method.teacher} if methods.find(name).taught else options
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from peerdistill.contrast import ContrastOptions, log_normalisers, multi_view_nce
+from peerdistill.contrast import TeacherContrastOptions, log_normalisers, multi_view_nce
 from peerdistill.errors import UserError
 from peerdistill.terms import TeacherContrast
 
 TRAIN_LABELS = torch.arange(40) % 5
-OPTIONS = ContrastOptions(count=6, width=4, temperature=0.07)
+OPTIONS = TeacherContrastOptions(count=6, width=4, temperature=0.07)
 
 
 @pytest.fixture
@@ -118,29 +118,29 @@ def test_log_normalisers_are_means_over_all_anchors_of_a_bank():
 
 @pytest.mark.parametrize("kind", ["shared", "all"])
 def test_kinds_of_negatives_in_a_bank(taught, labels, indices, kind):
-    term = TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(negatives=kind, count=9, width=4)).double()
+    term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives=kind, count=9, width=4)).double()
     drawn = watch(term)
     banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
     loss = term(taught, labels, indices)
-    same = multi_view_nce(views, banks, indices, drawn[0], labels=TRAIN_LABELS, normaliser="batch")
+    same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, labels=TRAIN_LABELS, normaliser="batch")
     assert len(drawn) == 1
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
 
 
 def test_softmax_does_without_z(taught, labels, indices):
-    term = TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(objective="softmax", count=9, width=4)).double()
+    term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(objective="softmax", count=9, width=4)).double()
     drawn = watch(term)
     banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
     loss = term(taught, labels, indices)
-    same = multi_view_nce(views, banks, indices, drawn[0], objective="softmax")
+    same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, objective="softmax")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
     assert term.log_normalisers.isnan().all()
 
 
 def test_queue_has_no_z_of_the_first_batch(taught, labels, indices):
     with pytest.raises(UserError, match=r"queue is empty yet: choose .* own, shared or all, or .* softmax"):
-        TeacherContrast(9, 6, TRAIN_LABELS, ContrastOptions(negatives="queue", count=9, width=4))
-    softmax = ContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
+        TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives="queue", count=9, width=4))
+    softmax = TeacherContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
     term = TeacherContrast(9, 6, TRAIN_LABELS, softmax).double()
     losses = [term(taught, labels, indices) for _ in range(2)]
     assert losses[0].item() == pytest.approx(0, abs=1e-12)

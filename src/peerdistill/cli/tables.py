@@ -179,7 +179,9 @@ def _option_rows(name: str, default: Any, meaning: str) -> Iterator[tuple[str, A
     if not is_dataclass(default):
         yield name, default, meaning
         return
-    documented = {param.arg_name: param.description or "" for param in parse_attributes(type(default)).params}
+    kinds = [kind for kind in reversed(type(default).__mro__) if is_dataclass(kind)]  # the nearest one wins
+    said = [param for kind in kinds for param in parse_attributes(kind).params]
+    documented = {param.arg_name: param.description or "" for param in said}
     for member in fields(default):
         yield f"{name}.{member.name}", getattr(default, member.name), documented.get(member.name, "")
 

@@ -3,7 +3,7 @@ from .in_batch import scores_across, scores_within, supervised_contrast
 from .memory import BankMemory, QueueMemory, memory_for
 from .nce import log_normalisers, multi_view_nce, queue_nce
 from .negatives import EverySample, NegativeSampler, SharedSampler
-from .options import ContrastOptions
+from .options import ContrastOptions, RememberedOptions, TeacherContrastOptions
 from .queue import EmbeddingQueue
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "MemoryBank",
     "NegativeSampler",
     "QueueMemory",
+    "RememberedOptions",
     "SharedSampler",
+    "TeacherContrastOptions",
     "log_normalisers",
     "memory_for",
     "multi_view_nce",

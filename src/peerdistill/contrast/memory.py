@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from peerdistill.contrast.bank import MemoryBank
 from peerdistill.contrast.nce import multi_view_nce, queue_nce
 from peerdistill.contrast.negatives import EverySample, NegativeSampler, SharedSampler, label_sizes
-from peerdistill.contrast.options import ContrastOptions
+from peerdistill.contrast.options import RememberedOptions
 from peerdistill.contrast.queue import EmbeddingQueue
 from peerdistill.errors import Note
 
@@ -35,9 +35,9 @@ class BankMemory(nn.Module):
     nce = staticmethod(multi_view_nce)
     train_labels: Int[Tensor, " samples"]
 
-    def __init__(self, peers: int, train_labels: Int[Tensor, " samples"], options: ContrastOptions):
+    def __init__(self, peers: int, train_labels: Int[Tensor, " samples"], options: RememberedOptions):
         super().__init__()
-        self.negatives = _SAMPLERS[options.negatives](train_labels, options.count)
+        self.negatives = _SAMPLERS[options.negatives](train_labels, options.count, options.replacement)
         dtype = getattr(torch, options.bank_dtype)
         self.bank = MemoryBank(peers, len(train_labels), options.width, options.momentum, dtype)
         self.register_buffer("train_labels", train_labels, persistent=False)
@@ -76,7 +76,7 @@ class QueueMemory(nn.Module):
 
     nce = staticmethod(queue_nce)
 
-    def __init__(self, peers: int, train_labels: Int[Tensor, " samples"], options: ContrastOptions):
+    def __init__(self, peers: int, train_labels: Int[Tensor, " samples"], options: RememberedOptions):
         super().__init__()
         label_sizes(train_labels)
         samples = len(train_labels)
@@ -105,7 +105,9 @@ class QueueMemory(nn.Module):
         self.queue.push(embeddings_MBE, labels_B)
 
 
-def memory_for(peers: int, train_labels: Int[Tensor, " samples"], options: ContrastOptions) -> BankMemory | QueueMemory:
+def memory_for(
+    peers: int, train_labels: Int[Tensor, " samples"], options: RememberedOptions
+) -> BankMemory | QueueMemory:
     """Return the memory for the kind of negatives that ``options`` name.
 
     Raises:

@@ -38,6 +38,8 @@ class NegativeSampler(nn.Module):
         labels_N: Label of every training sample, 0 or more.
         count: Negatives S for each anchor. Where some label leaves fewer samples of other labels than that, S is
             what it leaves, and a warning says so.
+        replacement: Whether an anchor may draw a sample more than once. Without, each anchor takes the first S of its
+            own random order of all that it may draw.
 
     Raises:
         UserError: Where all samples have the same label, a label is negative, or there are none.
@@ -47,7 +49,7 @@ class NegativeSampler(nn.Module):
     starts: Int[Tensor, " labels"]
     sizes: Int[Tensor, " labels"]
 
-    def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
+    def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
         sizes = label_sizes(labels_N)
         fewest = len(labels_N) - int(sizes.max())
@@ -58,6 +60,7 @@ class NegativeSampler(nn.Module):
                 stacklevel=2,
             )
         self.count = min(count, fewest)
+        self.replacement = replacement
         # Computed from the labels, which the data has: nothing to keep in a checkpoint.
         self.register_buffer("order", torch.argsort(labels_N, stable=True), persistent=False)
         self.register_buffer("sizes", sizes, persistent=False)
@@ -66,17 +69,27 @@ class NegativeSampler(nn.Module):
     def forward(
         self, labels_B: Int[Tensor, " batch"], generator: torch.Generator | None = None
     ) -> Int[Tensor, "batch negatives"]:
-        """Return S sample indices for each anchor label, with replacement."""
+        """Return S sample indices for each anchor label."""
         size_B1 = self.sizes[labels_B][:, None]
         start_B1 = self.starts[labels_B][:, None]
-        bits_BS = _bits(len(labels_B), self.count, generator=generator, device=self.order.device)
-        position_BS = bits_BS.remainder_(len(self.order) - size_B1)
+        if self.replacement:
+            bits_BS = _bits(len(labels_B), self.count, generator=generator, device=self.order.device)
+            position_BS = bits_BS.remainder_(len(self.order) - size_B1)
+        else:
+            position_BS = self._different(len(self.order) - size_B1[:, 0], generator)
         position_BS += size_B1 * (position_BS >= start_B1)
         return self.order[position_BS]
 
+    def _different(self, outside_B: Int[Tensor, " batch"], generator: torch.Generator | None) -> Tensor:
+        """Return S different positions for each anchor below its number of samples, which the host is asked for."""
+        device = self.order.device
+        orders = (torch.randperm(outside, generator=generator, device=device) for outside in outside_B.tolist())
+        return torch.stack([order[: self.count] for order in orders])
+
     def extra_repr(self) -> str:
         """Show the sizes in ``repr``."""
-        return f"count={self.count}, samples={len(self.order)}, labels={len(self.sizes)}"
+        sizes = f"count={self.count}, samples={len(self.order)}, labels={len(self.sizes)}"
+        return sizes if self.replacement else f"{sizes}, replacement=False"
 
 
 class SharedSampler(nn.Module):
@@ -87,14 +100,16 @@ class SharedSampler(nn.Module):
     Args:
         labels_N: Label of every training sample, 0 or more.
         count: Number S of samples. Where no more than that exist, it is all of them, each once, and a warning says so.
+        replacement: Whether a sample may be drawn more than once.
 
     Raises:
         UserError: Where all samples have the same label, a label is negative, or there are none.
     """
 
-    def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
+    def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
         label_sizes(labels_N)
+        self.replacement = replacement
         self.samples = len(labels_N)
         self.count = min(count, self.samples)
         if count > self.samples:
@@ -107,14 +122,17 @@ class SharedSampler(nn.Module):
     def forward(
         self, labels_B: Int[Tensor, " batch"], generator: torch.Generator | None = None
     ) -> Int[Tensor, " negatives"]:
-        """Return S sample indices, with replacement; ``labels_B`` only tell the device."""
+        """Return S sample indices; ``labels_B`` only tell the device."""
         if self.count == self.samples:
             return torch.arange(self.samples, device=labels_B.device)
+        if not self.replacement:
+            return torch.randperm(self.samples, generator=generator, device=labels_B.device)[: self.count]
         return _bits(self.count, generator=generator, device=labels_B.device).remainder_(self.samples)
 
     def extra_repr(self) -> str:
         """Show the sizes in ``repr``."""
-        return f"count={self.count}, samples={self.samples}"
+        sizes = f"count={self.count}, samples={self.samples}"
+        return sizes if self.replacement else f"{sizes}, replacement=False"
 
 
 class EverySample(nn.Module):
@@ -123,14 +141,15 @@ class EverySample(nn.Module):
     Args:
         labels_N: Label of every training sample, 0 or more.
         count: Not used.
+        replacement: Not used.
 
     Raises:
         UserError: Where all samples have the same label, a label is negative, or there are none.
     """
 
-    def __init__(self, labels_N: Int[Tensor, " samples"], count: int):
+    def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
-        del count
+        del count, replacement
         label_sizes(labels_N)
 
     def forward(self, labels_B: Int[Tensor, " batch"]) -> Literal["all"]:

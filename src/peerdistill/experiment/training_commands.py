@@ -40,7 +40,9 @@ class TrainingCommand:
 def _recipe_for_classes(data: str | None) -> str:
     if data == "digits":
         return "digits"
-    return "cifar" if data in ("cifar10", "cifar100") or str(data).startswith("npz:") else "folder"
+    if data in ("cifar10", "cifar100"):
+        return "cifar"
+    return "arrays" if str(data).startswith("npz:") else "folder"
 
 
 def _recipe_for_episodes(data: str | None) -> str:

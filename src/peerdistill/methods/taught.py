@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from peerdistill import terms
-from peerdistill.contrast import ContrastOptions
+from peerdistill.contrast import TeacherContrastOptions
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def crd(
     beta: float = 0.8,
     distillation: float = 0.0,
     temperature: float = 4.0,
-    contrast: ContrastOptions = ContrastOptions(temperature=0.07),  # noqa: B008 (frozen)
+    contrast: TeacherContrastOptions = TeacherContrastOptions(),  # noqa: B008 (frozen)
 ) -> "Method":
     """Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1.
 
@@ -61,7 +61,7 @@ def crd(
         beta: Weight of the contrast.
         distillation: Weight of the divergence from the teacher's class distribution (0: left out).
         temperature: Temperature T of that divergence.
-        contrast: The contrast's own options; its normaliser and views are not used, and a queue needs the softmax.
+        contrast: The contrast's own options; a queue needs the softmax.
     """
     _require_one_student(cohort, "crd")
     pairs = terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)

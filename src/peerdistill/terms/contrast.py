@@ -1,6 +1,7 @@
 """Peers that learn from each other's embeddings, against what they said of other samples before."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,7 +29,14 @@ class MultiViewContrast(RememberedContrast):
         train_labels: Int[Tensor, " samples"],
         options: ContrastOptions | None = None,
     ):
-        super().__init__(feature_widths, train_labels, options or ContrastOptions())
+        options = options or ContrastOptions()
+        super().__init__(feature_widths, train_labels, options)
+        self._pairing = {"normaliser": options.normaliser, "views": options.views}
+
+    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
+        """Return the options' normaliser and views."""
+        del embeddings_VBE, looked_up
+        return self._pairing
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from peerdistill.contrast import ContrastOptions, memory_for
+from peerdistill.contrast import RememberedOptions, memory_for
 
 
 class RememberedContrast(nn.Module):
@@ -25,7 +25,9 @@ class RememberedContrast(nn.Module):
         UserError: Where the options are out of range or the labels leave no negatives.
     """
 
-    def __init__(self, feature_widths: Sequence[int], train_labels: Int[Tensor, " samples"], options: ContrastOptions):
+    def __init__(
+        self, feature_widths: Sequence[int], train_labels: Int[Tensor, " samples"], options: RememberedOptions
+    ):
         super().__init__()
         options.check()
         self.options = options
@@ -47,14 +49,12 @@ class RememberedContrast(nn.Module):
             **looked_up,
             objective=self.options.objective,
             temperature=self.options.temperature,
-            normaliser=self.normaliser(embeddings_VBE, looked_up),
-            views=self.options.views,
+            **self.pairing(embeddings_VBE, looked_up),
         )
         if self.training:
             self.memory.remember(embeddings_VBE, labels, indices)
         return loss
 
-    def normaliser(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> Any:
-        """Return how Z is found, or log(Z / N) of every memory, for a batch and what it looks up."""
-        del embeddings_VBE, looked_up
-        return self.options.normaliser
+    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
+        """Return what the loss is told besides, for a batch and what it looks up: views and the normaliser Z."""
+        raise NotImplementedError

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.contrast import ContrastOptions, log_normalisers
-from peerdistill.contrast.options import Normaliser
+from peerdistill.contrast import TeacherContrastOptions, log_normalisers
 from peerdistill.errors import UserError
 from peerdistill.terms.remembered import RememberedContrast
 
@@ -26,7 +25,7 @@ class TeacherContrast(RememberedContrast):
         teacher_width: Width of the teacher's penultimate features.
         student_width: Width of the student's.
         train_labels: Label of every training sample.
-        options: Everything else; its normaliser and views are not used.
+        options: Everything else.
 
     Raises:
         UserError: Where the options are out of range, the labels leave no negatives, or Z would have to be found in a
@@ -40,7 +39,7 @@ class TeacherContrast(RememberedContrast):
         teacher_width: int,
         student_width: int,
         train_labels: Int[Tensor, " samples"],
-        options: ContrastOptions,
+        options: TeacherContrastOptions,
     ):
         if (options.negatives, options.objective) == ("queue", "nce"):
             raise UserError(
@@ -52,15 +51,15 @@ class TeacherContrast(RememberedContrast):
         self.register_buffer("log_normalisers", torch.full((2,), torch.nan))
         self._known = False
 
-    def normaliser(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> Normaliser | Tensor:
+    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
         """Return log(Z / N) of the first batch; to learn it is the only step that reads from the device."""
         if self.options.objective == "softmax":
-            return super().normaliser(embeddings_VBE, looked_up)  # which does without Z
+            return {}  # which does without Z
         if not self._known and self.log_normalisers.isnan().any():  # no checkpoint has brought it
             found = log_normalisers(embeddings_VBE, **looked_up, temperature=self.options.temperature)
             self.log_normalisers.copy_(found)
         self._known = True
-        return self.log_normalisers
+        return {"normaliser": self.log_normalisers}
 
     def forward(
         self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
