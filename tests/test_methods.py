@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
