@@ -1,6 +1,7 @@
 """One function for each command: from its words to its exit code."""
 
 import shlex
+import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
