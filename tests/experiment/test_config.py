@@ -138,3 +138,16 @@ def test_names_of_the_other_command_are_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, _ = parse(["omniglot"])
     assert config.data.data == str(tmp_path / "omniglot")
+
+
+@pytest.mark.parametrize("option", ["teacher_weight", "teacher_temperature"])
+def test_a_method_with_a_teacher_has_weights_of_its_own(tmp_path, option):
+    words = ["digits", f"--teacher={tmp_path}", f"--{option}=0.5"]
+    config, _ = parse([*words, "--method=kd"])
+    message = (
+        f"{option} goes with methods that do without a teacher, found 0.5: kd has temperature, labels, distillation"
+    )
+    with pytest.raises(UserError, match=message):
+        config.check()
+    parse([*words, "--method=dml"])[0].check()
+    parse([*words[:2], "--method=kd"])[0].check()

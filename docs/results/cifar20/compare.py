@@ -33,6 +33,8 @@ RECIPE = (
 )
 # OKDDip's weight rises over 80 of 300 epochs; here over the same share of 100.
 OKDDIP_RAMP = ("--ramp", "27")
+# All branches part at one place here; by default those of ONE and OKDDip part one stage later.
+EARLY = ("--branch_at", "early")
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ CELLS = (
     Cell("MCL-OKD", "branch", ("--method", "mcl-okd", "--sharing", "branch"), seeds=3),
     Cell("baseline", "branch", ("--method", "baseline", "--sharing", "branch"), seeds=3),
     Cell("CL-ILR", "tree", ("--method", "cl-ilr")),
-    Cell("ONE", "branch", ("--method", "one", "--sharing", "branch")),
-    Cell("OKDDip", "branch", ("--method", "okddip", "--sharing", "branch", *OKDDIP_RAMP)),
+    Cell("ONE", "branch", ("--method", "one", "--sharing", "branch", *EARLY)),
+    Cell("OKDDip", "branch", ("--method", "okddip", "--sharing", "branch", *EARLY, *OKDDIP_RAMP)),
     Cell("baseline", "network", ("--method", "baseline", "--sharing", "network")),
     Cell("DML", "network", ("--method", "dml", "--sharing", "network")),
     Cell("OKDDip", "network", ("--method", "okddip", "--sharing", "network", *OKDDIP_RAMP)),

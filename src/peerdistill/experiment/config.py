@@ -121,9 +121,22 @@ class Config:
             part.check()
         if methods.find(self.method).taught and self.teacher.teacher is None:
             raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
+        self._check_teacher_is_used()
         for value in self.options.values():
             if isinstance(value, OptionGroup):
                 value.check()
+
+    def _check_teacher_is_used(self) -> None:
+        """Raise UserError for options of the further term that a method with a teacher of its own does not have."""
+        if not methods.find(self.method).taught:
+            return
+        own = ", ".join(option.name for option in methods.options_of(self.method))
+        for field in ("teacher_weight", "teacher_temperature"):
+            if getattr(self.teacher, field) != getattr(TeacherConfig(), field):
+                raise UserError(
+                    f"{field} goes with methods that do without a teacher, found {getattr(self.teacher, field)}: "
+                    f"{self.method} has {own}"
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Return one flat mapping, nested only where the options are."""
