@@ -2,31 +2,34 @@
 
     python tests/cli/sigkill.py --moments 20
 
-A moment is a delay after the run's first file has appeared, at most until its last one does. The numbers of a run are
-those of one number of threads: all processes get one.
+A moment is a delay after the run's first file has appeared, at most until its last one does. Each process is a fork of
+this one, which has trained once before, so that what training needs is imported once. The numbers of a run are those of
+one number of threads: all processes get one.
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from peerdistill import cli
 from peerdistill.training import Checkpoints
 
-ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
 WORDS = (
-    *("train", "digits", "--backbone", "resnet20", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
+    *("digits", "--backbone", "resnet20", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
     *("--contrast.count", "64", "--checkpoint_every", "3", "--device", "cpu"),
 )
 FIRST, LAST = "config.yaml", "result.json"
@@ -45,24 +48,32 @@ class Moment:
         return f"{self.seconds:7.3f} s   {self.left:<34} {verdict}"
 
 
-def start(folder: Path, *, resume: bool = False) -> subprocess.Popen:
-    """Start training, or go on with it."""
-    words = ("train", "--resume", "--run", str(folder)) if resume else (*WORDS, "--run", str(folder))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*ENTRY, *words], stdout=subprocess.DEVNULL, env=environment)
+def train(*words: str) -> int:
+    """Train in this process; what it prints is lost."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        return cli.main(["train", *words])
 
 
-def finish(process: subprocess.Popen) -> None:
+def start(folder: Path, *, resume: bool = False) -> ForkProcess:
+    """Start training in a process of its own, or go on with it."""
+    words = ("--resume",) if resume else WORDS
+    process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(train(*words, "--run", str(folder))))
+    process.start()
+    return process
+
+
+def finish(process: ForkProcess) -> None:
     """Wait for the end of training."""
-    if process.wait() != 0:
-        raise SystemExit(f"training ended with exit code {process.returncode}")
+    process.join()
+    if process.exitcode != 0:
+        raise SystemExit(f"training ended with exit code {process.exitcode}")
 
 
-def wait_for(file: Path, process: subprocess.Popen) -> float:
+def wait_for(file: Path, process: ForkProcess) -> float:
     """Wait until a file of the run is there and return the time."""
     while not file.exists():
-        if process.poll() is not None:
-            raise SystemExit(f"training ended with exit code {process.returncode} before {file.name} was written")
+        if process.exitcode is not None:
+            raise SystemExit(f"training ended with exit code {process.exitcode} before {file.name} was written")
         time.sleep(0.002)
     return time.perf_counter()
 
@@ -102,8 +113,9 @@ def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | 
     process = start(folder)
     moment = wait_for(folder / FIRST, process) + seconds
     time.sleep(max(0.0, moment - time.perf_counter()))
-    process.send_signal(signal.SIGKILL)
-    if process.wait() != -signal.SIGKILL:
+    process.kill()
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
         return None
     left = what_is_left(folder)
     finish(start(folder, resume=True))
@@ -137,7 +149,9 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
+        train(*WORDS, "--epochs", "1", "--run", str(Path(folder) / "before"))
         moments = kill_at_random_moments(options.moments, options.seed, Path(folder))
     equal = sum(not moment.differs for moment in moments)
     print(f"{equal} of {options.moments} equal to the last bit")
