@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench clean
+.PHONY: demo test fuzz bench clean
 
 demo: $(READY)
 	$(BIN)/peerdistill demo --run runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -15,6 +15,10 @@ test: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
+
+# Hours: every reader of outside input is given 20,000 broken ones. A short form is part of `make test`.
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/campaign.py --inputs 20000
 
 # About twenty minutes on two quiet cores; writes docs/performance.md.
 bench: $(READY)

@@ -108,6 +108,9 @@ def write_texts(folder: Path) -> None:
         "nested.yaml": "optimizer: {momentun: 0.5}\n",
         "wordy.yaml": "epochs: many\n",
         "list.yaml": "- epochs\n",
+        "twice.yaml": "epochs: 1\nepochs: 2\n",
+        "alias.yaml": "optimizer: &a {name: sgd, self: *a}\n",
+        "many.yaml": "peers: 1000000\n",
     }
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -100,7 +100,10 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
             "class_names of 'FILE' must be two or more strings, found <U3 of shape (1,)",
         ),
         ({"class_names": np.array(["ant", "bee", "ant", "dog"])}, "class_names of 'FILE' holds 'ant' more than once"),
-        ({"class_names": NAMES.astype(object)}, "cannot read 'FILE': Object arrays cannot be loaded"),
+        (
+            {"class_names": NAMES.astype(object)},
+            "'class_names' of 'FILE' must hold numbers or strings, found the type object",
+        ),
     ],
 )
 def test_content_that_is_not_allowed(make_npz, arrays, sentence):

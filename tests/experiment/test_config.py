@@ -76,7 +76,7 @@ def test_a_run_without_a_name_is_called_by_data_method_and_backbone(data, folder
     ("changes", "sentence"),
     [
         ({"backbone": "resnet21"}, "unknown backbone 'resnet21': did you mean .*resnet20"),
-        ({"peers": 0}, "peers must be at least 1, found 0"),
+        ({"peers": 0}, "peers must be at least 1 and at most 256, found 0"),
         ({"sharing": "trunk"}, "unknown sharing 'trunk': "),
     ],
 )
@@ -98,12 +98,11 @@ def test_the_cohort_s_options_are_checked(changes, sentence):
     ],
 )
 def test_every_part_is_checked(option, sentence):
-    config, _ = parse(["digits", option])
     if sentence is None:
-        config.check()
+        parse(["digits", option])[0].check()
         return
     with pytest.raises(UserError, match=sentence):
-        config.check()
+        parse(["digits", option])
 
 
 def test_an_unknown_method_is_refused():

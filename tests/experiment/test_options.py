@@ -188,11 +188,11 @@ def test_resuming_nothing_is_refused(tmp_path):
         ("3: x\n", r"in .*broken\.yaml '3'"),
         ("epoch: 3\n", r"in .*broken\.yaml 'epoch': did you mean epochs"),
         ("optimizer: {moment: 3}\n", r"in .*broken\.yaml 'optimizer\.moment': did you mean optimizer\.momentum"),
-        ("optimizer: adam\n", r"optimizer must hold options as 'name: value', found adam"),
-        ("optimizer: {momentum: much}\n", r"optimizer\.momentum must be a number, found much"),
+        ("optimizer: adam\n", r"optimizer in .*broken\.yaml must hold options as 'name: value', found adam"),
+        ("optimizer: {momentum: much}\n", r"optimizer\.momentum in .*broken\.yaml must be a number, found much"),
         ("method: [baseline]\n", r"method in .*broken\.yaml must be a word, found \['baseline'\]"),
         ("epochs: null\n", r"epochs needs a value, found null"),
-        ("epochs: many\n", r"epochs must be a whole number, found many"),
+        ("epochs: many\n", r"epochs in .*broken\.yaml must be a whole number, found many"),
     ],
 )
 def test_a_broken_file_is_told_in_one_sentence(tmp_path, text, sentence):

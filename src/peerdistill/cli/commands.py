@@ -4,18 +4,21 @@ import shlex
 import sys
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jsonargparse import Namespace
-from rich.console import Console
 
 from peerdistill.cli import episodes, exports, tables
-from peerdistill.cli.printing import print_json
-from peerdistill.errors import Failure, UserError
+from peerdistill.cli.printing import console, print_json
+from peerdistill.errors import Failure, UserError, printable
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
+from peerdistill.paths import user_path
+from peerdistill.ranges import Range
+
+_Repeats = Annotated[int, Range(least=1, most=10_000)]
+_Top = Annotated[int, Range(least=1, most=1_000_000)]
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
@@ -34,10 +37,13 @@ def fewshot(words: list[str]) -> int:
 def _train(words: list[str], command: str) -> int:
     config, flags = parse(words, command)
     config.check()
-    folder = flags.run or config.default_run
+    if flags.print_config:
+        sys.stdout.write(config.as_yaml())
+        return 0
+    folder = config.default_run if flags.run is None else flags.run
     if not flags.resume:
         Run(folder).require_free()  # told at once, before PyTorch is imported
-    console = Console(stderr=flags.json)
+    screen = console(stderr=flags.json)
     from peerdistill import experiment, training
 
     try:
@@ -47,12 +53,12 @@ def _train(words: list[str], command: str) -> int:
             resume=flags.resume,
             download=flags.download,
             skip_unreadable=flags.skip_unreadable,
-            console=console,
+            console=screen,
         )
     except training.Interrupted as stop:
         text = f"stopped; a checkpoint was written. Go on with: {_resume_command(command, folder, flags)}"
         with suppress(OSError):  # the terminal may be what has gone
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            screen.print(text, soft_wrap=True)
         return stop.exit_code
     except training.Diverged:
         raise
@@ -63,9 +69,9 @@ def _train(words: list[str], command: str) -> int:
     if flags.json:
         print_json({"run": str(folder), **result})
     else:
-        console.print(tables.result(result))
+        screen.print(tables.result(result))
         text = f"written to {folder}; next: {shlex.join(['peerdistill', 'export', folder, '--format', 'onnx'])}"
-        console.print(text, markup=False, soft_wrap=True)
+        screen.print(text, soft_wrap=True)
     return 0
 
 
@@ -94,7 +100,7 @@ def evaluate(words: list[str]) -> int:
         return 0
     other: Literal["last", "best"] = "best" if options.checkpoint == "last" else "last"
     beside = measure(other) if run.checkpoints.best.exists() else None
-    Console().print(tables.evaluations([asked] + ([beside] if beside else [])))
+    console().print(tables.evaluations([asked] + ([beside] if beside else [])))
     return 0
 
 
@@ -138,10 +144,8 @@ def export(words: list[str]) -> int:
     if options.json:
         print_json({**asdict(report), "path": str(report.path)})
         return 0
-    Console().print(
+    console().print(
         f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n{told}",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     return 0
@@ -156,18 +160,23 @@ def bench_leader(words: list[str]) -> int:
     )
     parser.add_argument("run", type=str, help="Folder of a run.")
     parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to measure.")
-    parser.add_argument("--repeats", type=int, default=11, help="Timed bursts of each form, in turns.")
+    parser.add_argument(
+        "--repeats",
+        type=_Repeats,
+        default=11,
+        help="Timed bursts of each form, in turns.",
+    )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of bench-leader")
     run = _open(options.run)
     from peerdistill.study.leader_bench import bench_leader
 
-    with Console(stderr=True).status("reading the run") as status:
+    with console(stderr=True).status("reading the run") as status:
         found = bench_leader(run, options.checkpoint, repeats=options.repeats, tell=status.update)
     if options.json:
         print_json(found.as_dict())
     else:
-        Console().print(tables.leader_bench(found.as_dict()))
+        console().print(tables.leader_bench(found.as_dict()))
     return 0
 
 
@@ -179,7 +188,7 @@ def predict(words: list[str]) -> int:
     parser.add_argument(
         "--support", type=str | None, default=None, help="For an encoder: folder of class folders with examples."
     )
-    parser.add_argument("--top", type=int, default=3, help="Classes to name for each picture.")
+    parser.add_argument("--top", type=_Top, default=3, help="Classes to name for each picture.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     options = parse_words(parser, words, kind="option of predict")
     unreadable: list[UserError] = []
@@ -192,9 +201,9 @@ def predict(words: list[str]) -> int:
             ]
         )
     elif predictions:
-        Console().print(tables.predictions(predictions), highlight=False, markup=False, soft_wrap=True)
+        console().print(tables.predictions(predictions), soft_wrap=True)
     for error in unreadable:
-        sys.stderr.write(f"peerdistill: {error}\n")
+        sys.stderr.write(f"peerdistill: {printable(str(error))}\n")
     return 2 if unreadable else 0
 
 
@@ -204,7 +213,7 @@ def methods(words: list[str]) -> int:
     parser.add_argument("name", type=str | None, nargs="?", default=None, help="One method to show.")
     options = parse_words(parser, words, kind="option of methods")
     shown = tables.methods() if options.name is None else tables.method(options.name)
-    Console().print(shown, soft_wrap=True)
+    console().print(shown, soft_wrap=True)
     return 0
 
 
@@ -216,25 +225,27 @@ def demo(words: list[str]) -> int:
     Run(options.run).require_free()
     from peerdistill.study.demo import run_demo
 
-    run_demo(Path(options.run), Console())
+    run_demo(user_path(options.run, "--run"), console())
     return 0
 
 
 def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Prediction]":
     """Return the predictions for all pictures that can be read, and append what is wrong with the others."""
-    model = Path(options.model)
+    model = user_path(options.model, "the model")
+    pictures = [user_path(name, "a picture") for name in options.pictures]
     if not model.exists():
         raise UserError(f"there is no file and no run folder {model}")
     from peerdistill import deploy
 
-    how = {"support": options.support, "top": options.top, "unreadable": unreadable.append}
+    support = None if options.support is None else user_path(options.support, "--support")
+    how = {"support": support, "top": options.top, "unreadable": unreadable.append}
     if not model.is_dir():
-        return deploy.predict(model, options.pictures, **how)
+        return deploy.predict(model, pictures, **how)
     run = _open(options.model)
     from peerdistill import experiment
 
     restored = experiment.restore(run)
-    return deploy.predict_with(experiment.scorer_of(restored), restored.card, options.pictures, **how)
+    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, **how)
 
 
 def _resume_command(command: str, folder: str, flags: Namespace) -> str:

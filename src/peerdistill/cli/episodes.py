@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
 from peerdistill.cli import tables
-from peerdistill.cli.printing import print_json
+from peerdistill.cli.printing import console, print_json
 from peerdistill.errors import UserError
 from peerdistill.experiment.run import Run
 from peerdistill.fewshot.config import ExamConfig
@@ -20,6 +19,8 @@ _NUMBERS = {
     "episodes": "number of episodes",
     "seed": "seed of the episodes",
 }
+# As for the same options of the test episodes.
+_RANGES = get_type_hints(ExamConfig, include_extras=True)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--device", type=Literal["cpu", "cuda", "mps"], default="cpu", help="Where to evaluate.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     for name, meaning in _NUMBERS.items():
-        parser.add_argument(f"--{name}", type=int | None, default=None, help=f"Few-shot runs: {meaning}.")
+        parser.add_argument(f"--{name}", type=_RANGES[name] | None, default=None, help=f"Few-shot runs: {meaning}.")
     parser.add_argument(
         "--protocol",
         type=Literal["own", "paper"],
@@ -73,11 +74,11 @@ def evaluate(run: Run, options: Namespace) -> int:
     if options.json:
         print_json({**told, **_as_json(columns, options)})
     elif _is_paper(options) or not run.checkpoints.best.exists():
-        Console().print(tables.episodes([{**told, **column} for column in columns]))
+        console().print(tables.episodes([{**told, **column} for column in columns]))
     else:
         other: Literal["last", "best"] = "best" if options.checkpoint == "last" else "last"
         beside = {**told, "checkpoint": other, **measure(other)[0]}
-        Console().print(tables.evaluations([{**told, **columns[0]}, beside]))
+        console().print(tables.evaluations([{**told, **columns[0]}, beside]))
     return 0
 
 
@@ -103,8 +104,8 @@ def compare(first: Run, second: Run, options: Namespace) -> int:
     else:
         # In the table, two folders' ends, which tell them apart, would be cut to the terminal's width.
         names = f"first: {first.path}\nsecond: {second.path}"
-        Console().print(names, highlight=False, markup=False, soft_wrap=True)
-        Console().print(tables.comparison(columns))
+        console().print(names, soft_wrap=True)
+        console().print(tables.comparison(columns))
     return 0
 
 

@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from peerdistill.deploy.destination import check_destination
 from peerdistill.errors import UserError
 from peerdistill.experiment.run import Run
+from peerdistill.paths import user_path
 
 if TYPE_CHECKING:
     from peerdistill.deploy import ExportReport
@@ -27,7 +28,7 @@ def destination(options: Namespace) -> Path:
     """
     if options.int8 and options.format != "onnx":
         raise UserError(f"--int8 goes with --format onnx, found {options.format}")
-    if options.int8 and Path(options.run).is_file():
+    if options.int8 and user_path(options.run, "the run folder").is_file():
         raise UserError(
             f"{options.run} is a file and remembers no training images to calibrate on: --int8 needs a run's folder"
         )
@@ -35,18 +36,9 @@ def destination(options: Namespace) -> Path:
     run.require()
     output = run.path / f"leader.{'int8.' if options.int8 else ''}{options.format}"
     if options.output is not None:
-        output = _named(options.output)
+        output = user_path(options.output, "--output")
     check_destination(output, options.format, force=options.force)
     return output
-
-
-def _named(word: str) -> Path:
-    if not word:
-        raise UserError("--output must name a file, found an empty word")
-    try:
-        return Path(word).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"--output {word} can't be found: there is no such home folder") from error
 
 
 def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":

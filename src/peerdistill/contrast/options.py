@@ -1,9 +1,10 @@
 """The options of the contrast, readable without importing PyTorch."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import unknown_name
+from peerdistill.ranges import Momentum, Range, Width, check_ranges
 
 Negatives = Literal["own", "shared", "all", "queue"]
 Objective = Literal["nce", "softmax"]
@@ -14,6 +15,8 @@ BankDtype = Literal["float32", "bfloat16"]
 LOWEST_TEMPERATURE = 0.003
 """Below it exp(1 / tau) leaves double precision."""
 
+CosineTemperature = Annotated[float, Range(least=LOWEST_TEMPERATURE, most=10**6)]
+
 
 @dataclass(frozen=True)
 class RememberedOptions:
@@ -21,30 +24,24 @@ class RememberedOptions:
 
     negatives: Negatives = "own"
     """Drawn for each anchor (own) or once for the batch (shared), all of other labels (all), or the latest (queue)."""
-    count: int = 16384
+    count: Annotated[int, Range(least=1, most=10**8)] = 16384
     """Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it."""
     replacement: bool = True
     """Whether own and shared may draw a sample more than once; without, the work grows with the training samples."""
     objective: Objective = "nce"
     """Noise-contrastive estimation (nce, eq. 11), or a softmax over positive and negatives (softmax, eq. 8)."""
-    temperature: float = 0.1
+    temperature: CosineTemperature = 0.1
     """Temperature of the cosine similarities (tau)."""
-    width: int = 128
+    width: Width = 128
     """Width of the embeddings (E)."""
-    momentum: float = 0.5
+    momentum: Momentum = 0.5
     """Share of its old row that a memory bank keeps when a sample is seen again."""
     bank_dtype: BankDtype = "float32"
     """Precision in which bank or queue are kept; bfloat16 halves their memory."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
-        for name in ("count", "width"):
-            if getattr(self, name) < 1:
-                raise UserError(f"contrast.{name} must be at least 1, found {getattr(self, name)}")
-        if self.temperature < LOWEST_TEMPERATURE:
-            raise UserError(f"contrast.temperature must be at least {LOWEST_TEMPERATURE}, found {self.temperature}")
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"contrast.momentum must be at least 0 and below 1, found {self.momentum}")
+        check_ranges(self, "contrast.")
         for name, kind in _NAMED.items():
             value = getattr(self, name, None)
             if hasattr(self, name) and value not in get_args(kind):
@@ -65,7 +62,7 @@ class ContrastOptions(RememberedOptions):
 class TeacherContrastOptions(RememberedOptions):
     """Contrast of a student with its teacher (CRD), whose Z is that of the first batch."""
 
-    temperature: float = 0.07
+    temperature: CosineTemperature = 0.07
     """Temperature of the cosine similarities (tau)."""
 
 

@@ -8,7 +8,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from peerdistill.data.arrays import LabelledImages, Statistics, array_dataset
 from peerdistill.data.dataset import Dataset
-from peerdistill.errors import UserError
+from peerdistill.errors import UserError, cause
 
 
 class _Kind(NamedTuple):
@@ -45,14 +45,14 @@ def read_cifar(name: str, root: Path, *, download: bool) -> tuple[LabelledImages
     try:
         train = kind.reader(root, train=True, download=download)
         test = kind.reader(root, train=False)
-    except (RuntimeError, OSError) as error:
+    except Exception as error:  # whatever unpacking, downloading and reading raise
         raise UserError(_sentence(name, folder, error, download=download)) from error
     return _images(train), _images(test)
 
 
 def _sentence(name: str, folder: Path, error: Exception, *, download: bool) -> str:
     if download:
-        return f"cannot download {name} into '{folder.parent}': {error}"
+        return f"cannot download {name} into '{folder.parent}': {cause(error)}"
     if folder.is_dir():
         return f"{name} in '{folder}' is incomplete or damaged: remove that folder, and --download fetches it again"
     return f"{name} is not in '{folder.parent}' (no folder '{folder.name}' there): --download fetches it"

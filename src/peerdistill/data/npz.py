@@ -1,7 +1,6 @@
 """Arrays on disk: npz files with the keys ``images``, ``labels`` and ``class_names``."""
 
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from peerdistill.data.arrays import LabelledImages, array_dataset
 from peerdistill.data.dataset import Dataset
+from peerdistill.data.npz_file import quoted, read_keys
 from peerdistill.errors import UserError
 
 _KEYS = ("images", "labels", "class_names")
@@ -23,6 +23,7 @@ def load_npz(files: Sequence[Path], test_files: Sequence[Path] | None, validatio
     """
     parts = _read_of_one_kind((*files, *(test_files or ())))
     source = _concatenate([parts[file] for file in files])
+    _check_every_class(files, source)
     test = None if test_files is None else _concatenate([parts[file] for file in test_files])
     return array_dataset(files[0].stem, source, test, validation)
 
@@ -34,7 +35,9 @@ def read_arrays(files: Sequence[Path]) -> LabelledImages:
         UserError: As :func:`load_npz`.
     """
     parts = _read_of_one_kind(files)
-    return _concatenate([parts[file] for file in files])
+    source = _concatenate([parts[file] for file in files])
+    _check_every_class(files, source)
+    return source
 
 
 def _read_of_one_kind(files: Sequence[Path]) -> dict[Path, LabelledImages]:
@@ -46,14 +49,23 @@ def _read_of_one_kind(files: Sequence[Path]) -> dict[Path, LabelledImages]:
 
 def _concatenate(parts: Sequence[LabelledImages]) -> LabelledImages:
     images = np.concatenate([part.images for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
+    labels = np.concatenate([part.labels.astype(np.int64) for part in parts])
     return LabelledImages(images, labels, parts[0].class_names)
+
+
+def _check_every_class(files: Sequence[Path], source: LabelledImages) -> None:
+    """Raise UserError for a class that nothing can be learnt of."""
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    lacking = [source.class_names[row] for row in np.flatnonzero(counts == 0)]
+    if lacking:
+        more = " and the files after it" if len(files) > 1 else ""
+        raise UserError(f"no image of the class {quoted(lacking)} in '{files[0]}'{more}: each of class_names needs one")
 
 
 def _check_same_kind(first: Path, expected: LabelledImages, file: Path, part: LabelledImages) -> None:
     if part.class_names != expected.class_names:
         differing = sorted(set(part.class_names) ^ set(expected.class_names))
-        detail = f"only one of them has {_shown(differing)}" if differing else "the order differs"
+        detail = f"only one of them has {quoted(differing)}" if differing else "the order differs"
         raise UserError(f"'{file}' and '{first}' have different class_names: {detail}")
     if part.images.shape[1:] != expected.images.shape[1:]:
         raise UserError(
@@ -68,28 +80,6 @@ def _read(file: Path) -> LabelledImages:
     class_names = _checked_class_names(file, arrays["class_names"])
     labels = _checked_labels(file, arrays["labels"], len(images), len(class_names))
     return LabelledImages(images, labels, class_names)
-
-
-def read_keys(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return some arrays of an archive as ``numpy.savez`` writes it.
-
-    Raises:
-        UserError: The file is absent, is no such archive, lacks a key or is damaged.
-    """
-    if not file.is_file():
-        raise UserError(f"file '{file}' does not exist")
-    if not zipfile.is_zipfile(file):
-        raise UserError(f"'{file}' is no npz file (an archive as numpy.savez writes it)")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive]
-            if missing:
-                raise UserError(f"'{file}' lacks {_shown(missing)}; it holds {_shown(archive.files)}")
-            return {key: archive[key] for key in keys}
-    except UserError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"cannot read '{file}': {error}") from error
 
 
 def _checked_images(file: Path, images: np.ndarray) -> np.ndarray:
@@ -116,9 +106,9 @@ def _checked_class_names(file: Path, class_names: np.ndarray) -> tuple[str, ...]
     if class_names.dtype.kind == "S":
         class_names = np.char.decode(class_names, "utf-8", "backslashreplace")
     names = tuple(class_names.tolist())
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
-        raise UserError(f"class_names of '{file}' holds {_shown(repeated)} more than once")
+        raise UserError(f"class_names of '{file}' holds {quoted(repeated)} more than once")
     return names
 
 
@@ -135,9 +125,3 @@ def _checked_labels(file: Path, labels: np.ndarray, samples: int, classes: int) 
             f"is outside 0..{classes - 1}, the rows of its {classes} class_names"
         )
     return labels
-
-
-def _shown(names: Sequence[str]) -> str:
-    """Return the first few names in quotes."""
-    listed = ", ".join(f"'{name}'" for name in names[:5])
-    return f"{listed} and {len(names) - 5} more" if len(names) > 5 else listed

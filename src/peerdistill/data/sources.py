@@ -1,7 +1,5 @@
 """From the word a user gives to a data set."""
 
-from pathlib import Path
-
 from peerdistill.data.arrays import load_digits
 from peerdistill.data.cifar import load_cifar
 from peerdistill.data.config import DataConfig
@@ -9,6 +7,7 @@ from peerdistill.data.dataset import Dataset
 from peerdistill.data.folders import load_folder
 from peerdistill.data.npz import load_npz
 from peerdistill.data.words import CIFAR_NAMES, NPZ, npz_files
+from peerdistill.paths import user_path
 
 
 def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable: bool = False) -> Dataset:
@@ -40,5 +39,5 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
     if config.data == "digits":
         return load_digits(config.validation)
     if config.data in CIFAR_NAMES:
-        return load_cifar(config.data, Path(config.root).expanduser(), config.validation, download=download)
-    return load_folder(Path(config.data).expanduser(), config, skip_unreadable=skip_unreadable)
+        return load_cifar(config.data, user_path(config.root, "root"), config.validation, download=download)
+    return load_folder(user_path(config.data, "data"), config, skip_unreadable=skip_unreadable)

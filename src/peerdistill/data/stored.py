@@ -20,6 +20,7 @@ from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.digests import KnownDigests, digest_of
 from peerdistill.data.picture_cache import KEY_BYTES, PictureCache, Pixels
 from peerdistill.data.pictures import PILLOW_MODES, fit
+from peerdistill.paths import user_path
 
 # To be raised when any form gives other pixels than before: what was kept in it is then not found any more.
 _VERSION = 2
@@ -137,7 +138,7 @@ def known_digests(folder: Path, config: DataConfig, *, decoded: bool) -> KnownDi
 def _cache_root(config: DataConfig) -> Path | None:
     if config.cache == NO_CACHE:
         return None
-    return users_cache_folder() if config.cache == USERS_CACHE else Path(config.cache).expanduser()
+    return users_cache_folder() if config.cache == USERS_CACHE else user_path(config.cache, "cache")
 
 
 def _cache_name(folder: Path, kind: object) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import Note, UserError, shortened
+from peerdistill.paths import absolute_path, user_path
 
 CIFAR_NAMES = ("cifar10", "cifar100")
 NAMES = ("digits", *CIFAR_NAMES)
@@ -25,13 +26,13 @@ def note_shadowed_folder(data: str, names: Sequence[str]) -> None:
 
 def absolute_word(data: str, names: Sequence[str]) -> str:
     """Return ``data`` with its paths absolute, so that it can be used from any folder; one of ``names`` stays."""
-    if data in names:
+    if data in names or not data.strip():
         return data
     if data.startswith(NPZ):
         files = [name.strip() for name in data.removeprefix(NPZ).split(",")]
-        return NPZ + ",".join(str(Path(file).expanduser().absolute()) if file else "" for file in files)
-    folder = Path(data).expanduser()
-    return str(folder.absolute()) if folder.exists() and data.strip() else data
+        return NPZ + ",".join(str(absolute_path(file, "data")) if file else "" for file in files)
+    folder = user_path(data, "data")
+    return str(folder.absolute()) if folder.exists() else data
 
 
 def check_word(data: str, test: str | None) -> None:
@@ -50,7 +51,7 @@ def npz_files(field: str, value: str) -> list[Path]:
     names = [name.strip() for name in value.removeprefix(NPZ).split(",")]
     if not value.startswith(NPZ) or not all(names):
         raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., found '{value}'")
-    return [Path(name).expanduser() for name in names]
+    return [user_path(name, field) for name in names]
 
 
 def existing_folder(name: str, names: Sequence[str]) -> Path:
@@ -62,7 +63,7 @@ def existing_folder(name: str, names: Sequence[str]) -> Path:
     allowed = f"data is {', '.join(names)}, {NPZ}FILE,... or a folder of class folders"
     if not name.strip():
         raise UserError(f"the name of the data is empty: {allowed}")
-    folder = Path(name).expanduser()
+    folder = user_path(name, "data")
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -71,4 +72,4 @@ def existing_folder(name: str, names: Sequence[str]) -> Path:
         raise UserError(f"folder '{name}' does not exist")
     near = get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    raise UserError(f"unknown data '{name}'{hint}: {allowed}, and there is no folder '{name}'")
+    raise UserError(f"unknown data '{shortened(name)}'{hint}: {allowed}, and there is no folder '{shortened(name)}'")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import yaml
 
@@ -12,6 +12,8 @@ from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.words import absolute_word
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
+from peerdistill.paths import absolute_path
+from peerdistill.ranges import Range, Temperature, Weight, check_ranges, check_values
 from peerdistill.sharing import SHARINGS, BranchAt, check_peer_backbones
 from peerdistill.training.config import TrainingConfig
 
@@ -54,7 +56,7 @@ class CohortConfig:
     """For branch and tree: the last shared stage (default: the backbone's own choice)."""
     branch_at: BranchAt = "early"
     """For branch without --share_until: part early, as MCL-OKD does, or late, as ONE and OKDDip do."""
-    peers: int = 4
+    peers: Annotated[int, Range(least=1, most=256)] = 4
     """Number of peers; the last one is the leader."""
     split_gradients: Literal["sum", "mean"] = "sum"
     """What a shared stage learns from the stages above it: the sum or the mean of their gradients."""
@@ -63,8 +65,7 @@ class CohortConfig:
         """Raise UserError for what is wrong whatever the backbone's stages are."""
         for name in (self.backbone, *(self.peer_backbones or ())):
             backbones.resolve(name)
-        if self.peers < 1:
-            raise UserError(f"peers must be at least 1, found {self.peers}")
+        check_ranges(self)
         if self.peer_backbones:
             check_peer_backbones(self.peer_backbones, self.peers, self.sharing)
         if self.weights and (self.pretrained or self.peer_backbones):
@@ -79,17 +80,14 @@ class TeacherConfig:
 
     teacher: str | None = None
     """A run's folder or an exported .safetensors file: the leader learns from it too."""
-    teacher_weight: float = 1.0
+    teacher_weight: Weight = 1.0
     """Weight of what the leader learns from it, for methods that do without a teacher."""
-    teacher_temperature: float = 4.0
+    teacher_temperature: Temperature = 4.0
     """Temperature of that."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
-        if self.teacher_weight < 0:
-            raise UserError(f"teacher_weight must be at least 0, found {self.teacher_weight}")
-        if self.teacher_temperature <= 0:
-            raise UserError(f"teacher_temperature must be above 0, found {self.teacher_temperature}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -122,6 +120,7 @@ class Config:
         if methods.find(self.method).taught and self.teacher.teacher is None:
             raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
         self._check_teacher_is_used()
+        check_values(self.options, methods.ranges_of_options(self.method))
         for value in self.options.values():
             if isinstance(value, OptionGroup):
                 value.check()
@@ -181,7 +180,7 @@ class Config:
         cohort, taught = pick(CohortConfig), pick(TeacherConfig)
         for part, name in ((taught, "teacher"), (cohort, "weights")):
             if part[name] is not None:
-                part[name] = str(Path(part[name]).expanduser().absolute())
+                part[name] = str(absolute_path(part[name], name))
         cohort["backbone"] = backbones.resolve(cohort["backbone"])
         if cohort["peer_backbones"]:
             cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
@@ -200,7 +199,7 @@ def with_absolute_paths(data: dict[str, Any], names: Sequence[str]) -> dict[str,
     """Return the options of the data with paths that hold in any folder; ``names`` are those of built-in data."""
     words = {name: absolute_word(data[name], names) for name in ("data", "test") if data.get(name) is not None}
     folders = {name: data[name] for name in ("root", "cache") if data.get(name) not in (None, USERS_CACHE, NO_CACHE)}
-    return {**data, **words, **{name: str(Path(word).expanduser().absolute()) for name, word in folders.items()}}
+    return {**data, **words, **{name: str(absolute_path(word, name)) for name, word in folders.items()}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,21 +1,23 @@
 """The options of the commands that train: from signatures, a recipe, files and the command line, in that order."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import is_dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import UserError, shortened, unknown_name
 from peerdistill.experiment.config import CONFIG_FILE, SAYS_FEW_SHOT, Config
-from peerdistill.experiment.parsing import make_parser, option_names, parse_words
+from peerdistill.experiment.parsing import make_parser, option_names, parse_values, parse_words
 from peerdistill.experiment.training_commands import COMMANDS
+from peerdistill.experiment.yaml_file import read_options
+from peerdistill.paths import user_path
 
 DEFAULT_METHOD = "mcl-okd"
 _METHOD_DEFAULTS = "methods"
@@ -36,22 +38,27 @@ def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespa
         UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong kind.
     """
     words = _data_as_option(words)
-    first = _look_ahead(words)
-    if first.resume and first.run:
-        words = [f"--config={_started_with(Path(first.run), first.method, command)}", *words]
-        first = _look_ahead(words)
-    method = first.method or DEFAULT_METHOD
+    if "--resume" in words and (run := _last_value(words, "run")) is not None:
+        words = [f"--config={_started_with(user_path(run, '--run'), _last_value(words, 'method'), command)}", *words]
+    parts = list(_parts(words))
+    first = _look_ahead(parts)
+    method = first["method"] if first["method"] is not None else DEFAULT_METHOD
     parser = train_parser(method, command)
     kind = f"option of {command} with method {method}"
-    for file in first.config:
-        _check_keys(Path(file), option_names(parser), kind)
     card = methods.find(method)
     parser.set_defaults({"sharing": card.settings[0], **card.cohort})
-    parser.set_defaults(_recipe(first.recipe or COMMANDS[command].recipe_for(first.data), method, command))
-    words = _with_values(words, parser)
-    found = parse_words(parser, words, kind=kind)
+    recipe = first["recipe"] if first["recipe"] is not None else COMMANDS[command].recipe_for(first["data"])
+    parser.set_defaults(_recipe(recipe, method, command))
+    found = parser.get_defaults()
+    for part in parts:
+        if isinstance(part, _File):
+            found = _parse_file(parser, part, kind, found)
+        else:
+            found = parse_words(parser, _with_values(part, parser), kind, found)
     flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
     _check_values(found, parser.get_defaults())
+    if flags.run is not None:
+        flags.run = str(user_path(flags.run, "--run"))
     if found.data is None:
         raise UserError(f"{command} needs DATA: {COMMANDS[command].data}")
     return Config.from_values(vars(parser.instantiate(found))), flags
@@ -66,8 +73,8 @@ def read_config(path: Path) -> Config:
     Raises:
         UserError: Where it is missing or broken.
     """
-    content = _read_yaml(path)
-    method = _word(content, "method", str(path))
+    content = read_options(path)
+    method = _word(content, "method", path)
     if method not in (None, *methods.names()):
         return _with_unknown_method(path, content)
     config, _ = parse([f"--config={path}"], _command_of(path))
@@ -78,10 +85,8 @@ def _with_unknown_method(path: Path, content: dict[Any, Any]) -> Config:
     parser = train_parser(_WITHOUT_OPTIONS, _command_of(path))
     groups = {name.partition(".")[0] for name in option_names(parser)}
     known = {name: value for name, value in content.items() if name in groups}
-    try:
-        found = parser.parse_object({**known, "method": _WITHOUT_OPTIONS})
-    except ArgumentError as error:
-        raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    values = _dotted({**known, "method": _WITHOUT_OPTIONS})
+    found = parse_values(parser, values, parser.get_defaults(), f" in {path}")
     for name in (*_FLAGS, "run", "config", "recipe"):
         found.pop(name)
     own = {name: value for name, value in content.items() if name not in groups}
@@ -90,7 +95,7 @@ def _with_unknown_method(path: Path, content: dict[Any, Any]) -> Config:
 
 def _command_of(path: Path) -> str:
     """Return the command that a complete configuration file is of."""
-    return "fewshot" if SAYS_FEW_SHOT in _read_yaml(path) else "train"
+    return "fewshot" if SAYS_FEW_SHOT in read_options(path) else "train"
 
 
 _FLAGS = {
@@ -98,14 +103,16 @@ _FLAGS = {
     "download": "Fetch data that have a name and are absent (not miniimagenet).",
     "skip_unreadable": "Leave out pictures that can't be read, and count them.",
     "json": "Print the result as JSON; progress goes to stderr.",
+    "print_config": "Print the whole configuration, which --config takes, and train nothing.",
 }
+_NO_OPTIONS_OF_FILES = frozenset({"config", "print_config", "help"})
 
 
 def train_parser(method: str = DEFAULT_METHOD, command: str = "train") -> ArgumentParser:
     """Return the parser of ``train`` or ``fewshot`` with the options of ``method``."""
     known = COMMANDS[command]
     parser = make_parser(command, usage="DATA [options]", description=f"{known.does} DATA: {known.data}.")
-    parser.add_argument("--config", action="config", help="YAML file of options; those after it win.")
+    parser.add_argument("--config", type=str, default=None, help="YAML file of options; those after it win.")
     parser.add_argument(
         "--recipe", type=str, default=None, help=f"{', '.join(known.recipe_files())} (default: by DATA)."
     )
@@ -158,32 +165,73 @@ def _check_values(found: Namespace, defaults: Namespace) -> None:
 def _data_as_option(words: Sequence[str]) -> list[str]:
     """Let DATA be the first word, which the parser knows as an option: a configuration file may then hold it."""
     if words and not words[0].startswith("-"):
-        return [*words[1:], "--data", words[0]]
+        return [*words[1:], f"--data={words[0]}"]
     return list(words)
 
 
-def _look_ahead(words: Sequence[str]) -> argparse.Namespace:
-    """Return what decides which options there are, and which files are read first."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    decisive = ("data", "method", "recipe")
-    for name in (*decisive, "run"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--config", action="append", default=[])
-    found, _ = parser.parse_known_args(words)
-    for file in reversed(found.config):
-        content = _read_yaml(Path(file))
-        for name in decisive:
-            if getattr(found, name) is None:
-                setattr(found, name, _word(content, name, file))
+@dataclass(frozen=True)
+class _File:
+    """A configuration file among the words of a command line."""
+
+    path: Path
+    options: Mapping[str, Any]
+    """What it holds, by dotted names."""
+
+
+def _parts(words: Sequence[str]) -> Iterator[_File | list[str]]:
+    """Yield the words of a command line with each ``--config FILE`` read, in their order; words come last."""
+    part: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name != "--config":
+            part.append(word)
+            continue
+        file = value if equals else next(rest, None)
+        if file is None:
+            raise UserError("--config needs a value")
+        yield part
+        path = user_path(file, "--config")
+        yield _File(path, _dotted(read_options(path)))
+        part = []
+    yield part
+
+
+def _parse_file(parser: ArgumentParser, file: _File, kind: str, start: Namespace) -> Namespace:
+    known = option_names(parser)
+    for name in file.options:  # the parser's own complaint would not name the file
+        if name not in known or name in _NO_OPTIONS_OF_FILES:
+            raise unknown_name(f"{kind} in {file.path}", name, known, listed_by=f"{parser.prog} --help")
+    return parse_values(parser, file.options, start, f" in {file.path}")
+
+
+def _last_value(words: Sequence[str], option: str) -> str | None:
+    """Return the value of the last ``--option value`` or ``--option=value`` among the words."""
+    found = None
+    for word, after in pairwise([*words, "-"]):
+        name, equals, value = word.partition("=")
+        if name == f"--{option}" and (equals or not after.startswith("-")):
+            found = value if equals else after
     return found
 
 
-def _word(content: dict[Any, Any], name: str, file: str) -> str | None:
+def _look_ahead(parts: Sequence[_File | list[str]]) -> dict[str, str | None]:
+    """Return what decides which options there are, and their defaults: data, method and recipe."""
+    found: dict[str, str | None] = {}
+    for name in ("data", "method", "recipe"):
+        words = [word for part in parts if not isinstance(part, _File) for word in part]
+        found[name] = _last_value(words, name)
+        for file in reversed([part for part in parts if isinstance(part, _File)]):
+            if found[name] is None:
+                found[name] = _word(file.options, name, file.path)
+    return found
+
+
+def _word(content: Mapping[str, Any], name: str, file: Path) -> str | None:
     """Return a name out of a file, None where it is not there."""
     value = content.get(name)
     if not isinstance(value, str | None):
-        raise UserError(f"{name} in {file} must be a word, found {value}")
+        raise UserError(f"{name} in {file} must be a word, found {shortened(value)}")
     return value
 
 
@@ -194,36 +242,12 @@ def _started_with(run: Path, method: str | None, command: str) -> Path:
         raise UserError(f"there is no run to resume in {run}: {CONFIG_FILE} is missing")
     if (started_by := _command_of(file)) != command:
         raise UserError(f"{run} was started by {started_by}: peerdistill {started_by} --resume goes on with it")
-    before = _read_yaml(file).get("method")
+    before = read_options(file).get("method")
     if method not in (None, before):
         raise UserError(
             f"{run} was started with method {before}, found {method}: a resumed run keeps its configuration"
         )
     return file
-
-
-def _check_keys(file: Path, options: Sequence[str], kind: str) -> None:
-    """Raise UserError for a key that is no option: the parser's own complaint would not name the file."""
-    for key in _dotted(_read_yaml(file)):
-        if key not in options:
-            raise unknown_name(f"{kind} in {file}", key, options)
-
-
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    if not path.is_file():
-        raise UserError(f"there is no configuration file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(content, dict):
-        found = "nothing" if content is None else type(content).__name__
-        raise UserError(f"{path} must hold options as 'name: value', found {found}")
-    return content
 
 
 def _recipe(name: str, method: str, command: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from peerdistill.errors import Failure, UserError
 from peerdistill.experiment.config import CONFIG_FILE, Config
 from peerdistill.experiment.options import read_config
 from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, reason, write_whole
+from peerdistill.paths import user_path
 
 if TYPE_CHECKING:
     from peerdistill.training import Checkpoints
@@ -23,7 +24,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str):
-        self.path = Path(path)
+        self.path = user_path(path, "the run folder")
         self.config_file = self.path / CONFIG_FILE
         self.metrics_file = self.path / "metrics.jsonl"
         self.tensorboard = self.path / "tensorboard"

@@ -1,16 +1,22 @@
 """What a user can say about few-shot data and episodes. Free of PyTorch: the command line reads it for its help."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
+from peerdistill.data.config import CropPadding, ImageSize
 from peerdistill.data.words import NPZ, existing_folder, npz_files
 from peerdistill.errors import UserError
+from peerdistill.paths import user_path
+from peerdistill.ranges import Count, Range, Seed, check_ranges
 
 FEW_SHOT_NAMES = ("omniglot", "miniimagenet", "cifar-fs")
 """Data that have a name."""
 
 ClassSplitName = Literal["vinyals", "background"]
+
+Ways = Annotated[int, Range(least=2, most=100_000)]
+Images = Annotated[int, Range(least=1, most=10_000)]
+"""Of one class in an episode."""
 
 
 class EpisodeShape(NamedTuple):
@@ -45,9 +51,9 @@ class FewShotData:
     """train on the validation classes too; nothing chooses a best epoch then"""
     rotations: bool = False
     """let each image class turned by 90, 180 and 270 degrees be three classes more"""
-    image_size: int = 84
+    image_size: ImageSize = 84
     """side in pixels of the squares made from pictures (arrays and omniglot keep their own size)"""
-    crop_padding: int = 0
+    crop_padding: CropPadding = 0
     """pixels of black border from which training images are cropped at random (0: no random crop)"""
     flip: bool = False
     """mirror half of the training images left to right"""
@@ -56,15 +62,13 @@ class FewShotData:
         """Raise UserError for the first field that is out of range or names nothing that there is."""
         if self.class_split != "vinyals" and self.data != "omniglot":
             raise UserError(f"class_split={self.class_split} goes with omniglot, not with '{self.data}'")
-        for name, least in (("image_size", 8), ("crop_padding", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} must be at least {least}, found {getattr(self, name)}")
+        check_ranges(self)
         self._check_word()
 
     def _check_word(self) -> None:
         if self.data in FEW_SHOT_NAMES:
             return
-        archive = Path(self.data).expanduser()
+        archive = user_path(self.data, "data")
         if self.data.startswith(NPZ):
             npz_files("data", self.data)
         elif archive.suffix != ".zip" or not archive.is_file():
@@ -75,22 +79,20 @@ class FewShotData:
 class ExamConfig:
     """Episodes on which peers are judged."""
 
-    ways: int = 5
+    ways: Ways = 5
     """Classes of an episode."""
-    shots: int | None = None
+    shots: Images | None = None
     """Support images of a class (default: as in training)."""
-    queries: int = 15
+    queries: Images = 15
     """Query images of a class."""
-    episodes: int = 1000
+    episodes: Annotated[int, Range(least=2, most=10**6)] = 1000
     """Number of episodes."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the episodes: they are the same for every run on the same classes."""
 
     def check(self, prefix: str = "") -> None:
         """Raise UserError for a value outside its range; ``prefix`` comes before the options' names."""
-        _check_least(prefix, self, {"ways": 2, "queries": 1, "episodes": 2, "seed": 0})
-        if self.shots is not None and self.shots < 1:
-            raise UserError(f"{prefix}shots must be at least 1, found {self.shots}")
+        check_ranges(self, prefix)
 
     def shape(self, training: "EpisodeConfig") -> EpisodeShape:
         """Return the shape of the episodes of peers that were trained as ``training`` says."""
@@ -111,33 +113,29 @@ def paper_columns(data: str) -> tuple[ExamConfig, ...]:
 class EpisodeConfig:
     """Episodes."""
 
-    ways: int = 5
+    ways: Ways = 5
     """Classes of a training episode."""
-    shots: int = 1
+    shots: Images = 1
     """Support images of a class; best as many as at test."""
-    queries: int = 5
+    queries: Images = 5
     """Query images of a class."""
-    episodes: int = 10000
+    episodes: Annotated[int, Range(least=1, most=10**9)] = 10000
     """Training episodes, one a step."""
-    episodes_per_epoch: int = 100
+    episodes_per_epoch: Count = 100
     """Episodes between two validations and checkpoints."""
-    prototypical: float = 1.0
+    prototypical: Annotated[float, Range(above=0, most=10**6)] = 1.0
     """Weight of the prototypical loss beside the method's own terms."""
     validation: ExamConfig = field(default_factory=lambda: ExamConfig(queries=5, episodes=100))
     test: ExamConfig = field(default_factory=ExamConfig)
 
     def check(self) -> None:
         """Raise UserError for a value outside its range, named as its option is."""
-        _check_least("", self, {"ways": 2, "shots": 1, "queries": 1, "episodes": 1, "episodes_per_epoch": 1})
+        check_ranges(self)
         if self.episodes % self.episodes_per_epoch:
             raise UserError(
                 f"episodes must be a multiple of episodes_per_epoch, found {self.episodes} and "
                 f"{self.episodes_per_epoch}"
             )
-        if not self.prototypical > 0:
-            raise UserError(f"prototypical must be above 0, found {self.prototypical}")
-        self.validation.check("validation.")
-        self.test.check("test.")
 
     @property
     def shape(self) -> EpisodeShape:
@@ -148,9 +146,3 @@ class EpisodeConfig:
     def epochs(self) -> int:
         """How often peers are validated."""
         return self.episodes // max(1, self.episodes_per_epoch)
-
-
-def _check_least(prefix: str, config: ExamConfig | EpisodeConfig, least: dict[str, int]) -> None:
-    for name, smallest in least.items():
-        if getattr(config, name) < smallest:
-            raise UserError(f"{prefix}{name} must be at least {smallest}, found {getattr(config, name)}")

@@ -11,6 +11,7 @@ from peerdistill.fewshot.config import FEW_SHOT_NAMES, FewShotData
 from peerdistill.fewshot.dataset import ClassSource, FewShotDataset, assemble, divide_classes
 from peerdistill.fewshot.omniglot import load_omniglot
 from peerdistill.fewshot.pictures import load_pictures
+from peerdistill.paths import user_path
 
 _MINI_FOLDERS = ("miniimagenet", "mini-imagenet", "miniImageNet", "mini_imagenet")
 _MINI_ARCHIVES = "mini*.zip"
@@ -46,7 +47,7 @@ def load_few_shot(config: FewShotData, *, download: bool = False, skip_unreadabl
 
 
 def _source(config: FewShotData, *, download: bool, skip_unreadable: bool) -> ClassSource:
-    root = Path(config.root).expanduser()
+    root = user_path(config.root, "root")
     if config.data == "omniglot":
         return load_omniglot(root, config.class_split, download=download, skip_unreadable=skip_unreadable)
     if config.data == "cifar-fs":
@@ -60,7 +61,7 @@ def _source(config: FewShotData, *, download: bool, skip_unreadable: bool) -> Cl
 def _place_of(data: str, root: Path) -> Path:
     """Return the folder or archive of pictures that ``data`` names."""
     if data != "miniimagenet":
-        return Path(data).expanduser()
+        return user_path(data, "data")
     folders = (root, *(root / name for name in _MINI_FOLDERS))
     found = [folder for folder in folders if any((folder / name).exists() for name in ("train", "train.csv"))]
     found += sorted(root.glob(_MINI_ARCHIVES))

@@ -4,7 +4,16 @@ A method is a function of a cohort and the training labels; its keyword options 
 command line and in configuration files. Importing this room does not import PyTorch.
 """
 
-from peerdistill.methods.catalog import COST_CONDITIONS, METHODS, MethodCard, build, find, names, options_of
+from peerdistill.methods.catalog import (
+    COST_CONDITIONS,
+    METHODS,
+    MethodCard,
+    build,
+    find,
+    names,
+    options_of,
+    ranges_of_options,
+)
 from peerdistill.methods.online import baseline, cl_ilr, dml, kdcl, mcl, mcl_okd, okddip, one, pcl
 from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
 
@@ -27,6 +36,7 @@ __all__ = [
     "one",
     "options_of",
     "pcl",
+    "ranges_of_options",
     "rkd_d",
     "rkd_da",
 ]

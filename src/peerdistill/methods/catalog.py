@@ -10,6 +10,7 @@ from peerdistill import terms
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.methods.online import baseline, cl_ilr, dml, kdcl, mcl, mcl_okd, okddip, one, pcl
 from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
+from peerdistill.ranges import Range, check_values, range_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -232,6 +233,12 @@ def options_of(name: str) -> list[inspect.Parameter]:
     return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
+def ranges_of_options(name: str) -> dict[str, Range]:
+    """Return the ranges of a method's options, where their types state one; nested options bring their own."""
+    stated = {option.name: range_of(option.annotation) for option in options_of(name)}
+    return {option: found for option, found in stated.items() if found is not None}
+
+
 def build(
     name: str,
     cohort: "Cohort",
@@ -277,3 +284,4 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
             raise UserError(f"{name} has no options, found '{option}'")
         if option not in allowed:
             raise unknown_name(f"option of {name}", option, allowed)
+    check_values(options, ranges_of_options(name))

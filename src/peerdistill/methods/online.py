@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from peerdistill import terms
 from peerdistill.contrast import ContrastOptions
 from peerdistill.errors import UserError
+from peerdistill.ranges import Epochs, Momentum, Temperature, Weight, Width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,7 @@ def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":
     return terms.Method([terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy())])
 
 
-def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: float = 2.0, mutual: float = 1.0) -> "Method":
+def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 2.0, mutual: Weight = 1.0) -> "Method":
     """Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018).
 
     Args:
@@ -40,9 +41,9 @@ def cl_ilr(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 2.0,
-    labels: float = 0.5,
-    others: float = 0.5,
+    temperature: Temperature = 2.0,
+    labels: Weight = 0.5,
+    others: Weight = 0.5,
 ) -> "Method":
     """Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018).
 
@@ -68,9 +69,9 @@ def one(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 3.0,
-    distillation: float = 1.0,
-    ramp: int = 0,
+    temperature: Temperature = 3.0,
+    distillation: Weight = 1.0,
+    ramp: Epochs = 0,
 ) -> "Method":
     """On-the-fly native ensemble: peers learn from their gated ensemble (Lan et al., NeurIPS 2018).
 
@@ -98,9 +99,9 @@ def okddip(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 3.0,
-    distillation: float = 1.0,
-    ramp: int = 80,
+    temperature: Temperature = 3.0,
+    distillation: Weight = 1.0,
+    ramp: Epochs = 80,
     mix: Literal["probabilities", "logits"] = "probabilities",
     stop_gradient: Literal["none", "logits"] = "none",
 ) -> "Method":
@@ -135,9 +136,9 @@ def mcl_okd(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 3.0,
-    ensemble: float = 1.0,
-    beta: float = 0.025,
+    temperature: Temperature = 3.0,
+    ensemble: Weight = 1.0,
+    beta: Weight = 0.025,
     contrast: ContrastOptions = ContrastOptions(),  # noqa: B008 (frozen)
 ) -> "Method":
     """Multi-view contrastive learning for online knowledge distillation (eq. 12).
@@ -165,8 +166,8 @@ def kdcl(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 2.0,
-    distillation: float = 1.0,
+    temperature: Temperature = 2.0,
+    distillation: Weight = 1.0,
     target: Literal["naive", "linear", "min-logit"] = "min-logit",
 ) -> "Method":
     """Collaborative learning: peers learn from a target formed with a look at the label (Guo et al., CVPR 2020).
@@ -196,11 +197,11 @@ def pcl(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    temperature: float = 3.0,
-    ensemble: float = 1.0,
-    means: float = 1.0,
-    ramp: int = 80,
-    momentum: float = 0.999,
+    temperature: Temperature = 3.0,
+    ensemble: Weight = 1.0,
+    means: Weight = 1.0,
+    ramp: Epochs = 80,
+    momentum: Momentum = 0.999,
 ) -> "Method":
     """Peer collaborative learning: a classifier on all features, and running means, teach (Wu and Gong, AAAI 2021).
 
@@ -237,14 +238,14 @@ def mcl(
     cohort: "Cohort",
     train_labels: "Tensor",
     *,
-    vanilla: float = 0.1,
-    interactive: float = 0.1,
-    soft_vanilla: float = 1.0,
-    soft_interactive: float = 1.0,
-    ensemble: float = 0.0,
-    temperature: float = 3.0,
-    tau: float = 0.07,
-    width: int = 128,
+    vanilla: Weight = 0.1,
+    interactive: Weight = 0.1,
+    soft_vanilla: Weight = 1.0,
+    soft_interactive: Weight = 1.0,
+    ensemble: Weight = 0.0,
+    temperature: Temperature = 3.0,
+    tau: Temperature = 0.07,
+    width: Width = 128,
     compared: Literal["others", "all"] = "others",
 ) -> "Method":
     """Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022).

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from peerdistill import terms
 from peerdistill.contrast import TeacherContrastOptions
 from peerdistill.errors import UserError
+from peerdistill.ranges import Temperature, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,9 @@ def kd(
     train_labels: "Tensor",
     teacher: "Teacher",
     *,
-    temperature: float = 4.0,
-    labels: float = 0.1,
-    distillation: float = 0.9,
+    temperature: Temperature = 4.0,
+    labels: Weight = 0.1,
+    distillation: Weight = 0.9,
 ) -> "Method":
     """Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015).
 
@@ -47,9 +48,9 @@ def crd(
     train_labels: "Tensor",
     teacher: "Teacher",
     *,
-    beta: float = 0.8,
-    distillation: float = 0.0,
-    temperature: float = 4.0,
+    beta: Weight = 0.8,
+    distillation: Weight = 0.0,
+    temperature: Temperature = 4.0,
     contrast: TeacherContrastOptions = TeacherContrastOptions(),  # noqa: B008 (frozen)
 ) -> "Method":
     """Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1.
@@ -75,7 +76,7 @@ def crd(
     )
 
 
-def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: float = 25.0) -> "Method":
+def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: Weight = 25.0) -> "Method":
     """Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019).
 
     Args:
@@ -99,8 +100,8 @@ def rkd_da(
     train_labels: "Tensor",
     teacher: "Teacher",
     *,
-    distance: float = 25.0,
-    angle: float = 50.0,
+    distance: Weight = 25.0,
+    angle: Weight = 50.0,
 ) -> "Method":
     """Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019).
 
