@@ -16,6 +16,7 @@ from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, lo
 from peerdistill.deploy.destination import Format
 from peerdistill.deploy.scorers import open_model
 from peerdistill.errors import UserError
+from peerdistill.files import WriteError
 
 FORMATS = get_args(Format)
 
@@ -217,7 +218,7 @@ def test_disk_without_room_leaves_what_was_there(
 ):
     output = tmp_path / f"leader.{format}"
     output.write_text("precious")
-    with largest_file(100_000), pytest.raises(ExportError, match=rf"leader.{format} can't be written: file too large"):
+    with largest_file(100_000), pytest.raises(WriteError, match=rf"leader.{format} can't be written: file too large"):
         export(resnet, card, output, format=format, pictures=digits, force=True)
     assert output.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [output]

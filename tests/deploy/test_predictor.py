@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,13 +109,18 @@ def test_unreadable_pictures_are_told_and_the_others_classified(
     card: LeaderCard, digit_files: list[Path], tmp_path: Path
 ):
     (tmp_path / "note.jpg").write_text("not a picture")
-    pictures = [tmp_path / "none.png", digit_files[0], tmp_path / "note.jpg", digit_files[1], tmp_path]
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "link.png").symlink_to(digit_files[1])
+    bad = [tmp_path / name for name in ("none.png", "note.jpg", "pipe.png", "loop.png", ".")]
+    pictures = [bad[0], digit_files[0], bad[1], tmp_path / "link.png", *bad[2:]]
     for batch_size in (1, 2, 100):
         errors = []
         found = predict_with(planted, card, pictures, batch_size=batch_size, unreadable=errors.append)
-        assert [prediction.path for prediction in found] == digit_files[:2]
-        assert found == predict_with(planted, card, digit_files[:2])
-        assert all(name in str(error) for error, name in zip(errors, ("none.png", "note.jpg", "folder"), strict=True))
+        assert [prediction.path for prediction in found] == [digit_files[0], tmp_path / "link.png"]
+        expected = predict_with(planted, card, digit_files[:2])
+        assert [prediction.probabilities for prediction in found] == [other.probabilities for other in expected]
+        assert all(name in str(error) for error, name in zip(errors, map(str, bad), strict=True))
 
 
 def test_files_may_be_named_by_strings(reports: dict[str, ExportReport], digit_files: list[Path]):

@@ -8,6 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.files import publish, reason, write_error
+
+_DRAFTS = ".peerdistill-"
 
 Format = Literal["safetensors", "onnx", "pt2"]
 
@@ -27,8 +30,8 @@ def check_destination(output: Path, format: str, *, force: bool) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{output} can't be written: {reason.lower()}") from error
+        cause = reason(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{output} can't be written: {cause}") from error
 
 
 def _check_free(output: Path, force: bool) -> None:
@@ -54,18 +57,16 @@ def drafted(output: Path) -> Iterator[Path]:
     the block raises.
 
     Raises:
-        ExportError: If the system can't write, for example for lack of space.
+        WriteError: If the system can't write, for example for lack of space.
     """
     try:
-        with TemporaryDirectory(prefix=".peerdistill-", dir=output.parent) as folder:
+        with TemporaryDirectory(prefix=_DRAFTS, dir=output.parent) as folder:
             draft = Path(folder) / f"leader{output.suffix}"
             yield draft
-            _publish(draft, output)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            publish(draft, output)
     except OSError as error:
-        raise ExportError(f"{output} can't be written: {(error.strerror or str(error)).lower()}") from error
-
-
-def _publish(draft: Path, output: Path) -> None:
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(output)
+        # What fails may also be a library's own temporary file, on another disk.
+        failed = Path(error.filename or output)
+        raise write_error(output if _DRAFTS in str(failed) else failed, error) from error

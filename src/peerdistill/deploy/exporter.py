@@ -74,6 +74,7 @@ def export(
         UserError: For an unknown format, an existing or misnamed output, or pictures that don't fit the card.
         ExportError: If the leader can't be written in this format, or the file does not reproduce it. Nothing
             is left then but what was there before.
+        WriteError: If the disk is full or the like.
     """
     output = Path(output)
     check_destination(output, format, force=force)

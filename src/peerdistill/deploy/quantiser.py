@@ -1,5 +1,6 @@
 """A leader whose products are of 8-bit integers: static quantisation of its ONNX file by onnxruntime."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ def quantise(
             the card.
         ExportError: If the leader has no int8 form, or the file does not run or gives what is not finite. Nothing is
             left then but what was there before.
+        WriteError: If the disk is full or the like.
     """
     exact, output = Path(exact), Path(output)
     check_destination(output, "onnx", force=force)
@@ -96,6 +98,8 @@ def _write(
     exact: Path, draft: Path, calibration: UInt8[Tensor, "samples channels height width"], *, last_in_float: bool
 ) -> None:
     prepared = draft.with_name("prepared.onnx")
+    logging_before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # the quantiser logs advice and tracebacks of what it raises as well
     try:
         # Shapes of everything in between; the symbolic kind is for sizes that images of one size do not have.
         quant_pre_process(exact, prepared, skip_symbolic_shape=True)
@@ -115,6 +119,8 @@ def _write(
         raise
     except Exception as error:  # the quantiser has no narrower class of errors
         raise ExportError(f"the leader has no int8 form: {shorten(str(error), 200)}") from error
+    finally:
+        logging.disable(logging_before)
 
 
 def _kept_in_float(model: onnx.ModelProto, *, last_in_float: bool) -> list[str]:
