@@ -434,3 +434,32 @@ def test_methods_shows_the_options_of_a_group(peerdistill, monkeypatch):
     said = peerdistill("methods", "mcl-okd").stdout
     assert "--contrast.count 16384" in said
     assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in said
+
+
+def test_pictures_that_changed_since_training_are_noticed(home, peerdistill, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("divided", "runs/divided"):
+        shutil.copytree(home / name, tmp_path / name)
+    file = Path("runs/divided/config.yaml")
+    file.write_text(file.read_text().replace(str(home / "divided"), str(tmp_path / "divided")))
+    whole = peerdistill("evaluate", "runs/divided", "--split", "val", "--json")
+    assert (whole.code, whole.stderr) == (0, "")
+    picture = Path("divided/val/cat/0.png")
+    picture.write_bytes(Path("divided/val/dog/1.png").read_bytes())
+    replaced = peerdistill("evaluate", "runs/divided", "--split", "val", "--json")
+    sentence = "the validation images are not those that the run was started with"
+    assert (replaced.code, replaced.stderr) == (0, f"peerdistill: {sentence}\n")
+    resumed = peerdistill("train", "--resume", "--run", "runs/divided")
+    assert resumed.code == 2
+    assert resumed.stderr.startswith("peerdistill: the validation images, which choose the best epoch, are not those")
+    picture.write_text("no picture")
+    spoilt = peerdistill("evaluate", "runs/divided", "--split", "val", "--json")
+    assert spoilt.code == 0
+    assert "1 unreadable picture is left out: '" in spoilt.stderr
+    assert sentence in spoilt.stderr
+    Path("divided/train/cat/0.png").write_bytes(Path("divided/train/dog/1.png").read_bytes())
+    other = peerdistill("evaluate", "runs/divided", "--split", "val")
+    assert (other.code, other.stderr.splitlines()[-1]) == (
+        2,
+        "peerdistill: the training images are not those that the run was started with",
+    )
