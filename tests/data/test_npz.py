@@ -166,7 +166,7 @@ def test_shared_cifar100(shared_data):
 
 def test_a_class_without_a_training_image_is_refused(make_npz):
     file = make_npz(class_names=np.array(["ant", "bee", "cat", "dog", "emu"]))
-    with pytest.raises(UserError, match="class 'emu' of train has no training image"):
+    with pytest.raises(UserError, match="class 'emu'"):
         load(file)
 
 
