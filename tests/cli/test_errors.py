@@ -19,8 +19,13 @@ HEAD = """\
 # Every mistake in one sentence
 
 A mistake on the command line, in a file or in a folder is told in one sentence on stderr. The exit code is 2, and
-nothing has been written or changed. `tests/cli/test_errors.py` runs each of these commands in the folder `/home/me`,
-checks all of that and writes this table (`PEERDISTILL_WRITE_DOCS=1`).
+nothing has been written or changed. Exit code 1 is a fault of the machine or of the training (a full disk, no memory, a
+loss that is not finite), also in one sentence; 130 is Ctrl-C; 141 a reader of the output that has gone, as `head` does.
+A traceback is a mistake of ours: please report it. What could control a terminal, such as an escape sequence in the
+name of a class, is shown as an escape (`\\x1b`).
+
+`tests/cli/test_errors.py` runs each of these commands in the folder `/home/me`, checks all of that and writes this
+table (`PEERDISTILL_WRITE_DOCS=1`).
 
 | what is wrong | command | sentence |
 | --- | --- | --- |

@@ -369,11 +369,11 @@ def _read_zip(folder: Path, content: bytes) -> None:
 def _read_csv(folder: Path, content: bytes) -> None:
     (folder / "images").mkdir()
     picture = _file(lambda stream: Image.fromarray(_pixels(8)).save(stream, "png"))
-    for name in "abcd":
+    for name in "abcdefgh":
         for number in range(2):
             (folder / "images" / f"{name}{number}.png").write_bytes(picture)
     for split, names in (("val", "ef"), ("test", "gh")):
-        rows = "".join(f"a{number}.png,{name}\n" for name in names for number in range(2))
+        rows = "".join(f"{name}{number}.png,{name}\n" for name in names for number in range(2))
         (folder / f"{split}.csv").write_text(f"filename,label\n{rows}")
     (folder / "train.csv").write_bytes(content)
     _read_few_shot(folder)
@@ -411,7 +411,17 @@ READERS: dict[str, Reader] = {
 }
 """By name."""
 
-SHORT = {"words": 60, "yaml": 60, "recipe": 60, "npz": 300, "picture": 300, "card": 300, "checkpoint": 300}
+SHORT = {
+    "words": 60,
+    "yaml": 60,
+    "recipe": 60,
+    "csv": 200,
+    "zip": 200,
+    "npz": 300,
+    "picture": 300,
+    "card": 300,
+    "checkpoint": 300,
+}
 """Inputs of each reader in the short campaign of every test run."""
 
 
