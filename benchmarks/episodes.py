@@ -149,7 +149,7 @@ def rows() -> list[Row]:
     for name in methods.names():
         card = methods.find(name)
         if name != "baseline":
-            found.append(Row(name, card.settings[0], card.cohort.get("peers", PEERS)))
+            found.append(Row(name, card.sharings[0], card.cohort.get("peers", PEERS)))
     return found
 
 
@@ -162,7 +162,7 @@ class Step:
         sizes = {"in_channels": 1, "image_size": SIDE}
         options = {"peers": row.peers, "sharing": row.sharing}
         self.cohort = Cohort("conv4", CLASSES, **{**options, **card.cohort, **sizes}).to(DEVICE)
-        teacher = Teacher(Cohort("conv4", CLASSES, peers=1, sharing="network", **sizes)) if card.taught else None
+        teacher = Teacher(Cohort("conv4", CLASSES, peers=1, sharing="network", **sizes)) if card.needs_teacher else None
         labels = data.train.labels
         self.method = build_method(row.name, self.cohort, EPISODES, train_labels=labels, teacher=teacher).to(DEVICE)
         self.cohort.to(memory_format=memory_format("auto", self.cohort, DEVICE, "32-true"))

@@ -4,7 +4,7 @@
 
 Needs only the package and PyTorch, takes some minutes on one CPU core, and runs on a GPU where there is one. Each
 method is measured in its own choice of sharing; those that need a teacher with one student, and against one student
-that has none. ``src/peerdistill/methods/catalog.py`` holds the ratios as the methods' cost.
+that has none.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 def setting_of(name: str) -> Setting:
     card = methods.find(name)
-    return Setting(card.settings[0], card.cohort.get("peers", PEERS), card.cohort.get("branch_at", "early"))
+    return Setting(card.sharings[0], card.cohort.get("peers", PEERS), card.cohort.get("branch_at", "early"))
 
 
 def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> list[dict]:
@@ -58,7 +58,7 @@ _INTRODUCTION = """
 `python benchmarks/methods.py --write` measures and writes this part: a training step by each method beside the
 baseline's with the same cohort, at the size of the paper's CIFAR-100 experiments. Batches, banks and networks are of
 that size, images are noise. Each method is measured in its own choice of sharing, those that need a teacher with one
-student. The first figure of a method is the cost that `peerdistill methods` shows.
+student.
 """
 
 

@@ -67,7 +67,7 @@ class Step:
         card = methods.find(name)
         sizes = {"peers": PEERS, "sharing": "branch", **(cohort or {}), **card.cohort}
         self.cohort = Cohort(BACKBONE, CLASSES, **sizes).to(DEVICE)
-        if card.taught:
+        if card.needs_teacher:
             options["teacher"] = terms.Teacher(Cohort(BACKBONE, CLASSES, peers=1, sharing="network"))
         self.method = methods.build(name, self.cohort, train_labels=train_labels(), **options).to(DEVICE)
         self.method.start_epoch(AFTER_RAMPS)

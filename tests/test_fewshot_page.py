@@ -32,4 +32,4 @@ def test_the_training_commands_are_right(words):
 def test_methods_without_a_classifier_are_named():
     (row,) = re.findall(r"^\| (.*) \| `P` and the method's term", PAGE, flags=re.MULTILINE)
     named = {"baseline", *re.findall(r"`([\w+-]+)`", row)}
-    assert named == {name for name in methods.names() if not methods.find(name).classifies}
+    assert named == {name for name in methods.names() if not methods.find(name).uses_logits}

@@ -1,5 +1,5 @@
-import json
 from dataclasses import replace
+from importlib import import_module
 from itertools import permutations
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def test_built_by_name_with_options(cohort):
 def grown(name, sharing=None, peers=4):
     torch.manual_seed(0)
     card = methods.find(name)
-    options = {"peers": peers, "sharing": sharing or card.settings[0], **card.cohort}
+    options = {"peers": peers, "sharing": sharing or card.sharings[0], **card.cohort}
     return Cohort("resnet20", classes=5, **options)
 
 
@@ -130,7 +130,7 @@ def few_negatives(name):
 
 def built(name, cohort, **options):
     few = few_negatives(name)
-    if methods.find(name).taught:
+    if methods.find(name).needs_teacher:
         few["teacher"] = terms.Teacher(Cohort("resnet20", classes=5, peers=1, sharing="network"))
     return methods.build(name, cohort, train_labels=TRAIN_LABELS, **few, **options)
 
@@ -138,7 +138,7 @@ def built(name, cohort, **options):
 @pytest.mark.parametrize("name", methods.names())
 def test_every_method_trains_in_every_setting(name, batch):
     images, labels, indices = batch
-    for sharing in methods.find(name).settings:
+    for sharing in methods.find(name).sharings:
         cohort = grown(name, sharing)
         method = built(name, cohort)
         method.start_epoch(80)
@@ -155,15 +155,24 @@ def test_every_option_is_documented_and_kept_by_its_function(name):
     card = methods.find(name)
     for option in methods.options_of(name):
         assert f"    {option.name}: " in card.documentation
-    assert card.settings
+    assert card.sharings
     assert card.loss
     assert card.paper
 
 
-def test_costs_are_those_that_were_measured():
-    report = json.loads((Path(__file__).parents[1] / "docs" / "performance" / "methods.json").read_text())
-    costs = {row["method"]: round(row["cost"], 2) for row in report["steps"]}
-    assert costs == {name: card.cost for name, card in methods.METHODS.items()}
+def test_each_method_is_one_file_that_is_found_by_being_there():
+    helpers = {"__init__", "card", "catalog", "requirements"}
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - helpers
+    assert {name.replace("-", "_").replace("+", "_") for name in methods.names()} == files
+    for file in files:
+        assert getattr(methods, file) is import_module(f"peerdistill.methods.{file}").CARD.build
+
+
+def test_methods_without_a_teacher_come_first_and_each_kind_by_name():
+    kinds = [(methods.find(name).needs_teacher, name) for name in methods.names()]
+    assert kinds == sorted(kinds)
+    assert methods.names()[0] == "baseline"
+    assert {name for needs_teacher, name in kinds if needs_teacher} == {"kd", "crd", "crd+kd", "rkd-d", "rkd-da"}
 
 
 COMPOSITIONS = {
@@ -428,7 +437,7 @@ def test_branches_part_where_those_of_the_released_code_do(name, sharing, releas
 @pytest.mark.parametrize("name", methods.names())
 def test_every_card_says_where_its_branches_part_and_why(name):
     card = methods.find(name)
-    if card.taught:
+    if card.needs_teacher:
         assert not card.branches
         return
     assert ".py" in card.branches or "our choice" in card.branches

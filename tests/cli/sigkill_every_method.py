@@ -91,7 +91,7 @@ def options_for(name: str, teacher: Path) -> list[str | Path]:
     options = {option.name for option in methods.options_of(name)}
     return [
         *("--method", name),
-        *(("--teacher", teacher) if methods.find(name).taught else PEERS),
+        *(("--teacher", teacher) if methods.find(name).needs_teacher else PEERS),
         *(FEW_NEGATIVES if "contrast" in options else ()),
     ]
 

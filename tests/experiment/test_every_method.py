@@ -22,7 +22,7 @@ WITH_STATE = ("mcl-okd", "one", "pcl", "crd+kd")
 def test_trains_resumes_evaluates_and_exports(
     name, tmp_path, trained, quick_config, train_quickly, state_of, stop_and_resume
 ):
-    changes = {"peers": 1, "teacher": trained.path} if methods.find(name).taught else {"peers": PEERS}
+    changes = {"peers": 1, "teacher": trained.path} if methods.find(name).needs_teacher else {"peers": PEERS}
     config = quick_config(method=name, **changes)
     whole = Run(tmp_path / "whole")
     result = train_quickly(config, whole.path)
@@ -88,7 +88,7 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path, trained, quick_config, 
 def test_a_method_chooses_how_its_cohort_shares(name):
     config, _ = experiment.parse(["digits", "--method", name])
     card = methods.find(name)
-    assert config.cohort.sharing == card.settings[0]
+    assert config.cohort.sharing == card.sharings[0]
     assert config.cohort.split_gradients == card.cohort.get("split_gradients", "sum")
     assert config.cohort.branch_at == card.cohort.get("branch_at", "early")
     config, _ = experiment.parse(["digits", "--method", name, "--sharing", "branch", "--split_gradients", "sum"])

@@ -73,7 +73,7 @@ def test_trains_resumes_evaluates_and_exports(
     name, tmp_path, classifying, short_config, train_quickly, state_of, stop_and_resume
 ):
     card = methods.find(name)
-    config = short_config(method=name, **({"teacher": classifying.path} if card.taught else {"peers": 3}))
+    config = short_config(method=name, **({"teacher": classifying.path} if card.needs_teacher else {"peers": 3}))
     whole = Run(tmp_path / "whole")
     result = train_quickly(config, whole.path)
     stopped = stop_and_resume(config, tmp_path / "stopped")

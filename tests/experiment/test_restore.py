@@ -14,7 +14,7 @@ from peerdistill.data.dataset import ArraySplit
 from peerdistill.data.pictures import fit, open_picture
 from peerdistill.errors import UserError
 from peerdistill.experiment import Run, parse
-from peerdistill.methods.catalog import METHODS
+from peerdistill.methods import METHODS
 
 
 @pytest.mark.parametrize("which", ["last", "best"])

@@ -43,9 +43,9 @@ def make(digits, make_cohort):
 
     def build(name: str, sharing: str | None = None, **options) -> tuple[Cohort, Method]:
         card = methods.find(name)
-        cohort = make_cohort(**{"peers": 4, "sharing": sharing or card.settings[0], **card.cohort})
+        cohort = make_cohort(**{"peers": 4, "sharing": sharing or card.sharings[0], **card.cohort})
         options |= FEW.get(name, {})
-        if card.taught:
+        if card.needs_teacher:
             options["teacher"] = Teacher(make_cohort(peers=1))
         method = fewshot.build_method(name, cohort, EPISODES, train_labels=digits.train.labels, **options)
         method.start_epoch(1000)
@@ -82,7 +82,7 @@ def test_the_other_parts_are_the_method_s_own_on_the_classifiers_of_all_classes(
 
 def own_options(name, method) -> dict:
     options = FEW.get(name, {})
-    return {**options, "teacher": method.teacher} if methods.find(name).taught else options
+    return {**options, "teacher": method.teacher} if methods.find(name).needs_teacher else options
 
 
 @pytest.mark.parametrize("name", methods.names())

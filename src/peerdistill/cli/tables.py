@@ -117,16 +117,15 @@ def methods() -> Table:
     """Return the table of all methods."""
     table = Table(
         "name",
-        "cost",
-        "loss, paper, settings, what else is trained, what is deployed",
+        "loss, paper, sharings, what else is trained, what is deployed",
         box=box.SIMPLE_HEAD,
-        caption=f"cost: {catalogue.COST_CONDITIONS}",
+        caption="what a training step costs by each: docs/performance.md, Methods",
         caption_justify="left",
     )
     for name, card in catalogue.METHODS.items():
-        settings = ", ".join(card.settings)
-        facts = f"{card.paper}; in {settings}; trained besides the peers: {card.trains}; deployed: {card.deployed}"
-        table.add_row(name, _cost(card), Text(f"{card.loss}\n{facts}"))
+        sharings = ", ".join(card.sharings)
+        facts = f"{card.paper}; in {sharings}; trained besides the peers: {card.trains}; deployed: {card.deployed}"
+        table.add_row(name, Text(f"{card.loss}\n{facts}"))
     return table
 
 
@@ -142,14 +141,13 @@ def method(name: str) -> Table:
     facts = {
         "loss": card.loss,
         "paper": card.paper,
-        "settings": f"{', '.join(card.settings)} (its own choice: {card.settings[0]})",
+        "sharings": f"{', '.join(card.sharings)} (its own choice: {card.sharings[0]})",
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
         "branches part": _branches(card),
         "trained besides the peers": card.trains,
         "ensemble": card.ensemble,
-        "few-shot": _FEW_SHOT[card.classifies],
+        "few-shot": _FEW_SHOT[card.uses_logits],
         "deployed": card.deployed,
-        "cost": f"{_cost(card)}: {catalogue.COST_CONDITIONS}",
         "differs from the paper": card.differs or "-",
     }
     for fact, text in facts.items():
@@ -168,10 +166,6 @@ def _branches(card: catalogue.MethodCard) -> str:
         return "-"
     branch_at = card.cohort.get("branch_at", "early")
     return f"{branch_at}, {_BRANCHES[branch_at]}. Source: {card.branches}"
-
-
-def _cost(card: catalogue.MethodCard) -> str:
-    return "not measured" if card.cost is None else f"{card.cost:.2f} x"
 
 
 def _option_rows(name: str, default: Any, meaning: str) -> Iterator[tuple[str, Any, str]]:

@@ -87,7 +87,7 @@ class ClassTask(Task):
     def ensemble(self, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
         """Return the method's ensemble as the checkpoint ``state`` has it."""
         config = self._config
-        if methods.find(config.method).taught:
+        if methods.find(config.method).needs_teacher:
             # One student is its own ensemble; its method can't be built again where the teacher is gone.
             return MeanEnsemble()
         method = methods.build(config.method, cohort, train_labels=self._data.train.labels, **config.options)

@@ -117,7 +117,7 @@ class Config:
         episodes = [] if self.episodes is None else [self.episodes]
         for part in (self.data, *episodes, self.cohort, self.training, self.teacher):
             part.check()
-        if methods.find(self.method).taught and self.teacher.teacher is None:
+        if methods.find(self.method).needs_teacher and self.teacher.teacher is None:
             raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
         self._check_teacher_is_used()
         check_values(self.options, methods.ranges_of_options(self.method))
@@ -127,7 +127,7 @@ class Config:
 
     def _check_teacher_is_used(self) -> None:
         """Raise UserError for options of the further term that a method with a teacher of its own does not have."""
-        if not methods.find(self.method).taught:
+        if not methods.find(self.method).needs_teacher:
             return
         own = ", ".join(option.name for option in methods.options_of(self.method))
         for field in ("teacher_weight", "teacher_temperature"):

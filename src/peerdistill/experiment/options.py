@@ -46,7 +46,7 @@ def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespa
     parser = train_parser(method, command)
     kind = f"option of {command} with method {method}"
     card = methods.find(method)
-    parser.set_defaults({"sharing": card.settings[0], **card.cohort})
+    parser.set_defaults({"sharing": card.sharings[0], **card.cohort})
     recipe = first["recipe"] if first["recipe"] is not None else COMMANDS[command].recipe_for(first["data"])
     parser.set_defaults(_recipe(recipe, method, command))
     found = parser.get_defaults()

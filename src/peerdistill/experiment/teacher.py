@@ -86,6 +86,6 @@ def _read(source: Path) -> _Found:
     run = Run(source)
     restored = restore(run)
     classes = restored.card.class_names
-    if restored.card.is_encoder and methods.find(run.config.method).classifies:
+    if restored.card.is_encoder and methods.find(run.config.method).uses_logits:
         classes = tuple(restored.state["notes"]["data"]["class_names"])
     return _Found(restored.cohort.backbone, restored.cohort.leader(), restored.card, classes)

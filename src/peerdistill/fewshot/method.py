@@ -34,6 +34,6 @@ def build_method(
     """
     method = methods.build(name, cohort, train_labels=train_labels, **options)
     method.add(Weighted("prototypical", episodes.prototypical, Prototypical(episodes.ways, episodes.shots)))
-    if not methods.find(name).classifies:
+    if not methods.find(name).uses_logits:
         method.remove("cross_entropy")
     return method

@@ -1,42 +1,27 @@
 """Methods: short compositions of terms with the weights of their papers, by function and by name.
 
 A method is a function of a cohort and the training labels; its keyword options are the method's options on the
-command line and in configuration files. Importing this room does not import PyTorch.
+command line and in configuration files. Each is one file of this folder, which holds the function and its card, and is
+found by being there. Importing this room does not import PyTorch.
 """
 
-from peerdistill.methods.catalog import (
-    COST_CONDITIONS,
-    METHODS,
-    MethodCard,
-    build,
-    find,
-    names,
-    options_of,
-    ranges_of_options,
-)
-from peerdistill.methods.online import baseline, cl_ilr, dml, kdcl, mcl, mcl_okd, okddip, one, pcl
-from peerdistill.methods.taught import crd, kd, rkd_d, rkd_da
+import re
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "COST_CONDITIONS",
-    "METHODS",
-    "MethodCard",
-    "baseline",
-    "build",
-    "cl_ilr",
-    "crd",
-    "dml",
-    "find",
-    "kd",
-    "kdcl",
-    "mcl",
-    "mcl_okd",
-    "names",
-    "okddip",
-    "one",
-    "options_of",
-    "pcl",
-    "ranges_of_options",
-    "rkd_d",
-    "rkd_da",
-]
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.catalog import METHODS, build, find, names, options_of, ranges_of_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peerdistill.terms import Method
+
+    def __getattr__(name: str) -> Callable[..., Method]:
+        """Return the function of a method, such as ``methods.mcl_okd``."""
+        ...
+
+
+__all__ = ["METHODS", "MethodCard", "build", "find", "names", "options_of", "ranges_of_options"]
+
+# ``methods.mcl_okd`` is the function, not the file of the same name that holds it.
+globals().update({re.sub(r"\W", "_", name): card.build for name, card in METHODS.items()})

@@ -1,0 +1,65 @@
+"""What is known of a method before one is built."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peerdistill.terms import Method
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What is known of a method without building it.
+
+    Attributes:
+        build: The function of cohort and training labels, and of a teacher where the method needs one. Its keyword
+            options are the method's options.
+        name: Its name on the command line; by default that of the file, with "-" for "_".
+        loss: The loss in one line.
+        paper: Where it comes from.
+        sharings: Sharings that it can be trained in; the first is its own choice.
+        trains: What is trained besides the peers.
+        ensemble: What its ensemble is.
+        deployed: What is taken out of it in the end.
+        differs: How it differs from its paper, beyond names of options; empty where it does not.
+        cohort: Further options that it chooses for its cohort.
+        branches: Which code's choice of the last shared stage its branches follow; ``cohort`` holds that choice. Empty
+            where it trains one student.
+        uses_logits: Whether its terms besides the cross-entropy read class logits; where they do not, few-shot peers
+            do without a classifier.
+    """
+
+    build: Callable[..., "Method"]
+    name: str | None = None
+    loss: str = "-"
+    paper: str = "-"
+    sharings: tuple[str, ...] = ("branch", "network", "tree")
+    trains: str = "nothing"
+    ensemble: str = "mean of logits"
+    deployed: str = "the leader alone, the last peer"
+    differs: str = ""
+    cohort: Mapping[str, Any] = field(default_factory=dict)
+    branches: str = ""
+    uses_logits: bool = True
+
+    @property
+    def documentation(self) -> str:
+        """The docstring of the function, also where some of its options are already given."""
+        function = self.build.func if isinstance(self.build, partial) else self.build
+        return inspect.getdoc(function) or ""
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether its function takes a teacher, the third of its arguments."""
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(self.build).parameters.values()
+        return sum(parameter.kind in positional for parameter in parameters) > 2
+
+    @property
+    def options(self) -> list[inspect.Parameter]:
+        """Its keyword options: names, types and defaults."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

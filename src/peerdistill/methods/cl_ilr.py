@@ -1,0 +1,52 @@
+"""Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_peers
+from peerdistill.ranges import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method
+
+
+def cl_ilr(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: Temperature = 2.0,
+    labels: Weight = 0.5,
+    others: Weight = 0.5,
+) -> "Method":
+    """Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018).
+
+    Its cohort is a tree whose shared stages take the mean of the gradients that flow down to them.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        labels: Weight of the peers' cross-entropies.
+        others: Weight of the divergences from the mean of the others' logits.
+    """
+    require_peers(cohort, 2, "cl-ilr")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
+            terms.Weighted("others", others, terms.OthersToPeer(temperature)),
+        ]
+    )
+
+
+CARD = MethodCard(
+    cl_ilr,
+    loss="sum_m [0.5 CE(z_m) + 0.5 KL_T(mean_{j != m} z_j -> z_m)]",
+    paper="Song and Chai, NeurIPS 2018",
+    sharings=("tree", "branch"),
+    cohort={"split_gradients": "mean"},
+    branches="winycg/MCL-OKD, models/cl_ilr_*.py, with this tree of 4 peers; no code of its authors is known",
+)

@@ -1,0 +1,59 @@
+"""Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.contrast import TeacherContrastOptions
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_one_student
+from peerdistill.ranges import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method, Teacher
+
+
+def crd(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    beta: Weight = 0.8,
+    distillation: Weight = 0.0,
+    temperature: Temperature = 4.0,
+    contrast: TeacherContrastOptions = TeacherContrastOptions(),  # noqa: B008 (frozen)
+) -> "Method":
+    """Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1.
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Label of every training sample (N,), in the order of the samples' indices.
+        teacher: A network that was trained before.
+        beta: Weight of the contrast.
+        distillation: Weight of the divergence from the teacher's class distribution (0: left out).
+        temperature: Temperature T of that divergence.
+        contrast: The contrast's own options; a queue needs the softmax.
+    """
+    require_one_student(cohort, "crd")
+    pairs = terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("contrast", beta, pairs),
+            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+        ],
+        teacher=teacher,
+    )
+
+
+CARD = MethodCard(
+    crd,
+    loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
+    paper="Tian et al., ICLR 2020",
+    sharings=("network",),
+    trains="two embedding heads, and memory banks",
+    cohort={"peers": 1},
+    uses_logits=False,
+)

@@ -1,0 +1,41 @@
+"""Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_peers
+from peerdistill.ranges import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method
+
+
+def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 2.0, mutual: Weight = 1.0) -> "Method":
+    """Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018).
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences: 2 as in released comparisons, 1 in the original.
+        mutual: Weight of the divergences (0: left out).
+    """
+    require_peers(cohort, 2, "dml")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("mutual", mutual, terms.MutualKL(temperature)),
+        ]
+    )
+
+
+CARD = MethodCard(
+    dml,
+    loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
+    paper="Zhang et al., CVPR 2018",
+    sharings=("network", "branch", "tree"),
+    branches="winycg/MCL-OKD, models/dml_*.py; in the original, peers are whole networks",
+)

@@ -1,0 +1,52 @@
+"""Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_one_student
+from peerdistill.ranges import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method, Teacher
+
+
+def kd(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    temperature: Temperature = 4.0,
+    labels: Weight = 0.1,
+    distillation: Weight = 0.9,
+) -> "Method":
+    """Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        temperature: Temperature T of the divergence.
+        labels: Weight of the cross-entropy.
+        distillation: Weight of the divergence from the teacher.
+    """
+    require_one_student(cohort, "kd")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
+            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+        ],
+        teacher=teacher,
+    )
+
+
+CARD = MethodCard(
+    kd,
+    loss="0.1 CE(z) + 0.9 KL_T(teacher -> z)",
+    paper="Hinton et al., 2015",
+    sharings=("network",),
+    cohort={"peers": 1},
+)

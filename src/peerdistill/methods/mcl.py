@@ -1,0 +1,78 @@
+"""Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022)."""
+
+from typing import TYPE_CHECKING, Literal
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_peers
+from peerdistill.ranges import Temperature, Weight, Width
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method
+
+
+def mcl(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    vanilla: Weight = 0.1,
+    interactive: Weight = 0.1,
+    soft_vanilla: Weight = 1.0,
+    soft_interactive: Weight = 1.0,
+    ensemble: Weight = 0.0,
+    temperature: Temperature = 3.0,
+    tau: Temperature = 0.07,
+    width: Width = 128,
+    compared: Literal["others", "all"] = "others",
+) -> "Method":
+    """Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022).
+
+    Positives are the samples of the same label in the batch. The paper draws two images of each class, so that every
+    anchor has a positive; our batches are drawn evenly, and an anchor without one is left out of the two contrastive
+    losses (not of the two divergences, which need none). The paper's memory banks for ImageNet and its training without
+    labels are not here.
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Not used.
+        vanilla: Weight of the contrast of each peer's own embeddings (0: left out; so are the next four).
+        interactive: Weight of the contrast of one peer's anchors with another's embeddings.
+        soft_vanilla: Weight of the divergences between the peers' own contrastive distributions.
+        soft_interactive: Weight of the divergences between those across two peers, one way and the other.
+        ensemble: Weight of the mean of logits as a teacher: of the leader, or of both peers where there are two (1 in
+            the paper's combination with logit distillation).
+        temperature: Temperature T of all divergences.
+        tau: Temperature of the cosine similarities.
+        width: Width of the embeddings.
+        compared: Contrastive distributions are over the others of the batch (the paper), or over all, the sample itself
+            too (the released code).
+    """
+    require_peers(cohort, 2, "mcl")
+    scores = terms.InBatchScores(cohort.widths, width, tau)
+    learn_from_ensemble = terms.EnsembleToPeers if cohort.peers == 2 else terms.EnsembleToLeader
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("vanilla", vanilla, terms.VanillaContrast(scores)),
+            terms.Weighted("interactive", interactive, terms.InteractiveContrast(scores)),
+            terms.Weighted("soft_vanilla", soft_vanilla, terms.SoftVanillaContrast(scores, temperature, compared)),
+            terms.Weighted(
+                "soft_interactive", soft_interactive, terms.SoftInteractiveContrast(scores, temperature, compared)
+            ),
+            terms.Weighted("ensemble", ensemble, learn_from_ensemble(temperature)),
+        ]
+    )
+
+
+CARD = MethodCard(
+    mcl,
+    loss="sum_m CE(z_m) + 0.1 sum_m VCL_m + sum_{a != b} [0.1 ICL_ab + KL_T(p_b -> p_a) + KL_T(q_ba -> q_ab)]",
+    paper="Yang et al., AAAI 2022",
+    sharings=("network", "branch", "tree"),
+    trains="an embedding head a peer",
+    branches="winycg/MCL, models/*.py, where two peers are whole networks and more are branches",
+    differs="batches are not drawn by class: an anchor without a positive in its batch is left out of VCL and ICL",
+)

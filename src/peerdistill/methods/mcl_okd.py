@@ -1,0 +1,55 @@
+"""Multi-view contrastive learning for online knowledge distillation (eq. 12)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.contrast import ContrastOptions
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_peers
+from peerdistill.ranges import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method
+
+
+def mcl_okd(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: Temperature = 3.0,
+    ensemble: Weight = 1.0,
+    beta: Weight = 0.025,
+    contrast: ContrastOptions = ContrastOptions(),  # noqa: B008 (frozen)
+) -> "Method":
+    """Multi-view contrastive learning for online knowledge distillation (eq. 12).
+
+    Args:
+        cohort: At least two peers.
+        train_labels: Label of every training sample (N,), in the order of the samples' indices.
+        temperature: Temperature T that softens the leader and the ensemble.
+        ensemble: Weight of the ensemble as the leader's teacher (0: left out).
+        beta: Weight of the contrast (0: left out).
+        contrast: The contrast's own options.
+    """
+    require_peers(cohort, 2, "mcl-okd")
+    pairs = terms.MultiViewContrast(cohort.widths, train_labels, contrast) if beta else None
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("ensemble", ensemble, terms.EnsembleToLeader(temperature)),
+            *([terms.Weighted("contrast", beta, pairs)] if pairs else []),
+        ]
+    )
+
+
+CARD = MethodCard(
+    mcl_okd,
+    loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
+    paper="Yang et al., ICASSP 2021",
+    sharings=("branch", "network", "tree"),
+    trains="an embedding head a peer, and memory banks",
+    branches="winycg/MCL-OKD, models/mcl_okd_*.py",
+)

@@ -1,0 +1,63 @@
+"""Online knowledge distillation with diverse peers: attention, then group to leader (Chen et al., AAAI 2020)."""
+
+from typing import TYPE_CHECKING, Literal
+
+from peerdistill import terms
+from peerdistill.errors import UserError
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_peers
+from peerdistill.ranges import Epochs, Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method
+
+
+def okddip(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    *,
+    temperature: Temperature = 3.0,
+    distillation: Weight = 1.0,
+    ramp: Epochs = 80,
+    mix: Literal["probabilities", "logits"] = "probabilities",
+    stop_gradient: Literal["none", "logits"] = "none",
+) -> "Method":
+    """Online knowledge distillation with diverse peers: attention, then group to leader (Chen et al., AAAI 2020).
+
+    Args:
+        cohort: At least three peers.
+        train_labels: Not used.
+        temperature: Temperature T of the divergences.
+        distillation: Weight of both levels of distillation after the ramp.
+        ramp: Epochs over which that weight rises.
+        mix: Targets mix softened probabilities (the paper) or logits (the released code).
+        stop_gradient: Keep gradient from nothing (the released code), or from the logits that are mixed.
+    """
+    require_peers(cohort, 3, "okddip")
+    if len(set(cohort.widths[:-1])) > 1:
+        raise UserError(
+            f"okddip compares the features of its peers: they must be of one width, found {list(cohort.widths[:-1])}"
+        )
+    weight = terms.Ramp(distillation, ramp)
+    attention = terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient)
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("attention", weight, attention),
+            terms.Weighted("group", weight, terms.GroupToLeader(temperature, mix, stop_gradient)),
+        ]
+    )
+
+
+CARD = MethodCard(
+    okddip,
+    loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
+    paper="Chen et al., AAAI 2020",
+    sharings=("branch", "network", "tree"),
+    trains="two linear maps of the attention",
+    cohort={"branch_at": "late"},
+    branches="DefangChen/OKDDip, models/model_cifar/*_GL.py, and winycg/MCL-OKD, models/okddip_*.py",
+)

@@ -1,0 +1,43 @@
+"""Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_one_student
+from peerdistill.ranges import Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method, Teacher
+
+
+def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: Weight = 25.0) -> "Method":
+    """Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        distance: Weight of the distances between samples.
+    """
+    require_one_student(cohort, "rkd-d")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
+        ],
+        teacher=teacher,
+    )
+
+
+CARD = MethodCard(
+    rkd_d,
+    loss="CE(z) + 25 Huber(distances of student, of teacher)",
+    paper="Park et al., CVPR 2019",
+    sharings=("network",),
+    cohort={"peers": 1},
+    uses_logits=False,
+)

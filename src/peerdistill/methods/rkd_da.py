@@ -1,0 +1,52 @@
+"""Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019)."""
+
+from typing import TYPE_CHECKING
+
+from peerdistill import terms
+from peerdistill.methods.card import MethodCard
+from peerdistill.methods.requirements import require_one_student
+from peerdistill.ranges import Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from peerdistill.cohort import Cohort
+    from peerdistill.terms import Method, Teacher
+
+
+def rkd_da(
+    cohort: "Cohort",
+    train_labels: "Tensor",
+    teacher: "Teacher",
+    *,
+    distance: Weight = 25.0,
+    angle: Weight = 50.0,
+) -> "Method":
+    """Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019).
+
+    Args:
+        cohort: The student, one peer.
+        train_labels: Not used.
+        teacher: A network that was trained before.
+        distance: Weight of the distances between samples.
+        angle: Weight of the angles between three samples.
+    """
+    require_one_student(cohort, "rkd-da")
+    return terms.Method(
+        [
+            terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
+            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
+            terms.Weighted("angle", angle, terms.TeacherRelation(terms.angle_loss)),
+        ],
+        teacher=teacher,
+    )
+
+
+CARD = MethodCard(
+    rkd_da,
+    loss="CE(z) + 25 Huber(distances of student, of teacher) + 50 Huber(angles of student, of teacher)",
+    paper="Park et al., CVPR 2019",
+    sharings=("network",),
+    cohort={"peers": 1},
+    uses_logits=False,
+)
