@@ -331,7 +331,7 @@ def test_too_few_peers_are_refused(name, fewest):
     ("name", "options", "message"),
     [
         ("mcl_okd", {}, "unknown method 'mcl_okd': did you mean mcl-okd"),
-        ("nothing", {}, "unknown method 'nothing': choose from baseline, dml"),
+        ("nothing", {}, "unknown method 'nothing': choose from baseline, cl-ilr"),
         ("mcl-okd", {"temprature": 2.0}, "unknown option of mcl-okd 'temprature': did you mean temperature"),
         ("baseline", {"beta": 0.1}, "baseline has no options, found 'beta'"),
         ("mcl-okd", {"beta": -0.1}, "beta must be at least 0 and at most .*, found -0.1"),
