@@ -221,7 +221,7 @@ MISTAKES = [
     Mistake("bench of an exported leader", "bench-leader leader.onnx", "leader.onnx"),
     Mistake("bench of a run whose data are gone", "bench-leader runs/gone", "gone.npz"),
     Mistake("bench on changed data", "bench-leader runs/repainted", "training images"),
-    Mistake("bench of too many repeats", "bench-leader runs/digits --repeats 999999999", "from 1 to 10000"),
+    Mistake("bench of too many repeats", "bench-leader runs/digits --repeats 999999999", "at most 10,000"),
     Mistake("bench without repeats", "bench-leader runs/digits --repeats 0", "repeats "),
     # Predict
     Mistake("a file that is no picture", "predict leader.onnx notes.jpg", "notes.jpg"),

@@ -97,6 +97,8 @@ def parse_values(parser: ArgumentParser, values: Mapping[str, Any], start: Names
     state_ranges(parser)
     actions = {action.dest: action for action in parser._actions}
     for name, value in values.items():
+        if _is_group(actions.get(name)):
+            raise _no_options(name + where, value)
         if isinstance(value, str) and name in actions:
             _check_value(actions[name], name + where, value)
     with _in_one_sentence(parser, (), "option", where):
@@ -150,7 +152,7 @@ def _checked_words(parser: ArgumentParser, words: Sequence[str]) -> list[str]:
 
 
 def _checked_value(action: Action, name: str, text: str) -> str:
-    if type(action).__name__ == "_ActionConfigLoad":  # a group: the parser would read any file of that name
+    if _is_group(action):  # the parser would read any file of that name
         return json.dumps(_group_of(name, text))
     _check_value(action, name, text)
     return text
@@ -162,8 +164,18 @@ def _group_of(name: str, text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{name} must hold options as 'name: value', found {shortened(text) or 'nothing'}")
+        raise _no_options(name, text)
     return content
+
+
+def _is_group(action: Action | None) -> bool:
+    """Return whether an option stands for a group of options."""
+    return type(action).__name__ == "_ActionConfigLoad"
+
+
+def _no_options(name: str, found: Any) -> UserError:
+    told = _NONE if found is None else shortened(found) or "nothing"
+    return UserError(f"{name} must hold options as 'name: value', found {told}")
 
 
 def _check_value(action: Action, name: str, text: str) -> None:
