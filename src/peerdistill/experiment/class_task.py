@@ -1,5 +1,6 @@
 """Learning classes from labelled images."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from peerdistill.cohort import Cohort
 from peerdistill.data import Augmentation, DataConfig, Dataset, eval_batches, load_dataset, train_batches
 from peerdistill.data.batches import EvalBatches, TrainBatches
 from peerdistill.deploy import LeaderCard
+from peerdistill.errors import Note
 from peerdistill.evaluation import evaluate
 from peerdistill.experiment.build import card_of
 from peerdistill.experiment.config import Config
@@ -90,6 +92,8 @@ class ClassTask(Task):
         if methods.find(config.method).needs_teacher:
             # One student is its own ensemble; its method can't be built again where the teacher is gone.
             return MeanEnsemble()
-        method = methods.build(config.method, cohort, train_labels=self._data.train.labels, **config.options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Note)  # training has told it
+            method = methods.build(config.method, cohort, train_labels=self._data.train.labels, **config.options)
         method.load_state_dict(state["method"])
         return method.ensemble
