@@ -21,7 +21,7 @@ def test_names_from_outside_are_printed_as_they_are_but_for_what_controls_a_term
     out = capsys.readouterr().out
     assert "\x1b" not in out.replace("\x1b[0m", "").replace("\x1b[1m", "").replace("\x1b[3m", "")
     assert "\x9b" not in out
-    for told in (r"\x1b]0;title", "runs/[/b] [red]x[/red] :smile:", r"a\x1b[31m\x9bred", r"\xff[/b]", r"b\x1b[2J"):
+    for told in (r"\x1b]0;title", "runs/[/b]", "[red]x[/red] :smile:", r"a\x1b[31m\x9bred", r"\xff[/b]", r"b\x1b[2J"):
         assert told in out.replace("\n", "")
 
 
