@@ -1,12 +1,8 @@
 """Backbones from the user's own code."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +11,7 @@ from torch import nn
 from peerdistill.backbones.backbone import USUAL_SIZE, Backbone
 from peerdistill.backbones.splitting import split
 from peerdistill.errors import UserError
+from peerdistill.user_code import user_function
 
 
 def backbone(name: str, classes: int, in_channels: int, image_size: int | None, classifier: str | None) -> Backbone:
@@ -26,7 +23,7 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None, 
     Raises:
         UserError: Where there is no such function, it has no such parameter, or returns neither.
     """
-    function = _function(name)
+    function = user_function(name, "backbone")
     make = partial(function, **_arguments(name, function, classes, in_channels))
     with torch.random.fork_rng(devices=[]):
         made = make()
@@ -36,27 +33,6 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None, 
         raise UserError(f"backbone {name} must return a module or a Backbone, found a {type(made).__name__}")
     size = image_size or USUAL_SIZE
     return split(name, make, classifier, (in_channels, size, size), example=made)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    module_name, _, function_name = name.partition(":")
-    try:
-        module = _imported(module_name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"backbone {name}: there is no module {error.name} here or among installed packages") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise UserError(f"backbone {name}: {module_name} has no function '{function_name}'")
-    return function
-
-
-def _imported(module: str) -> ModuleType:
-    """Import a module of an installed package or of the current folder, as ``python -m`` would."""
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return import_module(module)
-    finally:
-        sys.path.pop(0)
 
 
 def _arguments(name: str, function: Callable[..., Any], classes: int, in_channels: int) -> dict[str, int]:

@@ -137,7 +137,9 @@ def method(name: str) -> Table:
     """
     card = catalogue.find(name)
     said = parse_docstring(card.documentation)
-    table = Table(title=f"{name}: {said.short_description}", show_header=False, box=box.SIMPLE, title_justify="left")
+    table = Table(
+        title=f"{name}: {said.short_description or '-'}", show_header=False, box=box.SIMPLE, title_justify="left"
+    )
     facts = {
         "loss": card.loss,
         "paper": card.paper,

@@ -154,8 +154,8 @@ class Config:
     def default_run(self) -> str:
         """Folder for a run whose user named none: ``runs/DATA-METHOD-BACKBONE``."""
         source = Path(self.data.data.split(",")[0].removeprefix("npz:")).stem
-        backbone = self.cohort.backbone.replace(":", "-")
-        return str(Path("runs") / f"{source}-{self.method}-{backbone}")
+        method, backbone = (name.replace(":", "-") for name in (self.method, self.cohort.backbone))
+        return str(Path("runs") / f"{source}-{method}-{backbone}")
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Config":

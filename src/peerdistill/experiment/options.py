@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from peerdistill.experiment.parsing import make_parser, option_names, parse_valu
 from peerdistill.experiment.training_commands import COMMANDS
 from peerdistill.experiment.yaml_file import read_options
 from peerdistill.paths import user_path
+from peerdistill.user_code import FORM
 
 DEFAULT_METHOD = "mcl-okd"
 _METHOD_DEFAULTS = "methods"
@@ -67,7 +68,7 @@ def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespa
 def read_config(path: Path) -> Config:
     """Return the configuration in a file, complete as a run wrote it or partial.
 
-    The method may be one that is not known here, as where a program of the user added it before training. Its own
+    The method may be one that is not known here, as where the module of the user's own method is elsewhere. Its own
     options are then as the file has them: a leader can be exported, nothing can be built of the method.
 
     Raises:
@@ -75,7 +76,7 @@ def read_config(path: Path) -> Config:
     """
     content = read_options(path)
     method = _word(content, "method", path)
-    if method not in (None, *methods.names()):
+    if method is not None and not methods.is_known(method):
         return _with_unknown_method(path, content)
     config, _ = parse([f"--config={path}"], _command_of(path))
     return config
@@ -119,7 +120,7 @@ def train_parser(method: str = DEFAULT_METHOD, command: str = "train") -> Argume
     parser.add_argument("--run", type=str, default=None, help="Folder of the run (default: runs/DATA-METHOD-BACKBONE).")
     for name, text in _FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())}.")
+    parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())} or {FORM}.")
     parser.add_argument("--data", type=str | None, default=None, help=argparse.SUPPRESS)
     for group, no_options in known.options.items():
         parser.add_class_arguments(group, skip=set(no_options), fail_untyped=False)
@@ -134,15 +135,18 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
     PyTorch.
     """
     documented = parse_docstring(methods.find(method).documentation).params
-    help_of = {param.arg_name: param.description for param in documented}
+    help_of = {param.arg_name: param.description or "" for param in documented}
     group = parser.add_argument_group(f"Method {method}")
+    taken = {name.partition(".")[0] for name in (*option_names(parser), "help")}
     for option in methods.options_of(method):
+        if option.name in taken:
+            raise UserError(f"{method} has an option '{option.name}', which is an option of every method: rename it")
         if isinstance(option.annotation, type) and is_dataclass(option.annotation):
             parser.add_class_arguments(option.annotation, option.name)
+            parser.set_defaults(_dotted({option.name: asdict(option.default)}))
         else:
-            group.add_argument(
-                f"--{option.name}", type=option.annotation, default=option.default, help=help_of[option.name]
-            )
+            meaning = help_of.get(option.name, "")
+            group.add_argument(f"--{option.name}", type=option.annotation, default=option.default, help=meaning)
 
 
 def _with_values(words: Sequence[str], parser: ArgumentParser) -> list[str]:

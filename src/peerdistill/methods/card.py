@@ -1,10 +1,13 @@
 """What is known of a method before one is built."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
     from peerdistill.terms import Method
@@ -48,8 +51,11 @@ class MethodCard:
     @property
     def documentation(self) -> str:
         """The docstring of the function, also where some of its options are already given."""
-        function = self.build.func if isinstance(self.build, partial) else self.build
-        return inspect.getdoc(function) or ""
+        return inspect.getdoc(self._function) or ""
+
+    @property
+    def _function(self) -> Callable[..., "Method"]:
+        return self.build.func if isinstance(self.build, partial) else self.build
 
     @property
     def needs_teacher(self) -> bool:
@@ -62,4 +68,20 @@ class MethodCard:
     def options(self) -> list[inspect.Parameter]:
         """Its keyword options: names, types and defaults."""
         parameters = inspect.signature(self.build).parameters.values()
-        return [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        options = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        return [option.replace(annotation=self._type_of(option)) for option in options]
+
+    def _type_of(self, option: inspect.Parameter) -> Any:
+        """Return an option's type, also where it is written as a string or left to the default."""
+        if option.annotation is option.empty:
+            return type(option.default)
+        if not isinstance(option.annotation, str):
+            return option.annotation
+        function = inspect.unwrap(self._function)
+        # By itself: the types of the other parameters may be known to type checkers only.
+        try:
+            return eval(option.annotation, getattr(sys.modules.get(function.__module__), "__dict__", {}))
+        except (NameError, AttributeError, SyntaxError, TypeError) as error:
+            raise UserError(
+                f"the type '{option.annotation}' of the option '{option.name}' of {function.__name__} is not known"
+            ) from error

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from peerdistill import terms
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.methods import own_code
 from peerdistill.methods.card import MethodCard
 from peerdistill.ranges import Range, check_values, range_of
+from peerdistill.user_code import FORM
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,14 +44,28 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> MethodCard:
-    """Return what is known of the method called ``name``.
+    """Return what is known of a method.
+
+    Args:
+        name: One of :func:`names`, or ``package.module:function`` for a function of the user's own code.
 
     Raises:
-        UserError: For an unknown name.
+        UserError: For an unknown name, or a function that is not there or is not a method.
     """
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    if ":" in name:
+        return own_code.card_of(name)
+    raise unknown_name("method", name, [*METHODS, FORM])
+
+
+def is_known(name: str) -> bool:
+    """Tell whether :func:`find` finds a method; a function of the user's own code may be out of reach."""
+    try:
+        find(name)
+    except UserError:
+        return False
+    return True
 
 
 def options_of(name: str) -> list[inspect.Parameter]:
@@ -76,7 +92,7 @@ def build(
     """Return the method called ``name`` for ``cohort``.
 
     Args:
-        name: One of :func:`names`.
+        name: What :func:`find` takes.
         cohort: The peers.
         train_labels: Label of every training sample (N,).
         teacher: A network that was trained before. A method that does without one gets a further term then ("+KD"):
@@ -93,11 +109,18 @@ def build(
     if card.needs_teacher:
         if teacher is None:
             raise UserError(f"{name} needs a teacher: a run or an exported .safetensors file")
-        return card.build(cohort, train_labels, teacher, **options)
-    method = card.build(cohort, train_labels, **options)
+        return _checked(name, card.build(cohort, train_labels, teacher, **options))
+    method = _checked(name, card.build(cohort, train_labels, **options))
     if teacher is not None:
         term = terms.TeacherToLeader(teacher_temperature)
         method.add_teacher(teacher, terms.Weighted("teacher", teacher_weight, term))
+    return method
+
+
+def _checked(name: str, method: Any) -> "Method":
+    """Return what a method's function has made; the user's own may have made anything."""
+    if not isinstance(method, terms.Method):
+        raise UserError(f"{name} must return a peerdistill.terms.Method, found a {type(method).__name__}")
     return method
 
 
