@@ -43,6 +43,10 @@ class TrainBatches:
         self._batch_size = batch_size
         self._seed = seed
 
+    def close(self) -> None:
+        """End the processes that decode pictures; a next epoch starts new ones."""
+        self._source.close()
+
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
@@ -63,6 +67,10 @@ class EvalBatches:
         self._source = source
         rows = torch.arange(samples).split(batch_size)
         self._steps = [Step(0, number, rows_of_step) for number, rows_of_step in enumerate(rows)]
+
+    def close(self) -> None:
+        """End the processes that decode pictures; a next iteration starts new ones."""
+        self._source.close()
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -140,6 +148,9 @@ class _BatchSource:
             self._feed = FolderFeed(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(dataset, device)
+
+    def close(self) -> None:
+        self._feed.close()
 
     def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
         for step, images in zip(steps, self._feed.images(steps), strict=True):

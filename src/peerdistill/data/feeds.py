@@ -66,6 +66,9 @@ class ArrayFeed:
         """Yield the images of each step's rows."""
         return map(self._images_of, steps)
 
+    def close(self) -> None:
+        """Do nothing: there are no workers."""
+
 
 class FolderFeed:
     """Pictures of a `FolderSplit`, decoded in worker processes that outlive an epoch.
@@ -115,7 +118,7 @@ class FolderFeed:
             is_complete = True
         finally:
             if not is_complete and self._plan.steps is steps:
-                self._let_go_of_workers()
+                self.close()
 
     def _put_together(self, parcels: Iterator[Images | UserError | Failure], pictures: int) -> Images:
         """Return so many pictures; each parcel is copied at once, so that its shared memory is free again."""
@@ -153,8 +156,8 @@ class FolderFeed:
             raise type(parcel)(str(parcel))
         return parcel
 
-    def _let_go_of_workers(self) -> None:
-        """End the workers, which are in the middle of an epoch or dead; a next epoch gets new ones."""
+    def close(self) -> None:
+        """End the workers, idle, in the middle of an epoch or dead; a next epoch gets new ones."""
         self._loader = self._new_loader()
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
+from peerdistill.data.batches import EvalBatches, TrainBatches
 from peerdistill.data.words import note_shadowed_folder
 from peerdistill.errors import UserError
 from peerdistill.experiment.build import (
@@ -31,7 +32,15 @@ from peerdistill.experiment.task import SPLITS, Task
 from peerdistill.experiment.tasks import load_task
 from peerdistill.experiment.weights import start_from_weights
 from peerdistill.files import write_whole
-from peerdistill.training import ConsoleLog, InterruptRequest, Logger, MetricsFile, TensorBoardLog, Trainer
+from peerdistill.training import (
+    ConsoleLog,
+    InterruptRequest,
+    Logger,
+    MetricsFile,
+    TensorBoardLog,
+    Trainer,
+    undisturbed,
+)
 
 
 def train(
@@ -141,9 +150,16 @@ def _finished(
         write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
     _announce(console, run, config, task.data, trainer.cohort)
     trainer.loggers = _loggers(console, run, trainer)
-    trainer.fit()
-    with InterruptRequest() as interrupt, interrupt.at_once():
-        result = _result(config, run, trainer, task, exams)
+    try:
+        trainer.fit()
+        with InterruptRequest() as interrupt, interrupt.at_once():
+            result = _result(config, run, trainer, task, exams)
+    finally:
+        # Left to the end of the process, workers would be waited for for seconds.
+        with undisturbed():
+            for batches in (trainer.batches, *exams.values()):
+                if isinstance(batches, TrainBatches | EvalBatches):
+                    batches.close()
     run.check_in_place()
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     return result

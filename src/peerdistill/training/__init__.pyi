@@ -1,6 +1,6 @@
 from .checkpoints import Checkpoints
 from .config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from .interrupts import Interrupted, InterruptRequest
+from .interrupts import Interrupted, InterruptRequest, undisturbed
 from .loggers import ConsoleLog, Logger, TensorBoardLog
 from .meter import Diverged
 from .metrics import MetricsFile
@@ -20,4 +20,5 @@ __all__ = [
     "TensorBoardLog",
     "Trainer",
     "TrainingConfig",
+    "undisturbed",
 ]

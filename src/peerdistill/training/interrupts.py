@@ -28,6 +28,22 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
         return 128 + self.number
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore signals while something is ended that takes a moment: further ones could only add a traceback."""
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _SIGNALS:
+            try:
+                before[number] = signal.signal(number, signal.SIG_IGN)
+            except ValueError:  # only the main thread may
+                break
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class InterruptRequest:
     """While entered, the first SIGINT, SIGTERM or SIGHUP only sets ``requested``; a second one interrupts at once.
 
