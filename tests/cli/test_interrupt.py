@@ -1,5 +1,6 @@
 """Ctrl-C, in a process of its own and, for what is printed, in this one."""
 
+import multiprocessing
 import os
 import shlex
 import signal
@@ -9,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from peerdistill import experiment
-from peerdistill.training import Interrupted, MetricsFile
+from peerdistill.training import ConsoleLog, Interrupted, MetricsFile
 
 ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
 RUN = "my [first] run"
@@ -27,27 +29,76 @@ def wait_for(file: Path, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-def test_ctrl_c_writes_a_checkpoint_and_names_the_command_that_resumes(home, tmp_path, monkeypatch):
-    """As in a terminal, the workers that decode pictures get the signal as well."""
+LEFT_OUT = "peerdistill: 1 unreadable picture"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(home, tmp_path, monkeypatch, number):
+    """As from a terminal, systemd or Slurm, the workers that decode pictures get the signal as well."""
     monkeypatch.chdir(tmp_path)
     Path("broken").symlink_to(home / "broken")
     run = Path(RUN)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([*ENTRY, *WORDS], start_new_session=True, **options)
     wait_for(run / "metrics.jsonl", process)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "")
+    assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
+    assert stderr.startswith(LEFT_OUT)
     assert (run / "checkpoints" / "last.pt").is_file()
     assert not (run / "result.json").exists()
 
     _, _, command = stdout.rpartition("Go on with: ")
     program, *words = shlex.split(command)
     assert program == "peerdistill"
+    if number != signal.SIGINT:  # resuming it once will do
+        return
     resumed = subprocess.run([*ENTRY, *words], check=False, timeout=120, **options)
-    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert (resumed.returncode, resumed.stderr.count("\n")) == (0, 1)
+    assert resumed.stderr.startswith(LEFT_OUT)
     assert (run / "result.json").is_file()
     assert [line["epoch"] for line in MetricsFile(run / "metrics.jsonl").read()] == list(range(1, 41))
+
+
+@pytest.fixture
+def after_the_first_epoch(monkeypatch):
+    """Return a function that lets something happen when the first epoch has been written down."""
+
+    def let(happen):
+        monkeypatch.setattr(ConsoleLog, "epoch", lambda log, record: happen() if record["epoch"] == 1 else None)
+
+    return let
+
+
+def test_a_killed_worker_is_one_sentence_with_the_command_that_resumes(
+    home, tmp_path, monkeypatch, peerdistill, after_the_first_epoch
+):
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.1,))
+    after_the_first_epoch(lambda: [worker.kill() for worker in multiprocessing.active_children()])
+    run = tmp_path / "run"
+    words = f"train divided --run {run} --method baseline --peers 1 --backbone resnet20 --image_size 16 --workers 1"
+    outcome = peerdistill(*words.split(), "--epochs", "3", "--batch_size", "4")
+    assert outcome.code == 1
+    assert outcome.stderr == (
+        "peerdistill: a data worker was killed, perhaps for lack of memory: fewer workers (--workers) need less; "
+        f"the last good checkpoint is {run}/checkpoints/last.pt; "
+        f"go on with: peerdistill train --resume --run {run}\n"
+    )
+    monkeypatch.undo()
+    assert peerdistill(*shlex.split(outcome.stderr.rpartition("go on with: peerdistill ")[2])).code == 0
+    assert [line["epoch"] for line in MetricsFile(run / "metrics.jsonl").read()] == [1, 2, 3]
+
+
+def test_a_run_folder_that_is_moved_is_not_made_anew(home, tmp_path, peerdistill, after_the_first_epoch):
+    run = tmp_path / "run"
+    after_the_first_epoch(lambda: run.rename(tmp_path / "moved"))
+    words = f"train npz:{home}/digits.npz --run {run} --method baseline --peers 1 --backbone resnet20 --epochs 2"
+    outcome = peerdistill(*words.split(), "--batch_size", "16")
+    assert outcome.code == 1
+    assert outcome.stderr.startswith(f"peerdistill: {run} was removed or renamed while it was written to")
+    assert outcome.stderr.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["moved"]
 
 
 @pytest.mark.parametrize(

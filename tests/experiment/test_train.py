@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import shutil
@@ -14,8 +15,8 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from peerdistill import experiment
-from peerdistill.errors import UserError
+from peerdistill import experiment, files
+from peerdistill.errors import Failure, UserError
 from peerdistill.experiment import Run, read_config
 from peerdistill.training import ConsoleLog, Interrupted
 
@@ -230,6 +231,75 @@ def test_other_data_are_refused(with_own_data, write_digits, train_quickly, chan
         train_quickly(run.config, run.path, resume=True)
     with pytest.raises(UserError, match=sentence):
         experiment.evaluate_run(run)
+
+
+def test_the_result_says_what_was_run(trained):
+    result = json.loads(trained.result_file.read_text())
+    assert (result["method"], result["seed"]) == ("mcl-okd", 0)
+    assert result["options"] == yaml.safe_load(trained.config_file.read_text())
+    assert result["versions"]["torch"] == metadata.version("torch")
+
+
+def test_an_epoch_is_written_down_before_it_is_validated(trained, tmp_path, quick_config, train_quickly, monkeypatch):
+    """Whatever validation runs into, the epoch is not lost, and its accuracies are the same afterwards."""
+
+    def fail(*args):
+        raise Failure("no shared memory")
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("peerdistill.experiment.class_task.ClassTask.judge", staticmethod(fail))
+        for resume in (False, True):
+            with pytest.raises(
+                Failure, match=f"^no shared memory; the last good checkpoint is {path}/checkpoints/last.pt"
+            ):
+                train_quickly(quick_config(), path, resume=resume)
+    assert not Run(path).metrics_file.exists()
+    train_quickly(quick_config(), path, resume=True)
+    assert metrics(path) == metrics(trained.path)
+    assert weights(path) == weights(trained.path)
+
+
+def full_disk_for(name: str):
+    """Return what writes files as ever, but finds no room for those of a name."""
+    write = files.write_synced
+
+    def full(path, content):
+        if path.name.startswith(name):
+            path.write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    return full
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "last.pt"])
+def test_a_full_disk_before_anything_was_trained_leaves_nothing(
+    tmp_path, quick_config, train_quickly, monkeypatch, name
+):
+    for module in ("peerdistill.files", "peerdistill.training.checkpoints"):
+        monkeypatch.setattr(f"{module}.write_synced", full_disk_for(name))
+    with pytest.raises(Failure, match=rf"/{name} can't be written: no space left on device"):
+        train_quickly(quick_config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_at_the_end_loses_nothing(trained, tmp_path, quick_config, train_quickly, monkeypatch):
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("peerdistill.files.write_synced", full_disk_for("result.json"))
+        with pytest.raises(Failure, match=r"/result\.json can't be written: no space left on device"):
+            train_quickly(quick_config(), path)
+    assert not list(path.rglob("*.writing"))
+    train_quickly(quick_config(), path, resume=True)
+    assert metrics(path) == metrics(trained.path)
+    assert Run(path).result_file.exists()
+
+
+def test_batches_of_one_image_are_refused_with_batch_normalisation(tmp_path, quick_config, train_quickly):
+    with pytest.raises(UserError, match=r"^batch_size must be at least 2 for a network with batch normalisation"):
+        train_quickly(quick_config(batch_size=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_written_before_all_is_built(tmp_path, quick_config, train_quickly):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -342,10 +343,13 @@ def _note_long_ramps(method: Method, epochs: int) -> None:
 
 
 def first_not_finite(tensors: Mapping[str, Any]) -> str | None:
-    """Return the name of the first floating-point tensor with a value that is not finite, None where there is none."""
+    """Return the name of the first floating-point tensor with NaN or infinity in it, None where there is none.
+
+    Minus infinity is allowed: buffers hold it to mask attention.
+    """
     floating = {
         name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()
     }
     if nn.utils.get_total_norm(floating.values()).isfinite():
         return None
-    return next((name for name, tensor in floating.items() if not tensor.isfinite().all()), None)
+    return next((name for name, tensor in floating.items() if not (tensor < torch.inf).all()), None)
