@@ -86,6 +86,7 @@ class TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter  # slow to import: training begins before
 
         _say_nothing_of_failing_writers()
+        self._folder.mkdir(exist_ok=True)  # in a run's folder that is there: the writer would make that too
         # From `purge_step` on what was written before is hidden; the step that was reached still counts.
         return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
 

@@ -150,13 +150,17 @@ class Trainer:
                     self._end_epoch()
                     self._interrupt.end_if_requested()
         except Failure as error:
-            good = self.checkpoints.last
-            kept = f"the last good checkpoint is {good}" if good.exists() else "no checkpoint was written yet"
-            raise type(error)(f"{error}; {kept}") from error
+            raise type(error)(f"{error}{self._what_is_kept()}") from error
         finally:
             for logger in self.loggers:
                 logger.close()
         return self.progress
+
+    def _what_is_kept(self) -> str:
+        good = self.checkpoints.last
+        if good.exists():
+            return f"; the last good checkpoint is {good}"
+        return "" if self._saved_step else "; no checkpoint was written yet"  # else the folder is gone
 
     def _train_epoch(self) -> None:
         self.cohort.train()
