@@ -126,7 +126,9 @@ class TensorBoardLog:
             write()
         except OSError as error:
             self._is_broken = True
-            warnings.warn(f"{self._folder} can't be written: {reason(error)}; its curves end here", Note, stacklevel=3)
+            if self._folder.parent.exists():  # else the trainer says that the run is gone
+                text = f"{self._folder} can't be written: {reason(error)}; its curves end here"
+                warnings.warn(text, Note, stacklevel=3)
 
 
 @cache
