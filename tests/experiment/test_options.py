@@ -192,6 +192,7 @@ def test_resuming_nothing_is_refused(tmp_path):
         ("optimizer: {momentum: much}\n", r"optimizer\.momentum in .*broken\.yaml must be a number, found much"),
         ("method: [baseline]\n", r"method in .*broken\.yaml must be a word, found \['baseline'\]"),
         ("epochs: null\n", r"epochs needs a value, found null"),
+        ("sharing: [[1]]\n", r"sharing in .*broken\.yaml must be a list or a word, found \[\[1\]\]"),
         ("epochs: many\n", r"epochs in .*broken\.yaml must be a whole number, found many"),
     ],
 )
