@@ -12,6 +12,8 @@ from peerdistill.cli import commands, main, tables
 from peerdistill.cli.printing import console
 from peerdistill.experiment import parse
 
+NO_MEMORY = "peerdistill: the memory is not enough: smaller batches, images, peers or networks need less\n"
+
 
 def test_names_from_outside_are_printed_as_they_are_but_for_what_controls_a_terminal(capsys):
     table = Table("\x1b]0;title\x07", title="runs/[/b] [red]x[/red] :smile:")
@@ -47,7 +49,8 @@ def test_a_bench_of_a_folder_with_markup_in_its_name(capsys):
         (OSError(errno.ENOSPC, "No space left on device", "a\nb"), 1, "peerdistill: a\\nb: no space left on device\n"),
         (PermissionError(errno.EACCES, "Permission denied", "x.yaml"), 2, "peerdistill: x.yaml: permission denied\n"),
         (OSError(errno.ENAMETOOLONG, "File name too long", b"\xff"), 2, "peerdistill: \\xff: file name too long\n"),
-        (MemoryError(), 1, "peerdistill: the memory of this machine is not enough for this\n"),
+        (MemoryError(), 1, NO_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), 1, NO_MEMORY),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (KeyboardInterrupt(), 130, ""),
     ],

@@ -28,6 +28,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -531,6 +532,13 @@ def _keep(folder: Path, name: str, given: Any, fault: str) -> None:
     (folder / f"{name}.txt").write_text(fault, encoding="utf-8", errors="backslashreplace")
 
 
+def _keep_parsers() -> None:
+    """Make each parser once: that takes most of the time of an input. What a recipe sets in one is set anew each time."""
+    from peerdistill.experiment import options
+
+    options.train_parser = lru_cache(options.train_parser)
+
+
 def main() -> int:
     """Run the campaign and print a line for each reader."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -540,6 +548,7 @@ def main() -> int:
     parser.add_argument("--faults", type=Path, default=Path("fuzz-faults"), help="folder for what caused faults")
     options = parser.parse_args()
     faults = options.faults.absolute()
+    _keep_parsers()
     found = 0
     for name in options.reader or READERS:
         start = time.perf_counter()

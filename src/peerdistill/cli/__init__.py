@@ -78,8 +78,12 @@ def main(words: Sequence[str]) -> int:
         code = _OF_THE_USER if named and error.errno not in _MACHINE_FAULTS else _OF_THE_MACHINE
         name = f"{shortened(os.fsdecode(error.filename), 300)}: " if named else ""
         _complain(f"{name}{cause(error)}", code)
-    except MemoryError:
-        code = _complain("the memory of this machine is not enough for this", _OF_THE_MACHINE)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        code = _complain(
+            "the memory is not enough: smaller batches, images, peers or networks need less", _OF_THE_MACHINE
+        )
     except KeyboardInterrupt:
         code = 130
     _drop_what_cannot_be_written()
@@ -108,6 +112,15 @@ def _check_working_directory() -> None:
         os.getcwd()  # noqa: PTH109 (what is asked is whether there is one)
     except OSError as error:
         raise UserError("the working directory does not exist any more: change to another one") from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Return whether Python or PyTorch, which has an error of its own for it on a GPU alone, could not get memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
