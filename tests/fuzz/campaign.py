@@ -479,6 +479,7 @@ def _attempt(reader: Reader, given: Any, tally: Tally) -> tuple[str, float]:
             fault = f"no sentence: {sentence[:300]!r} ({len(sentence)} characters)"
     except OSError as error:  # the command line tells those that name a file in one sentence
         fault = "" if error.filename is not None else traceback.format_exc()
+        tally.refused += not fault
     except TooSlow:
         fault = f"slower than {SECONDS} seconds"
     except Exception:
@@ -533,7 +534,7 @@ def _keep(folder: Path, name: str, given: Any, fault: str) -> None:
 
 
 def _keep_parsers() -> None:
-    """Make each parser once: that takes most of the time of an input. What a recipe sets in one is set anew each time."""
+    """Make each parser once: that is most of an input's time. What a recipe sets in one is set anew each time."""
     from peerdistill.experiment import options
 
     options.train_parser = lru_cache(options.train_parser)
