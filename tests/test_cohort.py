@@ -39,7 +39,7 @@ OWN = Backbone(
 
 
 def small(sharing="branch", peers=4, **options):
-    return Cohort("resnet20", classes=5, peers=peers, sharing=sharing, **options)
+    return Cohort("resnet8", classes=5, peers=peers, sharing=sharing, **options)
 
 
 def parameter_count(module):

@@ -18,7 +18,7 @@ FEW = ContrastOptions(count=12, width=8)
 
 @pytest.fixture
 def cohort():
-    return Cohort("resnet20", classes=5, peers=3)
+    return Cohort("resnet8", classes=5, peers=3)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def grown(name, sharing=None, peers=4):
     torch.manual_seed(0)
     card = methods.find(name)
     options = {"peers": peers, "sharing": sharing or card.sharings[0], **card.cohort}
-    return Cohort("resnet20", classes=5, **options)
+    return Cohort("resnet8", classes=5, **options)
 
 
 def few_negatives(name):
@@ -131,7 +131,7 @@ def few_negatives(name):
 def built(name, cohort, **options):
     few = few_negatives(name)
     if methods.find(name).needs_teacher:
-        few["teacher"] = terms.Teacher(Cohort("resnet20", classes=5, peers=1, sharing="network"))
+        few["teacher"] = terms.Teacher(Cohort("resnet8", classes=5, peers=1, sharing="network"))
     return methods.build(name, cohort, train_labels=TRAIN_LABELS, **few, **options)
 
 
@@ -356,7 +356,7 @@ def test_what_is_refused(cohort, name, options, message):
 
 
 def test_one_peer_is_enough_for_the_baseline_alone():
-    single = Cohort("resnet20", classes=5, peers=1)
+    single = Cohort("resnet8", classes=5, peers=1)
     methods.baseline(single, train_labels=TRAIN_LABELS)
     with pytest.raises(UserError, match="mcl-okd needs at least 2 peers, found 1"):
         methods.mcl_okd(single, train_labels=TRAIN_LABELS)
@@ -397,7 +397,7 @@ class TestPeersOfUnlikeWidths:
 @pytest.mark.parametrize("name", ["baseline", "dml", "cl-ilr", "one", "kdcl", "pcl", "mcl", "mcl-okd", "okddip"])
 def test_two_to_eight_peers(name, peers):
     labels = torch.arange(6) % 3
-    cohort = Cohort("resnet20", 3, peers=peers, sharing="tree" if name == "cl-ilr" else "branch")
+    cohort = Cohort("resnet8", 3, peers=peers, sharing="tree" if name == "cl-ilr" else "branch")
     options = {"contrast": ContrastOptions(count=4, width=8)} if name == "mcl-okd" else {}
     if (name, peers) == ("okddip", 2):
         with pytest.raises(UserError, match="okddip needs at least 3 peers, found 2"):

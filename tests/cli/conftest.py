@@ -20,7 +20,7 @@ EPISODES = (
     "--method baseline --peers 1 --sharing network --ways 3 --queries 2 --episodes 1 --episodes_per_epoch 1 "
     "--validation.ways 2 --validation.episodes 2 --test.ways 2 --test.episodes 2"
 )
-ALONE = "--method baseline --peers 1 --backbone resnet20 --epochs 1 --batch_size 8"
+ALONE = "--method baseline --peers 1 --backbone resnet8x4 --epochs 1 --batch_size 8"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from peerdistill import cli
 from peerdistill.training import Checkpoints
 
 WORDS = (
-    *("digits", "--backbone", "resnet20", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
+    *("digits", "--backbone", "resnet8", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
     *("--contrast.count", "64", "--checkpoint_every", "3", "--device", "cpu"),
 )
 FIRST, LAST = "config.yaml", "result.json"

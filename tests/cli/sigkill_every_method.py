@@ -27,7 +27,7 @@ from peerdistill import methods
 from peerdistill.cli import main
 from peerdistill.training import Checkpoints
 
-COMMON = ("--backbone", "resnet20", "--epochs", "2", "--batch_size", "16", "--device", "cpu", "--checkpoint_every", "2")
+COMMON = ("--backbone", "resnet8", "--epochs", "2", "--batch_size", "16", "--device", "cpu", "--checkpoint_every", "2")
 EPISODES = (
     *("--ways", "3", "--shots", "1", "--queries", "2", "--episodes", "8", "--episodes_per_epoch", "4"),
     *("--validation.ways", "2", "--validation.queries", "3", "--validation.episodes", "20"),

@@ -18,7 +18,7 @@ from peerdistill.errors import Note
 from peerdistill.experiment import Run
 
 QUICK = ("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
-ALONE = ("--backbone", "resnet20", "--peers", "1", "--epochs", "1", "--method", "baseline")
+ALONE = ("--backbone", "resnet8", "--peers", "1", "--epochs", "1", "--method", "baseline")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
 RUN = "my [first] run"
 WORDS = (
     *("train", "broken", "--skip_unreadable", "--run", RUN, "--method", "baseline", "--peers", "1"),
-    *("--backbone", "resnet20", "--image_size", "16", "--workers", "2", "--epochs", "40", "--batch_size", "4"),
+    *("--backbone", "resnet8", "--image_size", "16", "--workers", "2", "--epochs", "40", "--batch_size", "4"),
 )
 
 

@@ -14,7 +14,7 @@ from peerdistill import experiment
 from peerdistill.experiment import Config, Run
 from peerdistill.training import ConsoleLog, Interrupted
 
-QUICK = {"backbone": "resnet20", "peers": 2, "epochs": 2, "batch_size": 32, "crop_padding": 1, "flip": "false"}
+QUICK = {"backbone": "resnet8", "peers": 2, "epochs": 2, "batch_size": 32, "crop_padding": 1, "flip": "false"}
 
 
 def write_few_digits(

@@ -50,7 +50,7 @@ def test_a_restored_cohort_is_that_of_the_checkpoint(trained):
 
 def test_the_card_tells_how_pictures_are_prepared(trained):
     card, data = experiment.restore(trained).card, load_dataset(trained.config.data)
-    assert (card.class_names, card.backbone) == (("a", "b", "c"), "resnet20")
+    assert (card.class_names, card.backbone) == (("a", "b", "c"), "resnet8")
     assert (card.image_size, card.channels, card.crop) == (8, 1, 1.0)
     assert (card.mean, card.std) == (data.mean, data.std)
 
@@ -151,7 +151,7 @@ def test_of_few_training_pictures_all_calibrate(trained):
 def test_calibration_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, train_quickly):
     photos(tmp_path / "photos", ("train", "test"))
     words = "--validation=0 --image_size=16 --epochs=1 --batch_size=4 --workers=0 --peers=1 --method=baseline"
-    train_quickly(parse([str(tmp_path / "photos"), "--backbone=resnet20", *words.split()])[0], tmp_path / "run")
+    train_quickly(parse([str(tmp_path / "photos"), "--backbone=resnet8", *words.split()])[0], tmp_path / "run")
     run = Run(tmp_path / "run")
     pictures = experiment.calibration_pictures(run, experiment.restore(run), experiment.load_data(run))
     files = sorted((tmp_path / "photos" / "train").rglob("*.png"))

@@ -150,7 +150,7 @@ def written(folder):
     ("changes", "sentence"),
     [
         ({"lr": 0.5}, "was started with lr 0.05, found 0.5: a resumed run keeps its configuration"),
-        ({"backbone": "resnet32"}, "was started with backbone resnet20, found resnet32"),
+        ({"backbone": "resnet32"}, "was started with backbone resnet8, found resnet32"),
         ({"peers": 3}, "was started with peers 2, found 3"),
         ({"epochs": 3}, "was started with epochs 2, found 3"),
         ({"seed": 3}, "was started with seed 0, found 3"),

@@ -15,15 +15,15 @@ from peerdistill.experiment.weights import start_from_weights
 
 @pytest.fixture
 def weights_file(tmp_path):
-    """The weights of a resnet20 for seven classes."""
+    """The weights of a resnet8 for seven classes."""
     torch.manual_seed(3)
-    network = backbones.build("resnet20", classes=7, in_channels=1).network()
+    network = backbones.build("resnet8", classes=7, in_channels=1).network()
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     return tmp_path / "weights.safetensors"
 
 
 def cohort(**options):
-    return Cohort("resnet20", 3, peers=2, in_channels=1, **options)
+    return Cohort("resnet8", 3, peers=2, in_channels=1, **options)
 
 
 @pytest.mark.parametrize("sharing", ["network", "branch"])
@@ -65,7 +65,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_there_again(
 
 def test_weights_of_another_network_are_refused(weights_file):
     peers = Cohort("resnet32", 3, peers=2, in_channels=1)
-    message = r"weights.safetensors holds no weights of resnet32: 'layer1.3.* is absent, should be of shape"
+    message = r"weights.safetensors holds no weights of resnet32: 'layer1.1.* is absent, should be of shape"
     with pytest.raises(UserError, match=message):
         start_from_weights(peers, CohortConfig(backbone="resnet32", weights=str(weights_file)))
 
@@ -79,7 +79,7 @@ class TestPretrained:
     def test_peers_start_from_what_the_library_offers(self):
         def offered():
             torch.manual_seed(5)
-            network = backbones.build("resnet20", classes=1000, in_channels=1).network()
+            network = backbones.build("resnet8", classes=1000, in_channels=1).network()
             network.add_module("auxiliary", torch.nn.Linear(2, 2))  # as GoogLeNet's, which a peer lacks
             return network
 
@@ -94,14 +94,14 @@ class TestPretrained:
             assert network.fc.out_features == 3
 
     def test_a_network_without_any_is_told(self):
-        with pytest.raises(UserError, match="resnet20 has no pretrained weights: they go with timm: and torchvision:"):
+        with pytest.raises(UserError, match="resnet8 has no pretrained weights: they go with timm: and torchvision:"):
             start_from_weights(cohort(), CohortConfig(pretrained=True))
 
     def test_a_failed_download_is_one_sentence(self):
         def unreachable():
             raise OSError("no route\nto host")
 
-        with pytest.raises(UserError, match="weights of resnet20 can't be fetched: no route to host"):
+        with pytest.raises(UserError, match="weights of resnet8 can't be fetched: no route to host"):
             start_from_weights(self.offering(cohort(), unreachable), CohortConfig(pretrained=True))
 
 
