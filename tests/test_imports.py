@@ -9,6 +9,7 @@ import pytest
 HEAVY = ("torch", "torchvision", "lightning_fabric", "sklearn")
 WITHOUT = {
     "names of backbones": "from peerdistill import backbones; backbones.names()",
+    "terms": "from peerdistill import terms; terms.__name__",
     "methods": "from peerdistill import methods; methods.find('mcl-okd')",
     "options of the contrast": "from peerdistill.contrast import ContrastOptions; ContrastOptions().check()",
     "options of episodes": "from peerdistill.fewshot.config import EpisodeConfig; EpisodeConfig().check()",

@@ -164,3 +164,20 @@ def test_terms_see_the_methods_own_ensemble(out, labels, indices):
     method = Method([Weighted("ensemble", 1.0, EnsembleToLeader())], ensemble=Peer(-1))
     assert method(out, labels, indices).total.item() == pytest.approx(0, abs=1e-12)
     assert torch.equal(MeanEnsemble()(out), out.logits.mean(0))
+
+
+def test_a_term_of_weight_zero_is_not_made(out, labels, indices):
+    made = []
+
+    def make():
+        made.append(Norm())
+        return made[-1]
+
+    method = Method([Weighted("labels", 1.0, CrossEntropy), Weighted("norm", 0.0, make)])
+    assert list(method(out, labels, indices).parts) == ["labels"]
+    assert made == []
+    method = Method([Weighted("labels", 1.0, CrossEntropy), Weighted("norm", Ramp(1.0, 5), make)])
+    assert method.terms["norm"] is made[0]
+    with pytest.raises(UserError, match="the weight of 'norm' must be at least 0"):
+        method.add(Weighted("norm", -1.0, make))
+    assert len(made) == 1

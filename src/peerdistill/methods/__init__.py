@@ -14,7 +14,7 @@ from peerdistill.methods.catalog import METHODS, build, find, is_known, names, o
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
     def __getattr__(name: str) -> Callable[..., Method]:
         """Return the function of a method, such as ``methods.mcl_okd``."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method, Teacher
+    from peerdistill.terms.method import Method
+    from peerdistill.terms.teacher import Teacher
 
 
 def _found() -> dict[str, MethodCard]:
@@ -112,8 +113,8 @@ def build(
         return _checked(name, card.build(cohort, train_labels, teacher, **options))
     method = _checked(name, card.build(cohort, train_labels, **options))
     if teacher is not None:
-        term = terms.TeacherToLeader(teacher_temperature)
-        method.add_teacher(teacher, terms.Weighted("teacher", teacher_weight, term))
+        term = terms.Weighted("teacher", teacher_weight, lambda: terms.TeacherToLeader(teacher_temperature))
+        method.add_teacher(teacher, term)
     return method
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def cl_ilr(
@@ -36,8 +36,8 @@ def cl_ilr(
     require_peers(cohort, 2, "cl-ilr")
     return terms.Method(
         [
-            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
-            terms.Weighted("others", others, terms.OthersToPeer(temperature)),
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy),
+            terms.Weighted("others", others, lambda: terms.OthersToPeer(temperature)),
         ]
     )
 

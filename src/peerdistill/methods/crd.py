@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method, Teacher
+    from peerdistill.terms.method import Method
+    from peerdistill.terms.teacher import Teacher
 
 
 def crd(
@@ -31,18 +32,19 @@ def crd(
         cohort: The student, one peer.
         train_labels: Label of every training sample (N,), in the order of the samples' indices.
         teacher: A network that was trained before.
-        beta: Weight of the contrast.
+        beta: Weight of the contrast (0: left out).
         distillation: Weight of the divergence from the teacher's class distribution (0: left out).
         temperature: Temperature T of that divergence.
         contrast: The contrast's own options; a queue needs the softmax.
     """
     require_one_student(cohort, "crd")
-    pairs = terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("contrast", beta, pairs),
-            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+            terms.Weighted(
+                "contrast", beta, lambda: terms.TeacherContrast(teacher.width, cohort.width, train_labels, contrast)
+            ),
+            terms.Weighted("teacher", distillation, lambda: terms.TeacherToLeader(temperature)),
         ],
         teacher=teacher,
     )

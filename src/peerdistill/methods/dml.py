@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 2.0, mutual: Weight = 1.0) -> "Method":
@@ -27,7 +27,7 @@ def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("mutual", mutual, terms.MutualKL(temperature)),
+            terms.Weighted("mutual", mutual, lambda: terms.MutualKL(temperature)),
         ]
     )
 

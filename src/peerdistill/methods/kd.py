@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method, Teacher
+    from peerdistill.terms.method import Method
+    from peerdistill.terms.teacher import Teacher
 
 
 def kd(
@@ -36,8 +37,8 @@ def kd(
     require_one_student(cohort, "kd")
     return terms.Method(
         [
-            terms.Weighted("cross_entropy", labels, terms.CrossEntropy()),
-            terms.Weighted("teacher", distillation, terms.TeacherToLeader(temperature)),
+            terms.Weighted("cross_entropy", labels, terms.CrossEntropy),
+            terms.Weighted("teacher", distillation, lambda: terms.TeacherToLeader(temperature)),
         ],
         teacher=teacher,
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def kdcl(
@@ -40,7 +40,7 @@ def kdcl(
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("target", distillation, terms.CollaborativeTarget(temperature, target)),
+            terms.Weighted("target", distillation, lambda: terms.CollaborativeTarget(temperature, target)),
         ]
     )
 

@@ -1,5 +1,6 @@
 """Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022)."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from peerdistill import terms
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def mcl(
@@ -51,18 +52,22 @@ def mcl(
             too (the released code).
     """
     require_peers(cohort, 2, "mcl")
-    scores = terms.InBatchScores(cohort.widths, width, tau)
+    scores = cache(lambda: terms.InBatchScores(cohort.widths, width, tau))  # of all four terms that use them
     learn_from_ensemble = terms.EnsembleToPeers if cohort.peers == 2 else terms.EnsembleToLeader
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("vanilla", vanilla, terms.VanillaContrast(scores)),
-            terms.Weighted("interactive", interactive, terms.InteractiveContrast(scores)),
-            terms.Weighted("soft_vanilla", soft_vanilla, terms.SoftVanillaContrast(scores, temperature, compared)),
+            terms.Weighted("vanilla", vanilla, lambda: terms.VanillaContrast(scores())),
+            terms.Weighted("interactive", interactive, lambda: terms.InteractiveContrast(scores())),
             terms.Weighted(
-                "soft_interactive", soft_interactive, terms.SoftInteractiveContrast(scores, temperature, compared)
+                "soft_vanilla", soft_vanilla, lambda: terms.SoftVanillaContrast(scores(), temperature, compared)
             ),
-            terms.Weighted("ensemble", ensemble, learn_from_ensemble(temperature)),
+            terms.Weighted(
+                "soft_interactive",
+                soft_interactive,
+                lambda: terms.SoftInteractiveContrast(scores(), temperature, compared),
+            ),
+            terms.Weighted("ensemble", ensemble, lambda: learn_from_ensemble(temperature)),
         ]
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def mcl_okd(
@@ -35,12 +35,11 @@ def mcl_okd(
         contrast: The contrast's own options.
     """
     require_peers(cohort, 2, "mcl-okd")
-    pairs = terms.MultiViewContrast(cohort.widths, train_labels, contrast) if beta else None
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("ensemble", ensemble, terms.EnsembleToLeader(temperature)),
-            *([terms.Weighted("contrast", beta, pairs)] if pairs else []),
+            terms.Weighted("ensemble", ensemble, lambda: terms.EnsembleToLeader(temperature)),
+            terms.Weighted("contrast", beta, lambda: terms.MultiViewContrast(cohort.widths, train_labels, contrast)),
         ]
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def okddip(
@@ -42,12 +42,15 @@ def okddip(
             f"okddip compares the features of its peers: they must be of one width, found {list(cohort.widths[:-1])}"
         )
     weight = terms.Ramp(distillation, ramp)
-    attention = terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient)
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("attention", weight, attention),
-            terms.Weighted("group", weight, terms.GroupToLeader(temperature, mix, stop_gradient)),
+            terms.Weighted(
+                "attention",
+                weight,
+                lambda: terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient),
+            ),
+            terms.Weighted("group", weight, lambda: terms.GroupToLeader(temperature, mix, stop_gradient)),
         ]
     )
 

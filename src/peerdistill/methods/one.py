@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def one(
@@ -39,7 +39,7 @@ def one(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
             terms.Weighted("ensemble_labels", 1.0, terms.EnsembleCrossEntropy()),
-            terms.Weighted("ensemble", terms.Ramp(distillation, ramp), terms.EnsembleToPeers(temperature)),
+            terms.Weighted("ensemble", terms.Ramp(distillation, ramp), lambda: terms.EnsembleToPeers(temperature)),
         ],
         ensemble=terms.GatedEnsemble(cohort.peers, cohort.stem_channels),
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method
+    from peerdistill.terms.method import Method
 
 
 def pcl(
@@ -43,13 +43,14 @@ def pcl(
         momentum: Largest share of itself that a running mean keeps at a step.
     """
     require_peers(cohort, 2, "pcl")
-    followers = terms.MeanPeersToPeers(cohort, temperature, momentum) if means else None
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("ensemble_labels", 1.0 if ensemble else 0.0, terms.EnsembleCrossEntropy()),
-            terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), terms.EnsembleToPeers(temperature)),
-            *([terms.Weighted("means", terms.Ramp(means, ramp), followers)] if followers else []),
+            terms.Weighted("ensemble_labels", 1.0 if ensemble else 0.0, terms.EnsembleCrossEntropy),
+            terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), lambda: terms.EnsembleToPeers(temperature)),
+            terms.Weighted(
+                "means", terms.Ramp(means, ramp), lambda: terms.MeanPeersToPeers(cohort, temperature, momentum)
+            ),
         ],
         ensemble=terms.FeatureEnsemble(cohort.widths, cohort.classes) if ensemble else None,
     )

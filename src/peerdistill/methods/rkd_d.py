@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method, Teacher
+    from peerdistill.terms.method import Method
+    from peerdistill.terms.teacher import Teacher
 
 
 def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: Weight = 25.0) -> "Method":
@@ -27,7 +28,7 @@ def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, dista
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
+            terms.Weighted("distance", distance, lambda: terms.TeacherRelation(terms.distance_loss)),
         ],
         teacher=teacher,
     )

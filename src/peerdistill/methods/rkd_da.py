@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from peerdistill.cohort import Cohort
-    from peerdistill.terms import Method, Teacher
+    from peerdistill.terms.method import Method
+    from peerdistill.terms.teacher import Teacher
 
 
 def rkd_da(
@@ -35,8 +36,8 @@ def rkd_da(
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("distance", distance, terms.TeacherRelation(terms.distance_loss)),
-            terms.Weighted("angle", angle, terms.TeacherRelation(terms.angle_loss)),
+            terms.Weighted("distance", distance, lambda: terms.TeacherRelation(terms.distance_loss)),
+            terms.Weighted("angle", angle, lambda: terms.TeacherRelation(terms.angle_loss)),
         ],
         teacher=teacher,
     )

@@ -1,7 +1,7 @@
 """A method: weighted terms, and the way the peers form their ensemble."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -44,12 +44,13 @@ class Ramp:
 class Weighted(NamedTuple):
     """A term in its place: its name among the parts of the loss, and its weight.
 
-    The term is called with a cohort's output, the labels and the samples' indices, and returns a scalar.
+    The term is called with a cohort's output, the labels and the samples' indices, and returns a scalar. Instead of the
+    term there may be a function without arguments that makes it: it is not called where the weight is 0.
     """
 
     name: str
     weight: float | Ramp
-    term: nn.Module
+    term: nn.Module | Callable[[], nn.Module]
 
 
 @runtime_checkable
@@ -79,7 +80,7 @@ class Method(nn.Module):
     the optimiser. Methods whose loss depends on neither can do without; the others refuse to go on.
 
     Args:
-        terms: The terms. One of weight 0 is left out: it costs nothing and owns nothing.
+        terms: The terms. One of weight 0 is left out and not made: it costs nothing and owns nothing.
         ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output; by default their mean.
         teacher: Runs once for a batch, before the terms.
 
@@ -116,7 +117,7 @@ class Method(nn.Module):
             raise UserError(f"the weight of '{term.name}' must be at least 0, found {ramp.weight}")
         if ramp.weight > 0:
             self.weights[term.name] = ramp
-            self.terms[term.name] = term.term
+            self.terms[term.name] = term.term if isinstance(term.term, nn.Module) else term.term()
         return ramp.weight > 0
 
     def remove(self, name: str) -> None:

@@ -1,0 +1,29 @@
+"""What the room offers is what its files define."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from peerdistill import terms
+
+
+def test_public_names_of_every_file_are_names_of_the_room():
+    assert terms.MultiViewContrast is sys.modules["peerdistill.terms.contrast"].MultiViewContrast
+    assert {"Method", "Weighted", "Ramp", "angle_loss", "softened"} <= set(dir(terms))
+    assert {path.stem for path in Path(terms.__file__).parent.glob("*.py")} >= {"method", "gate"}
+
+
+def test_what_files_import_is_none_of_them():
+    for name in ("Tensor", "nn", "CohortOutput", "UserError", "_SoftContrast"):
+        with pytest.raises(AttributeError, match=f"module 'peerdistill.terms' has no attribute '{name}'"):
+            getattr(terms, name)
+
+
+def test_a_term_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "new_term.py").write_text("class NewTerm: ...\n")
+    monkeypatch.setattr(terms, "__path__", [*terms.__path__, str(tmp_path)])
+    assert terms.NewTerm.__name__ == "NewTerm"
+    sys.modules.pop("peerdistill.terms.new_term")
+    monkeypatch.delitem(vars(terms), "NewTerm")
+    monkeypatch.delitem(vars(terms), "new_term")
