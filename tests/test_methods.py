@@ -442,3 +442,9 @@ def test_every_card_says_where_its_branches_part_and_why(name):
         return
     assert ".py" in card.branches or "our choice" in card.branches
     assert ("branch_at" in card.cohort) == (name in ("one", "okddip", "pcl"))
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1.0])
+def test_a_weight_that_is_no_number_is_refused(weight):
+    with pytest.raises(UserError, match="the weight of 'x' must be at least 0"):
+        terms.Method([terms.Weighted("x", weight, terms.CrossEntropy())])

@@ -4,6 +4,8 @@ Yang et al., "Mutual contrastive learning for visual representation learning", A
 of them, B batch, K = B - 1 the other samples of the batch, E embedding width.
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -52,7 +54,7 @@ def _off_diagonal(values_MMBB: Tensor) -> Tensor:
 
 def _unit(embeddings: Tensor, temperature: float) -> Tensor:
     """Return unit embeddings, at least in float32."""
-    if temperature <= 0:
+    if not 0 < temperature < math.inf:
         raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
     return F.normalize(in_single_at_least(embeddings), dim=-1)
 

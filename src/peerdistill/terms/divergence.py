@@ -3,6 +3,8 @@
 Axes: B batch, C classes; leading axes such as M peers are free.
 """
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,7 +46,7 @@ class SoftenedTerm(nn.Module):
 
     def __init__(self, temperature: float):
         super().__init__()
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise UserError(f"temperature must be above 0, found {temperature}")
         self.temperature = temperature
 

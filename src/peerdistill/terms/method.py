@@ -113,7 +113,7 @@ class Method(nn.Module):
             UserError: For a negative weight.
         """
         ramp = term.weight if isinstance(term.weight, Ramp) else Ramp(term.weight)
-        if ramp.weight < 0:
+        if not 0 <= ramp.weight < math.inf:
             raise UserError(f"the weight of '{term.name}' must be at least 0, found {ramp.weight}")
         if ramp.weight > 0:
             self.weights[term.name] = ramp

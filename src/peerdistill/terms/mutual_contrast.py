@@ -3,6 +3,7 @@
 Axes: M peers, P ordered pairs of them, B batch, K samples that a sample is compared with, E embedding width.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -37,7 +38,7 @@ class InBatchScores(nn.Module):
         super().__init__()
         if width < 1:
             raise UserError(f"width must be at least 1, found {width}")
-        if tau <= 0:
+        if not 0 < tau < math.inf:
             raise UserError(f"tau must be above 0, found {tau}")
         self.tau = tau
         self.heads = nn.ModuleList(
