@@ -11,7 +11,7 @@ from peerdistill.data import Augmentation, DataConfig, eval_batches, load_datase
 from peerdistill.data.cache_room import users_cache_folder
 from peerdistill.data.pictures import fit, open_picture
 from peerdistill.data.stored import Shrunk, Squares, stored_pictures
-from peerdistill.errors import UserError
+from peerdistill.errors import Note, UserError
 
 FORMS = [Shrunk(12, 3), Shrunk(99, 3), Shrunk(12, 1), Squares(8, 3, 0.875), Squares(8, 1, 1.0)]
 
@@ -114,6 +114,19 @@ def test_places_of_caches(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert users_cache_folder() == tmp_path / "home" / ".cache" / "peerdistill" / "pictures"
+
+
+def test_without_a_home_folder_nothing_is_kept_and_that_is_said(folder, tmp_path, monkeypatch):
+    """As in a container whose user is only a number."""
+
+    def no_home(path="~"):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.warns(Note, match="for want of a home folder: --cache FOLDER names another one"):
+        kept = pictures(FORMS[0], folder, tmp_path, "auto")
+    assert kept.read(files(folder)[0]).size
 
 
 def test_nothing_is_kept_where_the_cache_is_off(folder, tmp_path, monkeypatch):

@@ -39,6 +39,17 @@ def test_all_peers_start_from_the_file_with_classifiers_of_their_own(weights_fil
     assert not torch.equal(*drawn)
 
 
+@pytest.mark.parametrize("name", ["layer1.0.body.1.running_var", "stem.0.weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_in_buffers_too(weights_file, name, value):
+    weights = load_file(weights_file)
+    name = name if name in weights else next(key for key in weights if key.endswith(name.rpartition(".")[2]))
+    weights[name].view(-1)[0] = value
+    save_file(weights, weights_file)
+    with pytest.raises(UserError, match=f"holds values that are not finite in '{name}'"):
+        start_from_weights(cohort(), CohortConfig(weights=str(weights_file)))
+
+
 def test_a_run_starts_there_and_goes_on_from_its_own_checkpoint(weights_file, tmp_path, quick_config, train_quickly):
     config = quick_config(weights=weights_file, method="baseline", epochs=1, lr="1e-12")
     train_quickly(config, tmp_path / "run")

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from peerdistill import Cohort
@@ -67,6 +68,14 @@ def test_teacher_sees_images_normalised_as_its_own_were(teacher):
     other = Teacher(teacher.cohort, scale=[std / own_std] * 3, shift=[(mean - own_mean) / own_std] * 3)
     found = other((pixels - mean) / std).logits
     torch.testing.assert_close(found, teacher((pixels - own_mean) / own_std).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_teacher_sees_images_of_the_size_that_its_own_were(teacher):
+    images = torch.randn(2, 3, 24, 24)
+    larger = Teacher(teacher.cohort, size=32)
+    resized = F.interpolate(images, (32, 32), mode="bilinear", antialias=True)
+    assert torch.equal(larger(images).logits, teacher(resized).logits)
+    assert torch.equal(larger(resized).logits, teacher(resized).logits)
 
 
 def test_runs_once_for_a_batch_and_is_no_part_of_the_checkpoint(teacher):

@@ -278,6 +278,29 @@ def test_weights_that_are_not_finite_are_not_called_good(make_trainer):
     assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["step"] == 5
 
 
+class SpoilsABuffer(CrossEntropy):
+    """A term whose state is not finite any more after a step, although all weights are."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+        self.register_buffer("mean", torch.zeros(3))
+
+    def after_step(self, cohort):
+        self.mean[1] = self.value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_other_state_that_is_not_finite_is_not_called_good(make_trainer, value):
+    trainer = make_trainer(method=Method([Weighted("spoilt", 1.0, SpoilsABuffer(value))]))
+    with pytest.raises(Diverged, match=r"^terms\.spoilt\.mean is not finite after step 4; no checkpoint"):
+        trainer.fit()
+
+
+def test_masks_of_minus_infinity_are_sound(make_trainer):
+    make_trainer(method=Method([Weighted("masked", 1.0, SpoilsABuffer(-math.inf))])).fit()
+
+
 @pytest.mark.parametrize("step", [1, 4, 6])
 def test_ctrl_c_finishes_the_step_and_writes_a_checkpoint(make_trainer, interrupted_at, step):
     told = Told()

@@ -5,6 +5,7 @@ a run's numbers do not depend on whether there was a cache.
 """
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.digests import KnownDigests, digest_of
 from peerdistill.data.picture_cache import KEY_BYTES, PictureCache, Pixels
 from peerdistill.data.pictures import PILLOW_MODES, fit
+from peerdistill.errors import Note
 from peerdistill.paths import user_path
 
 # To be raised when any form gives other pixels than before: what was kept in it is then not found any more.
@@ -138,7 +140,14 @@ def known_digests(folder: Path, config: DataConfig, *, decoded: bool) -> KnownDi
 def _cache_root(config: DataConfig) -> Path | None:
     if config.cache == NO_CACHE:
         return None
-    return users_cache_folder() if config.cache == USERS_CACHE else user_path(config.cache, "cache")
+    if config.cache != USERS_CACHE:
+        return user_path(config.cache, "cache")
+    try:
+        return users_cache_folder()
+    except RuntimeError:  # a container's user may have no home folder
+        text = "decoded pictures are not kept, for want of a home folder: --cache FOLDER names another one"
+        warnings.warn(text, Note, stacklevel=4)
+        return None
 
 
 def _cache_name(folder: Path, kind: object) -> str:

@@ -1,7 +1,7 @@
 from .card import LeaderCard
 from .destination import ExportError
 from .exporter import ExportReport, export
-from .leader import first_difference, load_leader, open_leader, read_safetensors
+from .leader import first_difference, load_leader, not_finite, open_leader, read_safetensors
 from .predictor import Prediction, predict, predict_with
 from .quantiser import QuantisedReport, quantise
 
@@ -14,6 +14,7 @@ __all__ = [
     "export",
     "first_difference",
     "load_leader",
+    "not_finite",
     "open_leader",
     "predict",
     "predict_with",

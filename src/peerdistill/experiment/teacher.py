@@ -38,7 +38,7 @@ def load_teacher(source: str, data: Dataset) -> Teacher:
 
     Args:
         source: Folder of a run (its last epoch), or an exported file.
-        data: What the student learns from. The teacher sees it normalised as its own data was.
+        data: What the student learns from. The teacher sees it normalised, and of the size, as its own data was.
 
     Raises:
         UserError: Where there is no such run or file, or it knows other classes or another number of channels.
@@ -76,6 +76,7 @@ def _as_teacher(found: _Found, data: Dataset) -> Teacher:
         cohort,
         scale=[std / own_std for _, std, _, own_std in pixels],
         shift=[(mean - own_mean) / own_std for mean, _, own_mean, own_std in pixels],
+        size=card.image_size,
     )
 
 

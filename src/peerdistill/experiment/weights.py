@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
-from peerdistill.deploy import first_difference, read_safetensors
+from peerdistill.deploy import first_difference, not_finite, read_safetensors
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import CohortConfig
 
@@ -57,6 +57,8 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], backbone: Backbone,
         name, was, should = difference
         raise UserError(f"{source} holds no weights of {backbone.name}: '{name}' is {was}, should be {should}")
     network.load_state_dict(body, strict=False)
+    if name := not_finite(network):
+        raise UserError(f"{source} holds values that are not finite in '{name}'")
 
 
 def _body(weights: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -18,13 +19,21 @@ class Teacher(nn.Module):
         scale: By channel, from images as the student sees them to those that the teacher was trained on:
             ``scale * image + shift``. They differ where the two were normalised differently.
         shift: See there.
+        size: Side of the images that the teacher was trained on, to which its student's are resized; None: the same.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, cohort: Cohort, scale: Sequence[float] = (1.0,), shift: Sequence[float] = (0.0,)):
+    def __init__(
+        self,
+        cohort: Cohort,
+        scale: Sequence[float] = (1.0,),
+        shift: Sequence[float] = (0.0,),
+        size: int | None = None,
+    ):
         super().__init__()
+        self.size = size
         self.cohort = cohort.eval().requires_grad_(False)
         self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1))
         self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1))
@@ -42,6 +51,8 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
         """Return what the teacher says of a batch as its student sees it."""
+        if self.size is not None and images.shape[-1] != self.size:
+            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
         return self.cohort(torch.addcmul(self.shift, images, self.scale))
 
 
