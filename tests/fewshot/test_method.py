@@ -10,7 +10,7 @@ from peerdistill import Cohort, fewshot, methods
 from peerdistill.contrast import RememberedOptions
 from peerdistill.data import Augmentation
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, prototypical_logits
-from peerdistill.terms import CrossEntropy, Method, Teacher
+from peerdistill.terms import Batch, CrossEntropy, Method, Teacher
 
 EPISODES = EpisodeConfig(ways=3, shots=1, queries=2)
 FEW = {
@@ -126,7 +126,7 @@ def test_auxiliary_classifiers_learn_the_training_classes(make, batch):
     cohort, method = make("dml")
     cohort.eval()
     parts = loss_of(cohort, method, batch).parts
-    expected = CrossEntropy()(cohort(batch.images), batch.labels, batch.indices)
+    expected = CrossEntropy()(cohort(batch.images), Batch(batch.labels, batch.indices))
     assert parts["cross_entropy"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from peerdistill import CohortOutput
 from peerdistill.fewshot import Prototypical, nearness, prototypical_logits
+from peerdistill.terms import Batch
 
 
 def naive_loss_and_accuracy(features: list, ways: int, shots: int) -> tuple[float, float]:
@@ -38,7 +39,7 @@ def test_loss_and_accuracy_are_those_of_a_plain_loop(ways, shots, queries, peers
     features = draw(peers, ways * (shots + queries), 6, seed=seed)
     naive = [naive_loss_and_accuracy(peer.tolist(), ways, shots) for peer in features]
     labels = torch.zeros(features.shape[1], dtype=torch.long)
-    loss = Prototypical(ways, shots)(output(features), labels, labels)
+    loss = Prototypical(ways, shots)(output(features), Batch(labels, labels))
     assert loss.item() == pytest.approx(sum(of_peer for of_peer, _ in naive), rel=1e-10)
     logits = prototypical_logits(features.unflatten(1, (ways, -1)), shots)
     assert logits.shape == (peers, ways, queries, ways)
@@ -56,11 +57,11 @@ def test_every_peer_learns_from_its_own_episode_alone():
     features = draw(3, 12, 6).requires_grad_()
     out = output(features)
     labels = torch.zeros(12, dtype=torch.long)
-    Prototypical(3, 1)(out, labels, labels).backward()
+    Prototypical(3, 1)(out, Batch(labels, labels)).backward()
     assert out.logits.grad is None
     for peer in range(3):
         alone = features[peer].detach().requires_grad_()
-        Prototypical(3, 1)(output(alone[None]), labels, labels).backward()
+        Prototypical(3, 1)(output(alone[None]), Batch(labels, labels)).backward()
         torch.testing.assert_close(features.grad[peer], alone.grad, rtol=1e-10, atol=1e-12)
         assert alone.grad.any()
 
@@ -68,7 +69,9 @@ def test_every_peer_learns_from_its_own_episode_alone():
 def test_support_and_query_learn():
     labels = torch.zeros(8, dtype=torch.long)
     features = draw(2, 8, 3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda features: Prototypical(2, 2)(output(features), labels, labels), features)
+    assert torch.autograd.gradcheck(
+        lambda features: Prototypical(2, 2)(output(features), Batch(labels, labels)), features
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -77,7 +80,7 @@ def test_distances_are_taken_in_float32_under_autocast(dtype):
     features = (draw(1, 10, 16) + 30).to(dtype)
     labels = torch.zeros(10, dtype=torch.long)
     with torch.autocast("cpu", dtype=dtype):
-        loss = Prototypical(5, 1)(output(features), labels, labels)
+        loss = Prototypical(5, 1)(output(features), Batch(labels, labels))
     assert loss.dtype == torch.float32
-    expected = Prototypical(5, 1)(output(features.double()), labels, labels)
+    expected = Prototypical(5, 1)(output(features.double()), Batch(labels, labels))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-3)

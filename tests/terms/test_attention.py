@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from peerdistill.terms import AttentionTargets, GroupToLeader
+from peerdistill.terms import AttentionTargets, Batch, GroupToLeader
 
 
 def naive_alpha(term, features):
@@ -39,7 +39,7 @@ def test_attention_targets_are_the_formula(out, labels, indices, mix):
     term = AttentionTargets(feature_width=6, temperature=T, mix=mix).double()
     alpha, z = naive_alpha(term, out.features.detach()), out.logits.detach()[:-1]
     expected = sum(naive_divergence(mixture(alpha[:, a], z, T, mix), (z[a] / T).log_softmax(-1), T) for a in range(2))
-    assert term(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert term(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("mix", ["probabilities", "logits"])
@@ -48,7 +48,7 @@ def test_group_is_the_mean_of_the_auxiliaries(out, labels, indices, mix):
     z = out.logits.detach()
     target = mixture(torch.full((4, 2), 0.5, dtype=torch.float64), z[:-1], T, mix)
     expected = naive_divergence(target, (z[-1] / T).log_softmax(-1), T)
-    assert GroupToLeader(T, mix, "none")(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert GroupToLeader(T, mix, "none")(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("mix", ["probabilities", "logits"])
@@ -56,12 +56,12 @@ def test_gradient_through_targets_as_released(out, labels, indices, mix):
     """Attention learns in either case, and the group's mean carries gradient to the auxiliaries only where it may."""
     for stop, auxiliaries_learn in (("none", True), ("logits", False)):
         out.logits.grad = None
-        GroupToLeader(3.0, mix, stop)(out, labels, indices).backward()
+        GroupToLeader(3.0, mix, stop)(out, Batch(labels, indices)).backward()
         assert bool(out.logits.grad[:-1].any()) is auxiliaries_learn
         assert out.logits.grad[-1].any()
         attention = AttentionTargets(6, 3.0, mix, stop).double()
         out.logits.grad = None
-        attention(out, labels, indices).backward()
+        attention(out, Batch(labels, indices)).backward()
         assert attention.query.weight.grad.any()
         assert attention.key.weight.grad.any()
         assert not out.logits.grad[-1].any()
@@ -71,13 +71,13 @@ def test_gradient_through_targets_as_released(out, labels, indices, mix):
 @pytest.mark.parametrize("stop", ["none", "logits"])
 def test_gradient_of_the_attention_is_a_finite_difference(out, labels, indices, stop):
     term = AttentionTargets(6, 3.0, "probabilities", stop).double()
-    term(out, labels, indices).backward()
+    term(out, Batch(labels, indices)).backward()
     weight, step = term.query.weight, 1e-6
     with torch.no_grad():
         weight[0, 2] += step
-        above = term(out, labels, indices).item()
+        above = term(out, Batch(labels, indices)).item()
         weight[0, 2] -= 2 * step
-        below = term(out, labels, indices).item()
+        below = term(out, Batch(labels, indices)).item()
     assert weight.grad[0, 2].item() == pytest.approx((above - below) / (2 * step), rel=1e-6)
 
 
@@ -90,7 +90,7 @@ def test_attention_adds_up_to_one(out):
 def test_attention_that_ignores_a_peer_stays_finite(out, labels, indices):
     term = AttentionTargets(6).double()
     sharp = out._replace(features=(out.features.detach() * 1e4).requires_grad_())
-    loss = term(sharp, labels, indices)
+    loss = term(sharp, Batch(labels, indices))
     loss.backward()
     assert loss.isfinite()
     assert sharp.features.grad.isfinite().all()

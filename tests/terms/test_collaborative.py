@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from peerdistill.errors import UserError
-from peerdistill.terms import CollaborativeTarget
+from peerdistill.terms import Batch, CollaborativeTarget
 from peerdistill.terms.convex import best_weights
 
 
@@ -35,7 +35,7 @@ def naive_least_scores(logits, labels):
 @pytest.mark.parametrize(("target", "naive"), [("naive", naive_best_peer), ("min-logit", naive_least_scores)])
 def test_every_peer_learns_from_the_target(out, labels, indices, divergence, target, naive, T):
     expected = sum(divergence(naive(out.logits, labels), z, T) for z in out.logits)
-    assert CollaborativeTarget(T, target)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert CollaborativeTarget(T, target)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def two_peers(out):
@@ -63,7 +63,7 @@ def test_linear_is_the_best_convex_combination(out, labels, indices, divergence)
     T, pair = 2.0, two_peers(out)
     target = halved(pair.logits, labels)
     expected = sum(divergence(target, z, T) for z in pair.logits)
-    assert CollaborativeTarget(T, "linear")(pair, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert CollaborativeTarget(T, "linear")(pair, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def cross_entropies(weights_BM, margins_MBC):
@@ -108,7 +108,7 @@ def test_weights_of_lower_precision_are_nearly_as_good(dtype):
 def test_the_target_fits_the_label_at_least_as_well_as_any_peer(out, labels, indices, target):
     """With respect to z_m the gradient is T (p_m - p_t) / B, from which the target is read back."""
     T = 1.0
-    CollaborativeTarget(T, target)(out, labels, indices).backward()
+    CollaborativeTarget(T, target)(out, Batch(labels, indices)).backward()
     p = out.logits.detach().softmax(-1)
     targets = p - len(labels) * out.logits.grad
     assert (targets - targets[0]).abs().max() < 1e-12, "one target for all, which carries no gradient"
@@ -119,7 +119,7 @@ def test_the_target_fits_the_label_at_least_as_well_as_any_peer(out, labels, ind
 @pytest.mark.parametrize("target", ["naive", "linear", "min-logit"])
 def test_nothing_to_learn_where_all_agree(out, labels, indices, target):
     agreed = out._replace(logits=out.logits[:1].detach().expand(3, -1, -1).clone().requires_grad_())
-    loss = CollaborativeTarget(2.0, target)(agreed, labels, indices)
+    loss = CollaborativeTarget(2.0, target)(agreed, Batch(labels, indices))
     assert loss.item() == pytest.approx(0, abs=1e-12)
     loss.backward()
     assert agreed.logits.grad.abs().max() < 1e-12

@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from peerdistill.contrast import ContrastOptions, multi_view_nce, queue_nce
 from peerdistill.errors import UserError
-from peerdistill.terms import MultiViewContrast
+from peerdistill.terms import Batch, MultiViewContrast
 
 OPTIONS = ContrastOptions(count=9, temperature=0.2, width=4, momentum=0.3, normaliser="batch", views="core")
 TRAIN_LABELS = torch.arange(40) % 5
@@ -32,7 +32,7 @@ def embedded(term, out):
 def test_is_the_contrast_of_the_heads_embeddings(term, drawn, out, labels, indices):
     """``multi_view_nce`` is held to eq. 6 to 11 by its own tests, the whole of eq. 12 by those of the methods."""
     rows = term.memory.bank.rows.clone()
-    loss = term(out, labels, indices)
+    loss = term(out, Batch(labels, indices))
     (negatives,) = drawn
     assert negatives.shape == (4, 9)
     assert (TRAIN_LABELS[negatives] != labels[:, None]).all()
@@ -45,7 +45,7 @@ def test_is_the_contrast_of_the_heads_embeddings(term, drawn, out, labels, indic
 def test_teaches_heads_and_features_and_nothing_else(term, drawn, out, labels, indices):
     """The bank has moved by the time of ``backward``; the gradient is that of the bank that was scored."""
     rows = term.memory.bank.rows.clone()
-    term(out, labels, indices).backward()
+    term(out, Batch(labels, indices)).backward()
     learnt = [out.features.grad, *(parameter.grad for parameter in term.parameters())]
     assert out.logits.grad is None
     assert out.stem.grad is None
@@ -61,7 +61,7 @@ def test_teaches_heads_and_features_and_nothing_else(term, drawn, out, labels, i
 
 def test_training_moves_the_rows_of_the_batch(term, out, labels, indices):
     rows = term.memory.bank.rows.clone()
-    term(out, labels, indices)
+    term(out, Batch(labels, indices))
     moved = (term.memory.bank.rows != rows).any(-1)
     assert moved.nonzero().tolist() == [[peer, row] for peer in range(3) for row in sorted(set(indices.tolist()))]
     fresh = F.normalize(embedded(term, out)[:, 0], dim=-1)  # the sample of row 17
@@ -71,7 +71,7 @@ def test_training_moves_the_rows_of_the_batch(term, out, labels, indices):
 
 def test_evaluation_leaves_the_bank_alone(term, out, labels, indices):
     rows = term.memory.bank.rows.clone()
-    term.eval()(out, labels, indices)
+    term.eval()(out, Batch(labels, indices))
     assert torch.equal(term.memory.bank.rows, rows)
 
 
@@ -88,7 +88,7 @@ def test_trains_under_autocast(out, labels, indices, dtype):
     term = MultiViewContrast((6, 6, 6), TRAIN_LABELS, OPTIONS)
     lowered = out._replace(features=out.features.detach().float().requires_grad_())
     with torch.autocast("cpu", dtype=dtype):
-        loss = term(lowered, labels, indices)
+        loss = term(lowered, Batch(labels, indices))
     loss.backward()
     assert loss.dtype == torch.float32
     assert all(parameter.grad.isfinite().all() for parameter in term.parameters())
@@ -112,7 +112,7 @@ def test_kinds_of_negatives_in_a_bank(out, labels, indices, kind, objective):
     draws = []
     term.memory.negatives.register_forward_hook(lambda module, args, output: draws.append(output))
     rows = term.memory.bank.rows.clone()
-    loss = term(out, labels, indices)
+    loss = term(out, Batch(labels, indices))
     how = {"labels": TRAIN_LABELS, "objective": objective}
     expected = multi_view_nce(embedded(term, out), rows, indices, draws[0], **how)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
@@ -124,7 +124,7 @@ def test_kinds_of_negatives_in_a_bank(out, labels, indices, kind, objective):
 def test_queue_holds_what_was_said_before(out, labels, indices, objective):
     """The first batch has nothing to be contrasted with; each is put in after it was scored."""
     term = of_kind("queue", objective=objective).double()
-    first, second = (term(out, labels, indices) for _ in range(2))
+    first, second = (term(out, Batch(labels, indices)) for _ in range(2))
     assert first.item() == pytest.approx(0, abs=1e-12)
     said = embedded(term, out)
     rows = F.normalize(said.detach(), dim=-1)
@@ -136,17 +136,17 @@ def test_queue_holds_what_was_said_before(out, labels, indices, objective):
 
 def test_evaluation_leaves_the_queue_alone(out, labels, indices):
     term = of_kind("queue").double().eval()
-    term(out, labels, indices)
+    term(out, Batch(labels, indices))
     assert term.memory.queue.labels.tolist() == [-1] * 9
 
 
 def test_checkpoint_brings_the_queue_back(out, labels, indices):
     term, other = of_kind("queue").double(), of_kind("queue").double()
     for _ in range(3):  # past its end
-        term(out, labels, indices)
+        term(out, Batch(labels, indices))
     other.load_state_dict(term.state_dict())
     for _ in range(2):
-        assert other(out, labels, indices).item() == term(out, labels, indices).item()
+        assert other(out, Batch(labels, indices)).item() == term(out, Batch(labels, indices)).item()
     for name, buffer in term.memory.queue.named_buffers():
         assert torch.equal(buffer, other.memory.queue.get_buffer(name))
 
@@ -155,7 +155,7 @@ def test_checkpoint_brings_the_queue_back(out, labels, indices):
 def test_memory_of_half_precision(out, labels, indices, kind):
     term = of_kind(kind, bank_dtype="bfloat16")
     out = out._replace(features=out.features.detach().float())
-    losses = [term(out, labels, indices) for _ in range(2)]
+    losses = [term(out, Batch(labels, indices)) for _ in range(2)]
     losses[1].backward()
     assert losses[1].dtype == torch.float32
     assert all(head.weight.grad.isfinite().all() for head in term.heads)

@@ -6,7 +6,7 @@ from torch import nn
 
 from peerdistill import Cohort
 from peerdistill.errors import UserError
-from peerdistill.terms import CrossEntropy, EnsembleToLeader, MeanEnsemble, Method, Ramp, Weighted
+from peerdistill.terms import Batch, CrossEntropy, EnsembleToLeader, MeanEnsemble, Method, Ramp, Weighted
 
 
 class Norm(nn.Module):
@@ -16,8 +16,8 @@ class Norm(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
 
-    def forward(self, out, labels, indices):
-        return self.scale * out.features.norm() + indices.sum() + labels.sum()
+    def forward(self, out, batch):
+        return self.scale * out.features.norm() + batch.indices.sum() + batch.labels.sum()
 
 
 class Peer(nn.Module):
@@ -36,7 +36,7 @@ def test_total_is_the_weighted_sum_of_its_parts(out, labels, indices):
     loss = Method(Weighted(name, *term) for name, term in terms.items())(out, labels, indices)
     assert list(loss.parts) == list(terms)
     for name, (weight, term) in terms.items():
-        assert loss.parts[name].item() == pytest.approx(weight * term(out, labels, indices).item(), rel=1e-12)
+        assert loss.parts[name].item() == pytest.approx(weight * term(out, Batch(labels, indices)).item(), rel=1e-12)
     assert loss.total.item() == pytest.approx(sum(part.item() for part in loss.parts.values()), rel=1e-12)
 
 
@@ -110,7 +110,7 @@ class Follower(nn.Module):
         super().__init__()
         self.seen = []
 
-    def forward(self, out, labels, indices):
+    def forward(self, out, batch):
         return out.logits.sum()
 
     def after_step(self, cohort):

@@ -2,20 +2,20 @@ import pytest
 import torch
 
 from peerdistill.errors import UserError
-from peerdistill.terms import MutualKL, OthersToPeer
+from peerdistill.terms import Batch, MutualKL, OthersToPeer
 
 
 @pytest.mark.parametrize("T", [1.0, 2.0, 7.0])
 def test_mutual_is_the_mean_over_the_others_summed_over_peers(out, labels, indices, divergence, T):
     z = out.logits
     expected = sum(sum(divergence(z[j], z[m], T) for j in range(3) if j != m) / 2 for m in range(3))
-    assert MutualKL(T)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert MutualKL(T)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_mutual_targets_do_not_learn(out, labels, indices):
     """With respect to z_m the gradient is T times the difference to the mean of the others, over the batch."""
     T = 2.0
-    MutualKL(T)(out, labels, indices).backward()
+    MutualKL(T)(out, Batch(labels, indices)).backward()
     p = (out.logits.detach() / T).softmax(-1)
     others = (p.sum(0) - p) / 2
     torch.testing.assert_close(out.logits.grad, T * (p - others) / len(labels))
@@ -25,12 +25,12 @@ def test_mutual_targets_do_not_learn(out, labels, indices):
 def test_others_is_the_divergence_from_the_mean_of_the_others(out, labels, indices, divergence, T):
     z = out.logits.detach()
     expected = sum(divergence((z[(m + 1) % 3] + z[(m + 2) % 3]) / 2, z[m], T) for m in range(3))
-    assert OthersToPeer(T)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert OthersToPeer(T)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_mean_of_the_others_does_not_learn(out, labels, indices):
     T = 3.0
-    OthersToPeer(T)(out, labels, indices).backward()
+    OthersToPeer(T)(out, Batch(labels, indices)).backward()
     z = out.logits.detach()
     target = ((z.sum(0) - z) / 2 / T).softmax(-1)
     torch.testing.assert_close(out.logits.grad, T * ((z / T).softmax(-1) - target) / len(labels))
@@ -39,7 +39,7 @@ def test_the_mean_of_the_others_does_not_learn(out, labels, indices):
 @pytest.mark.parametrize("term", [MutualKL, OthersToPeer])
 def test_nothing_to_learn_where_all_agree(out, labels, indices, term):
     agreed = out._replace(logits=out.logits[:1].detach().expand(3, -1, -1).clone().requires_grad_())
-    loss = term(2.0)(agreed, labels, indices)
+    loss = term(2.0)(agreed, Batch(labels, indices))
     assert loss.item() == pytest.approx(0, abs=1e-12)
     loss.backward()
     assert agreed.logits.grad.abs().max() < 1e-12

@@ -8,6 +8,7 @@ import torch
 
 from peerdistill.errors import UserError
 from peerdistill.terms import (
+    Batch,
     InBatchScores,
     InteractiveContrast,
     SoftInteractiveContrast,
@@ -60,13 +61,13 @@ def distributions(anchors, contrasted, own):
 def test_vanilla_is_each_peers_own_contrast(out, labels, indices, scores):
     e = naive_embeddings(scores, out)
     expected = sum(naive_contrast(peer, peer, labels.tolist()) for peer in e)
-    assert VanillaContrast(scores)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert VanillaContrast(scores)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_interactive_is_the_contrast_of_ordered_pairs(out, labels, indices, scores):
     e = naive_embeddings(scores, out)
     expected = sum(naive_contrast(e[a], e[b], labels.tolist()) for a, b in PAIRS)
-    assert InteractiveContrast(scores)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert InteractiveContrast(scores)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("T", [1.0, 3.0])
@@ -74,7 +75,9 @@ def test_interactive_is_the_contrast_of_ordered_pairs(out, labels, indices, scor
 def test_soft_vanilla_is_the_divergence_between_peers(out, labels, indices, scores, divergence, T, compared):
     p = [distributions(peer, peer, own=compared == "all") for peer in naive_embeddings(scores, out)]
     expected = sum(divergence(p[b], p[a], T) for a, b in PAIRS)
-    assert SoftVanillaContrast(scores, T, compared)(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert SoftVanillaContrast(scores, T, compared)(out, Batch(labels, indices)).item() == pytest.approx(
+        expected, rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("T", [1.0, 3.0])
@@ -84,12 +87,12 @@ def test_soft_interactive_is_the_divergence_of_pairs_both_ways(out, labels, indi
     q = {(a, b): distributions(e[a], e[b], own=compared == "all") for a, b in PAIRS}
     expected = sum(divergence(q[b, a], q[a, b], T) for a, b in PAIRS)
     term = SoftInteractiveContrast(scores, T, compared)
-    assert term(out, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert term(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
 def test_heads_and_peers_learn_from_every_part(out, labels, indices, scores, part):
-    part(scores)(out, labels, indices).backward()
+    part(scores)(out, Batch(labels, indices)).backward()
     assert all(parameter.grad.any() for parameter in scores.parameters())
     assert all(features.any() for features in out.features.grad)
     assert out.logits.grad is None
@@ -98,16 +101,16 @@ def test_heads_and_peers_learn_from_every_part(out, labels, indices, scores, par
 def test_targets_of_the_soft_parts_do_not_learn(out, labels, indices, scores):
     """The gradient is that of the cross-entropies with targets that are held fixed."""
     T = 3.0
-    SoftVanillaContrast(scores, T, "all")(out, labels, indices).backward()
+    SoftVanillaContrast(scores, T, "all")(out, Batch(labels, indices)).backward()
     found, out.features.grad = out.features.grad, None
-    s = scores.within(out)
+    s = scores.within(out, Batch(labels, indices))
     target = (s.detach() / T).softmax(-1)
     sum(-(T**2) * (target[b] * (s[a] / T).log_softmax(-1)).sum() / B for a, b in PAIRS).backward()
     torch.testing.assert_close(found, out.features.grad)
     out.features.grad = None
-    SoftInteractiveContrast(scores, T, "all")(out, labels, indices).backward()
+    SoftInteractiveContrast(scores, T, "all")(out, Batch(labels, indices)).backward()
     found, out.features.grad = out.features.grad, None
-    s, reverse = scores.across(out)
+    s, reverse = scores.across(out, Batch(labels, indices))
     (-(T**2) * ((reverse.detach() / T).softmax(-1) * (s / T).log_softmax(-1)).sum() / B).backward()
     torch.testing.assert_close(found, out.features.grad)
 
@@ -118,9 +121,9 @@ def test_peers_are_alike(out, labels, indices, scores, part):
     pair = out._replace(features=out.features[:2])
     swapped = out._replace(features=out.features[:2].flip(0))
     two = InBatchScores((6, 6), width=5).double()
-    loss = part(two)(pair, labels, indices).item()
+    loss = part(two)(pair, Batch(labels, indices)).item()
     two.heads = torch.nn.ModuleList([two.heads[1], two.heads[0]])
-    assert part(two)(swapped, labels, indices).item() == pytest.approx(loss, rel=1e-12)
+    assert part(two)(swapped, Batch(labels, indices)).item() == pytest.approx(loss, rel=1e-12)
 
 
 @pytest.mark.parametrize("part", [SoftVanillaContrast, SoftInteractiveContrast])
@@ -128,7 +131,7 @@ def test_nothing_to_learn_where_all_agree(out, labels, indices, scores, part):
     for head in scores.heads[1:]:
         head.load_state_dict(scores.heads[0].state_dict())
     agreed = out._replace(features=out.features[:1].detach().expand(M, -1, -1).clone().requires_grad_())
-    loss = part(scores)(agreed, labels, indices)
+    loss = part(scores)(agreed, Batch(labels, indices))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-12)
     assert agreed.features.grad.abs().max() < 1e-12
@@ -137,12 +140,12 @@ def test_nothing_to_learn_where_all_agree(out, labels, indices, scores, part):
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
 def test_one_sample_has_nobody_to_be_compared_with(out, labels, indices, scores, part):
     alone = out._replace(features=out.features[:, :1])
-    assert part(scores)(alone, labels[:1], indices[:1]).item() == 0
+    assert part(scores)(alone, Batch(labels[:1], indices[:1])).item() == 0
 
 
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
 def test_a_small_temperature_stays_finite(out, labels, indices, part):
-    loss = part(InBatchScores((6,) * M, 5, tau=1e-4).double())(out, labels, indices)
+    loss = part(InBatchScores((6,) * M, 5, tau=1e-4).double())(out, Batch(labels, indices))
     loss.backward()
     assert loss.isfinite()
     assert out.features.grad.isfinite().all()
@@ -160,3 +163,23 @@ def test_what_is_refused(monkeypatch, scores, part, options, sentence):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
     with pytest.raises(UserError, match=sentence):
         part(scores, **options)
+
+
+def test_embeddings_and_scores_are_computed_once_for_all_terms(out, labels, indices, scores):
+    parts = [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast]
+    calls = []
+    for head in scores.heads:
+        head.register_forward_hook(lambda *_: calls.append(1))
+    variables = [*scores.parameters(), out.features]
+    apart = sum(part(scores)(out, Batch(labels, indices)) for part in parts)
+    expected = torch.autograd.grad(apart, variables)
+    assert len(calls) == len(parts) * M
+    calls.clear()
+    batch = Batch(labels, indices)
+    together = sum(part(scores)(out, batch) for part in parts)
+    assert len(calls) == M
+    assert together.item() == apart.item()
+    for found, value in zip(torch.autograd.grad(together, variables), expected, strict=True):
+        torch.testing.assert_close(found, value)
+    VanillaContrast(scores)(out, Batch(labels, indices))
+    assert len(calls) == 2 * M  # nothing is kept for the next batch

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerdistill.terms import TeacherRelation, angle_loss, distance_loss
+from peerdistill.terms import Batch, TeacherRelation, angle_loss, distance_loss
 
 
 def naive_distances(features):
@@ -70,7 +70,7 @@ def test_many_tiles_are_one_loss():
 def test_term_is_the_loss_of_the_leader(out, labels, indices, loss, naive):
     teacher = out._replace(features=torch.randn(1, 4, 9, dtype=torch.float64))
     expected = mean_huber(naive(out.features[-1].detach()), naive(teacher.features[-1]))
-    found = TeacherRelation(loss)(out._replace(teacher=teacher), labels, indices)
+    found = TeacherRelation(loss)(out._replace(teacher=teacher), Batch(labels, indices))
     assert found.item() == pytest.approx(expected, rel=1e-10)
     found.backward()
     assert out.features.grad[-1].any()
@@ -82,7 +82,7 @@ def test_half_precision_is_compared_in_single(out, labels, indices, loss):
     halved = out._replace(features=out.features.detach().bfloat16())
     teacher = out._replace(features=torch.randn(1, 4, 9).bfloat16())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = TeacherRelation(loss)(halved._replace(teacher=teacher), labels, indices)
+        found = TeacherRelation(loss)(halved._replace(teacher=teacher), Batch(labels, indices))
     assert found.dtype == torch.float32
     torch.testing.assert_close(
         found, loss(halved.features[-1].float(), teacher.features[-1].float()), rtol=1e-6, atol=0

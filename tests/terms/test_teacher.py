@@ -5,7 +5,7 @@ from torch import nn
 
 from peerdistill import Cohort
 from peerdistill.errors import UserError
-from peerdistill.terms import CrossEntropy, Method, Teacher, TeacherToLeader, Weighted
+from peerdistill.terms import Batch, CrossEntropy, Method, Teacher, TeacherToLeader, Weighted
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def teacher():
 @pytest.mark.parametrize("T", [1.0, 4.0])
 def test_is_the_divergence_of_the_leader_from_the_teacher(taught, labels, indices, divergence, T):
     expected = divergence(taught.teacher.logits[0], taught.logits[-1], T)
-    assert TeacherToLeader(T)(taught, labels, indices).item() == pytest.approx(expected, rel=1e-10)
+    assert TeacherToLeader(T)(taught, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_leader_alone_learns(taught, labels, indices):
-    TeacherToLeader()(taught, labels, indices).backward()
+    TeacherToLeader()(taught, Batch(labels, indices)).backward()
     assert taught.logits.grad[-1].any()
     assert not taught.logits.grad[:-1].any()
     assert taught.teacher.logits.grad is None
@@ -39,7 +39,7 @@ def test_the_leader_alone_learns(taught, labels, indices):
 
 def test_a_teacher_equal_to_the_student_teaches_nothing(out, labels, indices):
     equal = out._replace(teacher=out)
-    loss = TeacherToLeader()(equal, labels, indices)
+    loss = TeacherToLeader()(equal, Batch(labels, indices))
     assert loss.item() == pytest.approx(0, abs=1e-12)
     loss.backward()
     assert out.logits.grad.abs().max() < 1e-12

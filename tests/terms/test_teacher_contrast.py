@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from peerdistill.contrast import TeacherContrastOptions, log_normalisers, multi_view_nce
 from peerdistill.errors import UserError
-from peerdistill.terms import TeacherContrast
+from peerdistill.terms import Batch, TeacherContrast
 
 TRAIN_LABELS = torch.arange(40) % 5
 OPTIONS = TeacherContrastOptions(count=6, width=4, temperature=0.07)
@@ -63,7 +63,7 @@ def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indice
     for call in range(3):
         banks = term.memory.bank.rows.clone()
         teacher, student = embeddings(term, taught)
-        loss = term(taught, labels, indices).item()
+        loss = term(taught, Batch(labels, indices)).item()
         sides = ((student, banks[0]), (teacher, banks[1]))
         if Z is None:
             Z = [naive_mean(anchors, bank, indices, drawn[0], 0.07) for anchors, bank in sides]
@@ -78,13 +78,13 @@ def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indice
 def test_is_the_multi_view_contrast_where_z_is_that_of_the_batch(taught, labels, indices, term):
     drawn = watch(term)
     banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, labels, indices)
+    loss = term(taught, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, normaliser="batch")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
 
 
 def test_both_heads_learn_and_the_teacher_does_not(taught, labels, indices, term):
-    term(taught, labels, indices).backward()
+    term(taught, Batch(labels, indices)).backward()
     assert all(head.weight.grad.any() for head in term.heads)
     assert taught.features.grad[-1].any()
     assert not taught.features.grad[:-1].any()
@@ -92,17 +92,17 @@ def test_both_heads_learn_and_the_teacher_does_not(taught, labels, indices, term
 
 
 def test_z_comes_back_with_a_checkpoint(taught, labels, indices, term):
-    term(taught, labels, indices)
+    term(taught, Batch(labels, indices))
     other = TeacherContrast(9, 6, TRAIN_LABELS, OPTIONS).double()
     other.load_state_dict(term.state_dict())
     first = term.log_normalisers.clone()
-    other(taught._replace(features=taught.features * 3), labels, indices)
+    other(taught._replace(features=taught.features * 3), Batch(labels, indices))
     assert torch.equal(other.log_normalisers, first)
 
 
 def test_evaluation_leaves_the_bank_as_it_is(taught, labels, indices, term):
     rows = term.memory.bank.rows.clone()
-    term.eval()(taught, labels, indices)
+    term.eval()(taught, Batch(labels, indices))
     assert torch.equal(term.memory.bank.rows, rows)
 
 
@@ -121,7 +121,7 @@ def test_kinds_of_negatives_in_a_bank(taught, labels, indices, kind):
     term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives=kind, count=9, width=4)).double()
     drawn = watch(term)
     banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, labels, indices)
+    loss = term(taught, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, labels=TRAIN_LABELS, normaliser="batch")
     assert len(drawn) == 1
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
@@ -131,7 +131,7 @@ def test_softmax_does_without_z(taught, labels, indices):
     term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(objective="softmax", count=9, width=4)).double()
     drawn = watch(term)
     banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, labels, indices)
+    loss = term(taught, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, objective="softmax")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
     assert term.log_normalisers.isnan().all()
@@ -142,6 +142,6 @@ def test_queue_has_no_z_of_the_first_batch(taught, labels, indices):
         TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives="queue", count=9, width=4))
     softmax = TeacherContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
     term = TeacherContrast(9, 6, TRAIN_LABELS, softmax).double()
-    losses = [term(taught, labels, indices) for _ in range(2)]
+    losses = [term(taught, Batch(labels, indices)) for _ in range(2)]
     assert losses[0].item() == pytest.approx(0, abs=1e-12)
     assert losses[1].item() > 0.1

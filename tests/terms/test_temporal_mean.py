@@ -6,7 +6,7 @@ from torch import nn
 
 from peerdistill import Cohort
 from peerdistill.errors import UserError
-from peerdistill.terms import CrossEntropy, MeanPeersToPeers, Method, Weighted
+from peerdistill.terms import Batch, CrossEntropy, MeanPeersToPeers, Method, Weighted
 
 LABELS, INDICES = torch.tensor([0, 1, 2, 1]), torch.arange(4)
 
@@ -64,13 +64,13 @@ def test_is_the_mean_divergence_from_the_others_means(cohort, images, divergence
     out = cohort(images)
     targets = term.means(images).logits
     expected = sum(sum(divergence(targets[j], out.logits[m], T) for j in range(3) if j != m) / 2 for m in range(3))
-    assert term(out, LABELS, INDICES).item() == pytest.approx(expected, rel=1e-10)
+    assert term(out, Batch(LABELS, INDICES, out.images)).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_means_do_not_learn(cohort, images):
     term = MeanPeersToPeers(cohort)
     before = weights(term.means).clone()
-    term(cohort(images), LABELS, INDICES).backward()
+    term(cohort(images), Batch(LABELS, INDICES, images)).backward()
     assert all(parameter.grad is None for parameter in term.means.parameters())
     assert all(parameter.grad is not None for parameter in cohort.networks[0].fc.parameters())
     assert torch.equal(weights(term.means), before)
@@ -79,8 +79,8 @@ def test_the_means_do_not_learn(cohort, images):
 def test_means_normalise_by_the_batch_and_keep_statistics_of_their_own(cohort, images):
     term = MeanPeersToPeers(cohort)
     fresh = {name: value.clone() for name, value in term.means.named_buffers()}
-    loss = term(cohort(images), LABELS, INDICES).item()
-    assert loss == pytest.approx(term(cohort(images), LABELS, INDICES).item(), rel=1e-10)
+    loss = term(cohort(images), Batch(LABELS, INDICES, images)).item()
+    assert loss == pytest.approx(term(cohort(images), Batch(LABELS, INDICES, images)).item(), rel=1e-10)
     now = dict(term.means.named_buffers())
     assert not torch.equal(now["networks.0.stem.1.running_mean"], fresh["networks.0.stem.1.running_mean"])
     term.after_step(cohort)

@@ -116,8 +116,8 @@ def test_weights_rise_with_the_epochs(make_trainer):
     """What a ramp would make of a loss of 1 a batch: the mean of an epoch tells its weight."""
 
     class One(CrossEntropy):
-        def forward(self, out, labels, indices):
-            return 1 + 0 * super().forward(out, labels, indices)
+        def forward(self, out, batch):
+            return 1 + 0 * super().forward(out, batch)
 
     ramp, told = Ramp(2.0, epochs=3), Told()
     trainer = make_trainer(method=Method([Weighted("one", ramp, One())]), epochs=4, loggers=[told])
@@ -235,7 +235,7 @@ class BreaksAt(nn.Module):
         super().__init__()
         self.step, self.gradient_only, self.calls = step, gradient_only, 0
 
-    def forward(self, out, labels, indices):
+    def forward(self, out, batch):
         self.calls += 1
         nothing = (out.logits - out.logits.detach()).sum()
         if self.calls < self.step:

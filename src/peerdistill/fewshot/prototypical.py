@@ -4,12 +4,13 @@ Axes: M peers, B batch, W ways, K images of a class (its S support images, then 
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.precision import in_single_at_least
+from peerdistill.terms.batch import Batch
 
 
 def nearness(
@@ -49,11 +50,8 @@ class Prototypical(nn.Module):
         self.ways = ways
         self.shots = shots
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the peers' losses; an episode has classes of its own, so ``labels`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the peers' losses; an episode has classes of its own."""
         return torch.stack([self._loss(features) for features in out.features]).sum()
 
     def _loss(self, features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:

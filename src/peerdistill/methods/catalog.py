@@ -5,9 +5,9 @@ A method of the package is a file of this folder that holds ``CARD``: nothing el
 
 import inspect
 import pkgutil
+import sys
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peerdistill import terms
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from peerdistill.terms.teacher import Teacher
 
 
-def _found() -> dict[str, MethodCard]:
+def discover() -> dict[str, MethodCard]:
     """Return the cards of all files here: methods without a teacher first, then those with one, each by name."""
     cards = {}
-    for file in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    for file in pkgutil.iter_modules(sys.modules[__package__].__path__):
         card = getattr(import_module(f"{__package__}.{file.name}"), "CARD", None)
         if card is not None:
             cards[card.name or file.name.replace("_", "-")] = card
     return dict(sorted(cards.items(), key=lambda named: (named[1].needs_teacher, named[0])))
 
 
-METHODS: dict[str, MethodCard] = _found()
+METHODS: dict[str, MethodCard] = discover()
 """The methods of the package by name: first those without a teacher, then those with one, in alphabetical order."""
 
 

@@ -7,10 +7,11 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from peerdistill.cohort import CohortOutput
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm, kl_from, softened
 
 Mix = Literal["probabilities", "logits"]
@@ -74,11 +75,8 @@ class AttentionTargets(_GroupTarget):
         scores_BAA = torch.einsum("abd,cbd->bac", self.query(features_ABD), self.key(features_ABD))
         return scores_BAA.log_softmax(-1)
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the auxiliaries' divergences from their targets; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the auxiliaries' divergences from their targets."""
         logits_ABC = out.logits[:-1]
         # Auxiliaries are of one width, the leader may be of another.
         features_ABD = torch.stack([*out.features[:-1]])
@@ -89,11 +87,8 @@ class AttentionTargets(_GroupTarget):
 class GroupToLeader(_GroupTarget):
     """The leader learns from the mean of the auxiliary peers: ``KL_T(mean_a z_a -> z_M)``."""
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the leader's divergence from the group; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the leader's divergence from the group."""
         logits_ABC = out.logits[:-1]
         log_equal_B1A = logits_ABC.new_full((logits_ABC.shape[1], 1, len(logits_ABC)), -math.log(len(logits_ABC)))
         target_BC = self.log_targets(log_equal_B1A, logits_ABC)[0]

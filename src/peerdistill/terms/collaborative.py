@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.errors import unknown_name
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.convex import best_weights
 from peerdistill.terms.divergence import SoftenedTerm
 
@@ -63,11 +64,8 @@ class CollaborativeTarget(SoftenedTerm):
             raise unknown_name("target", target, _TARGETS)
         self.target = target
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the peers' divergences from the target; ``indices`` are not used."""
-        del indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the peers' divergences from the target."""
         logits_MBC = out.logits.detach()
-        margins_MBC = logits_MBC - logits_MBC.take_along_dim(labels[None, :, None], dim=2)
+        margins_MBC = logits_MBC - logits_MBC.take_along_dim(batch.labels[None, :, None], dim=2)
         return self.divergence(_TARGETS[self.target](margins_MBC).expand_as(out.logits), out.logits)

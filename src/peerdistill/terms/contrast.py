@@ -8,6 +8,7 @@ from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.contrast import ContrastOptions
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.remembered import RememberedContrast
 
 
@@ -38,8 +39,6 @@ class MultiViewContrast(RememberedContrast):
         del embeddings_VBE, looked_up
         return self._pairing
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the loss over the pairs of peers, and update the memory in training mode."""
-        return self.contrast(out.features, labels, indices)
+        return self.contrast(out.features, batch)

@@ -1,10 +1,11 @@
 """Learning from the ensemble of the peers, in whatever way the method forms it."""
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm
 
 
@@ -17,11 +18,8 @@ class EnsembleToLeader(SoftenedTerm):
     def __init__(self, temperature: float = 3.0):
         super().__init__(temperature)
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the leader's divergence from the ensemble; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the leader's divergence from the ensemble."""
         return self.divergence(out.ensemble, out.logits[-1])
 
 
@@ -34,20 +32,14 @@ class EnsembleToPeers(SoftenedTerm):
     def __init__(self, temperature: float = 3.0):
         super().__init__(temperature)
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the peers' divergences from the ensemble; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the peers' divergences from the ensemble."""
         return self.divergence(out.ensemble.expand_as(out.logits), out.logits)
 
 
 class EnsembleCrossEntropy(nn.Module):
     """The ensemble learns from labels: its gradient reaches the peers and whatever forms the ensemble."""
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the ensemble's cross-entropy; ``indices`` are not used."""
-        del indices
-        return F.cross_entropy(out.ensemble, labels)
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the ensemble's cross-entropy."""
+        return F.cross_entropy(out.ensemble, batch.labels)

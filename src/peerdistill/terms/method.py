@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
+from peerdistill.terms.batch import Batch
 
 
 class Loss(NamedTuple):
@@ -44,8 +45,8 @@ class Ramp:
 class Weighted(NamedTuple):
     """A term in its place: its name among the parts of the loss, and its weight.
 
-    The term is called with a cohort's output, the labels and the samples' indices, and returns a scalar. Instead of the
-    term there may be a function without arguments that makes it: it is not called where the weight is 0.
+    The term is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch`, and returns a scalar. In
+    its place there may be a function without arguments that makes it: it is not called where the weight is 0.
     """
 
     name: str
@@ -174,8 +175,9 @@ class Method(nn.Module):
         out = out._replace(ensemble=self.ensemble(out))
         if self.teacher is not None:
             out = out._replace(teacher=self.teacher.to(out.logits.device)(out.images))
+        batch = Batch(labels, indices, out.images)
         epoch = self.epoch or 0
-        parts = {name: self.weights[name].at(epoch) * term(out, labels, indices) for name, term in self.terms.items()}
+        parts = {name: self.weights[name].at(epoch) * term(out, batch) for name, term in self.terms.items()}
         return Loss(torch.stack(list(parts.values())).sum(), parts)
 
     def _check_loop(self) -> None:

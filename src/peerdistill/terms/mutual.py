@@ -3,10 +3,11 @@
 Axes: M peers, B batch, C classes.
 """
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm, softened
 
 
@@ -31,11 +32,8 @@ class MutualKL(SoftenedTerm):
     ``sum_m 1 / (M - 1) sum_{j != m} KL_T(z_j -> z_m)``; the targets z_j carry no gradient.
     """
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum over peers of the mean divergence from the others; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum over peers of the mean divergence from the others."""
         return divergence_from_others(out.logits, out.logits, self.temperature)
 
 
@@ -48,11 +46,8 @@ class OthersToPeer(SoftenedTerm):
     def __init__(self, temperature: float = 2.0):
         super().__init__(temperature)
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the peers' divergences from the others; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the peers' divergences from the others."""
         logits_MBC = out.logits.detach()
         others_MBC = (logits_MBC.sum(0) - logits_MBC) / (len(logits_MBC) - 1)
         return self.divergence(others_MBC, out.logits)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.contrast.in_batch import scores_across, scores_within, supervised_contrast, without_own
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm
 from peerdistill.terms.mutual import divergence_from_others
 
@@ -50,15 +51,15 @@ class InBatchScores(nn.Module):
         """Return the peers' embeddings, of any length."""
         return torch.stack([head(features) for head, features in zip(self.heads, out.features, strict=True)])
 
-    def within(self, out: CohortOutput) -> Float[Tensor, "peers batch batch"]:
-        """Return the scores of samples with samples for each peer."""
-        return scores_within(self.embeddings(out), self.tau)
+    def within(self, out: CohortOutput, batch: Batch) -> Float[Tensor, "peers batch batch"]:
+        """Return the scores of samples with samples for each peer; terms share the embeddings of a batch."""
+        return scores_within(batch.once(self.embeddings, out), self.tau)
 
     def across(
-        self, out: CohortOutput
+        self, out: CohortOutput, batch: Batch
     ) -> tuple[Float[Tensor, "pairs batch batch"], Float[Tensor, "pairs batch batch"]]:
         """Return the scores of one peer's samples with another's for every ordered pair, and those the other way."""
-        return scores_across(self.embeddings(out), self.tau)
+        return scores_across(batch.once(self.embeddings, out), self.tau)
 
 
 class VanillaContrast(nn.Module):
@@ -68,12 +69,9 @@ class VanillaContrast(nn.Module):
         super().__init__()
         self.scores = scores
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the peers' contrastive losses; ``indices`` are not used."""
-        del indices
-        return supervised_contrast(self.scores.within(out), labels)
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the peers' contrastive losses."""
+        return supervised_contrast(batch.once(self.scores.within, out, batch), batch.labels)
 
 
 class InteractiveContrast(nn.Module):
@@ -83,13 +81,10 @@ class InteractiveContrast(nn.Module):
         super().__init__()
         self.scores = scores
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' contrastive losses; ``indices`` are not used."""
-        del indices
-        scores_PBB, _ = self.scores.across(out)
-        return supervised_contrast(scores_PBB, labels)
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' contrastive losses."""
+        scores_PBB, _ = batch.once(self.scores.across, out, batch)
+        return supervised_contrast(scores_PBB, batch.labels)
 
 
 class _SoftContrast(SoftenedTerm):
@@ -122,12 +117,9 @@ class SoftVanillaContrast(_SoftContrast):
     The targets p_b carry no gradient.
     """
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' divergences; ``labels`` and ``indices`` are not used."""
-        del labels, indices
-        scores_MBK = self._compared(self.scores.within(out))
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' divergences."""
+        scores_MBK = self._compared(batch.once(self.scores.within, out, batch))
         return (len(scores_MBK) - 1) * divergence_from_others(scores_MBK, scores_MBK, self.temperature)
 
 
@@ -137,10 +129,7 @@ class SoftInteractiveContrast(_SoftContrast):
     ``q_ab`` is the softmax of the scores of a's samples with b's. The targets q_ba carry no gradient.
     """
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' divergences; ``labels`` and ``indices`` are not used."""
-        del labels, indices
-        scores_PBB, reverse_PBB = self.scores.across(out)
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the sum of the ordered pairs' divergences."""
+        scores_PBB, reverse_PBB = batch.once(self.scores.across, out, batch)
         return self.divergence(self._compared(reverse_PBB), self._compared(scores_PBB))

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.gradients import with_own_gradient
 from peerdistill.precision import in_single_at_least
+from peerdistill.terms.batch import Batch
 
 # Cosines of one tile: on a CPU few enough to stay in a core's cache, elsewhere enough to keep the device at work.
 _TILE, _LARGE_TILE = 2**18, 2**26
@@ -103,11 +104,8 @@ class TeacherRelation(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the loss between leader and teacher; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the loss between leader and teacher."""
         assert out.teacher is not None
         features, teacher = out.features[-1], out.teacher.features[-1].detach()
         with torch.autocast(features.device.type, enabled=False):

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from peerdistill.contrast import RememberedOptions, memory_for
+from peerdistill.terms.batch import Batch
 
 
 class RememberedContrast(nn.Module):
@@ -34,16 +35,14 @@ class RememberedContrast(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(width, options.width) for width in feature_widths)
         self.memory = memory_for(len(feature_widths), train_labels, options)
 
-    def contrast(
-        self, features: Iterable[Tensor], labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
+    def contrast(self, features: Iterable[Tensor], batch: Batch) -> Float[Tensor, ""]:
         """Return the loss over pairs of views, given each view's features of the batch (B, D).
 
         In training mode the memory takes the embeddings in once all pairs were scored; the gradient is known by then
         and does not change. In evaluation mode it stays as it is.
         """
         embeddings_VBE = torch.stack([head(view) for head, view in zip(self.heads, features, strict=True)])
-        looked_up = self.memory.look_up(labels, indices)
+        looked_up = self.memory.look_up(batch.labels, batch.indices)
         loss = self.memory.nce(
             embeddings_VBE,
             **looked_up,
@@ -52,7 +51,7 @@ class RememberedContrast(nn.Module):
             **self.pairing(embeddings_VBE, looked_up),
         )
         if self.training:
-            self.memory.remember(embeddings_VBE, labels, indices)
+            self.memory.remember(embeddings_VBE, batch.labels, batch.indices)
         return loss
 
     def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:

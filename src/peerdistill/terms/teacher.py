@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort, CohortOutput
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm
 
 
@@ -65,10 +66,7 @@ class TeacherToLeader(SoftenedTerm):
     def __init__(self, temperature: float = 4.0):
         super().__init__(temperature)
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the leader's divergence from the teacher; ``labels`` and ``indices`` are not used."""
-        del labels, indices
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the leader's divergence from the teacher."""
         assert out.teacher is not None
         return self.divergence(out.teacher.logits[-1], out.logits[-1])

@@ -12,6 +12,7 @@ from torch import Tensor
 from peerdistill.cohort import CohortOutput
 from peerdistill.contrast import TeacherContrastOptions, log_normalisers
 from peerdistill.errors import UserError
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.remembered import RememberedContrast
 
 
@@ -61,9 +62,7 @@ class TeacherContrast(RememberedContrast):
         self._known = True
         return {"normaliser": self.log_normalisers}
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the loss of both directions, and update the memory in training mode."""
         assert out.teacher is not None
-        return self.contrast((out.teacher.features[-1].detach(), out.features[-1]), labels, indices)
+        return self.contrast((out.teacher.features[-1].detach(), out.features[-1]), batch)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
+from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm
 from peerdistill.terms.mutual import divergence_from_others
 
@@ -45,14 +46,11 @@ class MeanPeersToPeers(SoftenedTerm):
         self.means = deepcopy(cohort).requires_grad_(False)
         self.register_buffer("steps", torch.tensor(0))
 
-    def forward(
-        self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]
-    ) -> Float[Tensor, ""]:
-        """Return the peers' divergences from the others' means; ``labels`` and ``indices`` are not used."""
-        del labels, indices
-        assert out.images is not None
+    def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
+        """Return the peers' divergences from the others' means."""
+        assert batch.images is not None
         with torch.no_grad():
-            targets_MBC = self.means(out.images).logits
+            targets_MBC = self.means(batch.images).logits
         return divergence_from_others(targets_MBC, out.logits, self.temperature)
 
     @torch.no_grad()
