@@ -51,6 +51,8 @@ MISTAKES = [
     Mistake("unknown timm model", "train digits --backbone timm:resnet10", "resnet10t"),
     Mistake("own network missing", "train digits --backbone nonets:tiny", "no module nonets"),
     Mistake("unknown method", "train digits --method mcl-odk", "mcl-okd"),
+    Mistake("method of own code that is not there", "train digits --method nomodule:apart", "no module nomodule"),
+    Mistake("method of own code of another form", "train digits --method json:loads", "(cohort, train_labels)"),
     Mistake("unknown recipe", "train digits --recipe digit", "digits"),
     Mistake("unknown data name", "train cifar", "cifar10"),
     Mistake("unknown option", "train digits --epoch 3", "--epochs"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def discover() -> dict[str, MethodCard]:
     """Return the cards of all files here: methods without a teacher first, then those with one, each by name."""
     cards = {}
-    for file in pkgutil.iter_modules(sys.modules[__package__].__path__):
+    for file in pkgutil.iter_modules(sys.modules["peerdistill.methods"].__path__):
         card = getattr(import_module(f"{__package__}.{file.name}"), "CARD", None)
         if card is not None:
             cards[card.name or file.name.replace("_", "-")] = card
