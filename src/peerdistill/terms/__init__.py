@@ -21,6 +21,8 @@ def _public() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_public())
     if not name.startswith("_"):
         found = _public()
         if name in found:
@@ -30,4 +32,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_public()})
+    return sorted(_public())
