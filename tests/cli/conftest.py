@@ -141,3 +141,15 @@ def at_home(home, monkeypatch) -> Path:
 def peerdistill() -> Callable[..., Outcome]:
     """Return a function that runs a command line in this process."""
     return run_words
+
+
+@pytest.fixture(scope="session", name="write_picture")
+def picture_writer() -> Callable[..., None]:
+    """Return a function that writes a picture of noise."""
+    return write_picture
+
+
+@pytest.fixture(scope="session", name="write_photos")
+def photo_writer() -> Callable[..., None]:
+    """Return a function that writes a folder of two class folders."""
+    return write_photos

@@ -124,11 +124,14 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 
 def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows a warning: of our own notes the sentence, of others what Python shows."""
+    """Return what shows a warning: of our own notes the sentence, once, of others what Python shows."""
+    told: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Note):
-            _tell(str(message))
+            if str(message) not in told:
+                told.add(str(message))
+                _tell(str(message))
         else:
             show_other(message, category, *where, **more)
 

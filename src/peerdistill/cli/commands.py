@@ -2,13 +2,14 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jsonargparse import Namespace
 
-from peerdistill.cli import episodes, exports, tables
+from peerdistill.cli import episodes, exports, places, tables
 from peerdistill.cli.printing import console, print_json
 from peerdistill.errors import Failure, UserError, printable
 from peerdistill.experiment.options import parse
@@ -80,20 +81,13 @@ def evaluate(words: list[str]) -> int:
     parser = make_parser("evaluate", "RUN [options]", "Accuracy of every peer, the leader and the ensemble of a run.")
     parser.add_argument("run", type=str, help="Folder of a run.")
     episodes.add_options(parser)
+    places.add_options(parser, others=True)
     options = parse_words(parser, words, kind="option of evaluate")
-    run = _open(options.run)
+    run = places.open_run(options)
     if run.config.episodes is not None:
         return episodes.evaluate(run, options)
     episodes.check_unused(run, options)
-    from peerdistill import experiment
-
-    task = experiment.load_task(run.config, skip_unreadable=True)
-    split = experiment.chosen_split(run, task.data, options.split)
-
-    def measure(checkpoint: Literal["last", "best"]) -> dict[str, Any]:
-        found = experiment.evaluate_run(run, checkpoint, split, options.device, task=task)
-        return {"checkpoint": checkpoint, "split": split, **found.as_dict()}
-
+    measure = _measure_of(run, options)
     asked = measure(options.checkpoint)
     if options.json:
         print_json(asked)
@@ -102,6 +96,26 @@ def evaluate(words: list[str]) -> int:
     beside = measure(other) if run.checkpoints.best.exists() else None
     console().print(tables.evaluations([asked] + ([beside] if beside else [])))
     return 0
+
+
+def _measure_of(run: Run, options: Namespace) -> Callable[[Literal["last", "best"]], dict[str, Any]]:
+    """Return what evaluates a checkpoint on the images that the options ask for."""
+    from peerdistill import experiment
+
+    other = experiment.other_images(run, options.split)
+    if other is not None:
+        return lambda checkpoint: {
+            "checkpoint": checkpoint,
+            "split": other.split,
+            **experiment.evaluate_on(run, other, checkpoint, options.device).as_dict(),
+        }
+    task = experiment.load_task_of(run)
+    split = experiment.chosen_split(run, task.data, options.split)
+    return lambda checkpoint: {
+        "checkpoint": checkpoint,
+        "split": split,
+        **experiment.evaluate_run(run, checkpoint, split, options.device, task=task).as_dict(),
+    }
 
 
 def compare(words: list[str]) -> int:
@@ -134,11 +148,12 @@ def export(words: list[str]) -> int:
     parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to export.")
     parser.add_argument("--force", action="store_true", help="Replace an existing file.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
+    places.add_options(parser)
     options = parse_words(parser, words, kind="option of export")
     output = exports.destination(options)
     from peerdistill import experiment
 
-    run = _open(options.run)
+    run = places.open_run(options)
     restored = experiment.restore(run, options.checkpoint)
     report, told = (exports.int8 if options.int8 else exports.plain)(run, restored, output, options)
     if options.json:
@@ -167,8 +182,9 @@ def bench_leader(words: list[str]) -> int:
         help="Timed bursts of each form, in turns.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
+    places.add_options(parser)
     options = parse_words(parser, words, kind="option of bench-leader")
-    run = _open(options.run)
+    run = places.open_run(options)
     from peerdistill.study.leader_bench import bench_leader
 
     with console(stderr=True).status("reading the run") as status:

@@ -203,7 +203,7 @@ def _percent(accuracy: Mapping[str, float]) -> str:
 
 def _asked(value: Mapping[str, Any], split: str) -> str:
     """Return on what an evaluation was made: images, or episodes."""
-    name = {"test": "test", "val": "validation"}[split]
+    name = {"val": "validation", "train": "training", "all": "other"}.get(split, split)
     return f"{value['episodes']} {name} episodes, {_shape(value)}" if _WAYS in value else f"{name} images"
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
 from peerdistill.data.feeds import ArrayFeed, FolderFeed, Step
-from peerdistill.data.normaliser import Normaliser
+from peerdistill.data.normaliser import Normaliser, PixelStatistics
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
 
@@ -110,13 +110,13 @@ def train_batches(
 
 
 def eval_batches(
-    split: Split, dataset: Dataset, *, batch_size: int, device: str | torch.device, workers: int
+    split: Split, statistics: PixelStatistics, *, batch_size: int, device: str | torch.device, workers: int
 ) -> EvalBatches:
     """Return all samples of ``split`` in order, in batches of ``batch_size`` and a last one of those left over.
 
     Args:
-        split: Any split of ``dataset``.
-        dataset: Whose channel statistics normalise the images.
+        split: Any images.
+        statistics: Of the channels, by which the images are normalised: their data set, or the card of a leader.
         batch_size: Samples in a batch.
         device: Where the batches, and the images of arrays, live.
         workers: Processes that decode pictures of folders; 0: this process does.
@@ -126,7 +126,7 @@ def eval_batches(
     """
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, found {batch_size}")
-    source = _BatchSource(split, dataset, None, 0, torch.device(device), workers)
+    source = _BatchSource(split, statistics, None, 0, torch.device(device), workers)
     return EvalBatches(source, len(split), batch_size)
 
 
@@ -136,7 +136,7 @@ class _BatchSource:
     def __init__(
         self,
         split: Split,
-        dataset: Dataset,
+        statistics: PixelStatistics,
         augmentation: Augmentation | None,
         seed: int,
         device: torch.device,
@@ -147,7 +147,7 @@ class _BatchSource:
         else:
             self._feed = FolderFeed(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
-        self._normalised = Normaliser(dataset, device)
+        self._normalised = Normaliser(statistics, device)
 
     def close(self) -> None:
         self._feed.close()

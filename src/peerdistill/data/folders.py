@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -18,7 +18,7 @@ from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint, held_out_fingerprints
 from peerdistill.data.digests import as_rows, digest_of
 from peerdistill.data.layout import Pictures
-from peerdistill.data.stored import Shrunk, Squares, known_digests, stored_pictures
+from peerdistill.data.stored import Shrunk, Squares, StoredPictures, known_digests, stored_pictures
 from peerdistill.errors import Note, UserError, some_of
 
 CHECKED_AT_ONCE = 20_000
@@ -71,15 +71,11 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     note_left_out(left_out)
     train = pictures["train"]
     _check_classes_are_trained(train)
-
-    def split(name: str) -> FolderSplit:
-        part = pictures[name]
-        shape = (config.image_size, _CROP, _CHANNELS)
-        return FolderSplit(
-            part.paths(), torch.tensor(part.labels()), squares, shrunk, *shape, part.files, digests[name]
-        )
-
-    splits = {name: split(name) for name, part in pictures.items() if part.files}
+    splits = {
+        name: _folder_split(part, digests[name], squares, shrunk, config)
+        for name, part in pictures.items()
+        if part.files
+    }
     held_out = {name: part for name, part in splits.items() if name != "train"}
     return Dataset(
         name=folder.resolve().name,
@@ -96,6 +92,58 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
         held_out=held_out_fingerprints({name: pictures[name].class_names for name in held_out}, held_out),
         skipped=len(left_out),
     )
+
+
+def load_folder_images(
+    folder: Path, config: DataConfig, class_names: Sequence[str], split: str | None
+) -> tuple[FolderSplit, str]:
+    """Return pictures to evaluate on, and what they are: "test" or another split, or "all".
+
+    They are all pictures of a folder of class folders. Of a folder with splits they are those of ``split``, by default
+    of the first of "test", "val" and "train" that is there. Pictures that can't be read are left out, which is told.
+
+    Args:
+        folder: Other pictures than a network was trained on.
+        config: Size and cache.
+        class_names: What the labels mean. The folder may lack some of them, which is told.
+        split: "test" or "val".
+
+    Raises:
+        UserError: What :func:`peerdistill.data.class_folders.find_splits` refuses, a split that is not there, or a
+            class folder that is none of ``class_names``.
+    """
+    found = find_splits(folder)
+    is_flat = found.keys() == {"train"}
+    name = split or next(name for name in ("test", "val", "train") if name in found)
+    if not is_flat and name not in found:
+        raise UserError(f"'{folder}' has no {name} folder, only {' and '.join(found)}")
+    part = found["train" if is_flat else name]
+    unknown = sorted(set(part.class_names) - set(class_names))
+    if unknown:
+        raise UserError(
+            f"class '{unknown[0]}' of '{part.folder}' is none of the run's classes: {some_of(list(class_names))}"
+        )
+    listed = _of_classes(Pictures(part.folder, tuple(class_names), ()), part)
+    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
+    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
+    known = known_digests(folder, config, decoded=True)
+    pictures, digests = _readable(listed, partial(known.digest, read=squares.digest), skip=True)
+    known.keep()
+    note_left_out(_without(listed, pictures))
+    if not pictures.files:
+        raise UserError(f"'{part.folder}' has no picture that can be read")
+    return _folder_split(pictures, digests, squares, shrunk, config), "all" if is_flat else name
+
+
+def _folder_split(
+    part: Pictures,
+    digests: UInt8[np.ndarray, "pictures digest"],
+    squares: StoredPictures,
+    shrunk: StoredPictures,
+    config: DataConfig,
+) -> FolderSplit:
+    shape = (config.image_size, _CROP, _CHANNELS)
+    return FolderSplit(part.paths(), torch.tensor(part.labels()), squares, shrunk, *shape, part.files, digests)
 
 
 def _of_classes(train: Pictures, other: Pictures) -> Pictures:

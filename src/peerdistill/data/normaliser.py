@@ -1,25 +1,40 @@
 """From bytes to what networks see."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from peerdistill.data.dataset import Dataset
+
+@runtime_checkable
+class PixelStatistics(Protocol):
+    """Mean and standard deviation of each channel, of pixels in 0..1."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel."""
+        ...
 
 
 class Normaliser:
     """Turns bytes into pixels of mean 0 and standard deviation 1 by channel, on their device.
 
     Args:
-        dataset: Whose channel statistics are used.
+        statistics: Of the channels, such as a data set or a leader's card.
         device: Where the images will be.
     """
 
-    def __init__(self, dataset: Dataset, device: torch.device):
+    def __init__(self, statistics: PixelStatistics, device: torch.device):
         self.device = device
         mean_C11, std_C11 = (
             torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
-            for values in (dataset.mean, dataset.std)
+            for values in (statistics.mean, statistics.std)
         )
         # (x / 255 - mean) / std as one multiplication and one addition.
         self._scale_C11 = 1 / (255 * std_C11)

@@ -29,15 +29,24 @@ def load_npz(files: Sequence[Path], test_files: Sequence[Path] | None, validatio
 
 
 def read_arrays(files: Sequence[Path]) -> LabelledImages:
-    """Return the samples of ``files`` one after the other.
+    """Return the samples of ``files`` one after the other, of each class at least one.
+
+    Raises:
+        UserError: As :func:`load_npz`.
+    """
+    source = read_samples(files)
+    _check_every_class(files, source)
+    return source
+
+
+def read_samples(files: Sequence[Path]) -> LabelledImages:
+    """Return the samples of ``files`` one after the other; there may be none of some classes.
 
     Raises:
         UserError: As :func:`load_npz`.
     """
     parts = _read_of_one_kind(files)
-    source = _concatenate([parts[file] for file in files])
-    _check_every_class(files, source)
-    return source
+    return _concatenate([parts[file] for file in files])
 
 
 def _read_of_one_kind(files: Sequence[Path]) -> dict[Path, LabelledImages]:

@@ -35,6 +35,14 @@ def absolute_word(data: str, names: Sequence[str]) -> str:
     return str(folder.absolute()) if folder.exists() else data
 
 
+def lost_place(data: str, names: Sequence[str]) -> Path | None:
+    """Return the first file or folder of ``data`` that does not exist, None where all do or it is one of ``names``."""
+    if data in names:
+        return None
+    places = npz_files("data", data) if data.startswith(NPZ) else [user_path(data, "data")]
+    return next((place for place in places if not place.exists()), None)
+
+
 def check_word(data: str, test: str | None) -> None:
     """Raise UserError where ``data`` names nothing that there is, or ``test`` does not go with it."""
     is_npz = data.startswith(NPZ)

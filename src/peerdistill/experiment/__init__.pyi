@@ -2,10 +2,11 @@ from .config import CohortConfig, Config, TeacherConfig
 from .evaluate import calibration_pictures, chosen_split, evaluate_run, load_data, sample_pictures
 from .exams import Comparison, Examined, compare, exam_configs, examine, few_shot_task, paired
 from .options import parse, read_config, train_parser
+from .other_images import OtherImages, evaluate_on, other_images
 from .parsing import make_parser, parse_words
 from .restore import Restored, restore, scorer_of
 from .run import Run
-from .tasks import load_task
+from .tasks import load_task, load_task_of
 from .teacher import load_feature_teacher, load_teacher
 from .train import train
 
@@ -14,12 +15,14 @@ __all__ = [
     "Comparison",
     "Config",
     "Examined",
+    "OtherImages",
     "Restored",
     "Run",
     "TeacherConfig",
     "calibration_pictures",
     "chosen_split",
     "compare",
+    "evaluate_on",
     "evaluate_run",
     "exam_configs",
     "examine",
@@ -27,8 +30,10 @@ __all__ = [
     "load_data",
     "load_feature_teacher",
     "load_task",
+    "load_task_of",
     "load_teacher",
     "make_parser",
+    "other_images",
     "paired",
     "parse",
     "parse_words",

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from peerdistill import backbones
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
+from peerdistill.data.dataset import contents
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import CohortConfig, Config
@@ -64,6 +66,18 @@ def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
                 raise UserError(
                     f"batch_size must be at least 2 for a network with batch normalisation ({name}), found {batch_size}"
                 )
+
+
+def is_same_data(before: dict[str, Any], data: Dataset) -> bool:
+    """Tell whether ``data`` is what a checkpoint's notes say it was trained on, wherever it is now."""
+    return list(data.class_names) == before["class_names"] and data.fingerprint == before["fingerprint"]
+
+
+def has_grown(before: dict[str, Any], data: Dataset) -> bool:
+    """Tell whether a folder holds all pictures that a run was trained on, for training still, and further ones."""
+    trained, now = before["contents"].numpy(), contents(data.train)
+    same_classes = list(data.class_names) == before["class_names"]
+    return same_classes and 0 < len(trained) < len(now) and bool(np.isin(trained, now).all())
 
 
 def check_same_data(before: dict[str, Any], data: Dataset) -> None:

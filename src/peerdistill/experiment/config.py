@@ -1,7 +1,7 @@
 """The whole configuration of a run, readable without importing PyTorch."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
@@ -156,6 +156,20 @@ class Config:
         source = Path(self.data.data.split(",")[0].removeprefix("npz:")).stem
         method, backbone = (name.replace(":", "-") for name in (self.method, self.cohort.backbone))
         return str(Path("runs") / f"{source}-{method}-{backbone}")
+
+    def moved(self, places: Mapping[str, str]) -> "Config":
+        """Return the same configuration with its data elsewhere.
+
+        Args:
+            places: What replaces ``data``, ``test`` or ``root``.
+
+        Raises:
+            UserError: For an option that this kind of data does not have.
+        """
+        known = {field.name for field in fields(self.data)}
+        for name in sorted(places.keys() - known):
+            raise UserError(f"{name} does not go with {self.data.data}")
+        return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.names)))
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Config":

@@ -13,11 +13,11 @@ from peerdistill.data.dataset import ArraySplit, Split
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import Note, UserError, unknown_name
 from peerdistill.evaluation import Evaluation
-from peerdistill.experiment.build import check_device, check_same_data, is_same_split
+from peerdistill.experiment.build import check_device, check_same_data, has_grown, is_same_split
 from peerdistill.experiment.restore import Restored, Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.task import SPLITS, Task
-from peerdistill.experiment.tasks import load_task
+from peerdistill.experiment.tasks import load_task_of
 
 CALIBRATION_PICTURES = 256
 """Training pictures that the ranges of an int8 leader are set on; all of them, where there are fewer."""
@@ -67,7 +67,7 @@ def _as_deployed(images: Split, rows: Int[Tensor, " samples"]) -> UInt8[Tensor, 
 
 def load_data(run: Run) -> Dataset:
     """Return the images of a run, without what could not be read."""
-    return load_task(run.config, skip_unreadable=True).data
+    return load_task_of(run).data
 
 
 def evaluate_run(
@@ -85,15 +85,24 @@ def evaluate_run(
         raise unknown_name("split", split, SPLITS)
     check_device(device)
     restored = restore(run, which)
-    task = load_task(run.config, skip_unreadable=True) if task is None else task
+    task = load_task_of(run) if task is None else task
     split = chosen_split(run, task.data, split)
     exam = task.exam(split, torch.device(device))
     if exam is None:
         raise no_such_split(run, split)
-    check_same_data(restored.state["notes"]["data"], task.data)
+    check_evaluable(restored.state["notes"]["data"], task.data)
     note_other_images(restored.state["notes"]["data"], task.data, split)
     ensemble = task.ensemble(restored.cohort, restored.state).to(device)
     return task.judge(restored.cohort.to(device), ensemble, exam)
+
+
+def check_evaluable(before: dict[str, Any], data: Dataset) -> None:
+    """Raise UserError where ``data`` is not the run's; a folder to which pictures were added is, which is told."""
+    if has_grown(before, data):
+        then, now = before["train_images"], len(data.train)
+        warnings.warn(f"the data has grown: {now} images for training now, {then} then", Note, stacklevel=3)
+    else:
+        check_same_data(before, data)
 
 
 def note_other_images(before: dict[str, Any], data: Dataset, split: str) -> None:

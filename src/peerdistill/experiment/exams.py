@@ -19,7 +19,7 @@ from peerdistill.experiment.episode_task import EpisodeTask
 from peerdistill.experiment.evaluate import chosen_split, no_such_split, note_other_images
 from peerdistill.experiment.restore import Which, restore
 from peerdistill.experiment.run import Run
-from peerdistill.experiment.tasks import load_task
+from peerdistill.experiment.tasks import load_task_of
 from peerdistill.fewshot import ClassSplit, EpisodeConfig, EpisodeEvaluation, EpisodeShape, Exam, ExamConfig
 
 
@@ -141,7 +141,7 @@ def few_shot_task(run: Run) -> EpisodeTask:
         UserError: For a run that did not learn from episodes, or data that are gone.
     """
     _episodes_of(run)
-    task = load_task(run.config, skip_unreadable=True)
+    task = load_task_of(run)
     assert isinstance(task, EpisodeTask)
     return task
 

@@ -24,9 +24,9 @@ def decisive_options(config: Config) -> dict[str, Any]:
 
 
 def check_same_options(run: Path, before: Config, now: Config) -> None:
-    """Raise UserError where a run would go on with an option changed."""
+    """Raise UserError where a run would go on with an option changed; data may have moved, its content is checked."""
     started_with, asked_for = decisive_options(before), decisive_options(now)
-    for name in sorted(started_with.keys() | asked_for.keys()):
+    for name in sorted((started_with.keys() | asked_for.keys()) - _BY_CONTENT):
         was, is_now = started_with.get(name), asked_for.get(name)
         if was != is_now:
             raise UserError(

@@ -1,6 +1,6 @@
 """A run is a folder. Opening one does not import PyTorch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from peerdistill.training import Checkpoints
 
 
+PLACES = ("data", "test", "root")
+"""The options that say where data is."""
+
+
 class Run:
     """The folder of a run: ``config.yaml``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoints/``,
     ``environment.json`` and ``result.json``.
 
     Args:
         path: The folder.
+        places: Where the data is now, where that is not what ``config.yaml`` says: ``data``, ``test`` or ``root``.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, places: Mapping[str, str] | None = None):
         self.path = user_path(path, "the run folder")
+        self.places = dict(places or {})
         self.config_file = self.path / CONFIG_FILE
         self.metrics_file = self.path / "metrics.jsonl"
         self.tensorboard = self.path / "tensorboard"
@@ -53,13 +59,14 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The configuration that the run was started with.
+        """The configuration that the run was started with, its data where it is now.
 
         Raises:
             UserError: Where the folder holds no run, or its configuration was damaged.
         """
         self.require()
-        return read_config(self.config_file)
+        config = read_config(self.config_file)
+        return config.moved(self.places) if self.places else config
 
     def require(self) -> None:
         """Raise UserError where the folder holds no run."""
@@ -156,6 +163,18 @@ class Run:
                 with suppress(OSError):
                     folder.rmdir()
             raise
+
+    def remember_places(self, config: Config) -> None:
+        """Write down where ``config`` has the data, where that is not where the run was started with it.
+
+        Raises:
+            WriteError: Where the configuration can't be written.
+        """
+        known = self.config
+        now = {name: getattr(config.data, name, None) for name in PLACES}
+        moved = {name: place for name, place in now.items() if place and place != getattr(known.data, name)}
+        if moved:
+            write_whole(self.config_file, known.moved(moved).as_yaml())
 
     def create(self, config: Config) -> None:
         """Make a run that nothing was trained of yet."""

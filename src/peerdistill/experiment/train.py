@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning_fabric import Fabric, seed_everything
 from rich.console import Console
@@ -14,6 +15,7 @@ from torch import nn
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.data.batches import EvalBatches, TrainBatches
+from peerdistill.data.dataset import contents
 from peerdistill.data.words import note_shadowed_folder
 from peerdistill.errors import UserError
 from peerdistill.experiment.build import (
@@ -108,6 +110,7 @@ def _go_on(config: Config, run: Run, console: Console, flags: Mapping[str, bool]
         other = difference_from(run.environment_file, describe(trainer.fabric.device))
         for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    run.remember_places(config)
     return _finished(config, run, task, trainer, exams, console)
 
 
@@ -204,6 +207,7 @@ def _notes(config: Config, task: Task) -> dict[str, Any]:
         "data": {
             "fingerprint": data.fingerprint,
             "held_out": dict(data.held_out),
+            "contents": torch.from_numpy(contents(data.train)),
             "class_names": list(data.class_names),
             "train_images": len(data.train),
         },

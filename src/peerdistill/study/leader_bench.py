@@ -121,7 +121,7 @@ def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], 
         raise UserError(f"repeats must be from 1 to {MAX_REPEATS}, found {repeats}")
     restored = experiment.restore(run, which)
     tell("reading the images")
-    task = experiment.load_task(run.config, skip_unreadable=True)
+    task = experiment.load_task_of(run)
     calibration = experiment.calibration_pictures(run, restored, task.data)
     compared, _ = experiment.sample_pictures(run, _COMPARED_PICTURES, data=task.data)
     with TemporaryDirectory() as folder:

@@ -1,0 +1,120 @@
+"""Data that moved, grew or is not the run's, as commands that read a run meet it."""
+
+import json
+import shutil
+
+import pytest
+
+WORDS = "--image_size 16 --epochs 1 --batch_size 8 --peers 2 --workers 0 --cache off --backbone resnet8 --method one"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, peerdistill, write_photos):
+    """A run on class folders, trained on none of whose pictures anything is asked in place."""
+    folder = tmp_path_factory.mktemp("moved")
+    write_photos(folder / "photos", 40)
+    outcome = peerdistill("train", folder / "photos", *WORDS.split(), "--run", folder / "run")
+    assert outcome.code == 0, outcome.stderr
+    return folder
+
+
+@pytest.fixture
+def place(kept, tmp_path, monkeypatch):
+    """A copy of that run and, elsewhere than the run knows, of its data."""
+    shutil.copytree(kept / "run", tmp_path / "run")
+    shutil.copytree(kept / "photos", tmp_path / "moved")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(kept / "photos"), str(tmp_path / "photos")))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def evaluated(peerdistill, *words):
+    outcome = peerdistill("evaluate", "run", "--json", *words)
+    assert outcome.code == 0, outcome.stderr
+    return json.loads(outcome.stdout), outcome.stderr
+
+
+def test_data_that_is_gone_is_told_with_the_option_that_helps(place, peerdistill):
+    for command in ("evaluate run", "export run", "bench-leader run"):
+        outcome = peerdistill(*command.split())
+        assert outcome.code == 2
+        assert outcome.stderr == (
+            f"peerdistill: the data of run is no longer in '{place}/photos': --data says where it is now\n"
+        )
+
+
+def test_moved_data_is_the_same_data(place, kept, peerdistill):
+    found, told = evaluated(peerdistill, "--data", "moved")
+    assert told == ""
+    assert found["split"] == "test"
+    measured = json.loads((kept / "run/result.json").read_text())["last"]["test"]
+    assert {name: found[name] for name in measured} == measured
+    assert (
+        peerdistill(
+            "export", "run", "--data", "moved", "--output", "leader.safetensors", "--format", "safetensors"
+        ).code
+        == 0
+    )
+
+
+def test_a_resumed_run_remembers_where_its_data_is(place, peerdistill):
+    outcome = peerdistill("train", "--resume", "--run", "run", "--data", "moved", "--cache", "off")
+    assert outcome.code == 0, outcome.stderr
+    assert f"data: {place}/moved\n" in (place / "run/config.yaml").read_text()
+    assert evaluated(peerdistill)[1] == ""
+
+
+def test_a_folder_that_grew_keeps_its_split(place, peerdistill, write_photos):
+    before, _ = evaluated(peerdistill, "--data", "moved")
+    for file in list((place / "moved/cat").iterdir()):
+        shutil.copy(file, file.with_name(f"new{file.name}"))
+    found, told = evaluated(peerdistill, "--data", "moved")
+    assert "peerdistill: the data has grown: " in told
+    assert found["split"] == "test"
+    assert found["samples"] > before["samples"]
+
+
+def test_other_pictures_are_evaluated_as_such(place, peerdistill, write_photos):
+    write_photos(place / "other", 10)
+    found, told = evaluated(peerdistill, "--data", "other")
+    assert found["split"] == "all"
+    assert found["samples"] == 10
+    # They are the first pictures of the run's data, most of which are for training.
+    assert "evaluated on other images than the run's: all 10 of " in told
+    assert " of which the run was trained on" in told
+
+
+def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill, write_photos):
+    for split, pictures in (("train", 8), ("test", 6)):
+        write_photos(place / "divided" / split, pictures)
+    found, _ = evaluated(peerdistill, "--data", "divided")
+    assert (found["split"], found["samples"]) == ("test", 6)
+    outcome = peerdistill("evaluate", "run", "--data", "divided", "--split", "val")
+    assert outcome.code == 2
+    assert outcome.stderr.endswith("has no val folder, only train and test\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export --int8", "train --resume --run"])
+def test_replaced_pictures_are_noticed(place, peerdistill, write_picture, command):
+    write_picture(sorted((place / "moved/cat").iterdir())[-1], seed=99)
+    for file in (place / "moved/dog").iterdir():
+        write_picture(file, seed=hash(file.name) % 1000 + 1000)
+    name, *options = command.split()
+    words = [name, "run", *options] if name != "train" else [name, *options, "run"]
+    outcome = peerdistill(*words, "--data", "moved")
+    if name == "evaluate":
+        assert "evaluated on other images than the run's" in outcome.stderr
+    else:
+        assert outcome.code == 2
+        assert "the training images are not those that the run was started with" in outcome.stderr
+
+
+def test_an_unknown_class_is_refused(place, peerdistill, write_picture):
+    for number in range(3):
+        write_picture(place / "birds/bird" / f"{number}.png", number)
+        write_picture(place / "birds/cat" / f"{number}.png", number)
+    outcome = peerdistill("evaluate", "run", "--data", "birds")
+    assert outcome.code == 2
+    assert "class 'bird' of " in outcome.stderr
+    assert outcome.stderr.endswith("is none of the run's classes: 'cat' and 'dog'\n")
