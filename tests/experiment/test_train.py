@@ -157,7 +157,7 @@ def written(folder):
         ({"beta": 0.5}, "was started with beta 0.025, found 0.5"),
         ({"contrast.count": 8}, r"was started with contrast\.count 16, found 8"),
         ({"validation": 0.2}, "was started with validation 0.1, found 0.2"),
-        ({"data": "digits", "schedule.warmup": 0}, "was trained on the classes a, b, c, the data has 0, 1, 2, 3, 4, 5, 6, 7"),
+        ({"data": "digits", "schedule.warmup": 0}, "was trained on the classes a, b, c, the data has 0, 1, 2"),
     ],
 )
 def test_what_decides_the_numbers_must_stay(trained, quick_config, train_quickly, changes, sentence):
