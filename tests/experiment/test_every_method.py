@@ -68,8 +68,8 @@ def test_a_run_is_evaluated_when_its_teacher_is_gone(tmp_path, trained, quick_co
     [
         ({"method": "kd", "peers": 1}, "kd needs a teacher: --teacher RUN_OR_FILE"),
         ({"teacher": "nowhere"}, "nowhere does not exist or is no file"),
-        ({"teacher_weight": -1.0}, "teacher_weight must be at least 0, found -1.0"),
-        ({"teacher_temperature": 0.0}, "teacher_temperature must be above 0, found 0.0"),
+        ({"teacher_weight": -1.0}, "teacher_weight must be at least 0 and at most .*, found -1.0"),
+        ({"teacher_temperature": 0.0}, "teacher_temperature must be above 0 and at most .*, found 0.0"),
     ],
 )
 def test_what_is_refused_of_a_teacher(tmp_path, quick_config, train_quickly, changes, sentence):
