@@ -1,28 +1,125 @@
-"""The demonstration from its command to its files, with a shorter schedule."""
+"""The demonstration from its command to its files, with a shorter schedule; what it says follows from its numbers."""
 
 import io
 import json
+import os
+import re
+import time
+from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
+import pytest
 from rich.console import Console
+from sklearn.datasets import load_digits
 
 from peerdistill.study import demo
+from peerdistill.study.demo import Plan
+from peerdistill.study.spread import spread
+
+PLAN = Plan(seeds=(3, 4), labelled=6, epochs=1, longer=2)
 
 
-def test_demo_trains_compares_exports_and_predicts(tmp_path: Path, monkeypatch):
-    short = ("--epochs", "2", "--batch_size", "128", "--contrast.count", "64")
-    monkeypatch.setattr(demo, "_SINGLE", (*demo._SINGLE, *short[:4]))
-    monkeypatch.setattr(demo, "_PEERS", (*demo._PEERS, *short))
+class Here(Executor):
+    """Does everything at once in this process: starting others takes seconds."""
+
+    def submit(self, function, /, *args, **kwargs):
+        done = Future()
+        done.set_result(function(*args, **kwargs))
+        return done
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> tuple[Path, str]:
+    """Folder and words of a short demonstration."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
     said = io.StringIO()
-    demo.run_demo(tmp_path / "demo", Console(file=said, width=120))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "_workers", lambda: nullcontext(Here()))
+        demo.run_demo(folder, Console(file=said, width=80), PLAN)
+    return folder, said.getvalue()
 
-    folder = tmp_path / "demo"
-    for name in ("single", "mcl-okd"):
-        result = json.loads((folder / name / "result.json").read_text())
-        assert f"{result['last']['test']['leader']['top1']:.2f} %" in said.getvalue()
+
+def test_trainings_run_in_other_processes_and_what_has_not_begun_is_dropped_at_an_error():
+    waiting: list[Future] = []
+
+    def fail_early() -> None:
+        with demo._workers() as pool:
+            assert pool.submit(os.getpid).result() != os.getpid()
+            waiting.extend(pool.submit(time.sleep, 0.1) for _ in range(50))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_early()
+    assert waiting[-1].cancelled()
+
+
+def accuracies(folder: Path, way: str, voter: str) -> list[float]:
+    results = [json.loads((folder / way / f"seed-{seed}" / "result.json").read_text()) for seed in PLAN.seeds]
+    return [result["last"]["test"][voter]["top1"] for result in results]
+
+
+def test_it_says_mean_deviation_and_paired_interval_of_what_its_runs_found(shown):
+    folder, said = shown
+    alone = np.array(accuracies(folder, "alone", "leader"))
+    rows = {
+        "alone, longer": accuracies(folder, "longer", "leader"),
+        "leader of four": accuracies(folder, "mcl-okd", "leader"),
+        "their ensemble": accuracies(folder, "mcl-okd", "ensemble"),
+    }
+    for label, found in rows.items():
+        gain = spread(list(np.array(found) - alone))
+        line = next(line for line in said.splitlines() if label in line)
+        assert f"{np.mean(found):.1f} ± {np.std(found, ddof=1):.1f}" in line
+        assert f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" in line
+    for seed, before in zip(PLAN.seeds, alone, strict=True):
+        assert f"seed {seed}: alone {before:.1f} %" in said
+    assert max(map(len, said.splitlines())) <= 80 or str(folder) in said
+
+
+def test_training_and_test_images_are_apart_and_wrong_labels_are_as_many_as_it_says(tmp_path):
+    plan = Plan(seeds=(0,))
+    demo._write_data(tmp_path / "data", plan)
+    train, test = (np.load(tmp_path / "data" / name) for name in ("train-0.npz", "test.npz"))
+    pixels, labels = load_digits(return_X_y=True)
+    truth = {
+        np.rint(image * (255 / 16)).astype(np.uint8).tobytes(): label
+        for image, label in zip(pixels, labels, strict=True)
+    }
+    assert [truth[image.tobytes()] for image in test["images"]] == test["labels"].tolist()
+    right = np.array([truth[image.tobytes()] for image in train["images"]])
+    assert np.bincount(right).tolist() == [plan.labelled] * 10
+    assert np.mean(right != train["labels"]) == pytest.approx(plan.wrong, abs=0.07)
+    assert not {image.tobytes() for image in train["images"]} & {image.tobytes() for image in test["images"]}
+
+
+def test_it_deploys_a_leader_that_classifies_pictures(shown):
+    folder, said = shown
     session = onnxruntime.InferenceSession(folder / "leader.onnx")
     assert session.get_inputs()[0].shape[1:] == [1, 8, 8]
     assert len(list((folder / "pictures").glob("*.png"))) == 40
+    assert re.search(r"\d+ of 40 pictures right", said)
     assert (folder / "curves.png").stat().st_size > 10_000
     assert (folder / "predictions.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([2.0, 2.1, 1.9], "2.0 points better"),
+        ([-2.0, -2.1, -1.9], "2.0 points worse"),
+        ([2.0, -2.1, 0.2], "neither better nor worse"),
+    ],
+)
+def test_the_verdict_goes_whichever_way_the_interval_goes(gains, words):
+    def scores(accuracies: list[float]) -> list:
+        return [demo._Score(top1, top1, 1.0, {"leader": 1, "cohort": 4}) for top1 in accuracies]
+
+    peers = scores([80 + gain for gain in gains])
+    said = demo._verdict({"alone": scores([80.0] * 3), "longer": scores([80.0, 80.1, 79.9]), "mcl-okd": peers})
+    leader, ensemble, longer = said.splitlines()[1:]
+    assert words in leader
+    assert words in ensemble
+    assert "neither better nor worse" in longer

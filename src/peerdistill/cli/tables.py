@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from peerdistill import methods as catalogue
+from peerdistill.experiment.recipes import in_words, set_by_recipes
+from peerdistill.experiment.training_commands import COMMANDS
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
@@ -156,9 +158,11 @@ def method(name: str) -> Table:
         table.add_row(fact, Text(text))
     table.add_section()
     meanings = {param.arg_name: " ".join((param.description or "").split()) for param in said.params}
+    recipes = {command: set_by_recipes(name, command) for command in COMMANDS}
     for option in catalogue.options_of(name):
         for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
-            table.add_row(f"--{label} {default}", Text(meaning))
+            said = [in_words(found.get(label, {}), default, command) for command, found in recipes.items()]
+            table.add_row(f"--{label} {default}", Text("\n".join([meaning, *filter(None, said)])))
     return table
 
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace
 
@@ -15,13 +14,14 @@ from peerdistill import methods
 from peerdistill.errors import UserError, shortened, unknown_name
 from peerdistill.experiment.config import CONFIG_FILE, SAYS_FEW_SHOT, Config
 from peerdistill.experiment.parsing import make_parser, option_names, parse_values, parse_words
+from peerdistill.experiment.recipes import dotted, in_words, recipe, set_by_recipes
 from peerdistill.experiment.training_commands import COMMANDS
 from peerdistill.experiment.yaml_file import read_options
 from peerdistill.paths import user_path
 from peerdistill.user_code import FORM
 
 DEFAULT_METHOD = "mcl-okd"
-_METHOD_DEFAULTS = "methods"
+_HELP = {"-h", "--help"}
 _WITHOUT_OPTIONS = "baseline"  # a method that has none of its own
 
 
@@ -48,8 +48,10 @@ def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespa
     kind = f"option of {command} with method {method}"
     card = methods.find(method)
     parser.set_defaults({"sharing": card.sharings[0], **card.cohort})
-    recipe = first["recipe"] if first["recipe"] is not None else COMMANDS[command].recipe_for(first["data"])
-    parser.set_defaults(_recipe(recipe, method, command))
+    if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
+        _tell_recipes(parser, method, command)
+    chosen = first["recipe"] if first["recipe"] is not None else COMMANDS[command].recipe_for(first["data"])
+    parser.set_defaults(recipe(chosen, method, command))
     found = parser.get_defaults()
     for part in parts:
         if isinstance(part, _File):
@@ -86,7 +88,7 @@ def _with_unknown_method(path: Path, content: dict[Any, Any]) -> Config:
     parser = train_parser(_WITHOUT_OPTIONS, _command_of(path))
     groups = {name.partition(".")[0] for name in option_names(parser)}
     known = {name: value for name, value in content.items() if name in groups}
-    values = _dotted({**known, "method": _WITHOUT_OPTIONS})
+    values = dotted({**known, "method": _WITHOUT_OPTIONS})
     found = parse_values(parser, values, parser.get_defaults(), f" in {path}")
     for name in (*_FLAGS, "run", "config", "recipe"):
         found.pop(name)
@@ -115,7 +117,10 @@ def train_parser(method: str = DEFAULT_METHOD, command: str = "train") -> Argume
     parser = make_parser(command, usage="DATA [options]", description=f"{known.does} DATA: {known.data}.")
     parser.add_argument("--config", type=str, default=None, help="YAML file of options; those after it win.")
     parser.add_argument(
-        "--recipe", type=str, default=None, help=f"{', '.join(known.recipe_files())} (default: by DATA)."
+        "--recipe",
+        type=str,
+        default=None,
+        help=f"{', '.join(known.recipe_files())} (default: by DATA); the defaults shown are those of the recipe.",
     )
     parser.add_argument("--run", type=str, default=None, help="Folder of the run (default: runs/DATA-METHOD-BACKBONE).")
     for name, text in _FLAGS.items():
@@ -143,10 +148,19 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
             raise UserError(f"{method} has an option '{option.name}', which is an option of every method: rename it")
         if isinstance(option.annotation, type) and is_dataclass(option.annotation):
             parser.add_class_arguments(option.annotation, option.name)
-            parser.set_defaults(_dotted({option.name: asdict(option.default)}))
+            parser.set_defaults(dotted({option.name: asdict(option.default)}))
         else:
             meaning = help_of.get(option.name, "")
             group.add_argument(f"--{option.name}", type=option.annotation, default=option.default, help=meaning)
+
+
+def _tell_recipes(parser: ArgumentParser, method: str, command: str) -> None:
+    """Let the help of every option that recipes set say to what; the parser shows what holds for the DATA given."""
+    found = set_by_recipes(method, command)
+    for action in parser._actions:
+        said = in_words(found.get(action.dest, {}), parser.get_defaults().get(action.dest), command)
+        if said:
+            action.help = f"{str(action.help).rstrip('.')} ({said})"
 
 
 def _with_values(words: Sequence[str], parser: ArgumentParser) -> list[str]:
@@ -196,7 +210,7 @@ def _parts(words: Sequence[str]) -> Iterator[_File | list[str]]:
             raise UserError("--config needs a value")
         yield part
         path = user_path(file, "--config")
-        yield _File(path, _dotted(read_options(path)))
+        yield _File(path, dotted(read_options(path)))
         part = []
     yield part
 
@@ -252,20 +266,3 @@ def _started_with(run: Path, method: str | None, command: str) -> Path:
             f"{run} was started with method {before}, found {method}: a resumed run keeps its configuration"
         )
     return file
-
-
-def _recipe(name: str, method: str, command: str) -> dict[str, Any]:
-    """Return a recipe's values; those under ``methods`` only for the method they are written for."""
-    files = COMMANDS[command].recipe_files()
-    if name not in files:
-        raise unknown_name("recipe", name, files)
-    values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
-    values |= values.pop(_METHOD_DEFAULTS, {}).get(method, {})
-    return _dotted(values)
-
-
-def _dotted(values: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in values.items():
-        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

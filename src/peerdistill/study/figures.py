@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -17,35 +18,38 @@ _STYLE: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, 
 _SHEET_COLUMNS = 10
 
 
-def plot_curves(single: Sequence[Mapping[str, Any]], peers: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the curves of a network trained alone beside those of a cohort.
+def plot_comparison(
+    accuracies: Mapping[str, Sequence[float]], losses: Sequence[Mapping[str, float]], path: Path
+) -> None:
+    """Write what came of every seed, and beside it the parts of one cohort's loss.
 
     Args:
-        single: Lines of ``metrics.jsonl`` of the network alone.
-        peers: Those of the cohort.
+        accuracies: In percent, of each way to train, one for each seed in the same order.
+        losses: The loss and its parts in each epoch, as ``metrics.jsonl`` has them.
         path: The PNG file.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9, 3.4), layout="constrained")
-        errors, losses = figure.subplots(1, 2)
-        curves = {
-            "network alone": (single, "leader"),
-            "leader (MCL-OKD)": (peers, "leader"),
-            "ensemble (MCL-OKD)": (peers, "ensemble"),
-        }
-        for colour, (label, (records, who)) in zip(_COLOURS, curves.items(), strict=False):
-            top1 = [100 - record["validation"][who]["top1"] for record in records]
-            errors.plot([record["epoch"] for record in records], top1, color=colour, label=label)
-        errors.set(xlabel="epoch", ylabel="validation error, %", title="error", ylim=(0, 20))
-        errors.legend(frameon=False)
-        for colour, part in zip(_COLOURS, [name for name in peers[0]["loss"] if name != "total"], strict=False):
-            values = [record["loss"][part] for record in peers]
-            losses.plot([record["epoch"] for record in peers], values, color=colour, label=part.replace("_", "-"))
-        losses.set(xlabel="epoch", ylabel="weighted loss", title="parts of the loss, MCL-OKD", yscale="log")
-        losses.legend(frameon=False)
-        for axis in (errors, losses):
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        seeds, parts = figure.subplots(1, 2)
+        _draw_seeds(seeds, accuracies)
+        epochs = range(1, len(losses) + 1)
+        for colour, part in zip(_COLOURS, [name for name in losses[0] if name != "total"], strict=False):
+            parts.plot(epochs, [loss[part] for loss in losses], color=colour, label=part.replace("_", "-"))
+        parts.set(xlabel="epoch", ylabel="weighted loss", title="parts of the loss, MCL-OKD", yscale="log")
+        parts.xaxis.set_major_locator(MaxNLocator(integer=True))
+        parts.legend(frameon=False)
         figure.savefig(path)
+
+
+def _draw_seeds(axes: Axes, accuracies: Mapping[str, Sequence[float]]) -> None:
+    """Draw a grey line for each seed and, above it, the mean of each way to train."""
+    places = range(len(accuracies))
+    for of_seed in zip(*accuracies.values(), strict=True):
+        axes.plot(places, of_seed, color="#bbbbbb", linewidth=0.8, marker="o", markersize=3)
+    for colour, place, values in zip(_COLOURS, places, accuracies.values(), strict=False):
+        axes.plot([place - 0.25, place + 0.25], [sum(values) / len(values)] * 2, color=colour, linewidth=3)
+    axes.set_xticks(list(places), list(accuracies))
+    axes.set(ylabel="test accuracy, %", title="each seed (grey) and means", xlim=(-0.5, len(accuracies) - 0.5))
 
 
 def plot_predictions(predictions: Sequence[Prediction], labels: Sequence[str], path: Path) -> None:
