@@ -100,5 +100,5 @@ def test_no_more_than_there_are(kind, sentence):
 
 
 def test_options_are_checked():
-    with pytest.raises(UserError, match=r"contrast\.count must be at least 1, found 0"):
+    with pytest.raises(UserError, match=r"contrast\.count must be at least 1 and at most .*, found 0"):
         memory("shared", count=0)

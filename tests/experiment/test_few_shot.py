@@ -16,7 +16,8 @@ from peerdistill.contrast import RememberedOptions
 from peerdistill.errors import UserError
 from peerdistill.experiment import Config, Run, parse, read_config
 from peerdistill.fewshot import ExamConfig
-from peerdistill.training import ConsoleLog, Interrupted
+from peerdistill.terms import Method
+from peerdistill.training import Interrupted
 
 SHORT = {
     **{"ways": 3, "queries": 2, "episodes": 4, "episodes_per_epoch": 2},
@@ -93,7 +94,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_end(
 ):
     config = short_config(checkpoint_every=1, log_every=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConsoleLog, "step", lambda self, reading: signal.raise_signal(signal.SIGINT))
+        patch.setattr(Method, "after_step", lambda self, cohort: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted):
             train_quickly(config, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -118,11 +119,13 @@ def test_the_result_tells_both_epochs_over_episodes(prototypical):
     assert result["parameters"]["leader"] < result["parameters"]["cohort"]
 
 
-def test_the_classifier_of_a_plain_prototypical_network_is_never_trained(prototypical):
-    first, last = (
-        prototypical.checkpoints.load(path)["cohort"]
-        for path in (prototypical.checkpoints.previous, prototypical.checkpoints.last)
-    )
+def test_the_classifier_of_a_plain_prototypical_network_is_never_trained(
+    prototypical, tmp_path, short_config, train_quickly
+):
+    shorter = Run(tmp_path / "shorter")
+    config = short_config()
+    train_quickly(short_config(episodes=config.episodes.episodes_per_epoch), shorter.path)
+    first, last = (run.checkpoints.load(run.checkpoints.last)["cohort"] for run in (shorter, prototypical))
     assert torch.equal(first["networks.0.fc.weight"], last["networks.0.fc.weight"])
     assert not torch.equal(first["networks.0.block1.0.weight"], last["networks.0.block1.0.weight"])
 

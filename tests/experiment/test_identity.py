@@ -44,7 +44,7 @@ def resumed(run: Run) -> str:
         ({"peers": 3}, "peers 2, and .* says 3"),
         ({"optimizer": {"name": "adam"}}, r"optimizer\.\w+ "),
         ({"optimizer": {"momentum": 0.5}}, r"optimizer\.momentum 0\.9, and .* says 0\.5"),
-        ({"backbone": "resnet32"}, "backbone resnet20, and .* says resnet32"),
+        ({"backbone": "resnet32"}, "backbone resnet8, and .* says resnet32"),
         ({"beta": 0.5}, r"beta 0\.025, and .* says 0\.5"),
     ],
 )

@@ -18,8 +18,8 @@ def test_classes_are_those_of_the_split_of_bertinetto_et_al(shared_data):
         found = getattr(data, split)
         assert found.class_names == tuple(names[splits == split].tolist())
         assert len(found.class_names) == count
-        # 250 of 500 training images and all 100 test images of each class are there.
-        assert np.bincount(found.labels).tolist() == [350] * count
+        # All 500 training images and 100 test images of each class.
+        assert np.bincount(found.labels).tolist() == [600] * count
     assert (data.channels, data.image_size) == (3, 32)
 
 

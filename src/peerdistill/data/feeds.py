@@ -37,6 +37,10 @@ _SHARED_BYTES = 32 * 2**20
 _OF_WORKERS = re.compile(r"^DataLoader worker \(pid|[Tt]oo many open files|ancdata|shared memory|mmap|shm")
 
 
+_OF_THE_GROUP = {number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))}
+"""Signals that a terminal, systemd or Slurm sends to all processes of a training."""
+
+
 class Step(NamedTuple):
     """The samples of one batch, and when it is due."""
 
@@ -141,7 +145,7 @@ class FolderFeed:
             yield from self._loader
             return
         try:
-            with _own_children():
+            with _own_children(), _signals_held():
                 parcels = iter(self._loader)
             yield from parcels
         except (OSError, EOFError, RuntimeError) as error:
@@ -183,17 +187,34 @@ def _own_children() -> Iterator[None]:
             signal.signal(signal.SIGCHLD, before)
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let signals wait while workers are started: here, and in each worker until ``start_worker`` deals with them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker(_number: int) -> None:
     """Let a new worker leave signals to the process that started it, and never leave that one waiting.
 
     A terminal, systemd or Slurm sends a signal to all processes. The training process then finishes its step and writes
     a checkpoint; it ends the workers afterwards. SIGTERM must go on working between the two: it is how that is done.
     """
-    for number in (signal.SIGINT, signal.SIGHUP):
+    ignored = _OF_THE_GROUP - {signal.SIGTERM}
+    for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_by_parent, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
+    elif hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
     # What can't be sent is dropped by default, and then waited for for ever.
     queues.Queue._on_queue_feeder_error = staticmethod(_end_unheard)  # pyright: ignore[reportAttributeAccessIssue]
 
