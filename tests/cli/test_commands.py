@@ -98,7 +98,7 @@ def test_train_leaves_out_unreadable_pictures_and_counts_them(at_home, tmp_path,
 
 
 def test_a_run_that_diverges_is_no_mistake_of_the_command_line(at_home, tmp_path, peerdistill):
-    too_fast = ("--lr", "1000", "--optimizer.weight_decay", "1000")
+    too_fast = ("--lr", "1000", "--optimizer.weight_decay", "1000", "--batch_size", "8")
     outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "run", *ALONE, *too_fast)
     assert outcome.code == 1
     assert outcome.stderr.startswith("peerdistill: the ")
