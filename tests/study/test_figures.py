@@ -44,7 +44,7 @@ def test_contact_sheet_marks_what_is_wrong_and_nothing_else(sheet):
 
 
 def test_comparison_draws_the_mean_of_every_way_and_a_line_for_each_part(tmp_path):
-    accuracies = {"alone": [88.0, 90.0], "longer": [80.0, 82.0], "leader": [91.0, 92.0], "ensemble": [92.0, 94.0]}
+    accuracies = {"alone": [88.0, 90.0], "leader": [91.0, 92.0], "ensemble": [92.0, 94.0], "longer": [80.0]}
     losses = [{"total": 3.0, "cross_entropy": 2.0 / epoch, "ensemble": 0.5, "contrast": 0.1} for epoch in (1, 2, 3)]
     plot_comparison(accuracies, losses, tmp_path / "curves.png")
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73), (0xCC, 0x79, 0xA7)):

@@ -24,7 +24,8 @@ def plot_comparison(
     """Write what came of every seed, and beside it the parts of one cohort's loss.
 
     Args:
-        accuracies: In percent, of each way to train, one for each seed in the same order.
+        accuracies: In percent, of each way to train, one for each seed in the same order; the last ways may have the
+            first seeds only.
         losses: The loss and its parts in each epoch, as ``metrics.jsonl`` has them.
         path: The PNG file.
     """
@@ -44,8 +45,9 @@ def plot_comparison(
 def _draw_seeds(axes: Axes, accuracies: Mapping[str, Sequence[float]]) -> None:
     """Draw a grey line for each seed and, above it, the mean of each way to train."""
     places = range(len(accuracies))
-    for of_seed in zip(*accuracies.values(), strict=True):
-        axes.plot(places, of_seed, color="#bbbbbb", linewidth=0.8, marker="o", markersize=3)
+    for seed in range(max(map(len, accuracies.values()))):
+        of_seed = [values[seed] for values in accuracies.values() if seed < len(values)]
+        axes.plot(places[: len(of_seed)], of_seed, color="#bbbbbb", linewidth=0.8, marker="o", markersize=3)
     for colour, place, values in zip(_COLOURS, places, accuracies.values(), strict=False):
         axes.plot([place - 0.25, place + 0.25], [sum(values) / len(values)] * 2, color=colour, linewidth=3)
     axes.set_xticks(list(places), list(accuracies))
