@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from peerdistill.experiment import Run
+
 WORDS = "--image_size 16 --epochs 1 --batch_size 8 --peers 2 --workers 0 --cache off --backbone resnet8 --method one"
 
 
@@ -71,6 +73,7 @@ def test_a_folder_that_grew_keeps_its_split(place, peerdistill, write_photos):
         shutil.copy(file, file.with_name(f"new{file.name}"))
     found, told = evaluated(peerdistill, "--data", "moved")
     assert "peerdistill: the data has grown: " in told
+    assert " test images are copies of images that the run was trained on" in told
     assert found["split"] == "test"
     assert found["samples"] > before["samples"]
 
@@ -83,6 +86,29 @@ def test_other_pictures_are_evaluated_as_such(place, peerdistill, write_photos):
     # They are the first pictures of the run's data, most of which are for training.
     assert "evaluated on other images than the run's: all 10 of " in told
     assert " of which the run was trained on" in told
+
+
+def test_pictures_of_one_class_are_enough(place, peerdistill, write_photos):
+    write_photos(place / "other", 10)
+    shutil.rmtree(place / "other/dog")
+    found, told = evaluated(peerdistill, "--data", "other")
+    assert found["samples"] == 5
+    assert "has no picture of 'dog'" in told
+
+
+def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, peerdistill, write_photos):
+    checkpoints = Run("run").checkpoints
+    state = checkpoints.load(checkpoints.last)
+    del state["notes"]["data"]["contents"]
+    checkpoints.save(state, best=True)
+    write_photos(place / "other", 10)
+    found, told = evaluated(peerdistill, "--data", "other")
+    assert found["samples"] == 10
+    assert "the run does not remember on which images it was trained" in told
+    write_photos(place / "moved", 60)
+    outcome = peerdistill("train", "--resume", "--run", "run", "--data", "moved")
+    assert outcome.code == 2
+    assert "trained on" in outcome.stderr
 
 
 def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill, write_photos):

@@ -18,7 +18,7 @@ from peerdistill.errors import Note, UserError, some_of
 Result = TypeVar("Result")
 
 
-def find_splits(folder: Path) -> dict[str, Pictures]:
+def find_splits(folder: Path, *, to_train: bool = True) -> dict[str, Pictures]:
     """Return the pictures of "train" and, where the folder has them apart, of "val" and "test".
 
     Which folders are splits and classes says :func:`peerdistill.data.layout.find_splits`.
@@ -27,7 +27,7 @@ def find_splits(folder: Path) -> dict[str, Pictures]:
         UserError: As there, and for a folder that can't be read, or a file in two classes or splits.
     """
     listing = list_folder(folder)
-    layout = layout_of(listing.paths, str(folder))
+    layout = layout_of(listing.paths, str(folder), to_train=to_train)
     broken = sorted(listing.broken)
     links = "a link leads" if len(broken) == 1 else f"{len(broken)} links lead"
     show_notes([*layout.notes, *([f"{links} nowhere in '{folder}': {some_of(broken)}"] if broken else [])])

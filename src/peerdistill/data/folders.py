@@ -99,8 +99,9 @@ def load_folder_images(
 ) -> tuple[FolderSplit, str]:
     """Return pictures to evaluate on, and what they are: "test" or another split, or "all".
 
-    They are all pictures of a folder of class folders. Of a folder with splits they are those of ``split``, by default
-    of the first of "test", "val" and "train" that is there. Pictures that can't be read are left out, which is told.
+    They are all pictures of a folder of class folders, of which one is enough. Of a folder with splits they are those
+    of ``split``, by default of the first of "test", "val" and "train" that is there. Pictures that can't be read are
+    left out, which is told.
 
     Args:
         folder: Other pictures than a network was trained on.
@@ -112,7 +113,7 @@ def load_folder_images(
         UserError: What :func:`peerdistill.data.class_folders.find_splits` refuses, a split that is not there, or a
             class folder that is none of ``class_names``.
     """
-    found = find_splits(folder)
+    found = find_splits(folder, to_train=False)
     is_flat = found.keys() == {"train"}
     name = split or next(name for name in ("test", "val", "train") if name in found)
     if not is_flat and name not in found:

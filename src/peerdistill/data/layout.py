@@ -112,7 +112,7 @@ def split_called(name: str) -> str | None:
     return _SPLIT_OF.get(_plain(name))
 
 
-def find_splits(paths: Iterable[str], source: str) -> Layout:
+def find_splits(paths: Iterable[str], source: str, *, to_train: bool = True) -> Layout:
     """Return the pictures of each split.
 
     Class folders may be in the source itself, in folders called as splits, and these in a folder that is alone in its
@@ -122,6 +122,7 @@ def find_splits(paths: Iterable[str], source: str) -> Layout:
     Args:
         paths: Of files, and of folders (only they can be empty).
         source: What errors call it.
+        to_train: Whether a network is to be trained on them; else a single class is enough, and classes may be empty.
 
     Raises:
         UserError: There are no class folders, only one or an empty one for training, splits without one for training,
@@ -135,7 +136,9 @@ def find_splits(paths: Iterable[str], source: str) -> Layout:
     else:
         training = _looked_through(found["train"])
         found = {split: _looked_through(folder, classes=training.folders) for split, folder in found.items()}
-    splits = {split: _classes(folder, source, is_training=split == "train") for split, folder in found.items()}
+    splits = {
+        split: _classes(folder, source, is_training=to_train and split == "train") for split, folder in found.items()
+    }
     return Layout(splits, tuple(_notes(at, found, source)))
 
 

@@ -75,6 +75,8 @@ def is_same_data(before: dict[str, Any], data: Dataset) -> bool:
 
 def has_grown(before: dict[str, Any], data: Dataset) -> bool:
     """Tell whether a folder holds all pictures that a run was trained on, for training still, and further ones."""
+    if "contents" not in before:  # of an earlier version
+        return False
     trained, now = before["contents"].numpy(), contents(data.train)
     same_classes = list(data.class_names) == before["class_names"]
     return same_classes and 0 < len(trained) < len(now) and bool(np.isin(trained, now).all())

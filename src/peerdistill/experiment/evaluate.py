@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from peerdistill.data import Dataset
-from peerdistill.data.dataset import ArraySplit, Split
+from peerdistill.data.dataset import ArraySplit, Split, contents
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import Note, UserError, unknown_name
 from peerdistill.evaluation import Evaluation
@@ -90,17 +90,21 @@ def evaluate_run(
     exam = task.exam(split, torch.device(device))
     if exam is None:
         raise no_such_split(run, split)
-    check_evaluable(restored.state["notes"]["data"], task.data)
+    check_evaluable(restored.state["notes"]["data"], task.data, split)
     note_other_images(restored.state["notes"]["data"], task.data, split)
     ensemble = task.ensemble(restored.cohort, restored.state).to(device)
     return task.judge(restored.cohort.to(device), ensemble, exam)
 
 
-def check_evaluable(before: dict[str, Any], data: Dataset) -> None:
+def check_evaluable(before: dict[str, Any], data: Dataset, split: str) -> None:
     """Raise UserError where ``data`` is not the run's; a folder to which pictures were added is, which is told."""
     if has_grown(before, data):
         then, now = before["train_images"], len(data.train)
-        warnings.warn(f"the data has grown: {now} images for training now, {then} then", Note, stacklevel=3)
+        text = f"the data has grown: {now} images for training now, {then} then"
+        trained = np.isin(contents(getattr(data, split)), before["contents"].numpy()).sum()
+        if trained:
+            text += f"; {trained} {split} images are copies of images that the run was trained on"
+        warnings.warn(text, Note, stacklevel=3)
     else:
         check_same_data(before, data)
 

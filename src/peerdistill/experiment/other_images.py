@@ -69,8 +69,9 @@ def _as_for_training(config: DataConfig) -> Dataset | None:
 def _note(place: str, images: Split, found: str, before: dict[str, Any]) -> None:
     which = "all" if found == "all" else f"the {found} images:"
     text = f"evaluated on other images than the run's: {which} {len(images)} of {place}"
-    trained = np.isin(contents(images), before["contents"].numpy()).sum()
-    if trained:
+    if "contents" not in before:
+        text += "; the run does not remember on which images it was trained, some of these may be among them"
+    elif trained := np.isin(contents(images), before["contents"].numpy()).sum():
         text += f", {trained} of which the run was trained on"
     warnings.warn(text, Note, stacklevel=3)
 
