@@ -51,7 +51,7 @@ def test_python_blocks_run(folder):
 
 
 def test_shell_blocks_run(folder):
-    said = run(["bash", "-euc", "\n".join(blocks("bash")).replace("--epochs 30", "--epochs 2")], folder)
+    said = run(["bash", "-euc", "\n".join(blocks("bash")).replace("--epochs 30", "--epochs 1")], folder)
     assert "leader" in said
     assert (folder / "leader.onnx").is_file()
     assert (folder / "runs" / "photos" / "result.json").is_file()

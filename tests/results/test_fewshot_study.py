@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from peerdistill import experiment
+from peerdistill.cli import main
 from peerdistill.experiment import Run
 
 OPTIONS = (
@@ -27,8 +28,10 @@ def arrays(tmp_path) -> Path:
     return file
 
 
-def test_each_run_is_trained_once(arrays, tmp_path):
+def test_each_run_is_trained_once(arrays, tmp_path, monkeypatch):
     study_module = import_module("fewshot_study")
+    # In this process: starting PyTorch four times would take most of the test.
+    monkeypatch.setattr(study_module.subprocess, "run", lambda words, **how: main(words[1:]))
     cells = (
         study_module.Cell("baseline", "one network", "--method baseline --peers 1"),
         study_module.Cell("DML", "branch", "--method dml --peers 2 --sharing branch"),
