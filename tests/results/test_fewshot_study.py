@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def arrays(tmp_path) -> Path:
 def test_each_run_is_trained_once(arrays, tmp_path, monkeypatch):
     study_module = import_module("fewshot_study")
     # In this process: starting PyTorch four times would take most of the test.
-    monkeypatch.setattr(study_module.subprocess, "run", lambda words, **how: main(words[1:]))
+    in_process = SimpleNamespace(run=lambda words, **how: main(words[1:]), DEVNULL=None)
+    monkeypatch.setattr(study_module, "subprocess", in_process)
     cells = (
         study_module.Cell("baseline", "one network", "--method baseline --peers 1"),
         study_module.Cell("DML", "branch", "--method dml --peers 2 --sharing branch"),

@@ -16,7 +16,7 @@ from peerdistill.errors import Failure, Note, UserError, cause, printable, short
 
 # Command -> its line of help; each is a function of the same name, "-" as "_", in `peerdistill.cli.commands`.
 _COMMANDS = {
-    "demo": "train on digits, evaluate, export and predict: see it work in a minute or two",
+    "demo": "train on digits, evaluate, export and predict: see it work in about a minute",
     "train": "train peers on a folder of images, CIFAR, arrays or digits",
     "fewshot": "train prototypical peers on episodes: Omniglot, miniImageNet, CIFAR-FS, arrays or a folder",
     "evaluate": "accuracy of every peer, the leader and the ensemble of a run",
