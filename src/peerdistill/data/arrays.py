@@ -38,11 +38,16 @@ class LabelledImages:
 
 
 def load_digits(validation: float) -> Dataset:
+    """Return scikit-learn's digits with their held-out splits."""
+    return array_dataset("digits", all_digits(), None, validation)
+
+
+def all_digits() -> LabelledImages:
     """Return scikit-learn's 1,797 digits, 8 x 8 pixels, ink bright."""
     lines = _digits()
     # Ink is counted in 17 levels, 0..16.
     images = np.rint(lines[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    return array_dataset("digits", LabelledImages(images, lines[:, -1], tuple("0123456789")), None, validation)
+    return LabelledImages(images, lines[:, -1], tuple("0123456789"))
 
 
 def _digits() -> Integer[np.ndarray, "samples pixels_and_label"]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sklearn.datasets import load_digits
 
 from peerdistill import deploy, experiment
+from peerdistill.data.arrays import LabelledImages, all_digits
 from peerdistill.deploy import Prediction
 from peerdistill.experiment import Run
 from peerdistill.study.figures import plot_comparison, plot_predictions
@@ -51,7 +51,7 @@ _METHOD = {
         "--sharing",
         "branch",
         "--ensemble",
-        "5",
+        _ENSEMBLE,
         "--contrast.count",
         "256",
     ),
@@ -109,7 +109,7 @@ def run_demo(folder: Path, console: Console, plan: Plan | None = None) -> None:
     first = plan.seeds[0]
     test = _write_data(folder / "data", plan)
     console.rule("1  the same network, trained alone and as one of four peers")
-    console.print(_task(plan, len(test)), highlight=False)
+    console.print(_task(plan, len(test.labels)), highlight=False)
     scores = _train_all(folder, plan, console)
     console.print(_comparison(scores, plan))
     console.print(_verdict(scores), highlight=False)
@@ -136,44 +136,29 @@ def run_demo(folder: Path, console: Console, plan: Plan | None = None) -> None:
 # Data
 
 
-@dataclass(frozen=True)
-class _Digits:
-    """Images (N, 8, 8) of bytes, and what they show."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def rows(self, rows: np.ndarray) -> "_Digits":
-        return _Digits(self.images[rows], self.labels[rows])
-
-    def write(self, file: Path) -> None:
-        np.savez(file, images=self.images, labels=self.labels, class_names=np.array(list("0123456789")))
-
-
-def _write_data(folder: Path, plan: Plan) -> _Digits:
+def _write_data(folder: Path, plan: Plan) -> LabelledImages:
     """Write a training set for every seed and the test images of all; return these."""
     folder.mkdir(parents=True)
-    pixels, labels = load_digits(return_X_y=True)
-    # Ink is counted in 17 levels, 0..16.
-    digits = _Digits(np.rint(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), labels)
-    order = np.random.RandomState(0).permutation(len(digits))
+    digits = all_digits()
+    order = np.random.RandomState(0).permutation(len(digits.labels))
     pool, test = digits.rows(order[:_POOL]), digits.rows(order[_POOL:])
-    test.write(folder / "test.npz")
+    _write(test, folder / "test.npz")
     for seed in plan.seeds:
-        _training_set(pool, seed, plan).write(folder / f"train-{seed}.npz")
+        _write(_training_set(pool, seed, plan), folder / f"train-{seed}.npz")
     return test
 
 
-def _training_set(pool: _Digits, seed: int, plan: Plan) -> _Digits:
+def _write(digits: LabelledImages, file: Path) -> None:
+    np.savez(file, images=digits.images, labels=digits.labels, class_names=np.array(digits.class_names))
+
+
+def _training_set(pool: LabelledImages, seed: int, plan: Plan) -> LabelledImages:
     random = np.random.RandomState(1000 + seed)
     of_each = [random.permutation(np.flatnonzero(pool.labels == label))[: plan.labelled] for label in range(10)]
     drawn = pool.rows(np.concatenate(of_each))
-    is_wrong = random.rand(len(drawn)) < plan.wrong
-    shift = random.randint(1, 10, len(drawn))
-    return _Digits(drawn.images, np.where(is_wrong, (drawn.labels + shift) % 10, drawn.labels))
+    is_wrong = random.rand(len(drawn.labels)) < plan.wrong
+    shift = random.randint(1, 10, len(drawn.labels))
+    return replace(drawn, labels=np.where(is_wrong, (drawn.labels + shift) % 10, drawn.labels))
 
 
 # Training
@@ -332,12 +317,12 @@ def _export(run: Run, output: Path, console: Console) -> Path:
     return report.path
 
 
-def _write_pictures(test: _Digits, folder: Path) -> tuple[list[Path], list[str]]:
+def _write_pictures(test: LabelledImages, folder: Path) -> tuple[list[Path], list[str]]:
     """Write test images as PNG files, as a user would have them; return them and their classes."""
     folder.mkdir()
-    rows = np.linspace(0, len(test) - 1, _SHEET).astype(int)
+    rows = np.linspace(0, len(test.labels) - 1, _SHEET).astype(int)
     paths = [folder / f"test-{row:03}.png" for row in rows]
-    for path, image in zip(paths, test.images[rows], strict=True):
+    for path, image in zip(paths, test.images[rows, ..., 0], strict=True):
         Image.fromarray(image).save(path)
     return paths, [str(label) for label in test.labels[rows]]
 
