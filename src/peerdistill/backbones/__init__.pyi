@@ -1,4 +1,4 @@
 from .backbone import Backbone, Stage
-from .catalog import build, names, resolve
+from .catalog import build, is_own_code, names, resolve
 
-__all__ = ["Backbone", "Stage", "build", "names", "resolve"]
+__all__ = ["Backbone", "Stage", "build", "is_own_code", "names", "resolve"]

@@ -43,6 +43,12 @@ def names() -> tuple[str, ...]:
     return tuple(_WHERE)
 
 
+def is_own_code(name: str) -> bool:
+    """Tell whether a name is that of a function in the user's own code, ``package.module:function``."""
+    where, colon, _ = name.partition(":")
+    return bool(colon) and where not in ("timm", "torchvision")
+
+
 def resolve(name: str) -> str:
     """Return the full name of a backbone: one of :func:`names`, or one that says where it is.
 
@@ -57,9 +63,9 @@ def resolve(name: str) -> str:
     """
     if name in _WHERE:
         return name
-    where, colon, rest = name.partition(":")
-    if colon and where not in ("timm", "torchvision"):
+    if is_own_code(name):
         return name
+    where, colon, rest = name.partition(":")
     from peerdistill.backbones import timm_models, torchvision_models
 
     if where != "torchvision" and timm_models.has(rest or name):
@@ -107,7 +113,7 @@ def build(
     if in_channels < 1:
         raise UserError(f"in_channels must be at least 1, found {in_channels}")
     where, colon, rest = found.partition(":")
-    if classifier is not None and (not colon or where in ("timm", "torchvision")):
+    if classifier is not None and not is_own_code(found):
         raise UserError(f"the classifier of {found} is known: 'classifier' goes with package.module:function")
     if not colon:
         module = _WHERE[found]

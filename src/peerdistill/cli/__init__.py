@@ -131,7 +131,7 @@ def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
         if issubclass(category, Note):
             if str(message) not in told:
                 told.add(str(message))
-                _tell(str(message))
+                tell(str(message))
         else:
             show_other(message, category, *where, **more)
 
@@ -139,11 +139,12 @@ def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
 
 
 def _complain(sentence: str, code: int) -> int:
-    _tell(sentence)
+    tell(sentence)
     return code
 
 
-def _tell(sentence: str) -> None:
+def tell(sentence: str) -> None:
+    """Write a sentence to stderr, under the name of the program."""
     with contextlib.suppress(OSError):  # where stderr is closed too, the exit code is all that can be told
         sys.stderr.write(f"peerdistill: {printable(sentence)}\n")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jsonargparse import Namespace
 
-from peerdistill.cli import episodes, exports, places, tables
+from peerdistill.cli import episodes, exports, places, tables, tell
 from peerdistill.cli.printing import console, print_json
-from peerdistill.errors import Failure, UserError, printable
+from peerdistill.errors import Failure, UserError
 from peerdistill.experiment.options import parse
 from peerdistill.experiment.parsing import make_parser, parse_words
 from peerdistill.experiment.run import Run
@@ -219,7 +219,7 @@ def predict(words: list[str]) -> int:
     elif predictions:
         console().print(tables.predictions(predictions), soft_wrap=True)
     for error in unreadable:
-        sys.stderr.write(f"peerdistill: {printable(str(error))}\n")
+        tell(str(error))
     return 2 if unreadable else 0
 
 

@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 
 from peerdistill.data.cache_room import INDEX, LOCK, PIXELS, CacheRoom
 from peerdistill.errors import Note
+from peerdistill.files import reason
 
 KEY_BYTES = 16
 
@@ -99,7 +100,7 @@ class PictureCache:
         try:
             act()
         except OSError as error:
-            self._tell(f"can't be used: {(error.strerror or str(error)).lower()}")
+            self._tell(f"can't be used: {reason(error)}")
             return False
         return True
 

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
+from peerdistill import backbones
 from peerdistill.deploy.card import LeaderCard
 from peerdistill.deploy.destination import ExportError, Format, check_destination, drafted
-from peerdistill.deploy.leader import is_own_code, load_leader, not_finite
+from peerdistill.deploy.leader import load_leader, not_finite
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, check_outputs, open_model, torch_scorer
 from peerdistill.deploy.writers import WRITERS
@@ -162,7 +163,7 @@ def _emptied(leader: nn.Module, card: LeaderCard, format: Format) -> nn.Module |
 
     Safetensors files of own code are checked with it: what the file lacks is not in the copy either.
     """
-    if format != "safetensors" or not is_own_code(card.backbone):
+    if format != "safetensors" or not backbones.is_own_code(card.backbone):
         return None
     network = copy.deepcopy(leader)
     for tensor in network.state_dict().values():

@@ -67,12 +67,6 @@ def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
     return backbone, _filled(network, card, weights, path), card
 
 
-def is_own_code(backbone: str) -> bool:
-    """Whether a backbone's name is that of a function in the user's own code, ``package.module:function``."""
-    where, colon, _ = backbone.partition(":")
-    return bool(colon) and where not in ("timm", "torchvision")
-
-
 def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, str, str] | None:
     """Return the first name whose tensors differ in shape, and in words what was found there and what was expected."""
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (found, expected)]
@@ -119,7 +113,7 @@ def _read(path: Path) -> tuple[LeaderCard, dict[str, Tensor]]:
 def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
     from peerdistill import backbones
 
-    if is_own_code(card.backbone):
+    if backbones.is_own_code(card.backbone):
         raise UserError(
             f"the leader in {source} is a network of own code, {card.backbone}: "
             "make it in Python and give it to peerdistill.load_leader"

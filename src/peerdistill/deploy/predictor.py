@@ -126,8 +126,6 @@ def _read(
         try:
             if path.is_dir():
                 raise UserError(f"{path} is a folder: pass picture files, for example {path / '*.jpg'}")
-            if path.exists() and not path.is_file():
-                raise UserError(f"cannot read picture '{path}': it is no regular file")  # a pipe would never end
             images.append(card.images([path]))
             read.append(path)
         except UserError as error:

@@ -8,6 +8,7 @@ import yaml
 
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import Config
+from peerdistill.experiment.recipes import dotted
 
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.
 MAY_CHANGE = frozenset({"device", "workers", "log_every", "checkpoint_every", "root", "cache", "cache_gib"})
@@ -20,7 +21,8 @@ _PARTS = frozenset({"notes", "progress", "cohort", "method"})
 
 def decisive_options(config: Config) -> dict[str, Any]:
     """Return the options that decide a run's numbers, nested groups under dotted names, as plain values."""
-    return _dotted(yaml.safe_load(config.as_yaml()))
+    plain = yaml.safe_load(config.as_yaml())
+    return dotted({name: value for name, value in plain.items() if name not in MAY_CHANGE})
 
 
 def check_same_options(run: Path, before: Config, now: Config) -> None:
@@ -68,12 +70,3 @@ def load_into(module: Any, state: Any, checkpoint: Path) -> Any:
         return module.load_state_dict(state)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(f"{checkpoint} holds another network or method than its run's configuration names") from error
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if not prefix and name in MAY_CHANGE:
-            continue
-        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

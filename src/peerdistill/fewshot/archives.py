@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from peerdistill.data.layout import Layout, find_splits
@@ -24,13 +25,13 @@ class PictureArchive:
             self._archive = zipfile.ZipFile(file)
         except Exception as error:  # damaged directories raise almost anything
             raise UserError(f"'{file}' is no zip archive of class folders: {_reason(error)}") from error
+        members = [(_path(info.filename, file), info) for info in self._archive.infolist()]
         # By its path: where two members have one path the later counts, as it does when the archive is unpacked.
-        self._members = {_path(info.filename, file): info for info in self._archive.infolist()}
-        if len(self._members) < len(self._archive.infolist()):
-            paths = [_path(info.filename, file) for info in self._archive.infolist()]
-            twice = sorted({path for path in paths if paths.count(path) > 1}) if len(paths) < 10_000 else []
-            named = f": {some_of(twice)}" if twice else ""
-            warnings.warn(f"'{file}' holds some members more than once, the last ones count{named}", Note, stacklevel=2)
+        self._members = dict(members)
+        twice = sorted(path for path, times in Counter(path for path, _ in members).items() if times > 1)
+        if twice:
+            text = f"'{file}' holds some members more than once, the last ones count: {some_of(twice)}"
+            warnings.warn(text, Note, stacklevel=2)
 
     def __enter__(self) -> "PictureArchive":
         return self

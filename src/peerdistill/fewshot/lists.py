@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from peerdistill.errors import UserError
+from peerdistill.files import reason
 
 COLUMNS = ("filename", "label")
 
@@ -30,7 +31,7 @@ def read_list(file: Path) -> list[Listed]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read '{file}': {(error.strerror or str(error)).lower()}") from error
+        raise UserError(f"cannot read '{file}': {reason(error)}") from error
     rows = csv.DictReader(StringIO(_text(file, content), newline=""), strict=True)
     try:
         found = list(_checked(file, rows))

@@ -41,11 +41,6 @@ class Checkpoints:
         self.previous = folder / "previous.pt"
         self.best = folder / "best.pt"
 
-    @property
-    def exist(self) -> bool:
-        """Whether any of them was written."""
-        return any(path.exists() for path in (self.last, self.previous, self.best))
-
     def save(self, state: dict[str, Any], *, best: bool = False) -> None:
         """Write ``state`` as the last checkpoint, and as the best one too.
 

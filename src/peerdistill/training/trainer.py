@@ -292,7 +292,9 @@ class Trainer:
         if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
             raise Diverged(f"the weights are not finite after step {step}")
         for module in (self.cohort, self.method):
-            if name := first_not_finite(module.state_dict()):
+            parameters = dict(module.named_parameters(remove_duplicate=False))
+            others = {name: part for name, part in module.state_dict().items() if name not in parameters}
+            if name := first_not_finite(others):
                 raise Diverged(f"{name} is not finite after step {step}")
 
     def state_dict(self) -> dict[str, Any]:
