@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jsonargparse import Namespace
@@ -102,19 +103,17 @@ def _measure_of(run: Run, options: Namespace) -> Callable[[Literal["last", "best
     """Return what evaluates a checkpoint on the images that the options ask for."""
     from peerdistill import experiment
 
-    other = experiment.other_images(run, options.split)
-    if other is not None:
-        return lambda checkpoint: {
-            "checkpoint": checkpoint,
-            "split": other.split,
-            **experiment.evaluate_on(run, other, checkpoint, options.device).as_dict(),
-        }
-    task = experiment.load_task_of(run)
-    split = experiment.chosen_split(run, task.data, options.split)
+    found = experiment.images_of(run, options.split)
+    if isinstance(found, experiment.OtherImages):
+        split = found.split
+        evaluated = partial(experiment.evaluate_on, run, found, device=options.device)
+    else:
+        split = experiment.chosen_split(run, found.data, options.split)
+        evaluated = partial(experiment.evaluate_run, run, split=split, device=options.device, task=found)
     return lambda checkpoint: {
         "checkpoint": checkpoint,
         "split": split,
-        **experiment.evaluate_run(run, checkpoint, split, options.device, task=task).as_dict(),
+        **evaluated(which=checkpoint).as_dict(),
     }
 
 

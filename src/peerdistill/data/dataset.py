@@ -1,7 +1,7 @@
 """What a source hands over: named classes, pixel statistics and up to three splits."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from peerdistill.data.stored import StoredPictures
+from peerdistill.errors import UserError, some_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,14 @@ def fingerprint(class_names: Sequence[str], split: Split, pixel_statistics: Sequ
     digest.update(split.labels.numpy().astype("<i8").tobytes())
     digest.update(np.ascontiguousarray(content).data)
     return digest.hexdigest()[:16]
+
+
+def check_known_classes(found: Iterable[str], class_names: Sequence[str], source: str) -> None:
+    """Raise UserError where ``found``, the classes of ``source``, are not all among a run's ``class_names``."""
+    known = set(class_names)
+    unknown = next((name for name in found if name not in known), None)
+    if unknown is not None:
+        raise UserError(f"class '{unknown}' of {source} is none of the run's classes: {some_of(list(class_names))}")
 
 
 def contents(split: Split) -> Int64[np.ndarray, "files"]:

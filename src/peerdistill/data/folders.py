@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from peerdistill.data.arrays import TEST_FRACTION
 from peerdistill.data.class_folders import find_splits, listed_bytes, note_left_out, tolerant
 from peerdistill.data.config import DataConfig
-from peerdistill.data.dataset import Dataset, FolderSplit, fingerprint, held_out_fingerprints
+from peerdistill.data.dataset import Dataset, FolderSplit, check_known_classes, fingerprint, held_out_fingerprints
 from peerdistill.data.digests import as_rows, digest_of
 from peerdistill.data.layout import Pictures
 from peerdistill.data.stored import Shrunk, Squares, StoredPictures, known_digests, stored_pictures
@@ -57,8 +57,7 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     found = {name: _of_classes(found["train"], part) for name, part in found.items()}
     listed = sum(len(pictures.files) for pictures in found.values())
     pictures = _divide(found, config.validation)
-    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
-    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
+    squares, shrunk = _stored(folder, config)
     are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
     stored = {"train": shrunk, "val": squares, "test": squares}
     known = known_digests(folder, config, decoded=are_checked)
@@ -119,14 +118,9 @@ def load_folder_images(
     if not is_flat and name not in found:
         raise UserError(f"'{folder}' has no {name} folder, only {' and '.join(found)}")
     part = found["train" if is_flat else name]
-    unknown = sorted(set(part.class_names) - set(class_names))
-    if unknown:
-        raise UserError(
-            f"class '{unknown[0]}' of '{part.folder}' is none of the run's classes: {some_of(list(class_names))}"
-        )
+    check_known_classes(part.class_names, class_names, f"'{part.folder}'")
     listed = _of_classes(Pictures(part.folder, tuple(class_names), ()), part)
-    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
-    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
+    squares, shrunk = _stored(folder, config)
     known = known_digests(folder, config, decoded=True)
     pictures, digests = _readable(listed, partial(known.digest, read=squares.digest), skip=True)
     known.keep()
@@ -134,6 +128,13 @@ def load_folder_images(
     if not pictures.files:
         raise UserError(f"'{part.folder}' has no picture that can be read")
     return _folder_split(pictures, digests, squares, shrunk, config), "all" if is_flat else name
+
+
+def _stored(folder: Path, config: DataConfig) -> tuple[StoredPictures, StoredPictures]:
+    """Return the pictures of a folder as evaluation sees them, and as training takes parts of them."""
+    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
+    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
+    return squares, shrunk
 
 
 def _folder_split(

@@ -11,11 +11,11 @@ from torch import Tensor
 from peerdistill.data.arrays import load_digits
 from peerdistill.data.cifar import load_cifar
 from peerdistill.data.config import DataConfig
-from peerdistill.data.dataset import ArraySplit, Dataset, Split
+from peerdistill.data.dataset import ArraySplit, Dataset, Split, check_known_classes
 from peerdistill.data.folders import load_folder, load_folder_images
 from peerdistill.data.npz import load_npz, read_samples
 from peerdistill.data.words import CIFAR_NAMES, NAMES, NPZ, npz_files
-from peerdistill.errors import UserError, some_of
+from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 
 
@@ -91,10 +91,7 @@ def _labels_among(
     class_names: Sequence[str], own_names: Sequence[str], labels: Integer[np.ndarray, " samples"], source: str
 ) -> Int64[Tensor, " samples"]:
     """Return labels that mean ``own_names`` as labels that mean ``class_names``."""
+    check_known_classes([own_names[int(row)] for row in np.unique(labels)], class_names, source)
     row_of = {name: row for row, name in enumerate(class_names)}
-    used = [own_names[row] for row in np.unique(labels)]
-    unknown = [name for name in used if name not in row_of]
-    if unknown:
-        raise UserError(f"class '{unknown[0]}' of {source} is none of the run's classes: {some_of(list(class_names))}")
     rows = np.array([row_of.get(name, 0) for name in own_names])
     return torch.from_numpy(rows[labels].astype(np.int64))

@@ -2,7 +2,7 @@ from .config import CohortConfig, Config, TeacherConfig
 from .evaluate import calibration_pictures, chosen_split, evaluate_run, load_data, sample_pictures
 from .exams import Comparison, Examined, compare, exam_configs, examine, few_shot_task, paired
 from .options import parse, read_config, train_parser
-from .other_images import OtherImages, evaluate_on, other_images
+from .other_images import OtherImages, evaluate_on, images_of
 from .parsing import make_parser, parse_words
 from .restore import Restored, restore, scorer_of
 from .run import Run
@@ -27,13 +27,13 @@ __all__ = [
     "exam_configs",
     "examine",
     "few_shot_task",
+    "images_of",
     "load_data",
     "load_feature_teacher",
     "load_task",
     "load_task_of",
     "load_teacher",
     "make_parser",
-    "other_images",
     "paired",
     "parse",
     "parse_words",

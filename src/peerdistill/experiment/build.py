@@ -9,7 +9,7 @@ from torch import nn
 from peerdistill import backbones
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
-from peerdistill.data.dataset import contents
+from peerdistill.data.dataset import Split, contents
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.experiment.config import CohortConfig, Config
@@ -80,6 +80,11 @@ def has_grown(before: dict[str, Any], data: Dataset) -> bool:
     trained, now = before["contents"].numpy(), contents(data.train)
     same_classes = list(data.class_names) == before["class_names"]
     return same_classes and 0 < len(trained) < len(now) and bool(np.isin(trained, now).all())
+
+
+def trained_among(before: dict[str, Any], images: Split) -> int:
+    """Return how many of ``images`` have the content of one that a run was trained on, as its notes remember."""
+    return int(np.isin(contents(images), before["contents"].numpy()).sum())
 
 
 def check_same_data(before: dict[str, Any], data: Dataset) -> None:

@@ -9,11 +9,11 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from peerdistill.data import Dataset
-from peerdistill.data.dataset import ArraySplit, Split, contents
+from peerdistill.data.dataset import ArraySplit, Split
 from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import Note, UserError, unknown_name
 from peerdistill.evaluation import Evaluation
-from peerdistill.experiment.build import check_device, check_same_data, has_grown, is_same_split
+from peerdistill.experiment.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.experiment.restore import Restored, Which, restore
 from peerdistill.experiment.run import Run
 from peerdistill.experiment.task import SPLITS, Task
@@ -101,8 +101,7 @@ def check_evaluable(before: dict[str, Any], data: Dataset, split: str) -> None:
     if has_grown(before, data):
         then, now = before["train_images"], len(data.train)
         text = f"the data has grown: {now} images for training now, {then} then"
-        trained = np.isin(contents(getattr(data, split)), before["contents"].numpy()).sum()
-        if trained:
+        if trained := trained_among(before, getattr(data, split)):
             text += f"; {trained} {split} images are copies of images that the run was trained on"
         warnings.warn(text, Note, stacklevel=3)
     else:

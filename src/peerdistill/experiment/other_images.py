@@ -4,18 +4,19 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-from peerdistill.data import DataConfig, Dataset, eval_batches, load_dataset
-from peerdistill.data.dataset import Split, contents
+from peerdistill.data import DataConfig, eval_batches
+from peerdistill.data.dataset import Split
 from peerdistill.data.sources import load_images
 from peerdistill.errors import Note, UserError
 from peerdistill.evaluation import Evaluation, evaluate
-from peerdistill.experiment.build import check_device, has_grown, is_same_data
+from peerdistill.experiment.build import check_device, has_grown, is_same_data, trained_among
 from peerdistill.experiment.class_task import EVALUATION_BATCH, ensemble_of
-from peerdistill.experiment.restore import Which, restore
+from peerdistill.experiment.restore import Which, load_state, restore
 from peerdistill.experiment.run import Run
+from peerdistill.experiment.task import Task
+from peerdistill.experiment.tasks import load_task_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,39 +32,43 @@ class OtherImages:
     split: str
 
 
-def other_images(run: Run, split: str | None = None) -> OtherImages | None:
-    """Return the images in the place that ``run`` was opened with, None where they are those of the run itself.
+def images_of(run: Run, split: str | None = None) -> Task | OtherImages:
+    """Return what ``run`` can be evaluated on: its task, or other images in the place that it was opened with.
 
     Data is the run's own where its content is the same, or where pictures were added to a folder since. Otherwise all
     its images are taken, or those of ``split`` where it has splits.
 
     Args:
-        run: Opened with ``places``.
+        run: A run that learnt classes.
         split: "test" or "val".
 
     Raises:
         UserError: For data that is absent, or has a class that the run does not have.
     """
-    config = run.config
-    if not run.places or not isinstance(config.data, DataConfig):
-        return None
-    before = restore(run).state["notes"]["data"]
-    data = _as_for_training(config.data)
-    if data is not None and (is_same_data(before, data) or has_grown(before, data)):
-        return None
-    images, found = load_images(config.data, before["class_names"], split)
-    _note(config.data.data, images, found, before)
+    if not run.places:
+        return load_task_of(run)
+    before = load_state(run)[0]["notes"]["data"]
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", Note)
+        task = _task_in_place(run)
+    if task is not None and (is_same_data(before, task.data) or has_grown(before, task.data)):
+        for note in notes:
+            warnings.warn(note.message, note.category, stacklevel=2)
+        return task
+    # What was noted of training data does not matter for images that nothing is trained on.
+    config = run.config.data
+    assert isinstance(config, DataConfig)
+    images, found = load_images(config, before["class_names"], split)
+    _note(config.data, images, found, before)
     return OtherImages(images, found)
 
 
-def _as_for_training(config: DataConfig) -> Dataset | None:
-    """Return the data as a run would train on it, None where it can't: it may hold test images alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Note)
-        try:
-            return load_dataset(config, skip_unreadable=True)
-        except UserError:
-            return None
+def _task_in_place(run: Run) -> Task | None:
+    """Return the task of a run, None where nothing could be trained on its data: it may hold test images alone."""
+    try:
+        return load_task_of(run)
+    except UserError:
+        return None
 
 
 def _note(place: str, images: Split, found: str, before: dict[str, Any]) -> None:
@@ -71,7 +76,7 @@ def _note(place: str, images: Split, found: str, before: dict[str, Any]) -> None
     text = f"evaluated on other images than the run's: {which} {len(images)} of {place}"
     if "contents" not in before:
         text += "; the run does not remember on which images it was trained, some of these may be among them"
-    elif trained := np.isin(contents(images), before["contents"].numpy()).sum():
+    elif trained := trained_among(before, images):
         text += f", {trained} of which the run was trained on"
     warnings.warn(text, Note, stacklevel=3)
 

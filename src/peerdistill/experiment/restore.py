@@ -1,6 +1,7 @@
 """Cohort and leader of a run, out of its checkpoints."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
@@ -44,15 +45,8 @@ def restore(run: Run, which: Which = "last") -> Restored:
     Raises:
         UserError: Where there is no such run or checkpoint, or the checkpoint is not of this run.
     """
+    state, file = load_state(run, which)
     config = run.config
-    checkpoints = run.checkpoints
-    if which not in ("last", "best"):
-        raise unknown_name("checkpoint", which, ("last", "best"))
-    if which == "best" and not checkpoints.best.exists():
-        raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
-    file = getattr(checkpoints, which)
-    state = checkpoints.load(file)
-    check_belongs(state, file, config, run.config_file)
     card = LeaderCard.from_metadata(state["notes"]["card"], run.path)
     cohort = build_cohort(
         config.cohort,
@@ -62,6 +56,23 @@ def restore(run: Run, which: Which = "last") -> Restored:
     )
     load_into(cohort, state["cohort"], file)
     return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
+
+
+def load_state(run: Run, which: Which = "last") -> tuple[dict[str, Any], Path]:
+    """Return a checkpoint of ``run``, and its file.
+
+    Raises:
+        UserError: As :func:`restore`.
+    """
+    checkpoints = run.checkpoints
+    if which not in ("last", "best"):
+        raise unknown_name("checkpoint", which, ("last", "best"))
+    if which == "best" and not checkpoints.best.exists():
+        raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
+    file = getattr(checkpoints, which)
+    state = checkpoints.load(file)
+    check_belongs(state, file, run.config, run.config_file)
+    return state, file
 
 
 def scorer_of(restored: Restored) -> Scorer:
