@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from peerdistill import methods
-from peerdistill.experiment import parse
+from peerdistill.config import parse
 
 PAGE = (Path(__file__).parents[1] / "docs" / "fewshot.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line, comments=True) for line in re.findall(r"^\$ peerdistill (.*)$", PAGE, flags=re.MULTILINE)]

@@ -11,6 +11,8 @@ WITHOUT = {
     "names of backbones": "from peerdistill import backbones; backbones.names()",
     "terms": "from peerdistill import terms; terms.__name__",
     "methods": "from peerdistill import methods; methods.find('mcl-okd')",
+    "the configuration of a run": "from peerdistill.config import parse; parse(['digits'])[0].check()",
+    "a run's folder": "from peerdistill.runs import Run; Run('.').exists",
     "options of the contrast": "from peerdistill.contrast import ContrastOptions; ContrastOptions().check()",
     "options of episodes": "from peerdistill.fewshot.config import EpisodeConfig; EpisodeConfig().check()",
     "options of the data": "from peerdistill.data import DataConfig; DataConfig('digits').check()",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from peerdistill import experiment, fewshot
-from peerdistill.experiment import Run
+from peerdistill import fewshot, runs
 from peerdistill.fewshot import ExamConfig
+from peerdistill.runs import Run
 
 _QUICK = "--memory_format channels_last --log_every 50"
 
@@ -127,6 +127,6 @@ class Runs:
         """Return accuracies of all peers and, last, of their ensemble, (columns, voters, episodes), found once."""
         file = folder / "exams.npy"
         if not file.exists():
-            examined = experiment.examine(Run(folder), self.study.exams)
+            examined = runs.examine(Run(folder), self.study.exams)
             np.save(file, 100 * np.stack([found.accuracy.numpy() for found in examined]), allow_pickle=False)
         return np.load(file, allow_pickle=False)

@@ -1,4 +1,4 @@
-from . import backbones, contrast, data, deploy, evaluation, experiment, fewshot, methods, terms, training
+from . import backbones, config, contrast, data, deploy, evaluation, fewshot, methods, runs, terms, training
 from .cohort import Cohort, CohortOutput
 from .deploy import load_leader
 from .errors import UserError
@@ -9,14 +9,15 @@ __all__ = [
     "CohortOutput",
     "UserError",
     "backbones",
+    "config",
     "contrast",
     "data",
     "deploy",
     "evaluation",
-    "experiment",
     "fewshot",
     "load_leader",
     "methods",
+    "runs",
     "terms",
     "training",
 ]

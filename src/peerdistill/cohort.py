@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from peerdistill import backbones
 from peerdistill.backbones import Backbone
 from peerdistill.errors import UserError
-from peerdistill.gradients import divided_gradient
+from peerdistill.numerics import divide_gradient
 from peerdistill.sharing import BranchAt, check_peer_backbones, copies_per_stage
 
 
@@ -204,7 +204,7 @@ class Cohort(nn.Module):
     def _divided(self, x: Tensor, depth: int) -> Tensor:
         """Return ``x`` as one of several stages reads it; with "mean" each sends its share of the gradient down."""
         children = self._children(depth)
-        return x if children == 1 or self.split_gradients == "sum" else divided_gradient(x, children)
+        return x if children == 1 or self.split_gradients == "sum" else divide_gradient(x, children)
 
     def peer(self, index: int) -> nn.Module:
         """Return a copy of one peer as a plain network in evaluation mode, its ``state_dict`` the stock one's.

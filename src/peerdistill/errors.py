@@ -36,7 +36,7 @@ class Failure(RuntimeError):  # noqa: N818 (a name as the user reads it)
     """
 
 
-class Note(UserWarning):
+class PeerdistillWarning(UserWarning):
     """Something the user should know that stops nothing. The command line prints its sentence alone."""
 
 

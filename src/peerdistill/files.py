@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from peerdistill.errors import Failure, Note, UserError
+from peerdistill.errors import Failure, PeerdistillWarning, UserError
 
 WRITING = ".writing"
 """End of the name of a file that is being written."""
@@ -145,7 +145,7 @@ class HeldFolder:
     def _note_no_locks(self) -> None:
         warnings.warn(
             f"the file system of {self.path} has no locks: make sure that no other process trains there",
-            Note,
+            PeerdistillWarning,
             stacklevel=3,
         )
 

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from peerdistill import deploy, experiment
+from peerdistill import deploy, runs
 from peerdistill import methods as catalogue
 from peerdistill.cli import main, tables
-from peerdistill.errors import Note
-from peerdistill.experiment import Run
+from peerdistill.errors import PeerdistillWarning
+from peerdistill.runs import Run
 
 QUICK = ("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
 ALONE = ("--backbone", "resnet8", "--peers", "1", "--epochs", "1", "--method", "baseline")
@@ -32,7 +32,7 @@ def peers(home, tmp_path_factory, peerdistill):
 def digit_pictures(home, tmp_path_factory) -> list[Path]:
     """Test images of the digits as picture files."""
     folder = tmp_path_factory.mktemp("pictures")
-    pixels, split = experiment.sample_pictures(Run(home / "runs/digits"), 6)
+    pixels, split = runs.sample_pictures(Run(home / "runs/digits"), 6)
     assert split == "test"
     files = [folder / f"{number}.png" for number in range(len(pixels))]
     for file, picture in zip(files, pixels, strict=True):
@@ -204,7 +204,7 @@ def test_export_int8_prints_its_check_as_json(int8, at_home):
     assert found["float_bytes"] == pytest.approx(Path("leader.onnx").stat().st_size, rel=0.01)
     assert found["bytes"] < 0.4 * found["float_bytes"]
     assert found["agreement"] >= 0.9
-    data = experiment.load_data(Run("runs/digits"))
+    data = runs.load_data(Run("runs/digits"))
     assert (found["samples"], found["calibrated_on"]) == (len(data.test), len(data.train))
 
 
@@ -285,10 +285,10 @@ def test_a_run_and_its_exported_leader_predict_the_same(at_home, digit_pictures,
 
 def test_predict_gives_the_classes_that_evaluation_counts(at_home, digit_pictures, peerdistill):
     run = Run("runs/digits")
-    data = experiment.restore(run)
+    data = runs.restore(run)
     predicted = json.loads(peerdistill("predict", run.path, *digit_pictures, "--json", "--top", "1").stdout)
-    pixels, _ = experiment.sample_pictures(run, 6)
-    logits = experiment.scorer_of(data)((pixels.float() / 255).numpy())
+    pixels, _ = runs.sample_pictures(run, 6)
+    logits = runs.scorer_of(data)((pixels.float() / 255).numpy())
     assert [found["classes"] for found in predicted] == [[data.card.class_names[row.argmax()]] for row in logits]
 
 
@@ -319,7 +319,7 @@ def test_an_own_network_is_exported_as_safetensors_and_comes_back(home, tmp_path
     from mynets_of_deployment import tiny  # pyright: ignore[reportMissingImports]
 
     leader, card = deploy.load_leader("run/leader.safetensors", tiny(3, 1))
-    expected = experiment.restore(Run("run")).leader()
+    expected = runs.restore(Run("run")).leader()
     images = torch.rand(2, 1, 8, 8)
     with torch.no_grad():
         normalised = (images - torch.tensor(card.mean)) / torch.tensor(card.std)
@@ -358,7 +358,7 @@ def test_a_note_is_a_line_of_its_own(at_home, tmp_path, peerdistill):
 def test_notes_are_told_without_python_s_dress_and_other_warnings_as_ever(monkeypatch, capsys):
     def warn(words):
         warnings.warn("be careful", stacklevel=1)
-        warnings.warn("take note", Note, stacklevel=1)
+        warnings.warn("take note", PeerdistillWarning, stacklevel=1)
         return 0
 
     shown = []

@@ -77,7 +77,7 @@ def test_training_tells_of_episodes(shapes, tmp_path, peerdistill):
 
 @pytest.mark.parametrize(("name", "options"), [("okddip", ("--peers", "3")), ("rkd-da", ("--teacher",))])
 def test_a_run_that_was_stopped_goes_on(name, options, runs, shapes, tmp_path, peerdistill):
-    """Every method does so in tests/experiment/test_few_shot.py."""
+    """Every method does so in tests/runs/test_episodes.py."""
     options = ["--method", name, *options, *(runs[1:] if "--teacher" in options else ())]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from peerdistill import experiment
+from peerdistill import runs
 from peerdistill.training import ConsoleLog, Interrupted, MetricsFile
 
 ENTRY = (sys.executable, "-c", "from peerdistill.cli import entry; entry()")
@@ -114,7 +114,7 @@ def test_the_command_can_be_pasted_and_leaves_json_alone(monkeypatch, peerdistil
     def stop(*args, **options):
         raise Interrupted
 
-    monkeypatch.setattr(experiment, "train", stop)
+    monkeypatch.setattr(runs, "train", stop)
     outcome = peerdistill("train", "digits", *words, *(["--json"] if as_json else []))
     assert outcome.code == 130
     told, silent = (outcome.stderr, outcome.stdout) if as_json else (outcome.stdout, outcome.stderr)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from peerdistill.experiment import Run
+from peerdistill.runs import Run
 
 WORDS = "--image_size 16 --epochs 1 --batch_size 8 --peers 2 --workers 0 --cache off --backbone resnet8 --method one"
 

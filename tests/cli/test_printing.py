@@ -10,7 +10,7 @@ from rich.table import Table
 
 from peerdistill.cli import commands, main, tables
 from peerdistill.cli.printing import console
-from peerdistill.experiment import parse
+from peerdistill.config import parse
 
 NO_MEMORY = "peerdistill: the memory is not enough: smaller batches, images, peers or networks need less\n"
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from peerdistill.contrast import BankMemory, ContrastOptions, QueueMemory, memory_for, multi_view_nce, queue_nce
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 LABELS = torch.arange(40) % 5
 BATCH = (torch.tensor([2, 0, 1]), torch.tensor([7, 20, 31]))  # labels and indices
@@ -95,7 +95,7 @@ def test_one_label_leaves_no_negatives(kind):
     ],
 )
 def test_no_more_than_there_are(kind, sentence):
-    with pytest.warns(Note, match=sentence):
+    with pytest.warns(PeerdistillWarning, match=sentence):
         memory(kind, count=100)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from peerdistill.data import DataConfig, eval_batches, folders, load_dataset, train_batches
 from peerdistill.data.augmentation import Augmentation
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 
 def load(folder, skip_unreadable=False, **fields):
@@ -184,7 +184,7 @@ def test_class_that_is_not_trained(make_folder):
 @pytest.mark.parametrize("lacking", [{}, {"test/bee": 0}])
 def test_a_held_out_split_may_lack_a_class(make_folder, lacking):
     folder = make_folder({"train/ant": 2, "train/bee": 2, "train/cow": 2, "test/ant": 1, "test/cow": 2, **lacking})
-    with pytest.warns(Note, match=f"'{folder}/test' has no picture of 'bee'"):
+    with pytest.warns(PeerdistillWarning, match=f"'{folder}/test' has no picture of 'bee'"):
         dataset = load(folder, validation=0.0)
     assert dataset.class_names == ("ant", "bee", "cow")
     assert dataset.test.labels.tolist() == [0, 2, 2]

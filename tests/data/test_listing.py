@@ -5,7 +5,7 @@ import pytest
 
 from peerdistill.data.class_folders import find_splits, list_pictures
 from peerdistill.data.listing import list_folder
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_hard_links_are_copies(photos):
 
 def test_links_that_lead_nowhere_are_told_of(photos):
     (photos / "cow").symlink_to("gone")
-    with pytest.warns(Note, match=f"a link leads nowhere in '{photos}': 'cow'"):
+    with pytest.warns(PeerdistillWarning, match=f"a link leads nowhere in '{photos}': 'cow'"):
         assert list_pictures(photos).files == ALL
 
 

@@ -13,7 +13,7 @@ import pytest
 from peerdistill.data import cache_room
 from peerdistill.data.cache_room import CacheRoom
 from peerdistill.data.picture_cache import PictureCache
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 
 MIB = 2**20
 
@@ -182,14 +182,16 @@ def test_what_is_damaged_is_told_of_once_and_kept_again(open_cache, tmp_path, da
     assert len(left) < 10
     folder = tmp_path / "photos"
     sentence = f"the cache of decoded pictures in '{folder}' is damaged in part: what is lost is decoded and kept again"
-    assert [(note.category, str(note.message)) for note in told] == [(Note, sentence)]
+    assert [(note.category, str(note.message)) for note in told] == [(PeerdistillWarning, sentence)]
     with warnings.catch_warnings(action="ignore"):
         assert kept(open_cache(), range(10)) == list(range(10))
 
 
 def test_beyond_the_bound_nothing_is_kept(open_cache, tmp_path):
     cache = open_cache(most_bytes=20_000)
-    with pytest.warns(Note, match="is full: further pictures are decoded whenever they are needed") as told:
+    with pytest.warns(
+        PeerdistillWarning, match="is full: further pictures are decoded whenever they are needed"
+    ) as told:
         fill(cache, range(40))
     assert len(told) == 1
     files = [tmp_path / "photos" / name for name in ("pixels", "index")]
@@ -216,7 +218,7 @@ def test_a_cache_in_use_is_not_cleared_away(open_cache, tmp_path):
     used = open_cache("used")
     fill(used, range(8))
     cache = open_cache("mine", most_bytes=cache_room._taken(tmp_path / "used") + 100)
-    with pytest.warns(Note, match="mine' is full"):
+    with pytest.warns(PeerdistillWarning, match="mine' is full"):
         fill(cache, range(8))
     assert kept(used, range(8)) == list(range(8))
     assert kept(cache, range(8)) == []
@@ -225,7 +227,7 @@ def test_a_cache_in_use_is_not_cleared_away(open_cache, tmp_path):
 def test_others_are_not_cleared_away_for_what_never_fits(open_cache, tmp_path):
     fill(open_cache("other"), range(8))
     cache = open_cache("mine", most_bytes=400)
-    with pytest.warns(Note, match="mine' is full"):
+    with pytest.warns(PeerdistillWarning, match="mine' is full"):
         fill(cache, range(8))
     assert kept(open_cache("other"), range(8)) == list(range(8))
 
@@ -233,7 +235,7 @@ def test_others_are_not_cleared_away_for_what_never_fits(open_cache, tmp_path):
 def test_the_disk_is_not_filled(open_cache, monkeypatch):
     monkeypatch.setattr(cache_room, "_KEPT_FREE", 2**62)
     cache = open_cache()
-    with pytest.warns(Note, match="is full"):
+    with pytest.warns(PeerdistillWarning, match="is full"):
         fill(cache, range(3))
     assert kept(cache, range(3)) == []
 
@@ -242,14 +244,14 @@ def test_what_is_no_cache_is_left_alone(open_cache, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "pixels").write_bytes(bytes(1000))
     cache = open_cache("mine", most_bytes=900)
-    with pytest.warns(Note, match="mine' is full"):
+    with pytest.warns(PeerdistillWarning, match="mine' is full"):
         fill(cache, range(8))
     assert (tmp_path / "thesis" / "pixels").read_bytes() == bytes(1000)
 
 
 def test_a_folder_that_can_not_be_written_stops_nobody(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.warns(Note, match="can't be used: "):
+    with pytest.warns(PeerdistillWarning, match="can't be used: "):
         cache = PictureCache(tmp_path / "file" / "photos", 3, CacheRoom(tmp_path / "file", MIB))
     fill(cache, range(3))
     assert kept(cache, range(3)) == []
@@ -261,7 +263,7 @@ def test_a_folder_that_vanishes_stops_nobody(open_cache, tmp_path):
     for file in (tmp_path / "photos").iterdir():
         file.unlink()
     (tmp_path / "photos").rmdir()
-    with pytest.warns(Note, match="can't be used: no such file or directory"):
+    with pytest.warns(PeerdistillWarning, match="can't be used: no such file or directory"):
         fill(cache, range(3, 6))
     with warnings.catch_warnings(action="ignore"):
         assert kept(cache, range(3, 6)) == []

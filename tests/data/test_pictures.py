@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from peerdistill.data import pictures
 from peerdistill.data.pictures import fit, open_picture, picture_formats, picture_suffixes
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -186,9 +186,9 @@ def test_damaged_exif_is_told_of_by_name_and_once(tmp_path, noise, monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(noise).save(tmp_path / "a.jpg", exif=exif.tobytes()[:-8])
-    with pytest.warns(Note, match=rf"picture '{tmp_path}/a\.jpg': Corrupt EXIF data") as told:
+    with pytest.warns(PeerdistillWarning, match=rf"picture '{tmp_path}/a\.jpg': Corrupt EXIF data") as told:
         found = [open_picture(tmp_path / "a.jpg") for _ in range(2)]
-    assert [warning.category for warning in told] == [Note]
+    assert [warning.category for warning in told] == [PeerdistillWarning]
     assert found[0] == found[1]
 
 

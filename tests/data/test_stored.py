@@ -11,7 +11,7 @@ from peerdistill.data import Augmentation, DataConfig, eval_batches, load_datase
 from peerdistill.data.cache_room import users_cache_folder
 from peerdistill.data.pictures import fit, open_picture
 from peerdistill.data.stored import Shrunk, Squares, stored_pictures
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 FORMS = [Shrunk(12, 3), Shrunk(99, 3), Shrunk(12, 1), Squares(8, 3, 0.875), Squares(8, 1, 1.0)]
 
@@ -124,7 +124,7 @@ def test_without_a_home_folder_nothing_is_kept_and_that_is_said(folder, tmp_path
 
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setattr(Path, "home", no_home)
-    with pytest.warns(Note, match="for want of a home folder: --cache FOLDER names another one"):
+    with pytest.warns(PeerdistillWarning, match="for want of a home folder: --cache FOLDER names another one"):
         kept = pictures(FORMS[0], folder, tmp_path, "auto")
     assert kept.read(files(folder)[0]).size
 

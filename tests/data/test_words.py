@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from peerdistill.data.words import absolute_word, note_shadowed_folder
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 
 NAMES = ("digits", "cifar10")
 
@@ -41,7 +41,9 @@ def test_npz_files_become_absolute(tmp_path):
 
 
 def test_one_note_says_which_was_taken():
-    with pytest.warns(Note, match="'digits' is the built-in data of that name: write ./digits for the folder"):
+    with pytest.warns(
+        PeerdistillWarning, match="'digits' is the built-in data of that name: write ./digits for the folder"
+    ):
         note_shadowed_folder("digits", NAMES)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.fewshot import FewShotData, load_few_shot
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -61,7 +61,7 @@ def test_what_is_there_twice_counts_once(tmp_path):
     plain = load(archive(tmp_path, MEMBERS))
     with pytest.warns(UserWarning, match="Duplicate name"):
         file = archive(tmp_path, [("ant/0.png", picture(77)), *MEMBERS.items()])
-    with pytest.warns(Note, match="holds some members more than once, the last ones count: 'ant/0.png'"):
+    with pytest.warns(PeerdistillWarning, match="holds some members more than once, the last ones count: 'ant/0.png'"):
         assert load(file).fingerprint == plain.fingerprint
 
 
@@ -87,7 +87,7 @@ def test_a_member_that_can_not_be_read_is_named_or_left_out(tmp_path, offset, va
     patched(file, offset, value)
     with pytest.raises(UserError, match=f"cannot read picture '{file}/.*': {reason}.*--skip_unreadable"):
         load(file)
-    with pytest.warns(Note, match="1 unreadable picture is left out: 'ant/0.png'"):
+    with pytest.warns(PeerdistillWarning, match="1 unreadable picture is left out: 'ant/0.png'"):
         assert load(file, skip=True).skipped == 1
 
 

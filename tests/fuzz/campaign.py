@@ -188,7 +188,7 @@ def _checkpoints_of(folder: Path) -> Any:
 
 
 def _configurations() -> list[bytes]:
-    from peerdistill.experiment import parse
+    from peerdistill.config import parse
 
     words = (["digits"], ["digits", "--method=okddip", "--peers=3"], ["digits", "--method=baseline", "--sharing=tree"])
     return [parse(list(line))[0].as_yaml().encode() for line in words]
@@ -308,7 +308,8 @@ _WORDS = (
 
 def _read_words(folder: Path, words: list[str]) -> None:
     from peerdistill.cli import main
-    from peerdistill.experiment import Run, parse
+    from peerdistill.config import parse
+    from peerdistill.runs import Run
 
     if words and words[0] in ("train", "fewshot") and not {"-h", "--help"} & set(words):
         config, flags = parse(words[1:], words[0])
@@ -333,14 +334,14 @@ def _check_told(code: int, told: str) -> None:
 
 
 def _read_yaml(folder: Path, content: bytes) -> None:
-    from peerdistill.experiment import read_config
+    from peerdistill.config import read_config
 
     (folder / "a.yaml").write_bytes(content)
     read_config(folder / "a.yaml").check()
 
 
 def _read_recipe(folder: Path, options: dict[str, Any]) -> None:
-    from peerdistill.experiment import parse
+    from peerdistill.config import parse
 
     with contextlib.suppress(UnicodeEncodeError):  # a file can't hold what is no text
         (folder / "a.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
@@ -452,9 +453,9 @@ def campaign(name: str, inputs: int, seed: int, faults: Path | None = None) -> T
 
 def _import_what_is_slow() -> None:
     """Import what readers import when they need it: an input is not to blame for that time."""
-    from peerdistill import backbones, data, deploy, experiment, fewshot, training
+    from peerdistill import backbones, data, deploy, fewshot, runs, training
 
-    for module in (data, deploy, experiment, fewshot, training):
+    for module in (data, deploy, fewshot, runs, training):
         dir(module)
     with contextlib.suppress(ValueError):
         backbones.resolve("no-such-network")
@@ -535,7 +536,7 @@ def _keep(folder: Path, name: str, given: Any, fault: str) -> None:
 
 def _keep_parsers() -> None:
     """Make each parser once: that is most of an input's time. What a recipe sets in one is set anew each time."""
-    from peerdistill.experiment import options
+    from peerdistill.runs import options
 
     options.train_parser = lru_cache(options.train_parser)
 

@@ -67,7 +67,7 @@ def fitted(make_trainer, name: str, labels: torch.Tensor) -> Watch:
     return watch
 
 
-@pytest.mark.filterwarnings("ignore::peerdistill.errors.Note")
+@pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning")
 @pytest.mark.parametrize("name", methods.names())
 def test_a_step_waits_for_nothing(make_trainer, digits, name):
     watch = fitted(make_trainer, name, digits.train.labels)

@@ -10,7 +10,7 @@ from peerdistill import Cohort, methods
 from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Augmentation, train_batches
 from peerdistill.data.batches import Batch
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 from peerdistill.terms import CrossEntropy, Method, Ramp, Weighted
 from peerdistill.training import Diverged, Interrupted, ScheduleConfig
 
@@ -129,7 +129,8 @@ def test_weights_rise_with_the_epochs(make_trainer):
 def test_a_weight_that_the_run_is_too_short_for_is_told(make_trainer):
     rising = Weighted("record", Ramp(1.0, epochs=80), CrossEntropy())
     with pytest.warns(
-        Note, match=r"'record' rises over 80 epochs and the run has 3, .* ends at 0\.0086 .*set ramp to 1 "
+        PeerdistillWarning,
+        match=r"'record' rises over 80 epochs and the run has 3, .* ends at 0\.0086 .*set ramp to 1 ",
     ):
         make_trainer(method=Method([rising]), epochs=3)
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from typing import Any
 
 from peerdistill import __version__
 from peerdistill.cli.allocator import keep_freed_memory
-from peerdistill.errors import Failure, Note, UserError, cause, printable, shortened, unknown_name
+from peerdistill.errors import Failure, PeerdistillWarning, UserError, cause, printable, shortened, unknown_name
 
 # Command -> its line of help; each is a function of the same name, "-" as "_", in `peerdistill.cli.commands`.
 _COMMANDS = {
@@ -128,7 +128,7 @@ def _tell_notes(show_other: Callable[..., None]) -> Callable[..., None]:
     told: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, Note):
+        if issubclass(category, PeerdistillWarning):
             if str(message) not in told:
                 told.add(str(message))
                 tell(str(message))

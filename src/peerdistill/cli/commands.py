@@ -12,12 +12,12 @@ from jsonargparse import Namespace
 
 from peerdistill.cli import episodes, exports, places, tables, tell
 from peerdistill.cli.printing import console, print_json
+from peerdistill.config.command_line import parse
+from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import Failure, UserError
-from peerdistill.experiment.options import parse
-from peerdistill.experiment.parsing import make_parser, parse_words
-from peerdistill.experiment.run import Run
 from peerdistill.paths import user_path
 from peerdistill.ranges import Range
+from peerdistill.runs.run import Run
 
 _Repeats = Annotated[int, Range(least=1, most=10_000)]
 _Top = Annotated[int, Range(least=1, most=1_000_000)]
@@ -46,10 +46,10 @@ def _train(words: list[str], command: str) -> int:
     if not flags.resume:
         Run(folder).require_free()  # told at once, before PyTorch is imported
     screen = console(stderr=flags.json)
-    from peerdistill import experiment, training
+    from peerdistill import runs, training
 
     try:
-        result = experiment.train(
+        result = runs.train(
             config,
             folder,
             resume=flags.resume,
@@ -101,15 +101,15 @@ def evaluate(words: list[str]) -> int:
 
 def _measure_of(run: Run, options: Namespace) -> Callable[[Literal["last", "best"]], dict[str, Any]]:
     """Return what evaluates a checkpoint on the images that the options ask for."""
-    from peerdistill import experiment
+    from peerdistill import runs
 
-    found = experiment.images_of(run, options.split)
-    if isinstance(found, experiment.OtherImages):
+    found = runs.images_of(run, options.split)
+    if isinstance(found, runs.OtherImages):
         split = found.split
-        evaluated = partial(experiment.evaluate_on, run, found, device=options.device)
+        evaluated = partial(runs.evaluate_on, run, found, device=options.device)
     else:
-        split = experiment.chosen_split(run, found.data, options.split)
-        evaluated = partial(experiment.evaluate_run, run, split=split, device=options.device, task=found)
+        split = runs.chosen_split(run, found.data, options.split)
+        evaluated = partial(runs.evaluate_run, run, split=split, device=options.device, task=found)
     return lambda checkpoint: {
         "checkpoint": checkpoint,
         "split": split,
@@ -150,10 +150,10 @@ def export(words: list[str]) -> int:
     places.add_options(parser)
     options = parse_words(parser, words, kind="option of export")
     output = exports.destination(options)
-    from peerdistill import experiment
+    from peerdistill import runs
 
     run = places.open_run(options)
-    restored = experiment.restore(run, options.checkpoint)
+    restored = runs.restore(run, options.checkpoint)
     report, told = (exports.int8 if options.int8 else exports.plain)(run, restored, output, options)
     if options.json:
         print_json({**asdict(report), "path": str(report.path)})
@@ -257,10 +257,10 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     if not model.is_dir():
         return deploy.predict(model, pictures, **how)
     run = _open(options.model)
-    from peerdistill import experiment
+    from peerdistill import runs
 
-    restored = experiment.restore(run)
-    return deploy.predict_with(experiment.scorer_of(restored), restored.card, pictures, **how)
+    restored = runs.restore(run)
+    return deploy.predict_with(runs.scorer_of(restored), restored.card, pictures, **how)
 
 
 def _resume_command(command: str, folder: str, flags: Namespace) -> str:

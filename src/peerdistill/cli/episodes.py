@@ -9,8 +9,8 @@ from jsonargparse import ArgumentParser, Namespace
 from peerdistill.cli import tables
 from peerdistill.cli.printing import console, print_json
 from peerdistill.errors import UserError
-from peerdistill.experiment.run import Run
 from peerdistill.fewshot.config import ExamConfig
+from peerdistill.runs.run import Run
 
 _NUMBERS = {
     "ways": "classes of an episode",
@@ -59,14 +59,14 @@ def check_unused(run: Run, options: Namespace) -> None:
 
 def evaluate(run: Run, options: Namespace) -> int:
     """Show the accuracies of a few-shot run."""
-    from peerdistill import experiment
+    from peerdistill import runs
 
     asked = _asked(run, options)
-    task = experiment.few_shot_task(run)
-    split = experiment.chosen_split(run, task.data, options.split)
+    task = runs.few_shot_task(run)
+    split = runs.chosen_split(run, task.data, options.split)
 
     def measure(checkpoint: Literal["last", "best"]) -> list[dict[str, Any]]:
-        found = experiment.examine(run, asked, checkpoint, split, options.device, task=task)
+        found = runs.examine(run, asked, checkpoint, split, options.device, task=task)
         return [examined.evaluation().as_dict() for examined in found]
 
     told = {"checkpoint": options.checkpoint, "split": split}
@@ -84,12 +84,12 @@ def evaluate(run: Run, options: Namespace) -> int:
 
 def compare(first: Run, second: Run, options: Namespace) -> int:
     """Show the leaders of two few-shot runs in the same episodes."""
-    from peerdistill import experiment
+    from peerdistill import runs
 
     for run in (first, second):
-        experiment.exam_configs(run)
+        runs.exam_configs(run)
     split = options.split or "test"
-    found = experiment.compare(first, second, _asked(first, options), options.checkpoint, split, options.device)
+    found = runs.compare(first, second, _asked(first, options), options.checkpoint, split, options.device)
     columns = [comparison.as_dict() for comparison in found]
     if options.json:
         told = {"first": str(first.path), "second": str(second.path)}
@@ -119,12 +119,12 @@ def _as_json(columns: Sequence[dict[str, Any]], options: Namespace) -> dict[str,
 
 def _asked(run: Run, options: Namespace) -> tuple[ExamConfig, ...]:
     """Return the episodes that the options ask for; what they leave open is as in the run's own test episodes."""
-    from peerdistill import experiment
+    from peerdistill import runs
 
     given = {name: options[name] for name in _NUMBERS if options[name] is not None}
     if _is_paper(options):
         if given:
             raise UserError(f"--{next(iter(given))} does not go with --protocol {options.protocol}, which sets it")
-        return experiment.exam_configs(run, paper=True)
-    (own,) = experiment.exam_configs(run)
-    return experiment.exam_configs(run, replace(own, **given))
+        return runs.exam_configs(run, paper=True)
+    (own,) = runs.exam_configs(run)
+    return runs.exam_configs(run, replace(own, **given))

@@ -8,12 +8,12 @@ from jsonargparse import Namespace
 
 from peerdistill.deploy.destination import check_destination
 from peerdistill.errors import UserError
-from peerdistill.experiment.run import Run
 from peerdistill.paths import user_path
+from peerdistill.runs.run import Run
 
 if TYPE_CHECKING:
     from peerdistill.deploy import ExportReport
-    from peerdistill.experiment import Restored
+    from peerdistill.runs import Restored
 
 _CHECK_PICTURES = 128
 # An int8 leader's report is a share of pictures: more of them tell it more finely.
@@ -43,9 +43,9 @@ def destination(options: Namespace) -> Path:
 
 def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
     """Return the report of an export, and its check in words."""
-    from peerdistill import deploy, experiment
+    from peerdistill import deploy, runs
 
-    pictures, split = experiment.sample_pictures(run, _CHECK_PICTURES)
+    pictures, split = runs.sample_pictures(run, _CHECK_PICTURES)
     how = {"format": options.format, "pictures": pictures, "force": options.force}
     report = deploy.export(restored.leader(), restored.card, output, **how)
     return report, (
@@ -56,11 +56,11 @@ def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "
 
 def int8(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
     """Return the report of an int8 export, and its check in words."""
-    from peerdistill import deploy, experiment
+    from peerdistill import deploy, runs
 
-    data = experiment.load_data(run)
-    pictures, split = experiment.sample_pictures(run, _INT8_CHECK_PICTURES, data=data)
-    calibration = experiment.calibration_pictures(run, restored, data)
+    data = runs.load_data(run)
+    pictures, split = runs.sample_pictures(run, _INT8_CHECK_PICTURES, data=data)
+    calibration = runs.calibration_pictures(run, restored, data)
     with TemporaryDirectory() as folder:
         exact = Path(folder) / "leader.onnx"
         deploy.export(restored.leader(), restored.card, exact, format="onnx", pictures=pictures)

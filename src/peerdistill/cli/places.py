@@ -2,7 +2,7 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
-from peerdistill.experiment.run import PLACES, Run
+from peerdistill.runs.run import PLACES, Run
 
 _MEANINGS = {
     "data": "Where the run's data is now, checked by content",

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from peerdistill import methods as catalogue
-from peerdistill.experiment.recipes import in_words, set_by_recipes
-from peerdistill.experiment.training_commands import COMMANDS
+from peerdistill.config.kinds import COMMANDS
+from peerdistill.config.recipes import in_words, set_by_recipes
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction

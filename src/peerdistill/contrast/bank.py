@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peerdistill.precision import at_least_single
+from peerdistill.numerics import min_float32
 
 
 class MemoryBank(nn.Module):
@@ -41,7 +41,7 @@ class MemoryBank(nn.Module):
         ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
         once in the batch moves once, towards the mean of its embeddings.
         """
-        precise = at_least_single(self.rows.dtype)
+        precise = min_float32(self.rows.dtype)
         with torch.autocast(self.rows.device.type, enabled=False):
             fresh_MBE = F.normalize(embeddings_MBE.to(precise), dim=-1)
             same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)

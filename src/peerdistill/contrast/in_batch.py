@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from peerdistill.errors import UserError
-from peerdistill.precision import in_single_at_least
+from peerdistill.numerics import upcast
 
 
 def scores_within(
@@ -56,7 +56,7 @@ def _unit(embeddings: Tensor, temperature: float) -> Tensor:
     """Return unit embeddings, at least in float32."""
     if not 0 < temperature < math.inf:
         raise UserError(f"the contrast's temperature must be above 0, found {temperature}")
-    return F.normalize(in_single_at_least(embeddings), dim=-1)
+    return F.normalize(upcast(embeddings), dim=-1)
 
 
 def without_own(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from peerdistill.contrast.nce import multi_view_nce, queue_nce
 from peerdistill.contrast.negatives import EverySample, NegativeSampler, SharedSampler, label_sizes
 from peerdistill.contrast.options import RememberedOptions
 from peerdistill.contrast.queue import EmbeddingQueue
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 
 _SAMPLERS = {"own": NegativeSampler, "shared": SharedSampler, "all": EverySample}
 
@@ -83,7 +83,7 @@ class QueueMemory(nn.Module):
         if options.count > samples:
             warnings.warn(
                 f"a queue of {options.count} was asked for, {samples} training samples exist: it holds {samples}",
-                category=Note,
+                category=PeerdistillWarning,
                 stacklevel=2,
             )
         dtype = getattr(torch, options.bank_dtype)

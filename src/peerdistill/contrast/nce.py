@@ -18,8 +18,7 @@ from peerdistill.contrast.columns import Columns, bank_columns, queue_columns
 from peerdistill.contrast.options import LOWEST_TEMPERATURE, Normaliser, Objective, Views
 from peerdistill.contrast.scores import Look, Part
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.gradients import with_own_gradient
-from peerdistill.precision import at_least_single
+from peerdistill.numerics import min_float32, with_custom_gradient
 
 # exp(1 / tau) up to here leaves single precision room for sums and quotients.
 _SINGLE_PRECISION_TEMPERATURE = 0.025
@@ -52,7 +51,7 @@ class _How(NamedTuple):
         """Return the precision of scores for embeddings of ``dtype``."""
         if self.temperature < _SINGLE_PRECISION_TEMPERATURE:
             return torch.float64
-        return at_least_single(dtype)
+        return min_float32(dtype)
 
     def anchor_peers(self, bank_peer: int, peers: int) -> list[int]:
         """Return who looks into a bank: a bank is read once for all of them."""
@@ -171,7 +170,7 @@ def log_normalisers(
     with torch.autocast(embeddings.device.type, enabled=False):
         parts = _parts(_unit(embeddings, how), banks[:, indices], columns, how)
         log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(parts)]
-        return torch.stack(log_means).to(at_least_single(embeddings.dtype))
+        return torch.stack(log_means).to(min_float32(embeddings.dtype))
 
 
 def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns, how: _How) -> Tensor:
@@ -180,7 +179,7 @@ def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns
         unit_MBE = _unit(embeddings, how)
         positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
         compute = partial(_value_and_gradient, positives_MBE=positives_MBE, columns=columns, how=how)
-        return with_own_gradient(compute, unit_MBE).to(at_least_single(embeddings.dtype))
+        return with_custom_gradient(compute, unit_MBE).to(min_float32(embeddings.dtype))
 
 
 def _unit(embeddings: Tensor, how: _How) -> Tensor:

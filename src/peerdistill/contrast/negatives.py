@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 
 def label_sizes(labels_N: Int[Tensor, " samples"]) -> Int[Tensor, " labels"]:
@@ -56,7 +56,7 @@ class NegativeSampler(nn.Module):
         if count > fewest:
             warnings.warn(
                 f"{count} negatives were asked for, {fewest} samples of other labels exist: {fewest} are drawn",
-                category=Note,
+                category=PeerdistillWarning,
                 stacklevel=2,
             )
         self.count = min(count, fewest)
@@ -115,7 +115,7 @@ class SharedSampler(nn.Module):
         if count > self.samples:
             warnings.warn(
                 f"{count} shared negatives were asked for, {self.samples} training samples exist: all are taken",
-                category=Note,
+                category=PeerdistillWarning,
                 stacklevel=2,
             )
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peerdistill.precision import in_single_at_least
+from peerdistill.numerics import upcast
 
 EMPTY = -1
 """Label of a place that was not filled yet."""
@@ -44,7 +44,7 @@ class EmbeddingQueue(nn.Module):
         kept = min(length, batch)
         places = (self.next + torch.arange(batch - kept, batch, device=self.labels.device)) % length
         with torch.autocast(self.rows.device.type, enabled=False):
-            fresh_MBE = F.normalize(in_single_at_least(embeddings_MBE[:, -kept:]), dim=-1)
+            fresh_MBE = F.normalize(upcast(embeddings_MBE[:, -kept:]), dim=-1)
         self.rows[:, places] = fresh_MBE.to(self.rows.dtype)
         self.labels[places] = labels_B[-kept:]
         self.next.copy_((self.next + batch) % length)

@@ -13,7 +13,7 @@ from peerdistill.data.layout import Pictures
 from peerdistill.data.layout import find_splits as layout_of
 from peerdistill.data.listing import each_once, list_folder
 from peerdistill.data.pictures import open_picture, picture_bytes, read_picture
-from peerdistill.errors import Note, UserError, some_of
+from peerdistill.errors import PeerdistillWarning, UserError, some_of
 
 Result = TypeVar("Result")
 
@@ -69,7 +69,7 @@ def read_listed(content: Callable[[], bytes], name: str) -> Image.Image:
 def show_notes(notes: Iterable[str]) -> None:
     """Tell the user each of the sentences."""
     for note in notes:
-        warnings.warn(note, Note, stacklevel=3)
+        warnings.warn(note, PeerdistillWarning, stacklevel=3)
 
 
 def note_left_out(names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from peerdistill.data.dataset import Dataset, FolderSplit, check_known_classes, 
 from peerdistill.data.digests import as_rows, digest_of
 from peerdistill.data.layout import Pictures
 from peerdistill.data.stored import Shrunk, Squares, StoredPictures, known_digests, stored_pictures
-from peerdistill.errors import Note, UserError, some_of
+from peerdistill.errors import PeerdistillWarning, UserError, some_of
 
 CHECKED_AT_ONCE = 20_000
 """Up to this many pictures are all decoded once before training, which takes a minute or so."""
@@ -158,7 +158,7 @@ def _of_classes(train: Pictures, other: Pictures) -> Pictures:
         )
     lacking = sorted(set(train.class_names) - set(other.class_names))
     if lacking:
-        warnings.warn(f"'{other.folder}' has no picture of {some_of(lacking)}", Note, stacklevel=3)
+        warnings.warn(f"'{other.folder}' has no picture of {some_of(lacking)}", PeerdistillWarning, stacklevel=3)
     return replace(other, class_names=train.class_names)
 
 

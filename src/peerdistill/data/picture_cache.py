@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from peerdistill.data.cache_room import INDEX, LOCK, PIXELS, CacheRoom
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 from peerdistill.files import reason
 
 KEY_BYTES = 16
@@ -107,7 +107,7 @@ class PictureCache:
     def _tell(self, what: str) -> None:
         if what not in self._told:
             self._told.add(what)
-            warnings.warn(f"the cache of decoded pictures in '{self._folder}' {what}", Note, stacklevel=4)
+            warnings.warn(f"the cache of decoded pictures in '{self._folder}' {what}", PeerdistillWarning, stacklevel=4)
 
     def _read_new_records(self) -> None:
         with self._reading:

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from peerdistill.data.repairs import with_its_end, without_metadata
-from peerdistill.errors import Note, UserError
+from peerdistill.errors import PeerdistillWarning, UserError
 
 # What Pillow may read, and how such files are called. Only raster formats: it would hand PostScript to Ghostscript.
 _SUFFIXES = {
@@ -188,7 +188,7 @@ def _tell(sentence: str) -> None:
     _warnings_told.add(sentence)
     if len(_warnings_told) > _MOST_WARNINGS:
         sentence = "Pillow's warnings of further pictures are not shown"
-    warnings.warn(sentence, Note, stacklevel=2)
+    warnings.warn(sentence, PeerdistillWarning, stacklevel=2)
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -21,7 +21,7 @@ from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.digests import KnownDigests, digest_of
 from peerdistill.data.picture_cache import KEY_BYTES, PictureCache, Pixels
 from peerdistill.data.pictures import PILLOW_MODES, fit
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 from peerdistill.paths import user_path
 
 # To be raised when any form gives other pixels than before: what was kept in it is then not found any more.
@@ -146,7 +146,7 @@ def _cache_root(config: DataConfig) -> Path | None:
         return users_cache_folder()
     except RuntimeError:  # a container's user may have no home folder
         text = "decoded pictures are not kept, for want of a home folder: --cache FOLDER names another one"
-        warnings.warn(text, Note, stacklevel=4)
+        warnings.warn(text, PeerdistillWarning, stacklevel=4)
         return None
 
 

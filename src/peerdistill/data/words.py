@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from peerdistill.errors import Note, UserError, shortened
+from peerdistill.errors import PeerdistillWarning, UserError, shortened
 from peerdistill.paths import absolute_path, user_path
 
 CIFAR_NAMES = ("cifar10", "cifar100")
@@ -21,7 +21,7 @@ def note_shadowed_folder(data: str, names: Sequence[str]) -> None:
     """Say which one is taken where ``data`` is the name of built-in data, and of a folder here as well."""
     if data in names and Path(data).is_dir():
         text = f"'{data}' is the built-in data of that name: write {os.curdir}{os.sep}{data} for the folder beside it"
-        warnings.warn(text, Note, stacklevel=2)
+        warnings.warn(text, PeerdistillWarning, stacklevel=2)
 
 
 def absolute_word(data: str, names: Sequence[str]) -> str:

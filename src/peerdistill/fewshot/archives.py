@@ -7,7 +7,7 @@ from pathlib import Path
 
 from peerdistill.data.layout import Layout, find_splits
 from peerdistill.data.pictures import MOST_BYTES, unreadable
-from peerdistill.errors import Note, UserError, some_of
+from peerdistill.errors import PeerdistillWarning, UserError, some_of
 
 _ENCRYPTED = 0x1
 
@@ -31,7 +31,7 @@ class PictureArchive:
         twice = sorted(path for path, times in Counter(path for path, _ in members).items() if times > 1)
         if twice:
             text = f"'{file}' holds some members more than once, the last ones count: {some_of(twice)}"
-            warnings.warn(text, Note, stacklevel=2)
+            warnings.warn(text, PeerdistillWarning, stacklevel=2)
 
     def __enter__(self) -> "PictureArchive":
         return self

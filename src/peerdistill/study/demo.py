@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from peerdistill import deploy, experiment
+from peerdistill import deploy, runs
+from peerdistill.config import parse
 from peerdistill.data.arrays import LabelledImages, all_digits
 from peerdistill.deploy import Prediction
-from peerdistill.experiment import Run
+from peerdistill.runs import Run
 from peerdistill.study.figures import plot_comparison, plot_predictions
 from peerdistill.study.spread import Spread, spread
 from peerdistill.training import MetricsFile
@@ -186,8 +187,8 @@ def _train(folder: Path, way: str, seed: int, plan: Plan) -> _Score:
     data = folder.absolute() / "data"
     epochs = plan.epochs * (plan.longer if way == _LONGER else 1)
     words = [f"npz:{data / f'train-{seed}.npz'}", "--test", f"npz:{data / 'test.npz'}", *_RECIPE, *_METHOD[way]]
-    config, _ = experiment.parse([*words, "--epochs", str(epochs), "--seed", str(seed), "--device", "cpu"])
-    result = experiment.train(config, _run_folder(folder, way, seed), console=Console(file=io.StringIO()))
+    config, _ = parse([*words, "--epochs", str(epochs), "--seed", str(seed), "--device", "cpu"])
+    result = runs.train(config, _run_folder(folder, way, seed), console=Console(file=io.StringIO()))
     test = result["last"]["test"]
     return _Score(test["leader"]["top1"], test["ensemble"]["top1"], result["seconds"], result["parameters"])
 
@@ -305,8 +306,8 @@ def _in_words(gain: Spread) -> str:
 
 
 def _export(run: Run, output: Path, console: Console) -> Path:
-    restored = experiment.restore(run)
-    pictures, split = experiment.sample_pictures(run, count=128)
+    restored = runs.restore(run)
+    pictures, split = runs.sample_pictures(run, count=128)
     report = deploy.export(restored.cohort.leader(), restored.card, output, format="onnx", pictures=pictures)
     console.print(
         f"wrote {report.path} ({report.bytes / 1e6:.2f} MB); on {report.samples} {split} pictures its logits are "

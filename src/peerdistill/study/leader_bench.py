@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from peerdistill import deploy, experiment
+from peerdistill import deploy, runs
 from peerdistill.cohort import CohortOutput
 from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.normalised import Normalised
@@ -22,9 +22,9 @@ from peerdistill.deploy.scorers import Scorer, open_onnx, torch_scorer
 from peerdistill.deploy.writers import write_safetensors
 from peerdistill.errors import UserError
 from peerdistill.evaluation import Accuracy, Evaluation
-from peerdistill.experiment import Run
-from peerdistill.experiment.restore import Which
-from peerdistill.experiment.task import Task
+from peerdistill.runs import Run
+from peerdistill.runs.restore import Which
+from peerdistill.runs.task import Task
 from peerdistill.study.latency import latencies
 from peerdistill.study.machine import describe_machine
 from peerdistill.terms import MeanEnsemble
@@ -119,11 +119,11 @@ def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], 
     """
     if not 1 <= repeats <= MAX_REPEATS:
         raise UserError(f"repeats must be from 1 to {MAX_REPEATS}, found {repeats}")
-    restored = experiment.restore(run, which)
+    restored = runs.restore(run, which)
     tell("reading the images")
-    task = experiment.load_task_of(run)
-    calibration = experiment.calibration_pictures(run, restored, task.data)
-    compared, _ = experiment.sample_pictures(run, _COMPARED_PICTURES, data=task.data)
+    task = runs.load_task_of(run)
+    calibration = runs.calibration_pictures(run, restored, task.data)
+    compared, _ = runs.sample_pictures(run, _COMPARED_PICTURES, data=task.data)
     with TemporaryDirectory() as folder:
         tell("writing and checking the files")
         card = restored.card

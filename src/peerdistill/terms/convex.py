@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from peerdistill.precision import in_single_at_least
+from peerdistill.numerics import upcast
 
 # At 16 the cross-entropy is within 1e-6 of the least one for margins of the size that training brings.
 _ITERATIONS = 16
@@ -27,7 +27,7 @@ def best_weights(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Ten
         margins_MBC: Scores minus that of the label, ``u_mc = z_mc - z_my``.
     """
     with torch.autocast(margins_MBC.device.type, enabled=False):
-        u_BMC = in_single_at_least(margins_MBC.detach().transpose(0, 1))
+        u_BMC = upcast(margins_MBC.detach().transpose(0, 1))
         batch, peers, _ = u_BMC.shape
         alpha_BM = u_BMC.new_full((batch, peers), 1 / peers)
         size_B1 = u_BMC.abs().amax((1, 2))[:, None].clamp(min=1e-3)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.gradients import with_own_gradient
-from peerdistill.precision import in_single_at_least
+from peerdistill.numerics import upcast, with_custom_gradient
 from peerdistill.terms.batch import Batch
 
 # Cosines of one tile: on a CPU few enough to stay in a core's cache, elsewhere enough to keep the device at work.
@@ -58,7 +57,7 @@ def angle_loss(
         features_BD: Features of the student.
         teacher_BK: Those of the teacher, without a gradient.
     """
-    return with_own_gradient(partial(_huber_of_angles, teacher_BK=teacher_BK), features_BD)
+    return with_custom_gradient(partial(_huber_of_angles, teacher_BK=teacher_BK), features_BD)
 
 
 def _huber_of_angles(features_BD: Tensor, teacher_BK: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,4 +108,4 @@ class TeacherRelation(nn.Module):
         assert out.teacher is not None
         features, teacher = out.features[-1], out.teacher.features[-1].detach()
         with torch.autocast(features.device.type, enabled=False):
-            return self.loss(in_single_at_least(features), in_single_at_least(teacher))
+            return self.loss(upcast(features), upcast(teacher))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from peerdistill.errors import Note
+from peerdistill.errors import PeerdistillWarning
 from peerdistill.files import reason
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class TensorBoardLog:
             self._is_broken = True
             if self._folder.parent.exists():  # else the trainer says that the run is gone
                 text = f"{self._folder} can't be written: {reason(error)}; its curves end here"
-                warnings.warn(text, Note, stacklevel=3)
+                warnings.warn(text, PeerdistillWarning, stacklevel=3)
 
 
 @cache

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort
-from peerdistill.errors import Failure, Note, UserError
+from peerdistill.errors import Failure, PeerdistillWarning, UserError
 from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
 from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
@@ -343,7 +343,7 @@ def _note_long_ramps(method: Method, epochs: int) -> None:
         f"the weight of {names} rises over {ramp.epochs} epochs and the run has {epochs}, so that it ends at "
         f"{reached:.2g} of its value: set ramp to {max(1, round(_RAMP_SHARE * epochs))} for the share of a run that 80 "
         "of 300 epochs are",
-        category=Note,
+        category=PeerdistillWarning,
         stacklevel=3,
     )
 

@@ -1,0 +1,14 @@
+from .command_line import parse, read_config, train_parser
+from .config import CohortConfig, Config, TeacherConfig
+from .parser import make_parser, parse_words
+
+__all__ = [
+    "CohortConfig",
+    "Config",
+    "TeacherConfig",
+    "make_parser",
+    "parse",
+    "parse_words",
+    "read_config",
+    "train_parser",
+]

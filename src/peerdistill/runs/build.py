@@ -1,0 +1,112 @@
+"""Objects from a configuration, and checks that they fit what a run was started with."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from peerdistill import backbones
+from peerdistill.cohort import Cohort
+from peerdistill.config.config import CohortConfig, Config
+from peerdistill.data import Dataset
+from peerdistill.data.dataset import Split, contents
+from peerdistill.deploy import LeaderCard
+from peerdistill.errors import UserError
+
+
+def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
+    """Return the cohort of ``config`` for such images and so many classes."""
+    images = {"in_channels": channels, "image_size": image_size}
+    return Cohort(
+        backbones.build(config.backbone, classes=classes, **images, classifier=config.classifier),
+        classes,
+        config.peers,
+        config.sharing,
+        share_until=config.share_until,
+        branch_at=config.branch_at,
+        peer_backbones=config.peer_backbones,
+        **images,
+        split_gradients=config.split_gradients,
+    )
+
+
+def card_of(config: Config, data: Dataset) -> LeaderCard:
+    """Return what a deployed leader must know of the data."""
+    return LeaderCard(
+        backbone=config.cohort.backbone,
+        class_names=data.class_names,
+        image_size=data.image_size,
+        channels=data.channels,
+        mean=data.mean,
+        std=data.std,
+        crop=data.crop,
+    )
+
+
+def deployed(cohort: Cohort, card: LeaderCard) -> nn.Module:
+    """Return the network that is deployed: the leader, without its classifier where its card names no class."""
+    return cohort.encoder() if card.is_encoder else cohort.leader()
+
+
+def check_device(device: str) -> None:
+    """Raise UserError for a device that this machine lacks."""
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in available and not available[device]():
+        raise UserError(f"device {device} is not available here: choose cpu")
+
+
+def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
+    """Raise UserError where batches of one image would meet batch normalisation, which has nothing to compare then."""
+    if batch_size > 1:
+        return
+    for module in modules:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
+                raise UserError(
+                    f"batch_size must be at least 2 for a network with batch normalisation ({name}), found {batch_size}"
+                )
+
+
+def is_same_data(before: dict[str, Any], data: Dataset) -> bool:
+    """Tell whether ``data`` is what a checkpoint's notes say it was trained on, wherever it is now."""
+    return list(data.class_names) == before["class_names"] and data.fingerprint == before["fingerprint"]
+
+
+def has_grown(before: dict[str, Any], data: Dataset) -> bool:
+    """Tell whether a folder holds all pictures that a run was trained on, for training still, and further ones."""
+    if "contents" not in before:  # of an earlier version
+        return False
+    trained, now = before["contents"].numpy(), contents(data.train)
+    same_classes = list(data.class_names) == before["class_names"]
+    return same_classes and 0 < len(trained) < len(now) and bool(np.isin(trained, now).all())
+
+
+def trained_among(before: dict[str, Any], images: Split) -> int:
+    """Return how many of ``images`` have the content of one that a run was trained on, as its notes remember."""
+    return int(np.isin(contents(images), before["contents"].numpy()).sum())
+
+
+def check_same_data(before: dict[str, Any], data: Dataset) -> None:
+    """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
+    names = list(data.class_names)
+    if names != before["class_names"]:
+        raise UserError(
+            f"the run was trained on the classes {_listed(before['class_names'])}, the data has {_listed(names)}"
+        )
+    if len(data.train) != before["train_images"]:
+        raise UserError(
+            f"the run was trained on {before['train_images']} images, the data has {len(data.train)} for training"
+        )
+    if data.fingerprint != before["fingerprint"]:
+        raise UserError("the training images are not those that the run was started with")
+
+
+def is_same_split(before: dict[str, Any], data: Dataset, split: str) -> bool:
+    """Tell whether the images of "val" or "test" are those of which a checkpoint's notes speak."""
+    return before.get("held_out", {}).get(split) == data.held_out.get(split)
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

@@ -1,0 +1,282 @@
+"""A run from its configuration to its result."""
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric import Fabric, seed_everything
+from rich.console import Console
+from torch import nn
+
+from peerdistill.cohort import Cohort
+from peerdistill.config.config import Config
+from peerdistill.data import Dataset
+from peerdistill.data.batches import EvalBatches, TrainBatches
+from peerdistill.data.dataset import contents
+from peerdistill.data.words import note_shadowed_folder
+from peerdistill.errors import UserError
+from peerdistill.files import write_whole
+from peerdistill.runs.build import (
+    build_cohort,
+    check_batch_norm,
+    check_device,
+    check_same_data,
+    deployed,
+    is_same_split,
+)
+from peerdistill.runs.environment import describe, difference_from, versions
+from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
+from peerdistill.runs.pretrained import start_from_weights
+from peerdistill.runs.run import Run
+from peerdistill.runs.task import SPLITS, Task
+from peerdistill.runs.tasks import load_task
+from peerdistill.training import (
+    ConsoleLog,
+    InterruptRequest,
+    Logger,
+    MetricsFile,
+    TensorBoardLog,
+    Trainer,
+    undisturbed,
+)
+
+
+def train(
+    config: Config,
+    path: Path | str,
+    *,
+    resume: bool = False,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train as ``config`` says and return the result, which is written to ``result.json`` as well.
+
+    Nothing is written before data, cohort and method have been built, and nothing is left behind where training fails
+    before its first checkpoint.
+
+    Args:
+        config: Everything that decides the numbers.
+        path: The run's folder: new or empty, or with ``resume`` one that holds a run.
+        resume: Go on from the run's last checkpoint.
+        download: Fetch data that can be fetched.
+        skip_unreadable: Leave out pictures that can't be read.
+        console: Where progress is shown; by default the terminal.
+
+    Raises:
+        UserError: For bad input, or a folder in which another process trains.
+        Interrupted: After Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
+        Diverged: Where the loss is not finite.
+        Failure: For a full disk, a killed data worker and the like.
+    """
+    console = console or Console()
+    run = Run(path)
+    config.check()
+    check_device(config.training.device)
+    flags = {"download": download, "skip_unreadable": skip_unreadable}
+    if resume:
+        run.require()
+        with run.held():
+            return _go_on(config, run, console, flags)
+    run.require_free()
+    note_shadowed_folder(config.data.data, config.data.names)
+    task = load_task(config, **flags)
+    trainer, exams = _prepared(config, run, task, from_the_beginning=True)
+    with run.started(config):
+        return _finished(config, run, task, trainer, exams, console)
+
+
+def _go_on(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
+    check_same_options(run.path, run.config, config)
+    state, file, warning = _last_state(run, config)
+    task = load_task(config, **flags)
+    if state is not None:
+        check_same_data(state["notes"]["data"], task.data)
+        if not is_same_split(state["notes"]["data"], task.data, "val"):
+            raise UserError(
+                "the validation images, which choose the best epoch, are not those that the run was started with"
+            )
+    trainer, exams = _prepared(config, run, task, from_the_beginning=state is None)
+    if state is None:
+        trainer.metrics.truncate(0)
+        console.print("no checkpoint was written yet: starting from the beginning")
+    else:
+        lost = load_into(trainer, state, file)
+        del state  # as large as cohort, method and optimiser together
+        other = difference_from(run.environment_file, describe(trainer.fabric.device))
+        for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
+            console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    run.remember_places(config)
+    return _finished(config, run, task, trainer, exams, console)
+
+
+def _last_state(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, str]:
+    """Return the checkpoint to go on from, None where none was written yet, its file, and what is wrong with the last.
+
+    Raises:
+        UserError: Where the checkpoints are damaged, gone, or not of this run.
+    """
+    checkpoints = run.checkpoints
+    state, warning = checkpoints.load_last()
+    file = checkpoints.previous if warning else checkpoints.last
+    if state is not None:
+        check_belongs(state, file, config, run.config_file)
+        return state, file, warning
+    epochs = len(MetricsFile(run.metrics_file).read())
+    # A line is written before the checkpoint that counts it.
+    if epochs > 1 or run.result_file.exists() or checkpoints.best.exists():
+        raise UserError(
+            f"{checkpoints.last} is missing, and the one before it: there is nothing to go on from, although {epochs} "
+            "epochs were trained"
+        )
+    return None, file, ""
+
+
+def _without_best(run: Run, trainer: Trainer) -> str:
+    """Let the best epoch be found again where its checkpoint is missing, and return a sentence that says so."""
+    best = run.checkpoints.best
+    if not trainer.progress.best_epoch or best.exists():
+        return ""
+    trainer.progress.best_top1, trainer.progress.best_epoch = -1.0, 0
+    return f"there is no checkpoint {best}: the best epoch is looked for among those that are left to train"
+
+
+def _finished(
+    config: Config, run: Run, task: Task, trainer: Trainer, exams: Mapping[str, Any], console: Console
+) -> dict[str, Any]:
+    """Train to the end in a folder that is held, and return the result."""
+    if not run.environment_file.exists():
+        write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
+    _announce(console, run, config, task.data, trainer.cohort)
+    trainer.loggers = _loggers(console, run, trainer)
+    try:
+        trainer.fit()
+        with InterruptRequest() as interrupt, interrupt.at_once():
+            result = _result(config, run, trainer, task, exams)
+    finally:
+        # Left to the end of the process, workers would be waited for for seconds.
+        with undisturbed():
+            for batches in (trainer.batches, *exams.values()):
+                if isinstance(batches, TrainBatches | EvalBatches):
+                    batches.close()
+    run.check_in_place()
+    write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _prepared(config: Config, run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Trainer, dict[str, Any]]:
+    """Return the trainer of a run, before its first step, and what its peers are judged by on each split."""
+    data = task.data
+    fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
+    fabric.launch()
+    batches = task.batches(fabric.device)
+    exams = {split: task.exam(split, fabric.device) for split in SPLITS}
+    seed_everything(config.training.seed, verbose=False)
+    images = {"channels": data.channels, "image_size": data.image_size}
+    cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
+    if from_the_beginning:
+        start_from_weights(cohort, config.cohort)
+    method = task.method(cohort)
+    check_batch_norm(config.training.batch_size, cohort, method)
+    trainer = Trainer(
+        cohort,
+        method,
+        batches,
+        validation=exams["val"],
+        judge=task.judge,
+        config=config.training,
+        fabric=fabric,
+        checkpoints=run.checkpoints,
+        metrics=MetricsFile(run.metrics_file),
+        notes=_notes(config, task),
+        check_folder=run.check_in_place,
+    )
+    return trainer, exams
+
+
+def _notes(config: Config, task: Task) -> dict[str, Any]:
+    """Return what every checkpoint says of its data and of the options that it was trained with."""
+    data = task.data
+    return {
+        "card": task.card().to_metadata(),
+        "options": decisive_options(config),
+        "data": {
+            "fingerprint": data.fingerprint,
+            "held_out": dict(data.held_out),
+            "contents": torch.from_numpy(contents(data.train)),
+            "class_names": list(data.class_names),
+            "train_images": len(data.train),
+        },
+    }
+
+
+def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort: Cohort) -> None:
+    splits = {"training": data.train, "validation": data.val, "test": data.test}
+    sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
+    skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
+    names = [backbone.name for backbone in cohort.backbones]
+    peers = ", ".join(names) if config.cohort.peer_backbones else f"{cohort.peers} x {names[-1]}"
+    episodes = config.episodes
+    shape = [f"{episodes.ways}-way {episodes.shots}-shot episodes, {episodes.queries} queries"] if episodes else []
+    lines = (
+        f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
+        f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",
+        *shape,
+        f"run folder: {run.path}",
+    )
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
+    epochs, done = trainer.config.epochs, trainer.progress.step
+    steps = epochs * trainer.batches.steps_per_epoch
+    return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), TensorBoardLog(run.tensorboard, done)]
+
+
+def _result(config: Config, run: Run, trainer: Trainer, task: Task, exams: Mapping[str, Any]) -> dict[str, Any]:
+    modules = {
+        "leader": deployed(trainer.cohort, task.card()),
+        "cohort": trainer.cohort,
+        "method": trainer.method,
+    }
+    sizes = {name: _trained_parameters(module) for name, module in modules.items()}
+    return {
+        "method": config.method,
+        "seed": config.training.seed,
+        "parameters": sizes,
+        **_final_accuracies(config, run, trainer, exams),
+        "skipped_pictures": task.data.skipped,
+        "seconds": round(trainer.seconds, 1),
+        "options": yaml.safe_load(config.as_yaml()),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def _trained_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _final_accuracies(config: Config, run: Run, trainer: Trainer, exams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return last and best epoch on validation and test images; the cohort is then as of the best epoch."""
+
+    def measured(epoch: int) -> dict[str, Any]:
+        found = {
+            name: trainer.judge(trainer.prepared, trainer.method.ensemble, exam).as_dict()
+            for name, exam in exams.items()
+            if exam is not None
+        }
+        return {"epoch": epoch, **found}
+
+    result = {"last": measured(trainer.progress.epoch), "best": None}
+    if trainer.progress.best_epoch:
+        file = trainer.checkpoints.best
+        best = trainer.checkpoints.load(file)
+        check_belongs(best, file, config, run.config_file)
+        load_into(trainer.cohort, best["cohort"], file)
+        load_into(trainer.method, best["method"], file)
+        result["best"] = measured(trainer.progress.best_epoch)
+    return result

@@ -1,0 +1,230 @@
+from importlib import resources
+
+import pytest
+import yaml
+
+from peerdistill import methods
+from peerdistill.config import CohortConfig, parse, read_config, train_parser
+from peerdistill.contrast import ContrastOptions
+from peerdistill.data.config import DataConfig
+from peerdistill.errors import UserError
+from peerdistill.training import TrainingConfig
+
+
+def flat(values: dict, prefix: str = "") -> dict:
+    found = {}
+    for name, value in values.items():
+        found.update(flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return found
+
+
+def values_of(*words: str) -> dict:
+    """The whole configuration under the options' names."""
+    config, _ = parse(words)
+    return flat(config.as_dict())
+
+
+def recipe(name: str) -> dict:
+    return yaml.safe_load((resources.files("peerdistill.config.recipes") / f"{name}.yaml").read_text())
+
+
+@pytest.fixture
+def write_yaml(tmp_path):
+    """Return a function that writes a configuration file and returns the option that reads it."""
+
+    def write(name: str = "config.yaml", **values) -> str:
+        (tmp_path / name).write_text(yaml.safe_dump(values))
+        return f"--config={tmp_path / name}"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("digits", "digits"),
+        ("cifar10", "cifar"),
+        ("cifar100", "cifar"),
+        ("npz:some.npz", "arrays"),
+        ("pictures", "folder"),
+        ("pictures/of/digits", "folder"),
+    ],
+)
+def test_the_data_choose_the_recipe(data, name):
+    expected = recipe(name)
+    of_method = expected.pop("methods", {}).get("mcl-okd", {})
+    found = values_of(data)
+    assert flat(expected) | flat(of_method) == {key: found[key] for key in flat(expected) | flat(of_method)}
+
+
+def test_a_recipe_can_be_asked_for():
+    assert values_of("pictures", "--recipe", "digits")["epochs"] == recipe("digits")["epochs"]
+
+
+def test_a_recipe_can_be_asked_for_in_a_file(write_yaml):
+    assert values_of("pictures", write_yaml(recipe="digits"))["epochs"] == recipe("digits")["epochs"]
+
+
+def test_what_no_recipe_says_is_the_signature_s_default():
+    found, of_recipe = values_of("digits"), flat(recipe("digits"))
+    defaults = TrainingConfig()
+    for name in ("seed", "log_every", "checkpoint_every", "precision"):
+        assert name not in of_recipe
+        assert found[name] == getattr(defaults, name)
+    assert found["peers"] == CohortConfig().peers
+    assert found["workers"] == DataConfig("digits").workers
+    assert found["contrast.temperature"] == ContrastOptions().temperature
+    assert found["temperature"] == 3.0
+
+
+@pytest.mark.parametrize(("option", "by_recipe"), [("epochs", 20), ("contrast.count", 1024)])
+def test_file_wins_over_recipe_and_command_line_over_file(write_yaml, option, by_recipe):
+    group, _, name = option.rpartition(".")
+    file = write_yaml(**({group: {name: 7}} if group else {name: 7}))
+    assert values_of("digits")[option] == by_recipe
+    assert values_of("digits", file)[option] == 7
+    assert values_of("digits", file, f"--{option}=9")[option] == 9
+
+
+def test_what_comes_later_wins(write_yaml):
+    first, second = write_yaml("first.yaml", epochs=3, lr=0.3), write_yaml("second.yaml", epochs=4)
+    found = values_of("digits", first, second)
+    assert (found["epochs"], found["lr"]) == (4, 0.3)
+    assert values_of("digits", "--epochs=9", first)["epochs"] == 3
+    assert values_of("digits", "--epochs=9", "--epochs=8")["epochs"] == 8
+
+
+def test_a_group_in_a_file_keeps_what_it_does_not_name(write_yaml):
+    found = values_of("digits", write_yaml(optimizer={"momentum": 0.5}))
+    assert found["optimizer.momentum"] == 0.5
+    assert found["optimizer.weight_decay"] == TrainingConfig().optimizer.weight_decay
+    assert found["schedule.warmup"] == recipe("digits")["schedule"]["warmup"]
+
+
+def test_data_and_method_can_stand_in_a_file(write_yaml):
+    config, _ = parse([write_yaml(data="digits", method="baseline", peers=1)])
+    assert (config.data.data, config.method, config.cohort.peers) == ("digits", "baseline", 1)
+    assert config.options == {}
+
+
+def test_data_on_the_command_line_wins_over_a_file_s(write_yaml):
+    config, _ = parse(["digits", write_yaml(data="cifar10")])
+    assert config.data.data == "digits"
+    assert config.training.epochs == recipe("digits")["epochs"]
+
+
+def test_options_are_those_of_the_method_s_signature():
+    own = {option.name for option in methods.options_of("mcl-okd")}
+    assert own == {"temperature", "ensemble", "beta", "contrast"}
+    config, _ = parse(["digits", "--beta=0.5", "--temperature=2", "--contrast.views=core"])
+    assert set(config.options) == own
+    assert (config.options["beta"], config.options["temperature"]) == (0.5, 2.0)
+    assert config.options["contrast"] == ContrastOptions(count=1024, views="core")
+
+
+@pytest.mark.parametrize("option", ["beta", "temperature", "ensemble", "contrast.count"])
+def test_a_method_refuses_another_s_options(write_yaml, option):
+    with pytest.raises(UserError, match=f"unknown option of train with method baseline '--{option}'"):
+        parse(["digits", "--method=baseline", f"--{option}=1"])
+    group, _, name = option.rpartition(".")
+    file = write_yaml(method="baseline", **({group: {name: 1}} if group else {name: 1}))
+    with pytest.raises(UserError, match=rf"method baseline in .*config\.yaml '{option}'"):
+        parse(["digits", file])
+
+
+def test_help_tells_every_option_and_what_it_is_for():
+    text = " ".join(train_parser("mcl-okd").format_help().split())
+    for option in values_of("digits"):
+        assert option == "data" or f"--{option} " in text
+    assert "Weight of the contrast (0: left out)." in text
+    assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in text
+
+
+def test_flags_are_no_part_of_the_configuration():
+    config, flags = parse(["digits", "--download", "--json", "--run", "here"])
+    assert (flags.download, flags.json, flags.resume, flags.skip_unreadable, flags.run) == (
+        *(True, True, False, False),
+        "here",
+    )
+    assert not {"download", "json", "resume", "skip_unreadable", "run", "config", "recipe"} & set(config.as_dict())
+
+
+def test_options_can_not_be_abbreviated():
+    """An option that is added later would give an abbreviation another meaning."""
+    with pytest.raises(UserError, match="'--epoch': did you mean --epochs"):
+        parse(["digits", "--epoch=3"])
+
+
+def test_resuming_takes_the_run_s_configuration(tmp_path):
+    config, _ = parse(["digits", "--epochs=3", "--beta=0.5", "--method=mcl-okd"])
+    (tmp_path / "config.yaml").write_text(config.as_yaml())
+    resumed, flags = parse(["--resume", "--run", str(tmp_path)])
+    assert resumed == config
+    assert flags.resume
+    changed, _ = parse(["--resume", f"--run={tmp_path}", "--workers=1"])
+    assert changed.data.workers == 1
+    assert changed.training == config.training
+
+
+def test_resuming_by_another_method_is_refused(tmp_path):
+    config, _ = parse(["digits", "--method=baseline"])
+    (tmp_path / "config.yaml").write_text(config.as_yaml())
+    with pytest.raises(UserError, match="was started with method baseline, found mcl-okd"):
+        parse(["--resume", f"--run={tmp_path}", "--method=mcl-okd"])
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"there is no run to resume in .*: config\.yaml is missing"):
+        parse(["digits", "--resume", f"--run={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("epochs: 3\nlr: [1\nseed: 2\n", r"broken\.yaml, line 3 is no valid YAML"),
+        ("epochs: 3\n  lr: 2\n", r"broken\.yaml, line 2 is no valid YAML"),
+        ("- epochs\n", r"broken\.yaml must hold options as 'name: value', found list"),
+        ("", r"broken\.yaml must hold options as 'name: value', found nothing"),
+        ("3: x\n", r"in .*broken\.yaml '3'"),
+        ("epoch: 3\n", r"in .*broken\.yaml 'epoch': did you mean epochs"),
+        ("optimizer: {moment: 3}\n", r"in .*broken\.yaml 'optimizer\.moment': did you mean optimizer\.momentum"),
+        ("optimizer: adam\n", r"optimizer in .*broken\.yaml must hold options as 'name: value', found adam"),
+        ("optimizer: {momentum: much}\n", r"optimizer\.momentum in .*broken\.yaml must be a number, found much"),
+        ("method: [baseline]\n", r"method in .*broken\.yaml must be a word, found \['baseline'\]"),
+        ("epochs: null\n", r"epochs needs a value, found null"),
+        ("sharing: [[1]]\n", r"sharing in .*broken\.yaml must be a list or a word, found \[\[1\]\]"),
+        ("epochs: many\n", r"epochs in .*broken\.yaml must be a whole number, found many"),
+    ],
+)
+def test_a_broken_file_is_told_in_one_sentence(tmp_path, text, sentence):
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=sentence) as caught:
+        parse(["digits", f"--config={file}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(UserError, match=r"picture\.yaml is no text file"):
+        read_config(tmp_path / "picture.yaml")
+
+
+def test_of_two_files_the_later_one_names_data_and_method(write_yaml):
+    first = write_yaml("first.yaml", data="digits", method="baseline")
+    second = write_yaml("second.yaml", data="cifar10", method="mcl-okd")
+    config, _ = parse([first, second])
+    assert (config.data.data, config.method, config.training.epochs) == (
+        "cifar10",
+        "mcl-okd",
+        recipe("cifar")["epochs"],
+    )
+    assert config.options["beta"] == 0.025
+
+
+def test_the_papers_recipe_trains_on_all_images():
+    assert values_of("cifar100")["validation"] == 0
+    arrays, cifar = recipe("arrays"), recipe("cifar")
+    assert arrays.pop("validation") == 0.1
+    assert cifar.pop("validation") == 0
+    assert arrays == cifar

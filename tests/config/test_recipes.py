@@ -1,0 +1,52 @@
+"""What help says of recipes is what a run gets."""
+
+import pytest
+
+from peerdistill import methods
+from peerdistill.config import parse
+from peerdistill.config.kinds import COMMANDS
+from peerdistill.config.recipes import in_words, set_by_recipes
+
+DATA = {"train": "digits", "fewshot": "omniglot"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_value_named_is_what_the_recipe_gives(command):
+    for option, values in set_by_recipes("mcl-okd", command).items():
+        for recipe, value in values.items():
+            found = parse([DATA[command], "--recipe", recipe], command)[0].as_dict()
+            for part in option.split("."):
+                found = found[part]
+            assert found == value
+
+
+def test_options_of_a_method_stand_under_their_names():
+    assert set_by_recipes("mcl-okd", "train")["contrast.temperature"] == {"folder": 0.07}
+    assert "contrast.temperature" not in set_by_recipes("dml", "train")
+
+
+def test_words_name_each_value_and_its_recipes():
+    said = in_words({"folder": 0.07}, 0.1, "train")
+    assert said == "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder"
+
+
+def test_words_where_all_recipes_agree():
+    assert in_words(dict.fromkeys(COMMANDS["fewshot"].recipe_files(), 0.25), 0.025, "fewshot") == (
+        "0.25 in every recipe of fewshot"
+    )
+    assert in_words({}, 0.1, "train") == ""
+    assert in_words({"folder": True}, True, "train") == ""
+
+
+@pytest.mark.parametrize("words", ["train -h", "train digits --help", "methods mcl-okd"])
+def test_help_and_the_method_page_say_the_same(capsys, monkeypatch, words):
+    from peerdistill.cli import main
+
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(words.split()) == 0
+    assert "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_method_can_be_shown():
+    for name in methods.names():
+        assert set_by_recipes(name, "train").keys() >= {"epochs", "lr"}

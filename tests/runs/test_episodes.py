@@ -1,0 +1,329 @@
+"""Few-shot runs: the same run folder, trainer and checkpoints as every other run."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from peerdistill import deploy, methods, runs
+from peerdistill.config import Config, parse, read_config
+from peerdistill.contrast import RememberedOptions
+from peerdistill.errors import UserError
+from peerdistill.fewshot import ExamConfig
+from peerdistill.runs import Run
+from peerdistill.terms import Method
+from peerdistill.training import Interrupted
+
+SHORT = {
+    **{"ways": 3, "queries": 2, "episodes": 4, "episodes_per_epoch": 2},
+    **{f"{exam}.{name}": 2 for exam in ("validation", "test") for name in ("ways", "queries")},
+    **{"validation.episodes": 5, "test.episodes": 8, "crop_padding": 1, "flip": "false"},
+}
+CONTRASTING = [
+    name for name in methods.names() if any(isinstance(o.default, RememberedOptions) for o in methods.options_of(name))
+]
+
+
+@pytest.fixture(scope="session")
+def sixteen(tmp_path_factory) -> Path:
+    """The first ten images of each digit at 16 x 16, the smallest that four halvings leave something of."""
+    pixels, labels = load_digits(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(labels == digit)[:10] for digit in range(10)])
+    images = np.kron(pixels[rows].reshape(-1, 8, 8) * 15, np.ones((2, 2))).astype(np.uint8)
+    file = tmp_path_factory.mktemp("few-shot") / "sixteen.npz"
+    np.savez(file, images=images, labels=labels[rows], class_names=np.array(list("abcdefghij")))
+    return file
+
+
+@pytest.fixture(scope="session")
+def short_config(sixteen) -> Callable[..., Config]:
+    """Return a function that makes the configuration of a run of 4 episodes, or another with changes."""
+
+    def make(data: str | Path = f"npz:{sixteen}", **changes) -> Config:
+        options = {"method": "baseline", "peers": 1, **SHORT, **changes}
+        if options["method"] in CONTRASTING:
+            options["contrast.count"] = 16
+        return parse([str(data), *(f"--{name}={value}" for name, value in options.items())], "fewshot")[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prototypical(tmp_path_factory, short_config, train_quickly) -> Run:
+    """A plain prototypical network, not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "prototypical"
+    train_quickly(short_config(), path)
+    return Run(path)
+
+
+@pytest.fixture(scope="session")
+def classifying(tmp_path_factory, short_config, train_quickly) -> Run:
+    """A prototypical network with an auxiliary classifier, not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "classifying"
+    train_quickly(short_config(method="dml", peers=2), path)
+    return Run(path)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_trains_resumes_evaluates_and_exports(
+    name, tmp_path, classifying, short_config, train_quickly, state_of, stop_and_resume
+):
+    card = methods.find(name)
+    config = short_config(method=name, **({"teacher": classifying.path} if card.needs_teacher else {"peers": 3}))
+    whole = Run(tmp_path / "whole")
+    result = train_quickly(config, whole.path)
+    stopped = stop_and_resume(config, tmp_path / "stopped")
+    assert state_of(stopped) == state_of(whole)
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+
+    assert runs.evaluate_run(whole).as_dict() == result["last"]["test"]
+    restored = runs.restore(whole)
+    pictures, _ = runs.sample_pictures(whole, count=4)
+    file = tmp_path / "encoder.safetensors"
+    report = deploy.export(restored.leader(), restored.card, file, format="safetensors", pictures=pictures)
+    assert report.agreement == 1.0
+
+
+def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_end(
+    prototypical, tmp_path, short_config, train_quickly, state_of
+):
+    config = short_config(checkpoint_every=1, log_every=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Method, "after_step", lambda self, cohort: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(Interrupted):
+            train_quickly(config, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.checkpoints.load(run.checkpoints.last)["progress"]["step"] == 1
+    train_quickly(run.config, run.path, resume=True)
+    assert state_of(run) == state_of(prototypical)
+    assert run.metrics_file.read_bytes() == prototypical.metrics_file.read_bytes()
+
+
+def test_the_result_tells_both_epochs_over_episodes(prototypical):
+    result = json.loads(prototypical.result_file.read_text())
+    for found in (result["last"], result["best"]):
+        for split, episodes in (("val", 5), ("test", 8)):
+            told = found[split]
+            assert (told["ways"], told["shots"], told["queries"], told["episodes"]) == (2, 1, 2, episodes)
+            assert told["samples"] == episodes * 4
+            assert set(told["leader"]) == {"top1", "interval95"}
+    lines = [json.loads(line) for line in prototypical.metrics_file.read_text().splitlines()]
+    assert result["last"]["val"] == lines[-1]["validation"]
+    assert list(lines[0]["loss"]) == ["total", "prototypical"]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert result["parameters"]["leader"] < result["parameters"]["cohort"]
+
+
+def test_the_classifier_of_a_plain_prototypical_network_is_never_trained(
+    prototypical, tmp_path, short_config, train_quickly
+):
+    shorter = Run(tmp_path / "shorter")
+    config = short_config()
+    train_quickly(short_config(episodes=config.episodes.episodes_per_epoch), shorter.path)
+    first, last = (run.checkpoints.load(run.checkpoints.last)["cohort"] for run in (shorter, prototypical))
+    assert torch.equal(first["networks.0.fc.weight"], last["networks.0.fc.weight"])
+    assert not torch.equal(first["networks.0.block1.0.weight"], last["networks.0.block1.0.weight"])
+
+
+def test_a_configuration_survives_its_file(tmp_path, short_config):
+    for changes in ({}, {"method": "mcl-okd", "peers": 3, "sharing": "network"}, {"test.shots": 5}):
+        config = short_config(**changes)
+        file = tmp_path / "config.yaml"
+        file.write_text(config.as_yaml())
+        assert read_config(file) == config
+        assert "epochs:" not in file.read_text()
+
+
+def test_episodes_decide_epochs_and_batch_size(short_config):
+    config = short_config(episodes=40, shots=2)
+    assert (config.training.epochs, config.training.batch_size) == (20, 12)
+
+
+@pytest.mark.parametrize("data", ["omniglot", "miniimagenet", "cifar-fs", "pictures"])
+@pytest.mark.parametrize("method", ["baseline", "mcl-okd", "okddip"])
+def test_recipes_are_complete_and_in_range(tmp_path, monkeypatch, data, method):
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    config, _ = parse([data, "--method", method], "fewshot")
+    config.check()
+    assert config.cohort.backbone == "conv4"
+    assert (config.training.optimizer.name, config.training.lr) == ("adam", 0.001)
+    if method == "mcl-okd":
+        contrast = config.options["contrast"]
+        assert (config.options["temperature"], config.options["beta"], contrast.temperature) == (4.0, 0.25, 0.1)
+
+
+def test_the_recipe_of_omniglot_is_that_of_snell_et_al():
+    config, _ = parse(["omniglot"], "fewshot")
+    assert config.episodes.shape == (60, 1, 5)
+    assert config.data.rotations
+    schedule = config.training.schedule
+    assert (schedule.name, schedule.every, schedule.factor) == ("step", 2000, 0.5)
+
+
+def test_a_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("omniglot").mkdir()
+    assert parse(["omniglot"], "fewshot")[0].data.data == "omniglot"
+
+
+def test_a_run_is_resumed_by_the_command_that_started_it(prototypical, trained):
+    with pytest.raises(UserError, match="was started by fewshot: peerdistill fewshot --resume goes on with it"):
+        parse(["--resume", f"--run={prototypical.path}"])
+    with pytest.raises(UserError, match="was started by train: peerdistill train --resume goes on with it"):
+        parse(["--resume", f"--run={trained.path}"], "fewshot")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"ways": 9}, "9 ways were asked for in training episodes, the data has 6 training classes"),
+        ({"shots": 9}, "9 shots and 2 queries were asked for in training episodes, class 'a' has 10 images"),
+        ({"validation.ways": 3}, "3 ways were asked for in validation episodes, the data has 2 validation classes"),
+        ({"test.queries": 10}, "1 shots and 10 queries were asked for in test episodes"),
+        ({"episodes": 5}, "episodes must be a multiple of episodes_per_epoch, found 5 and 2"),
+    ],
+)
+def test_nothing_is_written_where_episodes_can_not_be_drawn(tmp_path, short_config, train_quickly, changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        train_quickly(short_config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class TestTeacher:
+    def test_features_of_any_teacher_can_be_learnt_from(
+        self, tmp_path, prototypical, short_config, train_quickly, state_of
+    ):
+        """A run and the encoder exported from it are the same teacher."""
+        restored = runs.restore(prototypical)
+        pictures, _ = runs.sample_pictures(prototypical, count=4)
+        file = tmp_path / "encoder.safetensors"
+        deploy.export(restored.leader(), restored.card, file, format="safetensors", pictures=pictures)
+        for number, teacher in enumerate((prototypical.path, file)):
+            train_quickly(short_config(method="rkd-da", teacher=teacher), tmp_path / str(number))
+        assert state_of(Run(tmp_path / "0")) == state_of(Run(tmp_path / "1"))
+
+    def test_a_wider_teacher_is_allowed(self, tmp_path, short_config, train_quickly):
+        train_quickly(short_config(backbone="conv4_128", episodes=2), tmp_path / "wide")
+        train_quickly(short_config(method="rkd-d", teacher=tmp_path / "wide"), tmp_path / "student")
+        lines = Run(tmp_path / "student").metrics_file.read_text().splitlines()
+        assert all(json.loads(line)["loss"]["distance"] > 0 for line in lines)
+
+    @pytest.mark.parametrize("changes", [{"method": "kd"}, {"method": "crd+kd"}, {"method": "dml", "peers": 2}])
+    def test_scores_are_not_learnt_from_an_untrained_classifier(
+        self, tmp_path, prototypical, short_config, train_quickly, changes
+    ):
+        with pytest.raises(UserError, match="has no trained classifier of the training classes"):
+            train_quickly(short_config(teacher=prototypical.path, **changes), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_plus_kd_learns_from_a_trained_classifier(self, tmp_path, classifying, short_config, train_quickly):
+        train_quickly(short_config(method="dml", peers=2, teacher=classifying.path), tmp_path / "run")
+        (line, _) = (json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        assert line["loss"]["teacher"] > 0
+
+    def test_a_prototypical_network_does_not_teach_classes(
+        self, tmp_path, prototypical, quick_config, sixteen, train_quickly
+    ):
+        with pytest.raises(UserError, match="does not know the classes of the data"):
+            train_quickly(
+                quick_config(f"npz:{sixteen}", method="kd", peers=1, teacher=prototypical.path), tmp_path / "run"
+            )
+
+
+class TestExams:
+    def test_other_episodes_than_the_run_s_own(self, prototypical):
+        (asked,) = runs.exam_configs(prototypical, ExamConfig(ways=2, shots=3, queries=4, episodes=20, seed=5))
+        (found,) = runs.examine(prototypical, (asked,))
+        assert found.evaluation().as_dict()["shots"] == 3
+        assert found.accuracy.shape == (2, 20)
+
+    def test_the_run_s_own_are_those_of_its_result(self, prototypical):
+        (found,) = runs.examine(prototypical, runs.exam_configs(prototypical))
+        result = json.loads(prototypical.result_file.read_text())
+        assert found.evaluation().as_dict() == result["last"]["test"]
+
+    def test_two_runs_are_compared_in_the_same_episodes(self, prototypical, classifying):
+        asked = runs.exam_configs(prototypical, ExamConfig(ways=2, queries=3, episodes=40))
+        (found,) = runs.compare(prototypical, classifying, asked)
+        first, second = (runs.examine(run, asked)[0].leader for run in (prototypical, classifying))
+        difference = 100 * (second - first).numpy()
+        assert found.difference.top1 == pytest.approx(difference.mean())
+        assert found.difference.interval95 == pytest.approx(1.96 * difference.std(ddof=1) / np.sqrt(40))
+        assert found.first.top1 == pytest.approx(100 * first.mean().item())
+        assert found.second.top1 == pytest.approx(100 * second.mean().item())
+
+    def test_a_run_is_as_good_as_itself(self, prototypical):
+        (found,) = runs.compare(prototypical, prototypical, runs.exam_configs(prototypical))
+        assert (found.difference.top1, found.difference.interval95) == (0.0, 0.0)
+
+    def test_shots_as_in_training_are_those_of_the_first_run(self, tmp_path, prototypical, short_config, train_quickly):
+        train_quickly(short_config(shots=2), tmp_path / "two")
+        (found,) = runs.compare(prototypical, Run(tmp_path / "two"), runs.exam_configs(prototypical))
+        assert found.shape.shots == 1
+
+    def test_runs_on_other_test_images_can_not_be_compared(self, tmp_path, prototypical, sixteen):
+        with np.load(sixteen) as archive:
+            content = dict(archive)
+        np.savez(tmp_path / "dark.npz", **{**content, "images": content["images"] // 2})
+        other = Run(tmp_path / "other")
+        shutil.copytree(prototypical.path, other.path)
+        text = other.config_file.read_text()
+        other.config_file.write_text(text.replace(str(sixteen), str(tmp_path / "dark.npz")))
+        with pytest.raises(UserError, match="have different images to be tested on: they can't be compared"):
+            runs.compare(prototypical, other, runs.exam_configs(prototypical))
+        with pytest.raises(UserError, match="the training images are not those that the run was started with"):
+            runs.examine(other, runs.exam_configs(other))
+
+    def test_runs_of_classes_have_no_episodes(self, trained):
+        with pytest.raises(UserError, match="was trained by peerdistill train: episodes go with runs of"):
+            runs.exam_configs(trained)
+
+    def test_the_paper_s_columns(self, prototypical):
+        asked = runs.exam_configs(prototypical, paper=True)
+        assert [(column.ways, column.shots) for column in asked] == [(5, 1), (5, 5)]
+
+
+def test_without_validation_classes_only_the_last_epoch_is_kept(tmp_path, short_config, train_quickly):
+    result = train_quickly(short_config(trainval="true"), tmp_path / "run")
+    assert result["best"] is None
+    assert "val" not in result["last"]
+    with pytest.raises(UserError, match="has no val split: choose --split test"):
+        runs.examine(Run(tmp_path / "run"), (ExamConfig(ways=2),), split="val")
+
+
+@pytest.mark.parametrize("backbone", ["resnet8", "timm:test_vit", "torchvision:shufflenet_v2_x0_5"])
+def test_any_backbone_is_an_encoder(tmp_path, short_config, train_quickly, backbone):
+    changes = {"method": "dml", "peers": 2, "sharing": "network", "episodes": 2}
+    train_quickly(short_config(backbone=backbone, **changes), tmp_path / "run")
+    restored = runs.restore(Run(tmp_path / "run"))
+    pictures, _ = runs.sample_pictures(Run(tmp_path / "run"), count=4)
+    file = tmp_path / "encoder.safetensors"
+    deploy.export(restored.leader(), restored.card, file, format="safetensors", pictures=pictures)
+    images = torch.randn(3, 1, 16, 16)
+    with torch.no_grad():
+        features = restored.cohort(images).features[-1]
+        assert torch.equal(restored.leader()(images), features)
+        assert torch.equal(deploy.load_leader(file)[0].network(images), features)
+
+
+def test_peers_may_be_of_different_widths(tmp_path, short_config, train_quickly):
+    changes = {"method": "dml", "peers": 2, "sharing": "network", "peer_backbones": "[conv4_128]"}
+    result = train_quickly(short_config(**changes), tmp_path / "run")
+    assert len(result["last"]["test"]["peers"]) == 2
+
+
+def test_what_is_deployed_has_no_classifier(classifying):
+    restored = runs.restore(classifying)
+    encoder = restored.leader()
+    assert restored.card.is_encoder
+    assert not [name for name in encoder.state_dict() if name.startswith("fc")]
+    images = torch.randn(3, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(encoder(images), restored.cohort(images).features[-1])

@@ -1,0 +1,131 @@
+"""Peers that start from weights which were trained before."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from peerdistill import backbones
+from peerdistill.cohort import Cohort
+from peerdistill.config import CohortConfig, parse
+from peerdistill.errors import UserError
+from peerdistill.runs import Run, restore
+from peerdistill.runs.pretrained import start_from_weights
+
+
+@pytest.fixture
+def weights_file(tmp_path):
+    """The weights of a resnet8 for seven classes."""
+    torch.manual_seed(3)
+    network = backbones.build("resnet8", classes=7, in_channels=1).network()
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    return tmp_path / "weights.safetensors"
+
+
+def cohort(**options):
+    return Cohort("resnet8", 3, peers=2, in_channels=1, **options)
+
+
+@pytest.mark.parametrize("sharing", ["network", "branch"])
+def test_all_peers_start_from_the_file_with_classifiers_of_their_own(weights_file, sharing):
+    peers = cohort(sharing=sharing)
+    drawn = [network.fc.weight.clone() for network in peers.networks]
+    start_from_weights(peers, CohortConfig(weights=str(weights_file)))
+    for network, classifier in zip(peers.networks, drawn, strict=True):
+        for name, tensor in load_file(weights_file).items():
+            if not name.startswith("fc."):
+                assert torch.equal(network.state_dict()[name], tensor)
+        assert torch.equal(network.fc.weight, classifier)
+    assert not torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("name", ["layer1.0.body.1.running_var", "stem.0.weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_in_buffers_too(weights_file, name, value):
+    weights = load_file(weights_file)
+    name = name if name in weights else next(key for key in weights if key.endswith(name.rpartition(".")[2]))
+    weights[name].view(-1)[0] = value
+    save_file(weights, weights_file)
+    with pytest.raises(UserError, match=f"holds values that are not finite in '{name}'"):
+        start_from_weights(cohort(), CohortConfig(weights=str(weights_file)))
+
+
+def test_a_run_starts_there_and_goes_on_from_its_own_checkpoint(weights_file, tmp_path, quick_config, train_quickly):
+    config = quick_config(weights=weights_file, method="baseline", epochs=1, lr="1e-12")
+    train_quickly(config, tmp_path / "run")
+    weight = "layer2.0.body.0.weight"
+    trained = restore(Run(tmp_path / "run")).cohort.networks[0].state_dict()[weight]
+    torch.testing.assert_close(trained, load_file(weights_file)[weight])
+
+    save_file({name: tensor * 0 for name, tensor in load_file(weights_file).items()}, weights_file)
+    train_quickly(config, tmp_path / "run", resume=True)  # nothing left to do: the file is not read again
+    again = restore(Run(tmp_path / "run")).cohort.networks[0].state_dict()[weight]
+    assert torch.equal(again, trained)
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_there_again(
+    weights_file, tmp_path, quick_config, train_quickly
+):
+    config = quick_config(weights=weights_file, method="baseline", epochs=1, lr="1e-12")
+    Run(tmp_path / "run").create(config)
+    train_quickly(config, tmp_path / "run", resume=True)
+    weight = "layer2.0.body.0.weight"
+    trained = restore(Run(tmp_path / "run")).cohort.networks[0].state_dict()[weight]
+    torch.testing.assert_close(trained, load_file(weights_file)[weight])
+
+
+def test_weights_of_another_network_are_refused(weights_file):
+    peers = Cohort("resnet32", 3, peers=2, in_channels=1)
+    message = r"weights.safetensors holds no weights of resnet32: 'layer1.1.* is absent, should be of shape"
+    with pytest.raises(UserError, match=message):
+        start_from_weights(peers, CohortConfig(backbone="resnet32", weights=str(weights_file)))
+
+
+class TestPretrained:
+    def offering(self, peers, pretrained):
+        """The cohort, as if its backbone's library had such weights."""
+        peers.backbones = tuple(replace(backbone, pretrained=pretrained) for backbone in peers.backbones)
+        return peers
+
+    def test_peers_start_from_what_the_library_offers(self):
+        def offered():
+            torch.manual_seed(5)
+            network = backbones.build("resnet8", classes=1000, in_channels=1).network()
+            network.add_module("auxiliary", torch.nn.Linear(2, 2))  # as GoogLeNet's, which a peer lacks
+            return network
+
+        peers = self.offering(cohort(), offered)
+        torch.manual_seed(0)
+        expected = torch.rand(2)
+        torch.manual_seed(0)
+        start_from_weights(peers, CohortConfig(pretrained=True))
+        assert torch.equal(torch.rand(2), expected)
+        for network in peers.networks:
+            assert torch.equal(network.layer3[0].body[0].weight, offered().layer3[0].body[0].weight)
+            assert network.fc.out_features == 3
+
+    def test_a_network_without_any_is_told(self):
+        with pytest.raises(UserError, match="resnet8 has no pretrained weights: they go with timm: and torchvision:"):
+            start_from_weights(cohort(), CohortConfig(pretrained=True))
+
+    def test_a_failed_download_is_one_sentence(self):
+        def unreachable():
+            raise OSError("no route\nto host")
+
+        with pytest.raises(UserError, match="weights of resnet8 can't be fetched: no route to host"):
+            start_from_weights(self.offering(cohort(), unreachable), CohortConfig(pretrained=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["--pretrained"], True), (["--pretrained=false"], False), ([], False)]
+)
+def test_pretrained_needs_no_value(words, expected):
+    config, _ = parse(["digits", *words, "--backbone=resnet18"])
+    assert config.cohort.pretrained is expected
+
+
+def test_weights_and_pretrained_exclude_each_other():
+    config, _ = parse(["digits", "--pretrained", "--weights=some.safetensors"])
+    with pytest.raises(UserError, match="weights go with one network for all peers and without pretrained"):
+        config.check()
