@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerdistill.data import Augmentation
-from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
 from peerdistill.fewshot import ClassSplit, EpisodeBatches, EpisodeSampler, EpisodeShape, exam_episodes
+from peerdistill.rng import Draws, keyed_generator
 
 STILL = Augmentation(crop_padding=0, flip=False)
 
@@ -153,5 +153,5 @@ class TestBatches:
 def test_draws_of_training_and_exams_are_unrelated():
     sampler = EpisodeSampler(split_of([9] * 12), EpisodeShape(5, 1, 3))
     exam = exam_episodes(sampler, 1, seed=0)
-    training = sampler.draw(1, keyed_generator(2, 0, 0, 0))
+    training = sampler.draw(1, keyed_generator(Draws.TRAINING_EPISODES, 0, 0, 0))
     assert not np.array_equal(exam.rows.numpy(), training.rows.numpy())

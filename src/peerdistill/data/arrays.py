@@ -12,13 +12,12 @@ from torch import Tensor
 
 from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
 from peerdistill.errors import UserError
+from peerdistill.rng import SplitSeed
 
 TEST_FRACTION = 0.2
 """Part of a source without test images of its own that becomes the test split."""
 
 # A split must be the same for every run, whatever the run's seed.
-_TEST_SEED = 0
-_VALIDATION_SEED = 1
 
 Statistics = tuple[float, ...]
 """One number for each channel."""
@@ -87,8 +86,8 @@ def array_dataset(
         UserError: A class has no training image.
     """
     if test is None:
-        source, test = _hold_out(source, TEST_FRACTION, _TEST_SEED)
-    train, val = _hold_out(source, validation, _VALIDATION_SEED)
+        source, test = _hold_out(source, TEST_FRACTION, SplitSeed.TEST)
+    train, val = _hold_out(source, validation, SplitSeed.VALIDATION)
     _check_classes_are_trained(name, train)
     train_split, val_split, test_split = _split(train), _split(val), _split(test)
     mean, std = statistics or channel_statistics(train_split.images)

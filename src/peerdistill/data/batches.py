@@ -16,11 +16,8 @@ from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
 from peerdistill.data.feeds import ArrayFeed, FolderFeed, Step
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
-from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
-
-ORDER_DRAWS = 0
-"""First number of the keys of an epoch's order."""
+from peerdistill.rng import Draws, keyed_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class TrainBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of ``epoch`` from step ``start`` on; one epoch at a time."""
         assert 0 <= start <= self.steps_per_epoch
-        order = torch.randperm(self._samples, generator=keyed_generator(ORDER_DRAWS, self._seed, epoch))
+        order = torch.randperm(self._samples, generator=keyed_generator(Draws.ORDER, self._seed, epoch))
         steps = [Step(epoch, number, rows) for number, rows in enumerate(order.split(self._batch_size))]
         return self._source.batches(steps[start : self.steps_per_epoch])
 

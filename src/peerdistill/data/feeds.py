@@ -17,14 +17,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from peerdistill.data.augmentation import Augmentation, RandomCrops, random_resized_square
 from peerdistill.data.dataset import ArraySplit, FolderSplit
-from peerdistill.data.randomness import keyed_generator, keyed_seed
 from peerdistill.errors import Failure, UserError
 from peerdistill.files import reason
+from peerdistill.rng import Draws, keyed_generator, keyed_seed
 
 Images = UInt8[Tensor, "batch channels height width"]
-
-AUGMENTATION_DRAWS = 1
-"""First number of the keys of augmentation's draws, which keeps them apart from those of the order."""
 
 
 _PARCELS_AHEAD = 2
@@ -63,7 +60,7 @@ class ArrayFeed:
         if augmentation is not None and (augmentation.crop_padding or augmentation.flip):
             crops = RandomCrops(images, augmentation.crop_padding, augmentation.flip)
             self._images_of = lambda step: crops.fetch(
-                step.rows, keyed_generator(AUGMENTATION_DRAWS, seed, step.epoch, step.number)
+                step.rows, keyed_generator(Draws.AUGMENTATION, seed, step.epoch, step.number)
             )
 
     def images(self, steps: Sequence[Step]) -> Iterator[Images]:
@@ -268,7 +265,7 @@ class _DecodedPictures(TorchDataset):
         split = self._split
         if self._augmentation is None:
             return torch.from_numpy(split.squares.read(split.paths[row]).transpose(2, 0, 1).copy())
-        draws = keyed_seed(AUGMENTATION_DRAWS, self._seed, epoch, row)
+        draws = keyed_seed(Draws.AUGMENTATION, self._seed, epoch, row)
         return random_resized_square(split.shrunk.read(split.paths[row]), split.image_size, self._augmentation, draws)
 
 

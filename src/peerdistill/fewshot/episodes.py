@@ -14,15 +14,10 @@ from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
 from peerdistill.data.feeds import ArrayFeed, Step
 from peerdistill.data.normaliser import Normaliser
-from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
-
-TRAINING_DRAWS = 2
-"""First number of the keys of training episodes, apart from those of the other data."""
-EXAM_DRAWS = 3
-"""First number of the keys of episodes on which peers are judged."""
+from peerdistill.rng import Draws, keyed_generator
 
 # So many are drawn from one key: the first 600 of 1,000 episodes are the 600 of that seed.
 _EXAM_BLOCK = 100
@@ -95,7 +90,7 @@ class EpisodeSampler:
 def exam_episodes(sampler: EpisodeSampler, episodes: int, seed: int) -> Episodes:
     """Return the episodes of a seed: they depend on it, the split's class sizes and the shape alone."""
     drawn = [
-        sampler.draw(_EXAM_BLOCK, keyed_generator(EXAM_DRAWS, seed, block))
+        sampler.draw(_EXAM_BLOCK, keyed_generator(Draws.EVALUATION_EPISODES, seed, block))
         for block in range(-(-episodes // _EXAM_BLOCK))
     ]
     return Episodes(*(torch.cat(parts)[:episodes] for parts in zip(*drawn, strict=True)))
@@ -142,7 +137,7 @@ class EpisodeBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the episodes of ``epoch`` from number ``start`` on."""
         for step in range(start, self._episodes_per_epoch):
-            episode = self._sampler.draw(1, keyed_generator(TRAINING_DRAWS, self._seed, epoch, step))
+            episode = self._sampler.draw(1, keyed_generator(Draws.TRAINING_EPISODES, self._seed, epoch, step))
             rows = episode.rows.flatten()
             (images,) = self._feed.images([Step(epoch, step, rows)])
             rows = rows.to(self._labels.device, non_blocking=True)

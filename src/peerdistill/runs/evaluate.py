@@ -10,9 +10,9 @@ from torch import Tensor
 
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import ArraySplit, Split
-from peerdistill.data.randomness import keyed_generator
 from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
 from peerdistill.evaluation import Evaluation
+from peerdistill.rng import Draws, keyed_generator
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.runs.restore import Restored, Which, restore
 from peerdistill.runs.run import Run
@@ -21,9 +21,6 @@ from peerdistill.runs.tasks import load_task_of
 
 CALIBRATION_PICTURES = 256
 """Training pictures that the ranges of an int8 leader are set on; all of them, where there are fewer."""
-
-CALIBRATION_DRAWS = 4
-"""First number of the key of the draw of these pictures."""
 
 
 def sample_pictures(
@@ -53,7 +50,7 @@ def calibration_pictures(run: Run, restored: Restored, data: Dataset) -> UInt8[T
         UserError: Where the data have changed since.
     """
     check_same_data(restored.state["notes"]["data"], data)
-    draws = keyed_generator(CALIBRATION_DRAWS, run.config.training.seed)
+    draws = keyed_generator(Draws.CALIBRATION, run.config.training.seed)
     rows = torch.randperm(len(data.train), generator=draws)[:CALIBRATION_PICTURES]
     return _as_deployed(data.train, rows)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from peerdistill.cohort import Cohort
 from peerdistill.errors import Failure, PeerdistillWarning, UserError
 from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
+from peerdistill.rng import random_state, restore_random_state
 from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
@@ -22,7 +23,6 @@ from peerdistill.training.layout import memory_format
 from peerdistill.training.loggers import Logger, StepReading
 from peerdistill.training.meter import Diverged, LossMeter
 from peerdistill.training.metrics import MetricsFile
-from peerdistill.training.randomness import random_state, restore_random_state
 from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
 
 # The share of a run over which the papers let weights rise.

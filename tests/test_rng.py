@@ -1,11 +1,25 @@
 import io
+import itertools
 import random
 
 import numpy as np
 import pytest
 import torch
 
-from peerdistill.training.randomness import random_state, restore_random_state
+from peerdistill.rng import Draws, keyed_generator, keyed_seed, random_state, restore_random_state
+
+
+def test_every_key_has_its_own_seed():
+    keys = [*itertools.product(range(6), repeat=3), (2**40, 0, 0), (0, 0, 2**40)]
+    assert len({keyed_seed(draws, *key) for draws in Draws for key in keys}) == len(Draws) * len(keys)
+
+
+def test_draws_depend_on_the_key_alone():
+    first = torch.rand(5, generator=keyed_generator(Draws.AUGMENTATION, 2, 3))
+    torch.manual_seed(0)
+    torch.rand(7)
+    assert torch.equal(first, torch.rand(5, generator=keyed_generator(Draws.AUGMENTATION, 2, 3)))
+    assert not torch.equal(first, torch.rand(5, generator=keyed_generator(Draws.AUGMENTATION, 2, 4)))
 
 
 def draws() -> list:

@@ -1,0 +1,67 @@
+"""Random numbers: keyed draws, which depend on a key alone and never on earlier draws, and the global states."""
+
+import random
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Draws(IntEnum):
+    """First number of the key of every keyed draw. It keeps draws for different purposes unrelated."""
+
+    ORDER = 0
+    """Order of the training images: seed, epoch."""
+    AUGMENTATION = 1
+    """Augmentation: seed, epoch, then the step of a batch or the row of a picture."""
+    TRAINING_EPISODES = 2
+    """A training episode: seed, epoch, step."""
+    EVALUATION_EPISODES = 3
+    """A block of evaluation episodes: seed, block."""
+    CALIBRATION = 4
+    """Pictures that calibrate an int8 network: seed."""
+
+
+class SplitSeed(IntEnum):
+    """Seeds of the held-out splits. A split is the same for every run, whatever the run's seed."""
+
+    TEST = 0
+    VALIDATION = 1
+
+
+def keyed_seed(draws: Draws, *key: int) -> int:
+    """Return a 64-bit seed mixed from ``draws`` and ``key``; different keys of the same length give unrelated seeds."""
+    return int(np.random.SeedSequence((int(draws), *key)).generate_state(1, np.uint64)[0])
+
+
+def keyed_generator(draws: Draws, *key: int) -> torch.Generator:
+    """Return a CPU generator seeded by :func:`keyed_seed`.
+
+    Example:
+        >>> order = torch.randperm(4, generator=keyed_generator(Draws.ORDER, 0, 7))
+        >>> torch.equal(order, torch.randperm(4, generator=keyed_generator(Draws.ORDER, 0, 7)))
+        True
+    """
+    return torch.Generator().manual_seed(keyed_seed(draws, *key))
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of Python's, NumPy's and PyTorch's generators, on every device."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.array(keys, dtype=np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Set all generators to ``state``, as :func:`random_state` returned it."""
+    random.setstate(state["python"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
