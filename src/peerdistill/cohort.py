@@ -76,6 +76,17 @@ class Cohort(nn.Module):
             peers of different backbones or of one that can't be split.
 
     Source: the paper, section 3.1; the tree and the mean of gradients are those of Song and Chai, NeurIPS 2018.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort
+        >>> cohort = Cohort("resnet20", classes=10, peers=3, sharing="branch")
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> cohort(images).logits.shape  # (peers, batch, classes)
+        torch.Size([3, 2, 10])
+        >>> leader = cohort.leader()  # a plain ResNet-20, the network to deploy
+        >>> leader(images).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

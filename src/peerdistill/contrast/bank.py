@@ -23,6 +23,14 @@ class MemoryBank(nn.Module):
         width: Embedding width E.
         momentum: Share of the old row that an update keeps (0.5 in the paper's code).
         dtype: Precision in which rows are kept; they are moved in single precision at least.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import MemoryBank
+        >>> bank = MemoryBank(peers=2, samples=100, width=8)
+        >>> bank.update(torch.randn(2, 4, 8), torch.tensor([3, 14, 15, 92]))
+        >>> torch.allclose(bank.rows.norm(dim=-1), torch.ones(2, 100))
+        True
     """
 
     rows: Float[Tensor, "peers samples width"]

@@ -77,6 +77,14 @@ def supervised_contrast(scores: Float[Tensor, "pairs batch batch"], labels: Int[
     Args:
         scores: Scores of anchors (rows) with samples (columns).
         labels: Class of every sample.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import scores_within, supervised_contrast
+        >>> embeddings = torch.randn(2, 6, 8)  # (peers, batch, width)
+        >>> scores = scores_within(embeddings, temperature=0.07)
+        >>> supervised_contrast(scores, labels=torch.tensor([0, 0, 1, 1, 2, 2])).shape
+        torch.Size([])
     """
     positive_BK = without_own(labels[:, None] == labels)
     count_B = positive_BK.sum(-1)

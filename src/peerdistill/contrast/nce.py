@@ -106,6 +106,17 @@ def multi_view_nce(
     Raises:
         UserError: For fewer than two peers, no negatives, "all" without labels, a temperature that is too low, or an
             unknown objective, normaliser or views.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import MemoryBank, multi_view_nce
+        >>> bank = MemoryBank(peers=2, samples=100, width=8)
+        >>> embeddings = torch.randn(2, 4, 8, requires_grad=True)  # (peers, batch, width)
+        >>> negatives = torch.randint(50, 100, (4, 16))  # 16 rows of other labels for each anchor
+        >>> loss = multi_view_nce(embeddings, bank.rows, indices=torch.arange(4), negatives=negatives, temperature=0.1)
+        >>> loss.backward()
+        >>> embeddings.grad.shape
+        torch.Size([2, 4, 8])
     """
     how = _How(objective, temperature, normaliser, views)
     how.check(len(embeddings))
@@ -143,6 +154,14 @@ def queue_nce(
     Raises:
         UserError: For fewer than two peers, a temperature that is too low, or an unknown objective, normaliser or
             views.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import EmbeddingQueue, queue_nce
+        >>> queue, labels = EmbeddingQueue(peers=2, length=64, width=8), torch.arange(4)
+        >>> queue.push(torch.randn(2, 4, 8), labels)
+        >>> embeddings = torch.randn(2, 4, 8, requires_grad=True)
+        >>> queue_nce(embeddings, queue.rows, queue.labels, labels).backward()
     """
     how = _How(objective, temperature, normaliser, views)
     how.check(len(embeddings))

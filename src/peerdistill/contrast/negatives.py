@@ -43,6 +43,17 @@ class NegativeSampler(nn.Module):
 
     Raises:
         UserError: Where all samples have the same label, a label is negative, or there are none.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import NegativeSampler
+        >>> train_labels = torch.tensor([0, 1, 2, 0, 1, 2])
+        >>> sampler = NegativeSampler(train_labels, count=4)
+        >>> indices = sampler(torch.tensor([0, 2]))  # for one anchor of class 0 and one of class 2
+        >>> indices.shape
+        torch.Size([2, 4])
+        >>> (train_labels[indices[0]] != 0).all().item()
+        True
     """
 
     order: Int[Tensor, " samples"]

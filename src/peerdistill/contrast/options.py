@@ -50,7 +50,15 @@ class RememberedOptions:
 
 @dataclass(frozen=True)
 class ContrastOptions(RememberedOptions):
-    """Multi-view contrast (eq. 6 to 11)."""
+    """Multi-view contrast (eq. 6 to 11).
+
+    Example:
+        >>> from peerdistill.contrast import ContrastOptions
+        >>> options = ContrastOptions(negatives="queue", count=4096, temperature=0.07)
+        >>> options.check()
+        >>> options.views
+        'full'
+    """
 
     normaliser: Normaliser = "anchor"
     """Z of nce for each anchor as in the paper (anchor), or one for the batch as in the released code (batch)."""

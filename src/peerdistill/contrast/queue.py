@@ -25,6 +25,14 @@ class EmbeddingQueue(nn.Module):
         length: Number of samples L that are kept.
         width: Embedding width E.
         dtype: Precision in which rows are kept.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.contrast import EmbeddingQueue
+        >>> queue = EmbeddingQueue(peers=2, length=3, width=8)
+        >>> queue.push(torch.randn(2, 4, 8), torch.tensor([5, 6, 7, 8]))  # the fourth sample replaces the first
+        >>> queue.labels.sort().values
+        tensor([6, 7, 8])
     """
 
     rows: Float[Tensor, "peers length width"]

@@ -38,8 +38,8 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[Nor
             of the user's own code without ``network``, or holds weights of another network or that are not finite.
 
     Example:
-        >>> leader, card = load_leader("leader.safetensors")
-        >>> logits = leader(torch.from_numpy(card.images(["photo.jpg"])))
+        >>> leader, card = load_leader("leader.safetensors")  # doctest: +SKIP
+        >>> logits = leader(torch.from_numpy(card.images(["photo.jpg"])))  # doctest: +SKIP
     """
     if network is None:
         _, network, card = open_leader(path)

@@ -33,6 +33,15 @@ class MethodCard:
             where it trains one student.
         uses_logits: Whether its terms besides the cross-entropy read class logits; where they do not, few-shot peers
             do without a classifier.
+
+    Example:
+        >>> from peerdistill.methods import MethodCard
+        >>> from peerdistill.terms import CrossEntropy, Method, Weighted
+        >>> def only_labels(cohort, train_labels, *, weight: float = 1.0):
+        ...     return Method([Weighted("cross_entropy", weight, CrossEntropy())])
+        >>> card = MethodCard(only_labels, loss="weight * sum_m CE(z_m)", sharings=("network", "branch"))
+        >>> card.needs_teacher, [option.name for option in card.options]
+        (False, ['weight'])
     """
 
     build: Callable[..., "Method"]

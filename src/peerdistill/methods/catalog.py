@@ -52,6 +52,14 @@ def find(name: str) -> MethodCard:
 
     Raises:
         UserError: For an unknown name, or a function that is not there or is not a method.
+
+    Example:
+        >>> from peerdistill import methods
+        >>> card = methods.find("mcl-okd")
+        >>> card.loss
+        'sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast'
+        >>> [option.name for option in card.options]
+        ['temperature', 'ensemble', 'beta', 'contrast']
     """
     if name in METHODS:
         return METHODS[name]
@@ -104,6 +112,14 @@ def build(
 
     Raises:
         UserError: For an unknown method or option, a missing teacher, too few peers, or what the method itself refuses.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort, methods
+        >>> cohort = Cohort("resnet20", classes=10, peers=4)
+        >>> method = methods.build("dml", cohort, train_labels=torch.arange(10), temperature=3.0)
+        >>> list(method.terms)
+        ['cross_entropy', 'mutual']
     """
     card = find(name)
     _check_options(name, options)

@@ -33,6 +33,18 @@ def mcl_okd(
         ensemble: Weight of the ensemble as the leader's teacher (0: left out).
         beta: Weight of the contrast (0: left out).
         contrast: The contrast's own options.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort, methods
+        >>> from peerdistill.contrast import ContrastOptions
+        >>> cohort = Cohort("resnet20", classes=10, peers=2)
+        >>> train_labels = torch.arange(500) % 10
+        >>> method = methods.mcl_okd(cohort, train_labels, contrast=ContrastOptions(count=32))
+        >>> indices = torch.tensor([3, 14, 159, 265])
+        >>> loss = method(cohort(torch.rand(4, 3, 32, 32)), train_labels[indices], indices)
+        >>> list(loss.parts)
+        ['cross_entropy', 'ensemble', 'contrast']
     """
     require_peers(cohort, 2, "mcl-okd")
     return terms.Method(

@@ -18,6 +18,19 @@ class Batch:
         labels: Class of every sample (B,).
         indices: Row of every sample in the training set (B,), the rows of memory banks.
         images: The images (B, channels, height, width), where the cohort's output has them.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill.terms import Batch
+        >>> batch = Batch(labels=torch.tensor([0, 1, 0]), indices=torch.tensor([7, 2, 5]))
+        >>> def same_label(batch):
+        ...     print("computed")
+        ...     return batch.labels[:, None] == batch.labels
+        >>> batch.once(same_label, batch).sum().item()
+        computed
+        5
+        >>> batch.once(same_label, batch).sum().item()  # a second term gets the same result
+        5
     """
 
     labels: Int[Tensor, " batch"]

@@ -22,6 +22,18 @@ class MultiViewContrast(RememberedContrast):
 
     Raises:
         UserError: Where the options are out of range or the labels leave no negatives.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort
+        >>> from peerdistill.contrast import ContrastOptions
+        >>> from peerdistill.terms import Batch, MultiViewContrast
+        >>> cohort = Cohort("resnet20", classes=10, peers=2)
+        >>> train_labels = torch.arange(500) % 10
+        >>> term = MultiViewContrast(cohort.widths, train_labels, ContrastOptions(count=32, temperature=0.1))
+        >>> indices = torch.tensor([3, 14, 159, 265])
+        >>> loss = term(cohort(torch.rand(4, 3, 32, 32)), Batch(train_labels[indices], indices))
+        >>> loss.backward()
     """
 
     def __init__(

@@ -13,6 +13,16 @@ class EnsembleToLeader(SoftenedTerm):
     """The leader alone learns from the ensemble (eq. 3 to 5 with the factor T^2 of eq. 12).
 
     The ensemble is a target: no gradient flows through it, so the other peers keep their own views.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import CohortOutput
+        >>> from peerdistill.terms import Batch, EnsembleToLeader
+        >>> logits = torch.randn(3, 4, 10)  # (peers, batch, classes)
+        >>> out = CohortOutput(logits, features=torch.randn(3, 4, 64), stem=torch.randn(4, 16), ensemble=logits[-1])
+        >>> batch = Batch(labels=torch.arange(4), indices=torch.arange(4))
+        >>> EnsembleToLeader(temperature=3.0)(out, batch).item()  # the leader already agrees with this ensemble
+        0.0
     """
 
     def __init__(self, temperature: float = 3.0):

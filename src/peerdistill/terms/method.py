@@ -31,6 +31,11 @@ class Ramp:
     """A weight that rises over the first epochs (Laine and Aila, ICLR 2017).
 
     ``w(t) = weight * exp(-5 (1 - min(t, epochs) / epochs)^2)``, t in epochs; with ``epochs`` 0 it is ``weight`` always.
+
+    Example:
+        >>> ramp = Ramp(weight=2.0, epochs=80)
+        >>> [round(ramp.at(epoch), 3) for epoch in (0, 40, 80, 200)]
+        [0.013, 0.573, 2.0, 2.0]
     """
 
     weight: float
@@ -47,6 +52,18 @@ class Weighted(NamedTuple):
 
     The term is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch`, and returns a scalar. In
     its place there may be a function without arguments that makes it: it is not called where the weight is 0.
+
+    Example:
+        >>> from peerdistill.terms import CrossEntropy, Method, MutualKL, Weighted
+        >>> Method(
+        ...     [
+        ...         Weighted("cross_entropy", 1.0, CrossEntropy()),
+        ...         Weighted("mutual", 0.0, lambda: MutualKL(temperature=2.0)),  # weight 0: never built
+        ...     ]
+        ... ).terms
+        ModuleDict(
+          (cross_entropy): CrossEntropy()
+        )
     """
 
     name: str
@@ -87,6 +104,22 @@ class Method(nn.Module):
 
     Raises:
         UserError: For a negative weight, two terms of one name, or where no term is left.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort
+        >>> from peerdistill.terms import CrossEntropy, EnsembleToLeader, Method, Weighted
+        >>> method = Method(
+        ...     [
+        ...         Weighted("cross_entropy", 1.0, CrossEntropy()),
+        ...         Weighted("ensemble", 0.5, EnsembleToLeader(temperature=3.0)),
+        ...     ]
+        ... )
+        >>> cohort = Cohort("resnet20", classes=10, peers=2)
+        >>> loss = method(cohort(torch.rand(4, 3, 32, 32)), labels=torch.arange(4), indices=torch.arange(4))
+        >>> list(loss.parts)
+        ['cross_entropy', 'ensemble']
+        >>> loss.total.backward()
     """
 
     def __init__(self, terms: Iterable[Weighted], ensemble: nn.Module | None = None, teacher: nn.Module | None = None):

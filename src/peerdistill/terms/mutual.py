@@ -30,6 +30,16 @@ class MutualKL(SoftenedTerm):
     """Every peer learns from every other one (deep mutual learning; Zhang et al., CVPR 2018).
 
     ``sum_m 1 / (M - 1) sum_{j != m} KL_T(z_j -> z_m)``; the targets z_j carry no gradient.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import CohortOutput
+        >>> from peerdistill.terms import Batch, MutualKL
+        >>> logits = torch.randn(3, 4, 10, requires_grad=True)  # (peers, batch, classes)
+        >>> out = CohortOutput(logits, features=torch.randn(3, 4, 64), stem=torch.randn(4, 16), ensemble=logits.mean(0))
+        >>> MutualKL(temperature=2.0)(out, Batch(labels=torch.arange(4), indices=torch.arange(4))).backward()
+        >>> logits.grad.shape
+        torch.Size([3, 4, 10])
     """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:

@@ -21,6 +21,18 @@ class Teacher(nn.Module):
             ``scale * image + shift``. They differ where the two were normalised differently.
         shift: See there.
         size: Side of the images that the teacher was trained on, to which its student's are resized; None: the same.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort, methods
+        >>> from peerdistill.terms import Teacher
+        >>> teacher = Teacher(Cohort("resnet32", classes=10, peers=1))  # with trained weights in practice
+        >>> student = Cohort("resnet20", classes=10, peers=1)
+        >>> labels = torch.arange(4)
+        >>> method = methods.build("kd", student, train_labels=labels, teacher=teacher)
+        >>> loss = method(student(torch.rand(4, 3, 32, 32)), labels, indices=torch.arange(4))
+        >>> list(loss.parts)
+        ['cross_entropy', 'teacher']
     """
 
     scale: Tensor
