@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peerdistill import methods
-from peerdistill.backbones.splitting import split
+from peerdistill.backbones.adapters.splitting import split
 from peerdistill.cli import main
 from peerdistill.methods import catalog
 from peerdistill.terms import Batch

@@ -1,5 +1,6 @@
-"""Every backbone of the catalogue keeps the promises of a backbone."""
+"""Properties that every backbone in the catalog has."""
 
+import sys
 from copy import deepcopy
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torchvision import models
 
 from peerdistill import Cohort, backbones
+from peerdistill.backbones import catalog, cifar
 from peerdistill.errors import UserError
 
 TORCHVISION = ("resnet18", "resnet34", "resnet50")
@@ -39,18 +41,18 @@ def parameter_count(module):
     ],
 )
 def test_parameter_counts_at_100_classes(name, alone, four_branches):
-    with torch.device("meta"):  # counted without being filled
+    with torch.device("meta"):  # no memory is allocated
         assert parameter_count(backbones.build(name, classes=100).network()) == alone
         assert parameter_count(Cohort(name, classes=100, peers=4, sharing="branch")) == four_branches
 
 
 @pytest.mark.parametrize("name", backbones.names())
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_stages_and_classifier_are_the_stock_forward(name, training):
+def test_stages_and_classifier_compute_the_stock_forward_pass(name, training):
     backbone = backbones.build(name, classes=7)
     stock = backbone.network()
     with torch.no_grad():
-        stock(images_for(name))  # running statistics that say something
+        stock(images_for(name))  # running statistics other than 0 and 1
     staged = deepcopy(stock)
     images = images_for(name)
     with torch.no_grad(), torch.random.fork_rng():
@@ -65,7 +67,7 @@ def test_stages_and_classifier_are_the_stock_forward(name, training):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_stock_of_torchvision_is_torchvisions_own(name):
+def test_torchvision_resnets_are_torchvisions_networks(name):
     network = backbones.build(name, classes=7).network().eval()
     stock = models.get_model(name, num_classes=7).eval()
     stock.load_state_dict(network.state_dict(), strict=True)
@@ -112,7 +114,7 @@ def test_small_and_odd_images(name, side):
 
 
 @pytest.mark.parametrize("name", backbones.names())
-def test_fresh_weights_at_every_call(name):
+def test_every_call_draws_fresh_weights(name):
     backbone = backbones.build(name, classes=7)
     first, second = backbone.network().parameters(), backbone.network().parameters()
     assert not torch.equal(next(first), next(second))
@@ -122,7 +124,7 @@ def test_fresh_weights_at_every_call(name):
     ("name", "nearest"),
     [("resnet31", "resnet32"), ("vgg_16", "vgg16"), ("densenet", "densenet40_12"), ("xyzzy", "choose from")],
 )
-def test_unknown_name_tells_the_nearest(name, nearest):
+def test_unknown_name_suggests_the_nearest(name, nearest):
     with pytest.raises(UserError, match=f"unknown backbone '{name}': .*{nearest}"):
         backbones.build(name, classes=10)
 
@@ -134,7 +136,7 @@ def test_unknown_name_tells_the_nearest(name, nearest):
         ({"classes": 10, "in_channels": 0}, "in_channels must be at least 1, found 0"),
     ],
 )
-def test_sizes_out_of_range(options, message):
+def test_sizes_out_of_range_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         backbones.build("resnet20", **options)
 
@@ -142,39 +144,39 @@ def test_sizes_out_of_range(options, message):
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("resnet18", "resnet18"),  # timm and torchvision have one too
+        ("resnet18", "resnet18"),  # also in timm and torchvision
         ("resnet10t", "timm:resnet10t"),
         ("mobilenetv3_small_050.lamb_in1k", "timm:mobilenetv3_small_050.lamb_in1k"),
-        ("convnext_tiny", "timm:convnext_tiny"),  # torchvision has one too
+        ("convnext_tiny", "timm:convnext_tiny"),  # also in torchvision
         ("torchvision:convnext_tiny", "torchvision:convnext_tiny"),
         ("shufflenet_v2_x0_5", "torchvision:shufflenet_v2_x0_5"),
         ("package.module:function", "package.module:function"),
     ],
 )
-def test_where_a_name_is_found(name, found):
+def test_resolve_returns_the_full_name(name, found):
     assert backbones.resolve(name) == found
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("timm:resnet10", "unknown backbone 'timm:resnet10': did you mean"),
         ("torchvision:resnet10t", "unknown backbone 'torchvision:resnet10t': did you mean"),
         ("edgenext_xx_smal", "edgenext_xx_small"),
     ],
 )
-def test_a_name_that_is_nowhere(name, told):
-    with pytest.raises(UserError, match=told):
+def test_resolve_suggests_names_of_libraries(name, message):
+    with pytest.raises(UserError, match=message):
         backbones.resolve(name)
 
 
-def test_the_classifier_of_a_known_network_is_not_named():
-    with pytest.raises(UserError, match="the classifier of resnet20 is known: 'classifier' goes with package"):
+def test_the_classifier_can_be_named_only_for_user_code():
+    with pytest.raises(UserError, match=r"'classifier' applies only to your own backbones .* of resnet20 is known"):
         backbones.build("resnet20", classes=10, classifier="fc")
 
 
 @pytest.mark.parametrize("name", ["torchvision:shufflenet_v2_x0_5", "timm:mobilenetv3_small_050"])
-def test_grey_images_of_a_library(name):
+def test_grey_images_for_library_models(name):
     backbone = backbones.build(name, classes=3, in_channels=1, image_size=32)
     assert backbone.image_shape == (1, 32, 32)
     with torch.no_grad():
@@ -182,13 +184,63 @@ def test_grey_images_of_a_library(name):
 
 
 @pytest.mark.parametrize("name", ["torchvision:vit_b_32", "timm:vit_tiny_patch16_224"])
-def test_networks_for_one_size_are_made_for_the_datas(name):
+def test_networks_with_a_fixed_input_size_get_the_data_s(name):
     network = backbones.build(name, classes=3, image_size=96).network().to("meta")
     assert network(torch.zeros(1, 3, 96, 96, device="meta")).shape == (1, 3)
 
 
-def test_torchvisions_weights_are_for_rgb_images():
+def test_pretrained_weights_of_torchvision_need_rgb_images():
     backbone = backbones.build("resnet18", classes=3, in_channels=1)
     assert backbone.pretrained is not None
-    with pytest.raises(UserError, match="the weights of torchvision:resnet18 take RGB images, the data has 1 channels"):
+    with pytest.raises(UserError, match="weights of torchvision:resnet18 need RGB images, but the data has 1 channels"):
         backbone.pretrained()
+
+
+FAMILY = """
+from torch import nn
+
+from peerdistill.backbones import initialisation, sequential
+from peerdistill.backbones.registry import register
+
+
+def helper(classes, in_channels):
+    return sequential.network({"stem": nn.Conv2d(in_channels, 8, 3)}, 8, classes, initialisation.PYTORCH)
+
+
+@register
+def plain8(classes, in_channels):
+    return sequential.backbone("plain8", lambda: helper(classes, in_channels), ("stem",), "stem", in_channels)
+
+
+@register
+def sized8(classes, in_channels, image_size=20):
+    backbone = sequential.backbone("sized8", lambda: helper(classes, in_channels), ("stem",), "stem", in_channels)
+    return type(backbone)(**vars(backbone) | {"image_shape": (in_channels, image_size, image_size)})
+"""
+
+
+@pytest.fixture
+def family_in_a_file(tmp_path, monkeypatch):
+    """One more file in the folder of the CIFAR families; nothing else is changed."""
+    (tmp_path / "plain.py").write_text(FAMILY)
+    monkeypatch.setattr(cifar, "__path__", [*cifar.__path__, str(tmp_path)])
+    catalog.discover.cache_clear()
+    yield
+    catalog.discover.cache_clear()
+    sys.modules.pop("peerdistill.backbones.cifar.plain", None)
+
+
+def test_a_family_is_added_by_one_file(family_in_a_file):
+    assert {"plain8", "sized8"} <= set(backbones.names())
+    assert "helper" not in backbones.names()
+    assert backbones.resolve("plain8") == "plain8"
+    cohort = Cohort("plain8", classes=4, peers=2, sharing="network")
+    assert cohort(torch.randn(3, 3, 16, 16)).logits.shape == (2, 3, 4)
+    with pytest.raises(UserError, match="did you mean plain8"):
+        backbones.build("plain9", classes=4)
+
+
+def test_a_registered_function_gets_the_image_size_if_it_has_a_parameter_for_it(family_in_a_file):
+    assert backbones.build("sized8", classes=4).image_shape == (3, 20, 20)
+    assert backbones.build("sized8", classes=4, image_size=24).image_shape == (3, 24, 24)
+    assert backbones.build("plain8", classes=4, image_size=24).image_shape == (3, 32, 32)

@@ -1,4 +1,4 @@
-"""Fresh weights are distributed as the released code of each family draws them."""
+"""Fresh weights have the distribution of each family's released code."""
 
 import math
 
@@ -23,7 +23,7 @@ def fan_out(weight):
 
 
 def spread(values, deviation):
-    """Root mean square of values over a standard deviation, and how far it may lie from 1."""
+    """Return the root mean square of values divided by a standard deviation, and its tolerance around 1."""
     return values.square().mean().sqrt().item() / deviation, 5 / math.sqrt(values.numel())
 
 
@@ -32,7 +32,7 @@ FAMILIES = {
     "fan_in": ("densenet40_12",),
 }
 HE = [(name, fan) for fan, names in FAMILIES.items() for name in names]
-OF_PYTORCH = ("hcgnet_a1", "shufflenetv1")
+PYTORCH_DEFAULT = ("hcgnet_a1", "shufflenetv1")
 
 
 @pytest.mark.parametrize(("name", "fan"), HE)
@@ -46,9 +46,9 @@ def test_convolutions_are_drawn_as_in_he_et_al(name, fan):
             assert module.bias is None or not module.bias.any()
 
 
-@pytest.mark.parametrize("name", OF_PYTORCH)
-def test_convolutions_are_pytorchs_own(name):
-    """Uniform up to 1 / sqrt(fan_in), as every convolution and linear layer of PyTorch starts."""
+@pytest.mark.parametrize("name", PYTORCH_DEFAULT)
+def test_convolutions_keep_pytorchs_default(name):
+    """Uniform in +-1 / sqrt(fan_in), PyTorch's default for convolutions and linear layers."""
     for module in fresh(name).modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             limit = 1 / math.sqrt(fan_in(module.weight))
@@ -58,7 +58,7 @@ def test_convolutions_are_pytorchs_own(name):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg13", "vgg8", "mobilenetv2_half"])
-def test_classifiers_of_small_weights(name):
+def test_classifiers_with_small_weights(name):
     classifier = fresh(name).fc
     found, tolerance = spread(classifier.weight, 0.01)
     assert found == pytest.approx(1, abs=tolerance)
@@ -69,7 +69,7 @@ def test_classifiers_of_small_weights(name):
     ("name", "zero"),
     [("densenet40_12", True), ("wrn_16_2", True), ("resnet20", False), ("hcgnet_a1", False), ("shufflenetv1", False)],
 )
-def test_classifiers_that_differ_from_pytorchs_by_the_bias_alone(name, zero):
+def test_classifiers_that_differ_from_pytorchs_default_only_in_the_bias(name, zero):
     classifier = fresh(name).fc
     limit = 1 / math.sqrt(fan_in(classifier.weight))
     found, tolerance = spread(classifier.weight, limit / math.sqrt(3))

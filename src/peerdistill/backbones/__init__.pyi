@@ -1,4 +1,5 @@
 from .backbone import Backbone, Stage
-from .catalog import build, is_own_code, names, resolve
+from .catalog import build, is_user_code, names, resolve
+from .registry import register
 
-__all__ = ["Backbone", "Stage", "build", "is_own_code", "names", "resolve"]
+__all__ = ["Backbone", "Stage", "build", "is_user_code", "names", "register", "resolve"]

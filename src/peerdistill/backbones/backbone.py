@@ -1,4 +1,4 @@
-"""What a backbone is: how to make the stock network, and how its forward pass falls into stages."""
+"""The definition of a backbone: a function that makes the stock network, and the stages of its forward pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-USUAL_SIZE = 224
-"""Side in pixels of the images that networks for photographs are made for."""
+PHOTO_SIZE = 224
+"""Default image side in pixels of networks for photographs."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A named run of consecutive submodules of a network.
+    """A named sequence of consecutive submodules of a network.
 
     Attributes:
-        name: What users call it, for example in ``share_until="layer2"``.
-        modules: Attribute names of the network's submodules, in the order of its forward pass. Peers that share the
-            stage share these.
+        name: Name used in options, for example ``share_until="layer2"``.
+        modules: Attribute names of the network's submodules, in forward order. Peers that share the stage share these
+            modules.
     """
 
     name: str
     modules: tuple[str, ...]
 
     def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        """Run this part of ``network`` on ``x``."""
+        """Run this stage of ``network`` on ``x``."""
         for module in self.modules:
             x = network.get_submodule(module)(x)
         return x
@@ -34,20 +34,29 @@ class Stage:
 class Backbone:
     """A network as an ordered list of stages and a classifier.
 
-    Running all stages, flattening and applying the classifier is exactly the stock network's own forward pass;
-    a test holds every backbone to that.
+    Running all stages, flattening and applying the classifier computes exactly the stock network's forward pass. A test
+    checks this for every backbone.
 
     Attributes:
-        name: The catalogue's name.
+        name: Name in the catalog.
         network: Makes a stock network with fresh random weights.
-        stages: In forward order. The last one ends in pooled features, (batch, width, ...) before flattening.
+        stages: Stages in forward order. The last one returns pooled features (batch, width, ...), not yet flattened.
         classifier: Attribute name of the network's last linear layer.
-        share_until: The last stage that branches share where they part early, as those of MCL-OKD do.
-        share_until_late: The last stage that they share where they part late, as those of ONE and OKDDip do; by
-            default the next one after ``share_until``, and never the last of all.
-        image_shape: Channels, height and width of the images it is made for; others may do as well.
-        unsplittable: Why its forward pass is one single stage, where it is.
-        pretrained: Fetches the network with weights that its library offers; its classifier may be of any width.
+        share_until: Last stage that branches share by default if they part early, as in MCL-OKD.
+        image_shape: Channels, height and width of the images the network is designed for. Others may work too.
+        unsplittable: Reason why the forward pass cannot be split into stages; None if it can.
+        pretrained: Downloads the network with the library's pretrained weights. Its classifier may have any width.
+        share_until_late: Last stage that branches share by default if they part late, as in ONE and OKDDip. None means
+            the stage after ``share_until``, unless that is the last stage.
+
+    Example:
+        >>> from torch import nn
+        >>> from peerdistill.backbones import Backbone, Stage
+        >>> def network():
+        ...     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        ...     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 3), pool, nn.Linear(16, 10))
+        >>> stages = (Stage("stem", ("0",)), Stage("top", ("1", "2")))
+        >>> backbone = Backbone("tiny", network, stages, classifier="3", share_until="stem")
     """
 
     name: str

@@ -1,88 +1,108 @@
-"""Backbones by name. Nothing heavy is imported before one is built, or looked up that is none of our own."""
+"""Backbones by name.
 
+A backbone of the package is a function with the decorator ``@register`` in a file of ``cifar/`` or ``adapters/``; no
+list repeats its name. These files import PyTorch, so their names are read from the source text, and a file is imported
+only when one of its networks is built. timm and torchvision are imported when a name is not one of the package's own.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.user_code import FORM
 
 if TYPE_CHECKING:
     import peerdistill.backbones.backbone
 
-# Name -> module of this folder that holds the function of that name.
-_WHERE = {
-    "resnet8": "resnet",
-    "resnet20": "resnet",
-    "resnet32": "resnet",
-    "resnet56": "resnet",
-    "resnet110": "resnet",
-    "resnet8x4": "resnet",
-    "resnet32x4": "resnet",
-    "wrn_16_2": "wide_resnet",
-    "wrn_40_2": "wide_resnet",
-    "vgg8": "vgg",
-    "vgg13": "vgg",
-    "vgg16": "vgg",
-    "densenet40_12": "densenet",
-    "hcgnet_a1": "hcgnet",
-    "mobilenetv2_half": "mobilenet",
-    "shufflenetv1": "shufflenet",
-    "conv4": "conv4",
-    "conv4_128": "conv4",
-    "resnet18": "torchvision_resnet",
-    "resnet34": "torchvision_resnet",
-    "resnet50": "torchvision_resnet",
-}
-_OTHERS = ("timm:NAME", "torchvision:NAME", "package.module:function")
-# Modules whose functions need the images' size: the width of their features depends on it.
-_SIZED = {"conv4": 32}
+_FOLDERS = ("cifar", "adapters")
+_LIBRARIES = ("timm", "torchvision")
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of our own backbones."""
-    return tuple(_WHERE)
+    """Return the names of the package's own backbones.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> [name for name in backbones.names() if name.startswith("wrn")]
+        ['wrn_40_2', 'wrn_16_2']
+    """
+    return tuple(discover())
 
 
-def is_own_code(name: str) -> bool:
-    """Tell whether a name is that of a function in the user's own code, ``package.module:function``."""
-    where, colon, _ = name.partition(":")
-    return bool(colon) and where not in ("timm", "torchvision")
+@cache
+def discover() -> dict[str, str]:
+    """Return the module of each of the package's own backbones, by name."""
+    modules = {}
+    for folder in _FOLDERS:
+        package = import_module(f"{__package__}.{folder}")
+        for path in package.__path__:
+            for file in sorted(Path(path).glob("*.py")):
+                modules |= dict.fromkeys(_registered_names(file), f"{package.__name__}.{file.stem}")
+    return modules
+
+
+def _registered_names(file: Path) -> Iterator[str]:
+    """Yield the names of the functions with the decorator ``@register`` in a source file."""
+    for statement in ast.parse(file.read_bytes()).body:
+        if isinstance(statement, ast.FunctionDef) and any(
+            isinstance(decorator, ast.Name) and decorator.id == "register" for decorator in statement.decorator_list
+        ):
+            yield statement.name
+
+
+def is_user_code(name: str) -> bool:
+    """Return whether a name refers to a function in user code, ``package.module:function``."""
+    prefix, colon, _ = name.partition(":")
+    return bool(colon) and prefix not in _LIBRARIES
 
 
 def resolve(name: str) -> str:
-    """Return the full name of a backbone: one of :func:`names`, or one that says where it is.
+    """Return the full name of a backbone, which says where it is defined.
 
-    A bare name is looked up among our own, then in timm, then in torchvision.
+    A name without a prefix is looked up in :func:`names`, then in timm, then in torchvision.
 
     Args:
-        name: ``resnet32``, ``mobilenetv3_small_100``, ``timm:NAME``, ``torchvision:NAME`` or
-            ``package.module:function``.
+        name: One of :func:`names`, a model of timm or torchvision with or without the prefix ``timm:`` or
+            ``torchvision:``, or ``package.module:function``.
 
     Raises:
-        UserError: For a name that is nowhere. The user's own function is looked for when it is called.
+        UserError: If no backbone has this name. A function in user code is looked up only when it is called.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> backbones.resolve("resnet32"), backbones.resolve("mobilenetv3_small_100")
+        ('resnet32', 'timm:mobilenetv3_small_100')
     """
-    if name in _WHERE:
+    if name in discover() or is_user_code(name):
         return name
-    if is_own_code(name):
-        return name
-    where, colon, rest = name.partition(":")
-    from peerdistill.backbones import timm_models, torchvision_models
-
-    if where != "torchvision" and timm_models.has(rest or name):
-        return f"timm:{rest or name}"
-    if where != "timm" and (rest or name) in torchvision_models.names():
-        return f"torchvision:{rest or name}"
-    of_libraries = {"timm": timm_models.names(), "torchvision": torchvision_models.names()}
-    if colon:
-        raise unknown_name("backbone", name, [f"{where}:{other}" for other in of_libraries[where]])
-    raise _unknown(name, [*of_libraries["timm"], *of_libraries["torchvision"]])
+    prefix, _, model = name.rpartition(":")
+    adapters = _adapters()
+    for library, adapter in adapters.items():
+        if prefix in ("", library) and adapter.has(model):
+            return f"{library}:{model}"
+    if prefix:
+        raise unknown_name("backbone", name, [f"{prefix}:{other}" for other in adapters[prefix].names()])
+    raise _unknown(name, [other for adapter in adapters.values() for other in adapter.names()])
 
 
-def _unknown(name: str, of_libraries: list[str]) -> UserError:
-    """Return the error that names the nearest of our own, else of the libraries' many."""
-    own = [*_WHERE, *_OTHERS]
-    near = get_close_matches(name, own, n=1, cutoff=0.5) or not get_close_matches(name, of_libraries, n=1, cutoff=0.5)
-    return unknown_name("backbone", name, own if near else of_libraries)
+def _adapters() -> dict[str, Any]:
+    """Return the adapter module of each library, in the order of the search."""
+    return {library: import_module(f"{__package__}.adapters.{library}_models") for library in _LIBRARIES}
+
+
+def _unknown(name: str, library_names: list[str]) -> UserError:
+    """Return the error that suggests one of the package's own names, or a library's name if only that is similar."""
+    own = [*names(), *(f"{library}:NAME" for library in _LIBRARIES), FORM]
+    suggests_own = get_close_matches(name, own, n=1, cutoff=0.5) or not get_close_matches(
+        name, library_names, n=1, cutoff=0.5
+    )
+    return unknown_name("backbone", name, own if suggests_own else library_names)
 
 
 def build(
@@ -93,40 +113,54 @@ def build(
     image_size: int | None = None,
     classifier: str | None = None,
 ) -> "peerdistill.backbones.backbone.Backbone":
-    """Return the backbone called ``name``.
+    """Return a backbone by name.
 
     Args:
-        name: What :func:`resolve` takes.
-        classes: Width of the classifier's output.
-        in_channels: Channels of the images, 1 for grey and 3 for RGB.
-        image_size: Side of the images in pixels, for networks that are made for one size (ViT and the like) and for
-            the cost that decides where peers part; by default the size that the network is known for.
-        classifier: For ``package.module:function``: attribute name of the classifier, by default the last linear layer.
+        name: Any name that :func:`resolve` accepts.
+        classes: Output width of the classifier.
+        in_channels: Channels of the images: 1 for grey, 3 for RGB.
+        image_size: Side of the images in pixels. Used by networks with a fixed input size (such as ViT), and to
+            measure the forward cost that decides where branches part. The default is the network's usual size.
+        classifier: For ``package.module:function`` only: attribute name of the classifier. The default is the last
+            linear layer.
 
     Raises:
-        UserError: For an unknown name, fewer than 2 classes or 1 channel, or a network that can't be a peer: it takes
-            no such images, or has no linear layer that returns its logits.
+        UserError: If the name is unknown, ``classes`` is below 2, ``in_channels`` is below 1, or the network cannot be
+            a peer: it does not accept such images, or no linear layer returns its logits.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> backbone = backbones.build("resnet32", classes=100)
+        >>> [stage.name for stage in backbone.stages], backbone.share_until
+        (['stem', 'layer1', 'layer2', 'layer3'], 'layer1')
+        >>> network = backbone.network()  # an nn.Module with fresh weights
     """
-    found = resolve(name)
+    full_name = resolve(name)
     if classes < 2:
         raise UserError(f"classes must be at least 2, found {classes}")
     if in_channels < 1:
         raise UserError(f"in_channels must be at least 1, found {in_channels}")
-    where, colon, rest = found.partition(":")
-    if classifier is not None and not is_own_code(found):
-        raise UserError(f"the classifier of {found} is known: 'classifier' goes with package.module:function")
-    if not colon:
-        module = _WHERE[found]
-        size = (image_size or _SIZED[module],) if module in _SIZED else ()
-        return getattr(import_module(f"{__package__}.{module}"), found)(classes, in_channels, *size)
-    if where == "timm":
-        from peerdistill.backbones import timm_models
+    if is_user_code(full_name):
+        from peerdistill.backbones.adapters import user_code
 
-        return timm_models.backbone(rest, classes, in_channels, image_size)
-    if where == "torchvision":
-        from peerdistill.backbones import torchvision_models
+        return user_code.backbone(full_name, classes, in_channels, image_size, classifier)
+    if classifier is not None:
+        raise UserError(
+            f"'classifier' applies only to your own backbones ({FORM}): the classifier of {full_name} is known, "
+            "leave the option out"
+        )
+    if full_name in discover():
+        return _build_registered(full_name, classes, in_channels, image_size)
+    library, _, model = full_name.partition(":")
+    return _adapters()[library].backbone(model, classes, in_channels, image_size)
 
-        return torchvision_models.backbone(rest, classes, in_channels, image_size)
-    from peerdistill.backbones import own_code
 
-    return own_code.backbone(found, classes, in_channels, image_size, classifier)
+def _build_registered(
+    name: str, classes: int, in_channels: int, image_size: int | None
+) -> "peerdistill.backbones.backbone.Backbone":
+    from peerdistill.backbones.registry import builder_of
+
+    import_module(discover()[name])
+    builder = builder_of(name)
+    sized = image_size is not None and "image_size" in inspect.signature(builder).parameters
+    return builder(classes, in_channels, **({"image_size": image_size} if sized else {}))

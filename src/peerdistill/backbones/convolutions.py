@@ -1,4 +1,4 @@
-"""The two orders of convolution, batch normalisation and activation that the CIFAR families are made of."""
+"""Sequences of convolution, batch normalisation and ReLU that the CIFAR families are built from."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ from torch import nn
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, dilation: int = 1
 ) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the size of what it reads, up to the stride."""
+    """Return a convolution without bias, padded so that the output is smaller than the input only by the stride."""
     padding = kernel // 2 * dilation
     return nn.Conv2d(
         inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=False
@@ -14,19 +14,19 @@ def convolution(
 
 
 def normalised(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1) -> list[nn.Module]:
-    """Return a convolution and the normalisation of its output."""
+    """Return convolution and batch normalisation."""
     return [convolution(inputs, outputs, kernel, stride, groups=groups), nn.BatchNorm2d(outputs)]
 
 
 def activated(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1) -> list[nn.Module]:
-    """Return a convolution, the normalisation of its output and a ReLU."""
+    """Return convolution, batch normalisation and ReLU."""
     return [*normalised(inputs, outputs, kernel, stride, groups=groups), nn.ReLU(inplace=True)]
 
 
 def preactivated(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, dilation: int = 1
 ) -> list[nn.Module]:
-    """Return the normalisation of the input, a ReLU and a convolution; the input itself is left as it is."""
+    """Return batch normalisation, ReLU and convolution. The input tensor is not modified in place."""
     return [
         nn.BatchNorm2d(inputs),
         nn.ReLU(inplace=True),

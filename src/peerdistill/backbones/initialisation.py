@@ -1,4 +1,4 @@
-"""How fresh networks for 32 x 32 images start: as the released code of each family has it."""
+"""Initial weights of the networks for 32 x 32 images, as in the released code of each family."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Initialisation:
-    """What a family changes of PyTorch's own initialisation, which the rest keeps.
+    """What a family changes in PyTorch's default initialisation.
 
     Attributes:
-        convolutions: Weights are drawn from N(0, 2 / fan) (He et al., ICCV 2015) with the number of inputs ("fan_in")
-            or outputs ("fan_out") of a position as fan, and biases are 0; None keeps PyTorch's.
-        classifier: Standard deviation of the classifier's weights, drawn around 0; None keeps PyTorch's.
+        convolutions: Draw convolution weights from N(0, 2 / fan) (He et al., ICCV 2015), where fan is "fan_in" or
+            "fan_out", and set biases to 0. None keeps PyTorch's default.
+        classifier: Standard deviation of the classifier's weights, drawn with mean 0. None keeps PyTorch's default.
         zero_bias: Whether the classifier's bias starts at 0.
     """
 
@@ -22,7 +22,7 @@ class Initialisation:
     zero_bias: bool = False
 
     def apply(self, network: nn.Module, classifier: nn.Linear) -> None:
-        """Draw the weights of ``network`` and of its classifier anew."""
+        """Initialise ``network`` and its classifier in place."""
         for module in network.modules():
             if self.convolutions is not None and isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode=self.convolutions, nonlinearity="relu")

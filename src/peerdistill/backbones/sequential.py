@@ -1,4 +1,4 @@
-"""Networks written as a list of stages: what the CIFAR families share."""
+"""Networks written as a sequence of named stages, which most CIFAR families are."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ POOL = "pool"
 
 
 def network(stages: Mapping[str, nn.Module], width: int, classes: int, initialisation: Initialisation) -> nn.Sequential:
-    """Return stages, global average pooling and a linear classifier with fresh weights."""
+    """Return the stages followed by global average pooling and a linear classifier, with fresh weights."""
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     classifier = nn.Linear(width, classes)
     built = nn.Sequential(OrderedDict(stages, **{POOL: pool, CLASSIFIER: classifier}))
@@ -24,14 +24,14 @@ def network(stages: Mapping[str, nn.Module], width: int, classes: int, initialis
 def layer(
     block: Callable[[int, int, int], nn.Module], inputs: int, outputs: int, stride: int, blocks: int
 ) -> nn.Sequential:
-    """Return ``blocks`` blocks in a row, of which the first changes the width and takes the stride.
+    """Return a sequence of blocks. The first one changes the width and applies the stride.
 
     Args:
-        block: Makes a block of so many inputs, outputs and such a stride.
-        inputs: Channels that the layer reads.
-        outputs: Channels that each of its blocks puts out.
-        stride: Stride of the first block; the others have 1.
-        blocks: How many, at least 1.
+        block: Makes a block from its input channels, output channels and stride.
+        inputs: Input channels of the layer.
+        outputs: Output channels of every block.
+        stride: Stride of the first block; the others have stride 1.
+        blocks: Number of blocks, at least 1.
     """
     return nn.Sequential(block(inputs, outputs, stride), *(block(outputs, outputs, 1) for _ in range(blocks - 1)))
 
@@ -39,7 +39,7 @@ def layer(
 def backbone(
     name: str, build: Callable[[], nn.Sequential], stages: tuple[str, ...], share_until: str, in_channels: int
 ) -> Backbone:
-    """Return the backbone of a :func:`network` whose stages are called ``stages``; pooling ends the last one."""
+    """Return the backbone of a :func:`network` with the given stage names. Pooling belongs to the last stage."""
     *first, last = stages
     return Backbone(
         name=name,

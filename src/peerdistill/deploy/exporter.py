@@ -163,7 +163,7 @@ def _emptied(leader: nn.Module, card: LeaderCard, format: Format) -> nn.Module |
 
     Safetensors files of own code are checked with it: what the file lacks is not in the copy either.
     """
-    if format != "safetensors" or not backbones.is_own_code(card.backbone):
+    if format != "safetensors" or not backbones.is_user_code(card.backbone):
         return None
     network = copy.deepcopy(leader)
     for tensor in network.state_dict().values():

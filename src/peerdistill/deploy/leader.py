@@ -113,7 +113,7 @@ def _read(path: Path) -> tuple[LeaderCard, dict[str, Tensor]]:
 def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
     from peerdistill import backbones
 
-    if backbones.is_own_code(card.backbone):
+    if backbones.is_user_code(card.backbone):
         raise UserError(
             f"the leader in {source} is a network of own code, {card.backbone}: "
             "make it in Python and give it to peerdistill.load_leader"

@@ -21,5 +21,5 @@ def feature_maps(tensors, images):
     return tensors.activated(x)
 
 
-def test_is_what_the_formula_says(agrees):
+def test_the_forward_pass_agrees_with_the_formula(agrees):
     agrees("mobilenetv2_half", feature_maps)

@@ -4,7 +4,7 @@ from peerdistill import backbones
 
 
 def context(tensors, x):
-    """Mean of ``x`` (B, C, H, W) over positions with weights that a linear score of each position decides."""
+    """Mean of ``x`` (B, C, H, W) over positions, weighted by the softmax of a linear score."""
     weight, bias = tensors.take(), tensors.take()
     scores = (torch.einsum("bchw,c->bhw", x, weight[0]) + bias).exp()
     return torch.einsum("bchw,bhw->bc", x, scores / scores.sum((1, 2), keepdim=True))
@@ -15,13 +15,13 @@ def gate(tensors, x):
 
 
 def gated(tensors, x):
-    """Forget gate times ``x``, plus the weighted mean of two scales' contexts, each channel with its own weights."""
+    """Forget gate times ``x``, plus the contexts of two scales, averaged with weights per channel."""
     channels = x.shape[1]
     forget = 1 / (1 + (-gate(tensors, context(tensors, x))).exp())
     near = context(tensors, tensors.preactivated(x, padding=1, groups=channels))
     far = context(tensors, tensors.preactivated(x, padding=2, dilation=2, groups=channels))
-    votes = gate(tensors, torch.cat([near, far], dim=1)).exp()
-    for_near, for_far = votes[:, :channels], votes[:, channels:]
+    weights = gate(tensors, torch.cat([near, far], dim=1)).exp()
+    for_near, for_far = weights[:, :channels], weights[:, channels:]
     update = (for_near * near + for_far * far) / (for_near + for_far)
     return forget[:, :, None, None] * x + update[:, :, None, None]
 
@@ -37,7 +37,7 @@ def feature_maps(tensors, images):
     return tensors.normalisation(x).clamp(min=0)
 
 
-def test_is_what_the_formula_says(agrees):
+def test_the_forward_pass_agrees_with_the_formula(agrees):
     agrees("hcgnet_a1", feature_maps)
 
 

@@ -8,7 +8,7 @@ def block(tensors, x, stride, projects):
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("wrn_16_2", 2), ("wrn_40_2", 6)])
-def test_is_what_the_formula_says(agrees, name, blocks):
+def test_the_forward_pass_agrees_with_the_formula(agrees, name, blocks):
     def feature_maps(tensors, images):
         x = tensors.convolution(images, padding=1)
         for stride in (1, 2, 2):

@@ -39,7 +39,7 @@ number = 3
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_with_code(tmp_path, monkeypatch):
+def user_module(tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     yield
@@ -47,7 +47,7 @@ def in_a_folder_with_code(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_function_in_the_current_folder(channels):
+def test_a_function_in_the_current_folder_is_found(channels):
     backbone = backbones.build("mynets:tiny", classes=4, in_channels=channels, image_size=16)
     assert backbone.name == "mynets:tiny"
     assert backbone.classifier == "5"
@@ -56,7 +56,7 @@ def test_a_function_in_the_current_folder(channels):
     assert cohort.networks[0][0] is cohort.networks[1][0]
 
 
-def test_the_search_path_stays_as_it_was():
+def test_sys_path_is_unchanged():
     before = list(sys.path)
     backbones.build("mynets:tiny", classes=4, image_size=16)
     assert sys.path == before
@@ -66,7 +66,7 @@ def test_a_classifier_can_be_named():
     assert backbones.build("mynets:two_heads", classes=4, image_size=16, classifier="fc").classifier == "fc"
 
 
-def test_a_backbone_is_taken_as_it_is():
+def test_a_returned_backbone_is_used_unchanged():
     assert backbones.build("mynets:staged", classes=4).name == "staged"
 
 
@@ -78,9 +78,9 @@ def test_a_backbone_is_taken_as_it_is():
         ("mynets:number", 3, "backbone mynets:number: mynets has no function 'number'"),
         ("mynets:no_classes", 3, r"needs a parameter 'classes' or 'num_classes', found \['width'\]"),
         ("mynets:rgb_only", 1, "needs a parameter 'in_channels' or 'in_chans': the images have 1 channels"),
-        ("mynets:nothing", 3, "backbone mynets:nothing must return a module or a Backbone, found a NoneType"),
+        ("mynets:nothing", 3, "backbone mynets:nothing must return a module or a Backbone, found NoneType"),
     ],
 )
-def test_what_is_no_backbone(name, channels, message):
+def test_functions_that_make_no_backbone_are_refused(name, channels, message):
     with pytest.raises(UserError, match=message):
         backbones.build(name, classes=4, in_channels=channels, image_size=16)

@@ -1,4 +1,4 @@
-"""Any classifier as a backbone: its forward pass is cut where a single tensor passes from one part to the next."""
+"""Any classifier as a backbone: its forward pass is split where a single tensor is passed from one part to the next."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -12,22 +12,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from peerdistill.backbones.adapters.graph import ForwardPass, Part, Program, UntraceableError, depth
 from peerdistill.backbones.backbone import Backbone, Stage
-from peerdistill.backbones.cutting import ForwardPass, Part, depth
-from peerdistill.backbones.tracing import Program, UntraceableError
 from peerdistill.errors import UserError
 
-# Shares of the forward cost after which branches part. No released code names a stage of these networks.
+# Shares of the forward cost after which early and late branches part. Released code has no branches of these networks.
 _EARLY, _LATE = Fraction(1, 2), Fraction(3, 4)
 
 
 @dataclass(frozen=True)
 class TracedStage(Stage):
-    """A part of a traced forward pass; ``modules`` may name parameters and buffers too.
+    """A stage of a traced forward pass; ``modules`` may also name parameters and buffers.
+
+    There is one program for each mode because tracing fixes the value of ``self.training`` in code outside blocks.
 
     Attributes:
-        evaluation: What it computes in evaluation mode.
-        training: And in training mode: code outside of blocks may ask for the mode, which tracing answers for good.
+        evaluation: Program for evaluation mode.
+        training: Program for training mode.
     """
 
     evaluation: Program
@@ -41,7 +42,7 @@ class TracedStage(Stage):
 
 @dataclass(frozen=True)
 class WholeStage(Stage):
-    """A whole forward pass up to the classifier's input, for networks that can't be split.
+    """The whole forward pass up to the classifier's input, for networks that cannot be split.
 
     Attributes:
         classifier: Attribute name of the classifier.
@@ -50,17 +51,17 @@ class WholeStage(Stage):
     classifier: str
 
     def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch width"]:
-        """Return what ``network`` hands to its classifier."""
-        handed = []
+        """Return the input of the classifier in a forward pass of ``network``."""
+        inputs_of_classifier = []
         classifier = network.get_submodule(self.classifier)
-        hook = classifier.register_forward_pre_hook(lambda _, inputs: handed.append(inputs[0]))
+        hook = classifier.register_forward_pre_hook(lambda _, inputs: inputs_of_classifier.append(inputs[0]))
         try:
             network(x)
         finally:
             hook.remove()
-        if not handed:
-            raise UserError(f"the classifier '{self.classifier}' is no part of the network's forward pass")
-        return handed[-1]
+        if not inputs_of_classifier:
+            raise UserError(f"the network's forward pass does not call the classifier '{self.classifier}'")
+        return inputs_of_classifier[-1]
 
 
 def split(
@@ -71,20 +72,20 @@ def split(
     *,
     example: nn.Module | None = None,
 ) -> Backbone:
-    """Return the network that ``make`` makes as a backbone.
+    """Return a backbone for the networks that ``make`` returns.
 
     Args:
-        name: What users call it.
+        name: Name of the backbone.
         make: Makes the network with fresh weights.
-        classifier: Attribute name of its classifier, a linear layer; by default its last linear layer.
+        classifier: Attribute name of the classifier, a linear layer. The default is the last linear layer.
         image_shape: Channels, height and width of the images.
-        example: A network that ``make`` has made, to be looked at; by default one more is made.
+        example: A network that ``make`` returned, used to find its structure. By default one is made.
 
     Raises:
-        UserError: Where the network does not take such images, or its classifier is no linear layer that returns its
+        UserError: If the network does not accept such images, or its classifier is not a linear layer that returns the
             logits.
     """
-    # Only its structure is of interest: the caller's random numbers must not depend on that.
+    # Only its structure matters, so the caller's random numbers must not depend on it.
     with torch.random.fork_rng(devices=[]):
         network = make() if example is None else example
     classifier = _last_linear(name, network) if classifier is None else classifier
@@ -103,23 +104,23 @@ def split(
 def _last_linear(name: str, network: nn.Module) -> str:
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise UserError(f"backbone {name} has no linear layer that could be its classifier")
+        raise UserError(f"backbone {name} has no linear layer to use as the classifier")
     return linear[-1]
 
 
 def _check_classifier(name: str, network: nn.Module, classifier: str) -> None:
     modules = dict(network.named_modules())
     if classifier not in modules:
-        raise UserError(f"backbone {name} has no module '{classifier}' that could be its classifier")
+        raise UserError(f"backbone {name} has no module '{classifier}' to use as the classifier")
     if not isinstance(modules[classifier], nn.Linear):
         kind = type(modules[classifier]).__name__
-        raise UserError(f"backbone {name} needs a linear layer as its classifier, '{classifier}' is a {kind}")
+        raise UserError(f"backbone {name} needs a linear layer as the classifier, but '{classifier}' is of type {kind}")
 
 
 def _stages(
     name: str, network: nn.Module, classifier: str, image_shape: tuple[int, int, int]
 ) -> tuple[tuple[TracedStage, ...], list[int]]:
-    """Return the stages and the forward cost of each, in FLOPs for two images."""
+    """Return the stages and their forward costs in FLOPs for two images."""
     evaluation, training = (ForwardPass(network.train(mode), classifier) for mode in (False, True))
     on_meta = deepcopy(network).to("meta").eval()
     _check_images(name, on_meta, torch.zeros(2, *image_shape, device="meta"))
@@ -137,14 +138,14 @@ def _stages(
 
 
 class _Run(NamedTuple):
-    """What is learned of a part by running it."""
+    """The result of running a part: its cost, and whether its output is a single tensor."""
 
     flops: int
     is_tensor: bool
 
 
 def _runs(parts: Sequence[Part], on_meta: nn.Module, image_shape: tuple[int, int, int]) -> list[_Run]:
-    """Run the parts one after the other on two images that have a shape and no values."""
+    """Run the parts in order on a batch of two images on the meta device."""
     x: Any = torch.zeros(2, *image_shape, device="meta")
     runs = []
     for part in parts:
@@ -155,7 +156,7 @@ def _runs(parts: Sequence[Part], on_meta: nn.Module, image_shape: tuple[int, int
 
 
 def _whole_tensors(runs: Sequence[_Run]) -> tuple[list[int], list[int]]:
-    """Return the costs of parts that hand on a tensor, and which part each ends with: others go on into the next."""
+    """Merge parts whose output is not a tensor with the next one; return costs and the last part of each group."""
     ends = [number for number, run in enumerate(runs) if run.is_tensor]
     starts = [0, *(end + 1 for end in ends[:-1])]
     costs = [sum(run.flops for run in runs[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
@@ -163,13 +164,13 @@ def _whole_tensors(runs: Sequence[_Run]) -> tuple[list[int], list[int]]:
 
 
 def _joined(costs: Sequence[int]) -> list[tuple[int, int]]:
-    """Return runs of parts of which only the first costs something: a normalisation belongs to its convolution."""
+    """Group each part that has a cost with the free ones after it: a normalisation joins its convolution."""
     starts = [0, *(number for number, cost in enumerate(costs) if cost and any(costs[:number]))]
     return list(pairwise([*starts, len(costs)]))
 
 
 def _nearest(stages: Sequence[Stage], costs: Sequence[int], share: Fraction) -> str:
-    """Return the stage at whose end the forward cost spent is nearest to a share of all; never the last stage."""
+    """Return the stage, other than the last, after which the cumulative cost is nearest to a share of the total."""
     if len(stages) == 1:
         return stages[0].name
     spent = accumulate(costs[:-1])
@@ -178,12 +179,12 @@ def _nearest(stages: Sequence[Stage], costs: Sequence[int], share: Fraction) -> 
 
 
 def _check_images(name: str, network: nn.Module, images: Tensor) -> Tensor:
-    """Return what ``network`` says of ``images``, or its complaint in a sentence."""
+    """Return the network's output for ``images``; raise UserError if the network fails."""
     try:
         return network(images)
-    except Exception as error:  # a network's own complaint may be of any kind
+    except Exception as error:  # the network's own code may raise anything
         shape = " x ".join(map(str, images.shape[1:]))
-        raise UserError(f"backbone {name} does not take images of {shape}: {' '.join(str(error).split())}") from error
+        raise UserError(f"backbone {name} does not accept images of {shape}: {' '.join(str(error).split())}") from error
 
 
 @torch.no_grad()
@@ -193,4 +194,4 @@ def _check_whole(name: str, network: nn.Module, classifier: str, image_shape: tu
     logits = _check_images(name, network.eval(), images)
     features = WholeStage("network", (), classifier)(network, images)
     if not (isinstance(logits, Tensor) and torch.equal(network.get_submodule(classifier)(features), logits)):
-        raise UserError(f"backbone {name} can't be a peer: its classifier '{classifier}' does not return its logits")
+        raise UserError(f"backbone {name} cannot be a peer: its classifier '{classifier}' does not return its logits")

@@ -1,4 +1,4 @@
-"""A second statement of a network: the formula of its forward pass, applied to its tensors in double precision."""
+"""An independent definition of a network: formulas that are applied to its tensors in double precision."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from peerdistill import backbones
 
 
 class Tensors:
-    """A network's tensors, taken one after the other in the order of its ``state_dict``."""
+    """A network's tensors, taken one by one in the order of its ``state_dict``."""
 
     def __init__(self, network: nn.Module):
         self._rest: Iterator[Tensor] = iter(network.state_dict().values())
@@ -44,10 +44,10 @@ class Tensors:
 
 @pytest.fixture
 def agrees() -> Callable[[str, Callable[[Tensors, Tensor], Tensor]], None]:
-    """Checks a backbone of the catalogue against a formula of its penultimate feature maps."""
+    """Return a function that compares a backbone with a formula of its last feature maps."""
 
     def check(name: str, feature_maps: Callable[[Tensors, Tensor], Tensor]) -> None:
-        network = _used(backbones.build(name, classes=7).network().double())
+        network = _with_statistics(backbones.build(name, classes=7).network().double())
         images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
         tensors = Tensors(network)
         with torch.no_grad():
@@ -58,14 +58,14 @@ def agrees() -> Callable[[str, Callable[[Tensors, Tensor], Tensor]], None]:
     return check
 
 
-def _used(network: nn.Module) -> nn.Module:
-    """Return the network in evaluation mode, with the statistics of a batch and biases that are not 0."""
+def _with_statistics(network: nn.Module) -> nn.Module:
+    """Return the network in evaluation mode, with batch statistics of random images and nonzero biases."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.dim() == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                module.momentum = None  # the plain mean over batches, of which there is one
+                module.momentum = None  # cumulative mean over batches; there is only one
         network.train()(torch.randn(4, 3, 32, 32, dtype=torch.float64))
     return network.eval()

@@ -1,7 +1,7 @@
 """HCGNet (Yang et al., AAAI 2020) for 32 x 32 images: dense connections between gated residual modules.
 
-Structure and widths are those of the released code, where the update gate mixes the pooled contexts of two scales, so
-that what it adds is the same at every position.
+Structure and widths follow the released code. There the update gate mixes the pooled contexts of two scales, so it adds
+the same value at every position.
 
 Axes: B batch, P positions of the image, C channels, S scales.
 """
@@ -12,17 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from peerdistill.backbones import densenet, sequential
+from peerdistill.backbones import sequential
 from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.cifar import densenet
 from peerdistill.backbones.convolutions import preactivated
 from peerdistill.backbones.initialisation import PYTORCH
+from peerdistill.backbones.registry import register
 
 _SQUEEZE = 4
 _DILATIONS = (1, 2)
 
 
 class _Context(nn.Module):
-    """The mean over all positions, each weighted by the softmax of a learned score."""
+    """Mean over all positions, weighted by the softmax of a learned score."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -40,7 +42,7 @@ def _narrowed(inputs: int, inner: int, outputs: int) -> list[nn.Module]:
 
 
 class _Update(nn.Module):
-    """The contexts of a depthwise convolution at several scales, mixed channel by channel."""
+    """Mixes, per channel, the contexts of depthwise convolutions at several scales."""
 
     def __init__(self, channels: int, reduction: int):
         super().__init__()
@@ -59,7 +61,7 @@ class _Update(nn.Module):
 
 
 class _Gated(nn.Module):
-    """``forget(x) * x + update(x)``: what is kept of each channel, and what the whole image adds to it."""
+    """``forget(x) * x + update(x)``: both gates have one value per image and channel."""
 
     def __init__(self, channels: int, reduction: int):
         super().__init__()
@@ -72,7 +74,7 @@ class _Gated(nn.Module):
 
 
 def _layer(inputs: int, growth: int) -> list[nn.Module]:
-    """Return an SMG module: squeeze in two steps, then gate."""
+    """Return an SMG module: two squeezing convolutions, then the gates."""
     inner = _SQUEEZE * growth
     squeeze = [*preactivated(inputs, inner, 1), *preactivated(inner, growth, 3, groups=4)]
     return [*squeeze, _Gated(growth, reduction=2)]
@@ -84,10 +86,11 @@ def _transition(inputs: int, outputs: int) -> list[nn.Module]:
     return [*squeeze, _Gated(outputs, reduction=4)]
 
 
+@register
 def hcgnet_a1(classes: int, in_channels: int) -> Backbone:
     """Three blocks of 8 modules, growth 12, 24, 36: 1,102,651 parameters at 100 classes.
 
-    The gates normalise over the images of a batch, so training takes at least 2 of them.
+    The gates apply BatchNorm1d to one vector per image, so training needs at least 2 images per batch.
     """
     build = partial(densenet.network, _layer, _transition, (12, 24, 36), 8, classes, in_channels, PYTORCH)
     return sequential.backbone("hcgnet_a1", build, densenet.STAGES, share_until="block1", in_channels=in_channels)

@@ -1,4 +1,4 @@
-"""Wide ResNets (Zagoruyko and Komodakis, BMVC 2016) for 32 x 32 images: pre-activated basic blocks, no dropout."""
+"""Wide ResNets (Zagoruyko and Komodakis, BMVC 2016) for 32 x 32 images: pre-activation basic blocks, no dropout."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import convolution, preactivated
+from peerdistill.backbones.registry import register
 
 _STAGES = ("stem", "layer1", "layer2", "layer3")
 
@@ -15,7 +16,7 @@ _STAGES = ("stem", "layer1", "layer2", "layer3")
 class _Residual(nn.Module):
     """``body(relu(norm(x))) + shortcut``.
 
-    The shortcut is ``x`` itself, or a 1 x 1 projection of the activated input where the width changes.
+    The shortcut is ``x``, or a 1 x 1 projection of the activated input if the width changes.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int):
@@ -44,11 +45,13 @@ def _backbone(name: str, depth: int, widening: int, classes: int, in_channels: i
     return sequential.backbone(name, build, _STAGES, share_until="layer1", in_channels=in_channels)
 
 
+@register
 def wrn_40_2(classes: int, in_channels: int) -> Backbone:
-    """Depth 40, twice as wide as a ResNet: 2,255,156 parameters at 100 classes."""
+    """Depth 40, widening factor 2: 2,255,156 parameters at 100 classes."""
     return _backbone("wrn_40_2", 40, 2, classes, in_channels)
 
 
+@register
 def wrn_16_2(classes: int, in_channels: int) -> Backbone:
-    """Depth 16, twice as wide as a ResNet: 703,284 parameters at 100 classes."""
+    """Depth 16, widening factor 2: 703,284 parameters at 100 classes."""
     return _backbone("wrn_16_2", 16, 2, classes, in_channels)

@@ -6,6 +6,7 @@ from functools import partial
 from torch import nn
 
 from peerdistill.backbones.backbone import Backbone, Stage
+from peerdistill.backbones.registry import register
 from peerdistill.errors import UserError
 
 _BLOCKS = ("block1", "block2", "block3", "block4")
@@ -14,15 +15,15 @@ _CLASSIFIER = "fc"
 
 
 def _block(inputs: int, filters: int) -> nn.Sequential:
-    # The published blocks pool last. The greatest number is the same before and after ReLU, which has a quarter of the
-    # work to do on what is pooled.
+    # The published blocks apply ReLU before pooling. The maximum is the same in both orders, and this order applies
+    # ReLU to a quarter of the values.
     return nn.Sequential(
         nn.Conv2d(inputs, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.MaxPool2d(2), nn.ReLU(inplace=True)
     )
 
 
 def _network(filters: int, classes: int, in_channels: int, image_size: int) -> nn.Sequential:
-    side = image_size // _SMALLEST  # each block halves it and rounds down
+    side = image_size // _SMALLEST  # each block halves the side and rounds down
     layers: dict[str, nn.Module] = {name: _block(filters, filters) for name in _BLOCKS}
     layers[_BLOCKS[0]] = _block(in_channels, filters)
     layers["flatten"] = nn.Flatten()
@@ -32,7 +33,9 @@ def _network(filters: int, classes: int, in_channels: int, image_size: int) -> n
 
 def _backbone(name: str, filters: int, classes: int, in_channels: int, image_size: int) -> Backbone:
     if image_size < _SMALLEST:
-        raise UserError(f"{name} halves images four times: they need at least {_SMALLEST} pixels, found {image_size}")
+        raise UserError(
+            f"{name} halves the image size four times: image_size must be at least {_SMALLEST}, found {image_size}"
+        )
     *first, last = _BLOCKS
     return Backbone(
         name=name,
@@ -40,16 +43,18 @@ def _backbone(name: str, filters: int, classes: int, in_channels: int, image_siz
         stages=(*(Stage(block, (block,)) for block in first), Stage(last, (last, "flatten"))),
         classifier=_CLASSIFIER,
         share_until="block2",
-        share_until_late="block2",  # no few-shot code was released: branches of every method part here
+        share_until_late="block2",  # no few-shot code was released, so branches of all methods part here
         image_shape=(in_channels, image_size, image_size),
     )
 
 
-def conv4(classes: int, in_channels: int, image_size: int) -> Backbone:
-    """64 filters: features of width 64 from 28 x 28 images, 1600 from 84 x 84; nothing is pooled over the image."""
+@register
+def conv4(classes: int, in_channels: int, image_size: int = 32) -> Backbone:
+    """64 filters, no global pooling: feature width 64 for 28 x 28 images, 1600 for 84 x 84."""
     return _backbone("conv4", 64, classes, in_channels, image_size)
 
 
-def conv4_128(classes: int, in_channels: int, image_size: int) -> Backbone:
+@register
+def conv4_128(classes: int, in_channels: int, image_size: int = 32) -> Backbone:
     """128 filters: a wider teacher for ``conv4``."""
     return _backbone("conv4_128", 128, classes, in_channels, image_size)

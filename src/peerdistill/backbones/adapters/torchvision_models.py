@@ -1,4 +1,4 @@
-"""The classifiers of torchvision as backbones; a leader's ``state_dict`` is torchvision's own."""
+"""Classifiers of torchvision as backbones. The leader's ``state_dict`` is that of the torchvision model."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,18 +7,23 @@ from typing import Any
 from torch import nn
 from torchvision import models
 
-from peerdistill.backbones.backbone import USUAL_SIZE, Backbone
-from peerdistill.backbones.splitting import split
+from peerdistill.backbones.adapters.splitting import split
+from peerdistill.backbones.backbone import PHOTO_SIZE, Backbone
 from peerdistill.errors import UserError
 
-# Their number of tokens depends on the image, which is called so.
+# Name of the option for the image size, for families whose number of tokens depends on it.
 _SIZES = {"vit_": "image_size", "maxvit_": "input_size"}
-# They return several tensors in training otherwise, and warn of weights drawn another way in future versions.
+# By default these return several tensors in training, and warn that their initialisation will change.
 _OPTIONS: dict[str, dict[str, Any]] = {
     name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")
 }
-# The weights that torchvision offers for these were trained with their further outputs.
+# Their pretrained weights include the auxiliary classifiers.
 _PRETRAINED_OPTIONS: dict[str, dict[str, Any]] = {name: {"aux_logits": True} for name in ("googlenet", "inception_v3")}
+
+
+def has(name: str) -> bool:
+    """Return whether torchvision has a classifier of this name."""
+    return name in names()
 
 
 def names() -> list[str]:
@@ -27,11 +32,11 @@ def names() -> list[str]:
 
 
 def backbone(name: str, classes: int, in_channels: int, image_size: int | None) -> Backbone:
-    """Return the torchvision classifier ``name``; its last linear layer is the classifier."""
-    size = image_size or USUAL_SIZE
+    """Return a torchvision classifier as a backbone. Its last linear layer is the classifier."""
+    size = image_size or PHOTO_SIZE
     options = dict(_OPTIONS.get(name, {}))
-    for beginning, option in _SIZES.items():
-        if name.startswith(beginning):
+    for prefix, option in _SIZES.items():
+        if name.startswith(prefix):
             options[option] = (size, size) if option == "input_size" else size
     make = partial(network, name, classes, in_channels, **options)
     return replace(
@@ -41,7 +46,7 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None) 
 
 
 def network(name: str, classes: int, in_channels: int, **options: Any) -> nn.Module:
-    """Return a torchvision network with fresh weights, its first convolution made for so many channels."""
+    """Return a torchvision network with fresh weights. Its first convolution takes ``in_channels`` channels."""
     made = models.get_model(name, weights=None, num_classes=classes, **options)
     if in_channels != 3:
         path, first = next((path, module) for path, module in made.named_modules() if isinstance(module, nn.Conv2d))
@@ -54,7 +59,13 @@ def network(name: str, classes: int, in_channels: int, **options: Any) -> nn.Mod
 
 
 def pretrained(name: str, in_channels: int, **options: Any) -> nn.Module:
-    """Return a torchvision network with the weights that torchvision offers, for 1000 classes."""
+    """Return a torchvision network with torchvision's weights for the 1000 classes of ImageNet.
+
+    Raises:
+        UserError: If ``in_channels`` is not 3.
+    """
     if in_channels != 3:
-        raise UserError(f"the weights of torchvision:{name} take RGB images, the data has {in_channels} channels")
+        raise UserError(
+            f"the pretrained weights of torchvision:{name} need RGB images, but the data has {in_channels} channels"
+        )
     return models.get_model(name, weights="DEFAULT", **{**options, **_PRETRAINED_OPTIONS.get(name, {})})

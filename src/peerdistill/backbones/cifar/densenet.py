@@ -1,4 +1,4 @@
-"""DenseNet-BC (Huang et al., CVPR 2017) for 32 x 32 images, and what dense networks have in common."""
+"""DenseNet-BC (Huang et al., CVPR 2017) for 32 x 32 images, and the structure that dense networks share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,15 +11,16 @@ from peerdistill.backbones import sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import convolution, preactivated
 from peerdistill.backbones.initialisation import DENSENET, Initialisation
+from peerdistill.backbones.registry import register
 
 STAGES = ("stem", "block1", "block2", "block3")
 _BOTTLENECK = 4
-# A transition puts out one channel for so many of its inputs.
+# Input channels of a transition divided by its output channels.
 _COMPRESSION = 2
 
 
 class _Dense(nn.Sequential):
-    """Puts out what it is given and, behind it, what its modules make of it."""
+    """Appends the output of its modules to the input, along the channels."""
 
     def forward(self, input: Float[Tensor, "batch inputs h w"]) -> Float[Tensor, "batch outputs h w"]:
         return torch.cat([input, super().forward(input)], dim=1)
@@ -34,16 +35,16 @@ def network(
     in_channels: int,
     initialisation: Initialisation,
 ) -> nn.Sequential:
-    """Return three blocks of densely connected layers with transitions between them.
+    """Return a stem and three blocks of densely connected layers with transitions between them.
 
     Args:
-        layer: Makes ``growth`` new channels of so many inputs.
-        transition: Makes so many outputs of so many inputs, at half the resolution.
-        growths: Channels that each layer of a block adds; the stem makes twice those of the first block.
-        layers: Layers of each block.
-        classes: Width of the classifier's output.
+        layer: Makes a layer from its input channels and its growth, the number of channels that it adds.
+        transition: Makes a transition from its input and output channels. It halves the resolution.
+        growths: Growth of each block. The stem has twice as many channels as the first growth.
+        layers: Layers per block.
+        classes: Output width of the classifier.
         in_channels: Channels of the images.
-        initialisation: How the network starts.
+        initialisation: Initial weights.
     """
     width = 2 * growths[0]
     stages: dict[str, nn.Module] = {STAGES[0]: convolution(in_channels, width, 3)}
@@ -55,7 +56,7 @@ def network(
         if name == STAGES[-1]:
             block.extend([nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
         else:
-            # A block owns the transition after it: that is where the paper's branches part.
+            # The transition belongs to the block before it: the paper's branches part after the transition.
             block.extend(transition(width, width // _COMPRESSION))
             width //= _COMPRESSION
         stages[name] = block
@@ -71,6 +72,7 @@ def _transition(inputs: int, outputs: int) -> list[nn.Module]:
     return [*preactivated(inputs, outputs, 1), nn.AvgPool2d(2)]
 
 
+@register
 def densenet40_12(classes: int, in_channels: int) -> Backbone:
     """Depth 40, growth 12, bottleneck and compression 0.5: 188,092 parameters at 100 classes."""
     build = partial(network, _layer, _transition, (12, 12, 12), (40 - 4) // 6, classes, in_channels, DENSENET)

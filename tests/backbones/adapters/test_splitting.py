@@ -1,4 +1,4 @@
-"""Networks of every kind of difficulty, split into stages that compute what the network itself computes."""
+"""Networks that are difficult to split, each for another reason: the stages compute the network's own forward pass."""
 
 from copy import deepcopy
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from peerdistill import Cohort
-from peerdistill.backbones.splitting import split
+from peerdistill.backbones.adapters.splitting import split
 from peerdistill.errors import UserError
 
 CLASSES = 5
@@ -19,8 +19,8 @@ def block(inputs, outputs):
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
-class AsksForTheMode(nn.Module):
-    """Functional dropout between its blocks: tracing answers ``self.training`` once and for all."""
+class UsesTheMode(nn.Module):
+    """Functional dropout and other code between blocks depends on ``self.training``, which tracing fixes."""
 
     def __init__(self):
         super().__init__()
@@ -33,8 +33,8 @@ class AsksForTheMode(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-class HasItsOwnParameters(nn.Module):
-    """Parameters and buffers that belong to no submodule, as the class token of a vision transformer."""
+class HasTopLevelParameters(nn.Module):
+    """Parameters and buffers outside submodules, as the class token of a vision transformer."""
 
     def __init__(self):
         super().__init__()
@@ -52,8 +52,8 @@ class HasItsOwnParameters(nn.Module):
         return self.head(x[:, 0])
 
 
-class HasLongConnections(nn.Module):
-    """Only where no connection passes by is there a cut."""
+class HasSkipConnections(nn.Module):
+    """A cut is possible only where no skip connection crosses it."""
 
     def __init__(self):
         super().__init__()
@@ -66,8 +66,8 @@ class HasLongConnections(nn.Module):
         return self.fc(self.d(self.c(y) + x).mean((2, 3)))
 
 
-class UsesABlockTwice(nn.Module):
-    """A block with weights that lies on both sides can't be shared by halves."""
+class CallsABlockTwice(nn.Module):
+    """No cut is possible between two calls of the same weights."""
 
     def __init__(self):
         super().__init__()
@@ -80,8 +80,8 @@ class UsesABlockTwice(nn.Module):
         return self.fc(self.act(self.top(self.again(x))).mean((2, 3)))
 
 
-class HandsOnTuples(nn.Module):
-    """Blocks that pass more than a tensor."""
+class PassesTuples(nn.Module):
+    """Blocks that pass more than one tensor."""
 
     class Pair(nn.Module):
         def __init__(self):
@@ -103,8 +103,8 @@ class HandsOnTuples(nn.Module):
         return self.fc(self.top(x + y).mean((2, 3)))
 
 
-class LooksAtValues(nn.Module):
-    """What tracing can't follow."""
+class DependsOnValues(nn.Module):
+    """Control flow that cannot be traced."""
 
     def __init__(self):
         super().__init__()
@@ -116,13 +116,13 @@ class LooksAtValues(nn.Module):
         return self.fc(x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3)))
 
 
-# Each with the stages that it falls into.
+# Stage names of each network.
 SPLITTABLE = {
-    AsksForTheMode: ["first", "second"],
-    HasItsOwnParameters: ["patches", "blocks.0", "blocks.1", "blocks.2"],
-    HasLongConnections: ["a", "d"],
-    UsesABlockTwice: ["stem", "again", "top"],
-    HandsOnTuples: ["stem", "top"],
+    UsesTheMode: ["first", "second"],
+    HasTopLevelParameters: ["patches", "blocks.0", "blocks.1", "blocks.2"],
+    HasSkipConnections: ["a", "d"],
+    CallsABlockTwice: ["stem", "again", "top"],
+    PassesTuples: ["stem", "top"],
 }
 
 
@@ -136,9 +136,9 @@ def by_stages(backbone, network, x):
     return network.get_submodule(backbone.classifier)(x.flatten(1))
 
 
-@pytest.mark.parametrize("network", [*SPLITTABLE, LooksAtValues])
+@pytest.mark.parametrize("network", [*SPLITTABLE, DependsOnValues])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_stages_and_classifier_are_the_networks_own_forward(network, training):
+def test_stages_and_classifier_compute_the_networks_forward_pass(network, training):
     backbone = backbone_of(network)
     stock = network().train(training)
     staged = deepcopy(stock)
@@ -153,7 +153,7 @@ def test_stages_and_classifier_are_the_networks_own_forward(network, training):
 
 
 @pytest.mark.parametrize(("network", "stages"), SPLITTABLE.items())
-def test_cuts_lie_where_one_tensor_passes_and_no_weights_are_used_on_both_sides(network, stages):
+def test_cuts_pass_one_tensor_and_use_no_weights_on_both_sides(network, stages):
     backbone = backbone_of(network)
     assert [stage.name for stage in backbone.stages] == stages
     assert backbone.unsplittable is None
@@ -171,15 +171,15 @@ def test_stages_and_classifier_hold_every_parameter_and_buffer_once(network):
     assert {id(tensor) for tensor in held} == {id(tensor) for tensor in made.state_dict(keep_vars=True).values()}
 
 
-# In training each peer alone would draw its own dropout.
-WITH_DROPOUT = (AsksForTheMode, HasItsOwnParameters)
+# In training mode each peer draws its own dropout masks.
+WITH_DROPOUT = (UsesTheMode, HasTopLevelParameters)
 
 
 @pytest.mark.parametrize(
     ("network", "training"),
     [(network, mode) for network in SPLITTABLE for mode in (False, True) if not (mode and network in WITH_DROPOUT)],
 )
-def test_branches_give_what_their_networks_give_alone(network, training):
+def test_branches_agree_with_their_networks_run_separately(network, training):
     cohort = Cohort(backbone_of(network), CLASSES, peers=3, sharing="branch").train(training)
     alone = [deepcopy(peer) for peer in cohort.networks]
     images = torch.randn(4, *SHAPE)
@@ -189,13 +189,13 @@ def test_branches_give_what_their_networks_give_alone(network, training):
 
 
 def test_a_token_is_shared_with_its_stage():
-    cohort = Cohort(backbone_of(HasItsOwnParameters), CLASSES, peers=2, sharing="branch")
+    cohort = Cohort(backbone_of(HasTopLevelParameters), CLASSES, peers=2, sharing="branch")
     first, second = cohort.networks
     assert first.token is second.token
     assert first.scale is second.scale
     assert first.blocks[0] is second.blocks[0]
     assert first.blocks[1] is not second.blocks[1]
-    apart = Cohort(backbone_of(HasItsOwnParameters), CLASSES, peers=2, sharing="branch", share_until="patches")
+    apart = Cohort(backbone_of(HasTopLevelParameters), CLASSES, peers=2, sharing="branch", share_until="patches")
     assert apart.networks[0].token is not apart.networks[1].token
 
 
@@ -233,7 +233,7 @@ def test_a_branch_may_change_its_input_in_place():
 @pytest.mark.parametrize(("name", "share"), [("share_until", 1 / 2), ("share_until_late", 3 / 4)])
 def test_peers_part_where_a_share_of_the_forward_cost_is_spent(name, share):
     class FiveLayers(nn.Sequential):
-        """Of 3 x 9 x w, then 9 x w x w multiply-adds a pixel: half are spent after three of five."""
+        """3 x 9 x w, then 9 x w x w multiply-adds per pixel and layer."""
 
         def __init__(self, width=16):
             layers = [nn.Conv2d(3, width, 3, padding=1), *(nn.Conv2d(width, width, 3, padding=1) for _ in range(5))]
@@ -244,9 +244,9 @@ def test_peers_part_where_a_share_of_the_forward_cost_is_spent(name, share):
     assert getattr(backbone_of(FiveLayers), name) == str(nearest)
 
 
-class TestWhatCannotBeSplit:
+class TestUnsplittable:
     def test_trains_as_whole_networks(self):
-        cohort = Cohort(backbone_of(LooksAtValues), CLASSES, peers=2, sharing="network")
+        cohort = Cohort(backbone_of(DependsOnValues), CLASSES, peers=2, sharing="network")
         images = torch.randn(2, *SHAPE)
         out = cohort(images)
         assert out.features.shape == (2, 2, 8)
@@ -255,16 +255,9 @@ class TestWhatCannotBeSplit:
         assert all(parameter.grad is not None for parameter in cohort.parameters())
 
     @pytest.mark.parametrize("sharing", ["branch", "tree", [1]])
-    def test_shares_nothing_and_says_why(self, sharing):
-        with pytest.raises(UserError, match=r"no part of LooksAtValues, sharing network works: .* control flow"):
-            Cohort(backbone_of(LooksAtValues), CLASSES, sharing=sharing)
-
-    def test_its_hook_is_gone_when_the_network_fails(self):
-        backbone = backbone_of(LooksAtValues)
-        network = backbone.network()
-        with pytest.raises(RuntimeError):
-            backbone.stages[0](network, torch.randn(2, 4, 16, 16))
-        assert not network.fc._forward_pre_hooks
+    def test_can_share_no_stage_and_the_error_says_why(self, sharing):
+        with pytest.raises(UserError, match=r"no part of DependsOnValues, sharing network works: .* control flow"):
+            Cohort(backbone_of(DependsOnValues), CLASSES, sharing=sharing)
 
 
 def sequence(*modules):
@@ -274,19 +267,23 @@ def sequence(*modules):
 @pytest.mark.parametrize(
     ("make", "classifier", "message"),
     [
-        (sequence(nn.Conv2d(3, 5, 16), nn.Flatten()), None, "no linear layer that could be its classifier"),
-        (sequence(nn.Flatten(), nn.Linear(768, 5)), "head", "no module 'head' that could be its classifier"),
-        (sequence(nn.Conv2d(3, 5, 16), nn.Flatten()), "0", "needs a linear layer as its classifier, '0' is a Conv2d"),
+        (sequence(nn.Conv2d(3, 5, 16), nn.Flatten()), None, "no linear layer to use as the classifier"),
+        (sequence(nn.Flatten(), nn.Linear(768, 5)), "head", "no module 'head' to use as the classifier"),
+        (
+            sequence(nn.Conv2d(3, 5, 16), nn.Flatten()),
+            "0",
+            "a linear layer as the classifier, but '0' is of type Conv2d",
+        ),
         (sequence(nn.Flatten(), nn.Linear(768, 5), nn.ReLU()), None, "its classifier '1' does not return its logits"),
-        (sequence(nn.Flatten(), nn.Linear(9, 5)), None, "does not take images of 3 x 16 x 16: .*768"),
+        (sequence(nn.Flatten(), nn.Linear(9, 5)), None, "does not accept images of 3 x 16 x 16: .*768"),
     ],
 )
-def test_what_can_be_no_peer(make, classifier, message):
+def test_networks_that_cannot_be_peers_are_refused(make, classifier, message):
     with pytest.raises(UserError, match=f"backbone thing .*{message}"):
         split("thing", make, classifier, SHAPE)
 
 
-def test_a_named_classifier_wins_over_the_last_linear_layer():
+def test_a_named_classifier_takes_precedence_over_the_last_linear_layer():
     class TwoHeads(nn.Module):
         def __init__(self):
             super().__init__()
@@ -298,14 +295,14 @@ def test_a_named_classifier_wins_over_the_last_linear_layer():
             return self.fc(self.body(x))
 
     assert backbone_of(TwoHeads, "fc").classifier == "fc"
-    with pytest.raises(UserError, match="the classifier 'unused' is no part of the network's forward pass"):
+    with pytest.raises(UserError, match="the network's forward pass does not call the classifier 'unused'"):
         backbone_of(TwoHeads)
 
 
-def test_splitting_draws_no_random_numbers_of_the_callers():
+def test_splitting_leaves_the_random_state_unchanged():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    backbone_of(LooksAtValues)
-    backbone_of(HasLongConnections)
+    backbone_of(DependsOnValues)
+    backbone_of(HasSkipConnections)
     assert torch.equal(torch.rand(3), expected)

@@ -1,8 +1,8 @@
 """VGG with batch normalisation and one linear layer (Simonyan and Zisserman, ICLR 2015) for 32 x 32 images.
 
-Two versions of it are in use. The one of online distillation (``vgg16``) ends each of its five layers with a maximum
-over 2 x 2 places, down to a single place. The one of the usual teacher and student pairs (``vgg8``, ``vgg13``) halves
-three times, before a layer, and ends with the mean over places.
+Two versions are in use. Online distillation papers use ``vgg16`` with a 2 x 2 max pool at the end of each of five
+layers, down to 1 x 1. The usual teacher and student pairs (``vgg8``, ``vgg13``) have three max pools, each at the start
+of a layer, and end with global average pooling.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,14 @@ from torch import nn
 
 from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.registry import register
 
-# Counted from 0: the paper's share point "layer2" is the end of the 256-channel convolutions.
+# Numbered from 0 as in the released code: "layer2", where the paper's branches part, has 256 channels.
 _STAGES = ("layer0", "layer1", "layer2", "layer3", "layer4")
 _VGG8 = ((64,), (128,), (256,), (512,), (512,))
 _VGG13 = ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-# Layers of the teacher and student pairs that start with a pool.
+# Layers of vgg8 and vgg13 that start with a max pool.
 _HALVING = ("layer1", "layer2", "layer3")
 
 
@@ -31,7 +32,7 @@ def _convolutions(inputs: int, widths: tuple[int, ...]) -> list[nn.Module]:
 
 
 def _pool() -> nn.MaxPool2d:
-    # ceil_mode changes nothing for even sizes. It lets images through that are smaller than 32 x 32.
+    # ceil_mode makes no difference for even sizes, and allows images smaller than 32 x 32.
     return nn.MaxPool2d(2, ceil_mode=True)
 
 
@@ -65,16 +66,19 @@ def _backbone(
     return sequential.backbone(name, build, _STAGES, share_until="layer2", in_channels=in_channels)
 
 
+@register
 def vgg8(classes: int, in_channels: int) -> Backbone:
     """Five convolutions, as in Tian et al., ICLR 2020: 3,965,028 parameters at 100 classes."""
     return _backbone("vgg8", _pooled_first, _VGG8, classes, in_channels)
 
 
+@register
 def vgg13(classes: int, in_channels: int) -> Backbone:
     """Ten convolutions, as in Tian et al., ICLR 2020: 9,462,180 parameters at 100 classes."""
     return _backbone("vgg13", _pooled_first, _VGG13, classes, in_channels)
 
 
+@register
 def vgg16(classes: int, in_channels: int) -> Backbone:
     """Thirteen convolutions, as in the paper: 14,774,436 parameters at 100 classes."""
     return _backbone("vgg16", _pooled_last, _VGG16, classes, in_channels)

@@ -1,7 +1,7 @@
-"""MobileNetV2 (Sandler et al., CVPR 2018) for 32 x 32 images, as the tables of Tian et al., ICLR 2020, have it.
+"""MobileNetV2 (Sandler et al., CVPR 2018) for 32 x 32 images, as in the tables of Tian et al., ICLR 2020.
 
-It differs from the network for large images: it halves the resolution four times, not five; its activation is the plain
-ReLU; its first block has an expansion too, by a factor of 1.
+Differences from the network for large images: it halves the resolution four times, not five; it uses ReLU instead of
+ReLU6; its first block also has an expansion convolution, with factor 1.
 """
 
 from functools import partial
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import activated, normalised
+from peerdistill.backbones.registry import register
 
-# Expansion, channels at full width, blocks and stride of each row of blocks, by the resolution they work at.
+# Expansion, channels at width multiplier 1, blocks and stride of each row, grouped by resolution.
 _LAYERS = {
     "layer1": ((1, 16, 1, 1), (6, 24, 2, 1)),
     "layer2": ((6, 32, 3, 2),),
@@ -32,7 +33,7 @@ class _Residual(nn.Sequential):
 
 
 def _block(inputs: int, outputs: int, stride: int, expansion: int) -> nn.Sequential:
-    """Return an inverted residual block; its output is linear, and nothing is added where the shape changes."""
+    """Return an inverted residual block with linear output. It adds its input unless the shape changes."""
     inner = expansion * inputs
     kind = _Residual if stride == 1 and inputs == outputs else nn.Sequential
     return kind(
@@ -56,10 +57,11 @@ def _network(multiplier: float, classes: int, in_channels: int) -> nn.Sequential
     return sequential.network(stages, _HEAD, classes, initialisation.NARROW_CLASSIFIER)
 
 
+@register
 def mobilenetv2_half(classes: int, in_channels: int) -> Backbone:
     """Width multiplier 0.5, expansion 6: 812,836 parameters at 100 classes.
 
-    Branches part where the 8 x 8 maps end, at a third of the forward cost, as those of a ResNet do.
+    Branches part after the last 8 x 8 feature map, at a third of the forward cost, as in a ResNet.
     """
     build = partial(_network, 0.5, classes, in_channels)
     return sequential.backbone("mobilenetv2_half", build, _STAGES, share_until="layer2", in_channels=in_channels)

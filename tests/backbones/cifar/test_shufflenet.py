@@ -3,7 +3,7 @@ from torch.nn import functional as F
 
 
 def grouped(tensors, x, groups):
-    """A 1 x 1 convolution in groups, written as one for each group; then normalisation."""
+    """A grouped 1 x 1 convolution, written as one convolution per group, then normalisation."""
     weights = tensors.take().chunk(groups)
     made = [F.conv2d(part, weight) for part, weight in zip(x.chunk(groups, dim=1), weights, strict=True)]
     return tensors.normalisation(torch.cat(made, dim=1))
@@ -34,5 +34,5 @@ def feature_maps(tensors, images):
     return x
 
 
-def test_is_what_the_formula_says(agrees):
+def test_the_forward_pass_agrees_with_the_formula(agrees):
     agrees("shufflenetv1", feature_maps)

@@ -1,4 +1,4 @@
-"""The models of timm as backbones; a leader's ``state_dict`` is timm's own."""
+"""Models of timm as backbones. The leader's ``state_dict`` is that of the timm model."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,12 +8,12 @@ import timm
 import torch
 from torch import nn
 
+from peerdistill.backbones.adapters.splitting import split
 from peerdistill.backbones.backbone import Backbone
-from peerdistill.backbones.splitting import split
 
 
 def has(name: str) -> bool:
-    """Whether timm has a model of this name, with or without a tag of its weights ("resnet50.a1_in1k")."""
+    """Return whether timm has a model of this name, with or without a tag for its weights ("resnet50.a1_in1k")."""
     return timm.is_model(name.partition(".")[0])
 
 
@@ -23,9 +23,9 @@ def names() -> list[str]:
 
 
 def backbone(name: str, classes: int, in_channels: int, image_size: int | None) -> Backbone:
-    """Return the timm model ``name``; its ``get_classifier`` tells the classifier."""
+    """Return a timm model as a backbone. Its classifier is found with ``get_classifier``."""
     known = timm.get_pretrained_cfg(name)
-    assert known is not None  # it is in timm's list
+    assert known is not None  # every model that `has` accepts has one
     size = image_size or known.input_size[-1]
     options: dict[str, Any] = {"num_classes": classes, "in_chans": in_channels}
     if known.fixed_input_size:
@@ -40,7 +40,7 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None) 
 
 
 def _classifier(network: nn.Module) -> str | None:
-    """Return the name of what timm calls the classifier, or of the last linear layer in it."""
+    """Return the name of timm's classifier, or of the last linear layer inside it."""
     head = network.get_classifier()  # pyright: ignore[reportCallIssue] (every timm model has it)
     inside = [path for path, module in network.named_modules() if module is head]
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from peerdistill.backbones import initialisation, sequential
 from peerdistill.backbones.backbone import Backbone
 from peerdistill.backbones.convolutions import activated, normalised
+from peerdistill.backbones.registry import register
 
 _STAGES = ("stem", "layer1", "layer2", "layer3")
 # Channels of each stage's output.
@@ -18,7 +19,7 @@ _WIDE = (32, 64, 128, 256)
 
 
 class _Residual(nn.Module):
-    """``relu(body(x) + shortcut(x))``; the shortcut is a 1 x 1 projection where the shape changes."""
+    """``relu(body(x) + shortcut(x))``; the shortcut is a 1 x 1 projection if the shape changes."""
 
     def __init__(self, body: nn.Sequential, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -60,36 +61,43 @@ def _backbone(name: str, block, widths: tuple[int, ...], blocks: int, classes: i
     return sequential.backbone(name, build, _STAGES, share_until="layer1", in_channels=in_channels)
 
 
+@register
 def resnet8(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 1, 1, 1, as in Tian et al., ICLR 2020: 83,540 parameters at 100 classes."""
     return _backbone("resnet8", _basic, _BASIC, 1, classes, in_channels)
 
 
+@register
 def resnet20(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 3, 3, 3."""
     return _backbone("resnet20", _basic, _BASIC, 3, classes, in_channels)
 
 
+@register
 def resnet32(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 5, 5, 5: 472,756 parameters at 100 classes."""
     return _backbone("resnet32", _basic, _BASIC, 5, classes, in_channels)
 
 
+@register
 def resnet56(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 9, 9, 9."""
     return _backbone("resnet56", _basic, _BASIC, 9, classes, in_channels)
 
 
+@register
 def resnet110(classes: int, in_channels: int) -> Backbone:
     """Bottleneck blocks 12, 12, 12: 1,170,868 parameters at 100 classes."""
     return _backbone("resnet110", _bottleneck, _BOTTLENECK, 12, classes, in_channels)
 
 
+@register
 def resnet8x4(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 1, 1, 1, widths as in Tian et al., ICLR 2020: 1,233,540 parameters at 100 classes."""
     return _backbone("resnet8x4", _basic, _WIDE, 1, classes, in_channels)
 
 
+@register
 def resnet32x4(classes: int, in_channels: int) -> Backbone:
     """Basic blocks 5, 5, 5, widths as in Tian et al., ICLR 2020: 7,433,860 parameters at 100 classes."""
     return _backbone("resnet32x4", _basic, _WIDE, 5, classes, in_channels)

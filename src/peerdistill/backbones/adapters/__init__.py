@@ -1,0 +1,1 @@
+"""Networks of timm, torchvision and user code as backbones: how their forward pass is traced and split into stages."""
