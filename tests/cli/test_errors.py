@@ -102,7 +102,7 @@ MISTAKES = [
     Mistake("a class in two splits", "fewshot twice", "'cat'"),
     Mistake("folder with an empty class for few-shot", "fewshot empty", "empty/bird"),
     Mistake("background split of other data", "fewshot photos --class_split background", "omniglot"),
-    Mistake("images too small for conv4", f"fewshot npz:small.npz {SMALL}", "16 pixels"),
+    Mistake("images too small for conv4", f"fewshot npz:small.npz {SMALL}", "at least 16"),
     # Episodes
     Mistake("more ways than classes", "fewshot npz:ten.npz --ways 9", "6 training classes"),
     Mistake("more shots and queries than images", "fewshot npz:ten.npz --shots 9", "class '"),
