@@ -37,60 +37,6 @@ class OptionGroup(Protocol):
 
 
 @dataclass(frozen=True)
-class CohortConfig:
-    """Peers."""
-
-    backbone: str = "resnet32"
-    """Network of every peer: one of ours, timm:NAME, torchvision:NAME or package.module:function."""
-    peer_backbones: list[str] | None = None
-    """Networks of all peers but the leader, where they differ from --backbone: [resnet20,resnet56] (shares nothing)."""
-    classifier: str | None = None
-    """For package.module:function: name of the classifier (default: the last linear layer)."""
-    pretrained: bool = False
-    """Let all peers start from the weights that timm or torchvision offers, each with a classifier of its own."""
-    weights: str | None = None
-    """A .safetensors file of weights that all peers start from, each with a classifier of its own."""
-    sharing: str | list[int] = "branch"
-    """network (nothing shared), branch (first stages shared), tree (1-2-4) or the copies of each stage: [1,2,4,4]."""
-    share_until: str | None = None
-    """For branch and tree: the last shared stage (default: the backbone's own choice)."""
-    branch_at: BranchAt = "early"
-    """For branch without --share_until: part early, as MCL-OKD does, or late, as ONE and OKDDip do."""
-    peers: Annotated[int, Range(least=1, most=256)] = 4
-    """Number of peers; the last one is the leader."""
-    split_gradients: Literal["sum", "mean"] = "sum"
-    """What a shared stage learns from the stages above it: the sum or the mean of their gradients."""
-
-    def check(self) -> None:
-        """Raise UserError for what is wrong whatever the backbone's stages are."""
-        for name in (self.backbone, *(self.peer_backbones or ())):
-            backbones.resolve(name)
-        check_ranges(self)
-        if self.peer_backbones:
-            check_peer_backbones(self.peer_backbones, self.peers, self.sharing)
-        if self.weights and (self.pretrained or self.peer_backbones):
-            raise UserError("weights go with one network for all peers and without pretrained")
-        if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
-            raise unknown_name("sharing", self.sharing, SHARINGS)
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """Teacher."""
-
-    teacher: str | None = None
-    """A run's folder or an exported .safetensors file: the leader learns from it too."""
-    teacher_weight: Weight = 1.0
-    """Weight of what the leader learns from it, for methods that do without a teacher."""
-    teacher_temperature: Temperature = 4.0
-    """Temperature of that."""
-
-    def check(self) -> None:
-        """Raise UserError for a value outside its range."""
-        check_ranges(self)
-
-
-@dataclass(frozen=True)
 class Config:
     """What decides the numbers of a run, under the names of the command line's options.
 

@@ -1,30 +1,36 @@
-"""The commands that train: what DATA may be, which options there are and where their recipes lie."""
+"""The kinds of run: what DATA may be, which options there are, and where the recipes lie."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Literal
 
-from peerdistill.config.config import IMPLIED_BY_EPISODES, CohortConfig, TeacherConfig
+from peerdistill.config.options import CohortConfig, TeacherConfig
 from peerdistill.data.config import DataConfig
 from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
 from peerdistill.training.config import TrainingConfig
 
+KindName = Literal["classes", "episodes"]
 _YAML = ".yaml"
 
 
 @dataclass(frozen=True)
-class TrainingCommand:
-    """What differs between the commands that train.
+class Kind:
+    """What differs between runs that learn classes and runs that learn from episodes.
 
     Attributes:
-        does: What it does, in a sentence.
+        name: Its name in a configuration.
+        command: The command that trains such a run.
+        does: What that command does, in a sentence.
         data: What DATA may be.
-        options: Groups of options, each with those of its fields that are none.
+        options: Groups of options, each with the fields that are not options of this kind.
         recipes: The package that holds its recipes.
-        recipe_for: The recipe that suits a data word.
+        recipe_for: Returns the name of the default recipe for DATA.
     """
 
+    name: KindName
+    command: str
     does: str
     data: str
     options: Mapping[type, frozenset[str]]
@@ -49,31 +55,41 @@ def _recipe_for_episodes(data: str | None) -> str:
     return str(data) if data in FEW_SHOT_NAMES else "folder"
 
 
-_NO_OPTIONS: frozenset[str] = frozenset()
-COMMANDS = {
-    "train": TrainingCommand(
-        does="Train peers on",
-        data="digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders",
-        options={
-            DataConfig: frozenset({"data"}),
-            CohortConfig: _NO_OPTIONS,
-            TrainingConfig: _NO_OPTIONS,
-            TeacherConfig: _NO_OPTIONS,
-        },
-        recipes="peerdistill.config.recipes",
-        recipe_for=_recipe_for_classes,
-    ),
-    "fewshot": TrainingCommand(
-        does="Train prototypical peers on episodes of",
-        data="omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders",
-        options={
-            FewShotData: frozenset({"data"}),
-            EpisodeConfig: _NO_OPTIONS,
-            CohortConfig: _NO_OPTIONS,
-            TrainingConfig: IMPLIED_BY_EPISODES,
-            TeacherConfig: _NO_OPTIONS,
-        },
-        recipes="peerdistill.config.recipes.fewshot",
-        recipe_for=_recipe_for_episodes,
-    ),
-}
+_ALL_FIELDS: frozenset[str] = frozenset()
+
+# Episodes decide them: they are not options of a few-shot run.
+IMPLIED_BY_EPISODES = frozenset({"epochs", "batch_size"})
+
+CLASSES = Kind(
+    name="classes",
+    command="train",
+    does="Train peers on",
+    data="digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders",
+    options={
+        DataConfig: frozenset({"data"}),
+        CohortConfig: _ALL_FIELDS,
+        TrainingConfig: _ALL_FIELDS,
+        TeacherConfig: _ALL_FIELDS,
+    },
+    recipes="peerdistill.config.recipes",
+    recipe_for=_recipe_for_classes,
+)
+
+EPISODES = Kind(
+    name="episodes",
+    command="fewshot",
+    does="Train prototypical peers on episodes of",
+    data="omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders",
+    options={
+        FewShotData: frozenset({"data"}),
+        EpisodeConfig: _ALL_FIELDS,
+        CohortConfig: _ALL_FIELDS,
+        TrainingConfig: IMPLIED_BY_EPISODES,
+        TeacherConfig: _ALL_FIELDS,
+    },
+    recipes="peerdistill.config.recipes.fewshot",
+    recipe_for=_recipe_for_episodes,
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSES, EPISODES)}
+"""The kinds of run by name."""

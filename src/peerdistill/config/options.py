@@ -1,0 +1,63 @@
+"""Option groups of a run that no other room owns: the peers and the teacher."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from peerdistill import backbones
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.ranges import Range, Temperature, Weight, check_ranges
+from peerdistill.sharing import SHARINGS, BranchAt, check_peer_backbones
+
+
+@dataclass(frozen=True)
+class CohortConfig:
+    """Peers."""
+
+    backbone: str = "resnet32"
+    """Network of every peer: one of ours, timm:NAME, torchvision:NAME or package.module:function."""
+    peer_backbones: list[str] | None = None
+    """Networks of all peers but the leader, if they differ from --backbone: [resnet20,resnet56]. Nothing is shared then."""
+    classifier: str | None = None
+    """For package.module:function only: name of its classifier (default: the last linear layer)."""
+    pretrained: bool = False
+    """Initialise all peers from the pretrained weights of timm or torchvision; each classifier is initialised at random."""
+    weights: str | None = None
+    """A .safetensors file that initialises all peers; each classifier is initialised at random."""
+    sharing: str | list[int] = "branch"
+    """network (nothing shared), branch (first stages shared), tree (1-2-4), or the copies of each stage: [1,2,4,4]."""
+    share_until: str | None = None
+    """For branch and tree: the last shared stage (default: depends on the backbone)."""
+    branch_at: BranchAt = "early"
+    """For branch without --share_until: branches start early, as in MCL-OKD, or late, as in ONE and OKDDip."""
+    peers: Annotated[int, Range(least=1, most=256)] = 4
+    """Number of peers; the last one is the leader."""
+    split_gradients: Literal["sum", "mean"] = "sum"
+    """Gradient of a shared stage: the sum or the mean of the gradients of its branches."""
+
+    def check(self) -> None:
+        """Raise UserError for options that are wrong for every backbone."""
+        for name in (self.backbone, *(self.peer_backbones or ())):
+            backbones.resolve(name)
+        check_ranges(self)
+        if self.peer_backbones:
+            check_peer_backbones(self.peer_backbones, self.peers, self.sharing)
+        if self.weights and (self.pretrained or self.peer_backbones):
+            raise UserError("weights cannot be combined with pretrained or peer_backbones")
+        if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
+            raise unknown_name("sharing", self.sharing, SHARINGS)
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Teacher."""
+
+    teacher: str | None = None
+    """A run folder or an exported .safetensors file; the leader also learns from it."""
+    teacher_weight: Weight = 1.0
+    """Weight of the distillation loss from the teacher, for methods that do not need one."""
+    teacher_temperature: Temperature = 4.0
+    """Temperature of the distillation loss from the teacher."""
+
+    def check(self) -> None:
+        """Raise UserError for a value outside its range."""
+        check_ranges(self)
