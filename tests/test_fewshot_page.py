@@ -9,6 +9,7 @@ import torch
 
 from peerdistill import methods
 from peerdistill.config import parse
+from peerdistill.config.kinds import EPISODES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "fewshot.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line, comments=True) for line in re.findall(r"^\$ peerdistill (.*)$", PAGE, flags=re.MULTILINE)]
@@ -24,7 +25,7 @@ def test_the_python_block_runs():
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "fewshot"], ids=" ".join)
 def test_the_training_commands_are_right(words):
-    config, flags = parse(words[1:], "fewshot")
+    config, flags = parse(words[1:], EPISODES)
     config.check()
     assert flags.run
 

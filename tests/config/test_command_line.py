@@ -5,6 +5,7 @@ import yaml
 
 from peerdistill import methods
 from peerdistill.config import CohortConfig, parse, read_config, train_parser
+from peerdistill.config.kinds import EPISODES
 from peerdistill.contrast import ContrastOptions
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import UserError
@@ -128,14 +129,14 @@ def test_a_method_refuses_another_s_options(write_yaml, option):
         parse(["digits", "--method=baseline", f"--{option}=1"])
     group, _, name = option.rpartition(".")
     file = write_yaml(method="baseline", **({group: {name: 1}} if group else {name: 1}))
-    with pytest.raises(UserError, match=rf"method baseline in .*config\.yaml '{option}'"):
+    with pytest.raises(UserError, match=rf"method baseline in .*config\.yaml '{group or name}'"):
         parse(["digits", file])
 
 
 def test_help_tells_every_option_and_what_it_is_for():
     text = " ".join(train_parser("mcl-okd").format_help().split())
     for option in values_of("digits"):
-        assert option == "data" or f"--{option} " in text
+        assert option in ("data", "kind") or f"--{option} " in text
     assert "Weight of the contrast (0: left out)." in text
     assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in text
 
@@ -190,10 +191,10 @@ def test_resuming_nothing_is_refused(tmp_path):
         ("optimizer: {moment: 3}\n", r"in .*broken\.yaml 'optimizer\.moment': did you mean optimizer\.momentum"),
         ("optimizer: adam\n", r"optimizer in .*broken\.yaml must hold options as 'name: value', found adam"),
         ("optimizer: {momentum: much}\n", r"optimizer\.momentum in .*broken\.yaml must be a number, found much"),
-        ("method: [baseline]\n", r"method in .*broken\.yaml must be a word, found \['baseline'\]"),
-        ("epochs: null\n", r"epochs needs a value, found null"),
-        ("sharing: [[1]]\n", r"sharing in .*broken\.yaml must be a list or a word, found \[\[1\]\]"),
-        ("epochs: many\n", r"epochs in .*broken\.yaml must be a whole number, found many"),
+        ("method: [baseline]\n", r"method in .*broken\.yaml must be a string, found \['baseline'\]"),
+        ("epochs: null\n", r"epochs in .*broken\.yaml must be an integer, found null"),
+        ("sharing: [[1]]\n", r"sharing in .*broken\.yaml must be a string or a list, found \[\[1\]\]"),
+        ("epochs: many\n", r"epochs in .*broken\.yaml must be an integer, found many"),
     ],
 )
 def test_a_broken_file_is_told_in_one_sentence(tmp_path, text, sentence):
@@ -228,3 +229,14 @@ def test_the_papers_recipe_trains_on_all_images():
     assert arrays.pop("validation") == 0.1
     assert cifar.pop("validation") == 0
     assert arrays == cifar
+
+
+def test_a_file_of_the_other_kind_is_refused(tmp_path):
+    config, _ = parse(["omniglot"], EPISODES)
+    file = tmp_path / "episodes.yaml"
+    file.write_text(config.as_yaml())
+    with pytest.raises(
+        UserError, match=r"episodes\.yaml configures a run of kind episodes: use it with peerdistill fewshot"
+    ):
+        parse(["digits", f"--config={file}"])
+    assert parse([f"--config={file}"], EPISODES)[0] == config

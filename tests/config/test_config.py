@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from peerdistill.config import CohortConfig, parse, read_config
+from peerdistill.config import CohortConfig, Config, parse, read_config
+from peerdistill.config.kinds import CLASSES, EPISODES
+from peerdistill.config.typed import dotted
+from peerdistill.contrast import ContrastOptions
 from peerdistill.errors import UserError
 
 
@@ -122,13 +125,13 @@ def test_the_run_of_a_librarys_network_has_a_plain_folder_name():
     assert parse(["digits", "--backbone=resnet10t"])[0].default_run == "runs/digits-mcl-okd-timm-resnet10t"
 
 
-@pytest.mark.parametrize(("command", "name"), [("train", "digits"), ("train", "cifar10"), ("fewshot", "omniglot")])
-def test_built_in_data_win_over_a_folder_of_that_name(tmp_path, monkeypatch, command, name):
+@pytest.mark.parametrize(("kind", "name"), [(CLASSES, "digits"), (CLASSES, "cifar10"), (EPISODES, "omniglot")])
+def test_built_in_data_win_over_a_folder_of_that_name(tmp_path, monkeypatch, kind, name):
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
-    config, _ = parse([name], command)
+    config, _ = parse([name], kind)
     assert config.data.data == name
-    config, _ = parse([f"./{name}"], command)
+    config, _ = parse([f"./{name}"], kind)
     assert config.data.data == str(tmp_path / name)
 
 
@@ -150,3 +153,61 @@ def test_a_method_with_a_teacher_has_weights_of_its_own(tmp_path, option):
         config.check()
     parse([*words, "--method=dml"])[0].check()
     parse([*words[:2], "--method=kd"])[0].check()
+
+
+@pytest.mark.parametrize("kind", [CLASSES, EPISODES], ids=lambda kind: kind.name)
+def test_a_complete_mapping_gives_the_same_configuration(kind):
+    config, _ = parse([{"classes": "digits", "episodes": "omniglot"}[kind.name], "--method=mcl", "--lr=1"], kind)
+    values = config.as_dict()
+    assert values["kind"] == kind.name
+    assert Config.from_dict(values) == config
+    assert Config.from_dict(dotted(values)) == config
+
+
+def test_a_partial_mapping_is_completed_as_a_command_line_is():
+    values = {"data": "cifar100", "method": "dml", "optimizer": {"momentum": 0.5}, "schedule.warmup": 0.25, "lr": 1}
+    words = ["cifar100", "--method=dml", "--optimizer.momentum=0.5", "--schedule.warmup=0.25", "--lr=1"]
+    assert Config.from_dict(values) == parse(words)[0]
+    assert Config.from_dict({"data": "cifar100", "recipe": "digits"}) == parse(["cifar100", "--recipe=digits"])[0]
+
+
+def test_a_group_of_options_may_be_its_dataclass():
+    found = Config.from_dict({"data": "digits", "contrast": ContrastOptions(count=7)})
+    assert found.options["contrast"] == ContrastOptions(count=7)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "data is missing in x: it is digits, cifar10"),
+        (
+            {"data": "digits", "kind": "sequences"},
+            "unknown kind of run in x 'sequences': choose from classes, episodes",
+        ),
+        ({"data": "digits", "kind": []}, "unknown kind of run in x"),
+        ({"data": "digits", "epoch": 3}, "unknown option in x 'epoch': did you mean epochs"),
+        ({"data": "digits", "ways": 5}, "unknown option in x 'ways'"),
+        ({"data": "digits", "epochs": 2.5}, "epochs in x must be an integer, found 2.5"),
+        ({"data": "digits", "epochs": True}, "epochs in x must be an integer, found True"),
+        ({"data": "digits", "lr": "fast"}, "lr in x must be a number, found fast"),
+        ({"data": "digits", "lr": -1}, "lr in x must be above 0"),
+        ({"data": "digits", "flip": 1}, "flip in x must be true or false, found 1"),
+        ({"data": "digits", "precision": "8"}, "precision in x must be 32-true or bf16-mixed or 16-mixed, found 8"),
+        ({"data": "digits", "sharing": [1, "x"]}, r"sharing in x must be a string or a list, found \[1, 'x'\]"),
+        ({"data": "digits", "optimizer": 3}, "optimizer in x must hold options as 'name: value', found 3"),
+        ({"data": "digits", "recipe": "mine"}, "unknown recipe 'mine'"),
+        ({"data": "digits", "method": None}, "method in x must be a string, found null"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_in_one_sentence(values, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Config.from_dict(values, " in x")
+
+
+def test_options_of_a_method_that_is_not_installed_are_kept():
+    values = parse(["digits", "--method=baseline"])[0].as_dict()
+    found = Config.from_dict({**values, "method": "elsewhere:method", "strength": 0.5, "group": {"a": [1]}})
+    assert (found.method, found.options) == ("elsewhere:method", {"strength": 0.5, "group": {"a": [1]}})
+    assert found.training == parse(["digits", "--method=baseline"])[0].training
+    with pytest.raises(UserError, match="elsewhere"):
+        found.check()

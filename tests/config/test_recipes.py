@@ -4,38 +4,38 @@ import pytest
 
 from peerdistill import methods
 from peerdistill.config import parse
-from peerdistill.config.kinds import COMMANDS
+from peerdistill.config.kinds import CLASSES, EPISODES, KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
 
-DATA = {"train": "digits", "fewshot": "omniglot"}
+DATA = {"classes": "digits", "episodes": "omniglot"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_value_named_is_what_the_recipe_gives(command):
-    for option, values in set_by_recipes("mcl-okd", command).items():
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_value_named_is_what_the_recipe_gives(kind):
+    for option, values in set_by_recipes("mcl-okd", kind).items():
         for recipe, value in values.items():
-            found = parse([DATA[command], "--recipe", recipe], command)[0].as_dict()
+            found = parse([DATA[kind.name], "--recipe", recipe], kind)[0].as_dict()
             for part in option.split("."):
                 found = found[part]
             assert found == value
 
 
 def test_options_of_a_method_stand_under_their_names():
-    assert set_by_recipes("mcl-okd", "train")["contrast.temperature"] == {"folder": 0.07}
-    assert "contrast.temperature" not in set_by_recipes("dml", "train")
+    assert set_by_recipes("mcl-okd", CLASSES)["contrast.temperature"] == {"folder": 0.07}
+    assert "contrast.temperature" not in set_by_recipes("dml", CLASSES)
 
 
 def test_words_name_each_value_and_its_recipes():
-    said = in_words({"folder": 0.07}, 0.1, "train")
+    said = in_words({"folder": 0.07}, 0.1, CLASSES)
     assert said == "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder"
 
 
 def test_words_where_all_recipes_agree():
-    assert in_words(dict.fromkeys(COMMANDS["fewshot"].recipe_files(), 0.25), 0.025, "fewshot") == (
+    assert in_words(dict.fromkeys(EPISODES.recipe_files(), 0.25), 0.025, EPISODES) == (
         "0.25 in every recipe of fewshot"
     )
-    assert in_words({}, 0.1, "train") == ""
-    assert in_words({"folder": True}, True, "train") == ""
+    assert in_words({}, 0.1, CLASSES) == ""
+    assert in_words({"folder": True}, True, CLASSES) == ""
 
 
 @pytest.mark.parametrize("words", ["train -h", "train digits --help", "methods mcl-okd"])
@@ -49,4 +49,4 @@ def test_help_and_the_method_page_say_the_same(capsys, monkeypatch, words):
 
 def test_every_method_can_be_shown():
     for name in methods.names():
-        assert set_by_recipes(name, "train").keys() >= {"epochs", "lr"}
+        assert set_by_recipes(name, CLASSES).keys() >= {"epochs", "lr"}

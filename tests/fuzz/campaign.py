@@ -309,10 +309,11 @@ _WORDS = (
 def _read_words(folder: Path, words: list[str]) -> None:
     from peerdistill.cli import main
     from peerdistill.config import parse
+    from peerdistill.config.kinds import KINDS
     from peerdistill.runs import Run
 
     if words and words[0] in ("train", "fewshot") and not {"-h", "--help"} & set(words):
-        config, flags = parse(words[1:], words[0])
+        config, flags = parse(words[1:], {kind.command: kind for kind in KINDS.values()}[words[0]])
         config.check()
         Run(config.default_run if flags.run is None else flags.run).require_free()
         return
@@ -535,10 +536,10 @@ def _keep(folder: Path, name: str, given: Any, fault: str) -> None:
 
 
 def _keep_parsers() -> None:
-    """Make each parser once: that is most of an input's time. What a recipe sets in one is set anew each time."""
-    from peerdistill.runs import options
+    """Build each parser once, which is most of the time of an input; defaults are set again for each input."""
+    from peerdistill.config import command_line
 
-    options.train_parser = lru_cache(options.train_parser)
+    command_line.train_parser = lru_cache(command_line.train_parser)
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from peerdistill import deploy, methods, runs
 from peerdistill.config import Config, parse, read_config
+from peerdistill.config.kinds import EPISODES
 from peerdistill.contrast import RememberedOptions
 from peerdistill.errors import UserError
 from peerdistill.fewshot import ExamConfig
@@ -49,7 +50,7 @@ def short_config(sixteen) -> Callable[..., Config]:
         options = {"method": "baseline", "peers": 1, **SHORT, **changes}
         if options["method"] in CONTRASTING:
             options["contrast.count"] = 16
-        return parse([str(data), *(f"--{name}={value}" for name, value in options.items())], "fewshot")[0]
+        return parse([str(data), *(f"--{name}={value}" for name, value in options.items())], EPISODES)[0]
 
     return make
 
@@ -150,7 +151,7 @@ def test_episodes_decide_epochs_and_batch_size(short_config):
 def test_recipes_are_complete_and_in_range(tmp_path, monkeypatch, data, method):
     monkeypatch.chdir(tmp_path)
     Path("pictures").mkdir()
-    config, _ = parse([data, "--method", method], "fewshot")
+    config, _ = parse([data, "--method", method], EPISODES)
     config.check()
     assert config.cohort.backbone == "conv4"
     assert (config.training.optimizer.name, config.training.lr) == ("adam", 0.001)
@@ -160,7 +161,7 @@ def test_recipes_are_complete_and_in_range(tmp_path, monkeypatch, data, method):
 
 
 def test_the_recipe_of_omniglot_is_that_of_snell_et_al():
-    config, _ = parse(["omniglot"], "fewshot")
+    config, _ = parse(["omniglot"], EPISODES)
     assert config.episodes.shape == (60, 1, 5)
     assert config.data.rotations
     schedule = config.training.schedule
@@ -170,14 +171,14 @@ def test_the_recipe_of_omniglot_is_that_of_snell_et_al():
 def test_a_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("omniglot").mkdir()
-    assert parse(["omniglot"], "fewshot")[0].data.data == "omniglot"
+    assert parse(["omniglot"], EPISODES)[0].data.data == "omniglot"
 
 
 def test_a_run_is_resumed_by_the_command_that_started_it(prototypical, trained):
     with pytest.raises(UserError, match="was started by fewshot: peerdistill fewshot --resume goes on with it"):
         parse(["--resume", f"--run={prototypical.path}"])
     with pytest.raises(UserError, match="was started by train: peerdistill train --resume goes on with it"):
-        parse(["--resume", f"--run={trained.path}"], "fewshot")
+        parse(["--resume", f"--run={trained.path}"], EPISODES)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from jsonargparse import Namespace
 from peerdistill.cli import episodes, exports, places, tables, tell
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.command_line import parse
+from peerdistill.config.kinds import CLASSES, EPISODES, Kind
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import Failure, UserError
 from peerdistill.paths import user_path
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
 def train(words: list[str]) -> int:
     """``peerdistill train DATA [options]``."""
-    return _train(words, "train")
+    return _train(words, CLASSES)
 
 
 def fewshot(words: list[str]) -> int:
     """``peerdistill fewshot DATA [options]``."""
-    return _train(words, "fewshot")
+    return _train(words, EPISODES)
 
 
-def _train(words: list[str], command: str) -> int:
-    config, flags = parse(words, command)
+def _train(words: list[str], kind: Kind) -> int:
+    config, flags = parse(words, kind)
     config.check()
     if flags.print_config:
         sys.stdout.write(config.as_yaml())
@@ -58,7 +59,7 @@ def _train(words: list[str], command: str) -> int:
             console=screen,
         )
     except training.Interrupted as stop:
-        text = f"stopped; a checkpoint was written. Go on with: {_resume_command(command, folder, flags)}"
+        text = f"stopped; a checkpoint was written. Go on with: {_resume_command(kind.command, folder, flags)}"
         with suppress(OSError):  # the terminal may be what has gone
             screen.print(text, soft_wrap=True)
         return stop.exit_code
@@ -67,7 +68,7 @@ def _train(words: list[str], command: str) -> int:
     except Failure as error:
         if not Run(folder).has_results:
             raise
-        raise Failure(f"{error}; go on with: {_resume_command(command, folder, flags)}") from error
+        raise Failure(f"{error}; go on with: {_resume_command(kind.command, folder, flags)}") from error
     if flags.json:
         print_json({"run": str(folder), **result})
     else:

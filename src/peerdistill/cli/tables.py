@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peerdistill import methods as catalogue
-from peerdistill.config.kinds import COMMANDS
+from peerdistill.config.kinds import KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
 
 if TYPE_CHECKING:
@@ -158,10 +158,10 @@ def method(name: str) -> Table:
         table.add_row(fact, Text(text))
     table.add_section()
     meanings = {param.arg_name: " ".join((param.description or "").split()) for param in said.params}
-    recipes = {command: set_by_recipes(name, command) for command in COMMANDS}
+    recipes = [(kind, set_by_recipes(name, kind)) for kind in KINDS.values()]
     for option in catalogue.options_of(name):
         for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
-            said = [in_words(found.get(label, {}), default, command) for command, found in recipes.items()]
+            said = [in_words(found.get(label, {}), default, kind) for kind, found in recipes]
             table.add_row(f"--{label} {default}", Text("\n".join([meaning, *filter(None, said)])))
     return table
 

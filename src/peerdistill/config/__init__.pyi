@@ -1,5 +1,6 @@
 from .command_line import parse, read_config, train_parser
-from .config import CohortConfig, Config, TeacherConfig
+from .config import Config
+from .options import CohortConfig, TeacherConfig
 from .parser import make_parser, parse_words
 
 __all__ = [

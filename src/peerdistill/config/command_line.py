@@ -1,8 +1,8 @@
-"""The options of the commands that train: from signatures, a recipe, files and the command line, in that order."""
+"""The command line of the commands that train: words, configuration files and recipes to a configuration."""
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,177 +11,137 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
-from peerdistill.config.config import CONFIG_FILE, SAYS_FEW_SHOT, Config
-from peerdistill.config.kinds import COMMANDS
-from peerdistill.config.parser import make_parser, option_names, parse_values, parse_words
-from peerdistill.config.recipes import dotted, in_words, recipe, set_by_recipes
+from peerdistill.config.config import CONFIG_FILE, DEFAULT_METHOD, Config, defaults_of, kind_of, options_of
+from peerdistill.config.kinds import CLASSES, Kind
+from peerdistill.config.parser import make_parser, option_names, parse_words
+from peerdistill.config.recipes import in_words, set_by_recipes
+from peerdistill.config.typed import checked, flattened, typed
 from peerdistill.config.yaml_file import read_options
-from peerdistill.errors import UserError, shortened, unknown_name
+from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import user_path
 from peerdistill.user_code import FORM
 
-DEFAULT_METHOD = "mcl-okd"
 _HELP = {"-h", "--help"}
-_WITHOUT_OPTIONS = "baseline"  # a method that has none of its own
+_FLAGS = {
+    "resume": "Continue the run in the folder --run.",
+    "download": "Download data sets that have a name and are missing (not miniimagenet).",
+    "skip_unreadable": "Leave out and count pictures that cannot be read.",
+    "json": "Print the result as JSON; progress goes to stderr.",
+    "print_config": "Print the whole configuration, which --config accepts, and do not train.",
+}
+_OF_THE_COMMAND_LINE = (*_FLAGS, "run", "config", "recipe")
+_NOT_IN_FILES = frozenset({"config", "print_config", "help"})
 
 
-def parse(words: Sequence[str], command: str = "train") -> tuple[Config, Namespace]:
-    """Return the configuration that the words of a command line give, and the flags that are no part of it.
+def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace]:
+    """Return the configuration that the words of a command line give, and the flags that are not part of it.
 
-    What comes later wins: defaults of the signatures, the recipe (chosen by the data, or by ``--recipe``), with
-    ``--resume`` the configuration of the run, then each ``--config`` file and option in the order in which they stand.
+    Later values win: defaults of the signatures, the recipe (chosen by the data or ``--recipe``), with ``--resume`` the
+    configuration of the run, then each ``--config`` file and each option in the order in which they are given.
 
     Args:
         words: ``[DATA] [--option value ...]``.
-        command: "train" or "fewshot".
+        kind: Kind of run that the command trains.
 
     Raises:
-        UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong kind.
+        UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong type.
     """
     words = _data_as_option(words)
     if "--resume" in words and (run := _last_value(words, "run")) is not None:
-        words = [f"--config={_started_with(user_path(run, '--run'), _last_value(words, 'method'), command)}", *words]
-    parts = list(_parts(words))
+        words = [f"--config={_resumed_config(user_path(run, '--run'), _last_value(words, 'method'), kind)}", *words]
+    parts = list(_parts(words, kind))
     first = _look_ahead(parts)
     method = first["method"] if first["method"] is not None else DEFAULT_METHOD
-    parser = train_parser(method, command)
-    kind = f"option of {command} with method {method}"
-    card = methods.find(method)
-    parser.set_defaults({"sharing": card.sharings[0], **card.cohort})
+    parser = train_parser(method, kind)
     if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
-        _tell_recipes(parser, method, command)
-    chosen = first["recipe"] if first["recipe"] is not None else COMMANDS[command].recipe_for(first["data"])
-    parser.set_defaults(recipe(chosen, method, command))
+        _add_recipes_to_help(parser, method, kind)
+    recipe_name = first["recipe"] if first["recipe"] is not None else kind.recipe_for(first["data"])
+    parser.set_defaults(defaults_of(kind, method, recipe_name))
     found = parser.get_defaults()
+    what = f"option of {kind.command} with method {method}"
     for part in parts:
         if isinstance(part, _File):
-            found = _parse_file(parser, part, kind, found)
+            _add_file(found, part, parser, kind, what)
         else:
-            found = parse_words(parser, _with_values(part, parser), kind, found)
-    flags = Namespace({name: found.pop(name) for name in (*_FLAGS, "run", "config", "recipe")})
-    _check_values(found, parser.get_defaults())
+            found = parse_words(parser, _with_values(part, parser), what, found)
+    flags = Namespace({name: found.pop(name) for name in _OF_THE_COMMAND_LINE})
     if flags.run is not None:
         flags.run = str(user_path(flags.run, "--run"))
     if found.data is None:
-        raise UserError(f"{command} needs DATA: {COMMANDS[command].data}")
-    return Config.from_values(vars(parser.instantiate(found))), flags
+        raise UserError(f"{kind.command} needs DATA: {kind.data}")
+    return Config.from_dict({"kind": kind.name, **found.as_dict()}), flags
 
 
 def read_config(path: Path) -> Config:
-    """Return the configuration in a file, complete as a run wrote it or partial.
-
-    The method may be one that is not known here, as where the module of the user's own method is elsewhere. Its own
-    options are then as the file has them: a leader can be exported, nothing can be built of the method.
+    """Return the configuration in a file, complete as a run writes it or partial.
 
     Raises:
-        UserError: Where it is missing or broken.
+        UserError: The file is missing or broken, or as :meth:`Config.from_dict`.
     """
-    content = read_options(path)
-    method = _word(content, "method", path)
-    if method is not None and not methods.is_known(method):
-        return _with_unknown_method(path, content)
-    config, _ = parse([f"--config={path}"], _command_of(path))
-    return config
+    return Config.from_dict(read_options(path), f" in {path}")
 
 
-def _with_unknown_method(path: Path, content: dict[Any, Any]) -> Config:
-    parser = train_parser(_WITHOUT_OPTIONS, _command_of(path))
-    groups = {name.partition(".")[0] for name in option_names(parser)}
-    known = {name: value for name, value in content.items() if name in groups}
-    values = dotted({**known, "method": _WITHOUT_OPTIONS})
-    found = parse_values(parser, values, parser.get_defaults(), f" in {path}")
-    for name in (*_FLAGS, "run", "config", "recipe"):
-        found.pop(name)
-    own = {name: value for name, value in content.items() if name not in groups}
-    return replace(Config.from_values(vars(parser.instantiate(found))), method=content["method"], options=own)
-
-
-def _command_of(path: Path) -> str:
-    """Return the command that a complete configuration file is of."""
-    return "fewshot" if SAYS_FEW_SHOT in read_options(path) else "train"
-
-
-_FLAGS = {
-    "resume": "Go on with the run in the folder --run.",
-    "download": "Fetch data that have a name and are absent (not miniimagenet).",
-    "skip_unreadable": "Leave out pictures that can't be read, and count them.",
-    "json": "Print the result as JSON; progress goes to stderr.",
-    "print_config": "Print the whole configuration, which --config takes, and train nothing.",
-}
-_NO_OPTIONS_OF_FILES = frozenset({"config", "print_config", "help"})
-
-
-def train_parser(method: str = DEFAULT_METHOD, command: str = "train") -> ArgumentParser:
-    """Return the parser of ``train`` or ``fewshot`` with the options of ``method``."""
-    known = COMMANDS[command]
-    parser = make_parser(command, usage="DATA [options]", description=f"{known.does} DATA: {known.data}.")
-    parser.add_argument("--config", type=str, default=None, help="YAML file of options; those after it win.")
+def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> ArgumentParser:
+    """Return the parser of a command that trains, with the options of ``method``."""
+    parser = make_parser(kind.command, usage="DATA [options]", description=f"{kind.does} DATA: {kind.data}.")
+    parser.add_argument("--config", type=str, default=None, help="YAML file of options; later options override it.")
     parser.add_argument(
         "--recipe",
         type=str,
         default=None,
-        help=f"{', '.join(known.recipe_files())} (default: by DATA); the defaults shown are those of the recipe.",
+        help=f"{', '.join(kind.recipe_files())} (default: chosen by DATA); the defaults below are those of the recipe.",
     )
-    parser.add_argument("--run", type=str, default=None, help="Folder of the run (default: runs/DATA-METHOD-BACKBONE).")
+    parser.add_argument("--run", type=str, default=None, help="Run folder (default: runs/DATA-METHOD-BACKBONE).")
     for name, text in _FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())} or {FORM}.")
     parser.add_argument("--data", type=str | None, default=None, help=argparse.SUPPRESS)
-    for group, no_options in known.options.items():
-        parser.add_class_arguments(group, skip=set(no_options), fail_untyped=False)
+    for group, not_options in kind.options.items():
+        parser.add_class_arguments(group, skip=set(not_options), fail_untyped=False)
     _add_method_options(parser, method)
     return parser
 
 
 def _add_method_options(parser: ArgumentParser, method: str) -> None:
-    """Add the method's keyword options.
+    """Add the keyword options of the method.
 
-    Not by the parser's own ``add_function_arguments``: to resolve the types of the other parameters it would import
-    PyTorch.
+    The parser's ``add_function_arguments`` would import PyTorch to resolve the types of the other parameters.
     """
     documented = parse_docstring(methods.find(method).documentation).params
     help_of = {param.arg_name: param.description or "" for param in documented}
     group = parser.add_argument_group(f"Method {method}")
-    taken = {name.partition(".")[0] for name in (*option_names(parser), "help")}
+    taken = {name.partition(".")[0] for name in (*option_names(parser), "help", "kind")}
     for option in methods.options_of(method):
         if option.name in taken:
             raise UserError(f"{method} has an option '{option.name}', which is an option of every method: rename it")
         if isinstance(option.annotation, type) and is_dataclass(option.annotation):
             parser.add_class_arguments(option.annotation, option.name)
-            parser.set_defaults(dotted({option.name: asdict(option.default)}))
         else:
             meaning = help_of.get(option.name, "")
             group.add_argument(f"--{option.name}", type=option.annotation, default=option.default, help=meaning)
 
 
-def _tell_recipes(parser: ArgumentParser, method: str, command: str) -> None:
-    """Let the help of every option that recipes set say to what; the parser shows what holds for the DATA given."""
-    found = set_by_recipes(method, command)
+def _add_recipes_to_help(parser: ArgumentParser, method: str, kind: Kind) -> None:
+    """Add the values of the recipes to the help of every option; the parser shows those for the given DATA."""
+    found = set_by_recipes(method, kind)
     for action in parser._actions:
-        said = in_words(found.get(action.dest, {}), parser.get_defaults().get(action.dest), command)
-        if said:
-            action.help = f"{str(action.help).rstrip('.')} ({said})"
+        values = in_words(found.get(action.dest, {}), parser.get_defaults().get(action.dest), kind)
+        if values:
+            action.help = f"{str(action.help).rstrip('.')} ({values})"
 
 
 def _with_values(words: Sequence[str], parser: ArgumentParser) -> list[str]:
-    """Return the words with "true" after options of yes or no that stand alone: ``--pretrained``."""
-    yes_or_no = {f"--{name}" for name, value in vars(parser.get_defaults()).items() if isinstance(value, bool)}
-    yes_or_no -= {f"--{flag}" for flag in _FLAGS}
+    """Return the words with "true" after boolean options without a value, such as ``--pretrained``."""
+    booleans = {f"--{name}" for name, value in vars(parser.get_defaults()).items() if isinstance(value, bool)}
+    booleans -= {f"--{flag}" for flag in _FLAGS}
     return [
-        f"{word}=true" if word in yes_or_no and (not after or after.startswith("-")) else word
+        f"{word}=true" if word in booleans and (not after or after.startswith("-")) else word
         for word, after in pairwise([*words, ""])
     ]
 
 
-def _check_values(found: Namespace, defaults: Namespace) -> None:
-    """Raise UserError for an option that a file sets to null, which the parser takes for anything."""
-    for name, value in found.items():
-        if value is None and defaults.get(name) is not None:
-            raise UserError(f"{name} needs a value, found null")
-
-
 def _data_as_option(words: Sequence[str]) -> list[str]:
-    """Let DATA be the first word, which the parser knows as an option: a configuration file may then hold it."""
+    """Return the words with DATA, the first one, as an option: a configuration file may contain it instead."""
     if words and not words[0].startswith("-"):
         return [*words[1:], f"--data={words[0]}"]
     return list(words)
@@ -189,15 +149,19 @@ def _data_as_option(words: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _File:
-    """A configuration file among the words of a command line."""
+    """A configuration file among the words of a command line.
+
+    Attributes:
+        path: The file.
+        options: What it contains.
+    """
 
     path: Path
-    options: Mapping[str, Any]
-    """What it holds, by dotted names."""
+    options: Mapping[Any, Any]
 
 
-def _parts(words: Sequence[str]) -> Iterator[_File | list[str]]:
-    """Yield the words of a command line with each ``--config FILE`` read, in their order; words come last."""
+def _parts(words: Sequence[str], kind: Kind) -> Iterator[_File | list[str]]:
+    """Yield the words of a command line in order, with each ``--config FILE`` read; words come last."""
     part: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -209,18 +173,35 @@ def _parts(words: Sequence[str]) -> Iterator[_File | list[str]]:
         if file is None:
             raise UserError("--config needs a value")
         yield part
-        path = user_path(file, "--config")
-        yield _File(path, dotted(read_options(path)))
+        yield _read(user_path(file, "--config"), kind)
         part = []
     yield part
 
 
-def _parse_file(parser: ArgumentParser, file: _File, kind: str, start: Namespace) -> Namespace:
-    known = option_names(parser)
-    for name in file.options:  # the parser's own complaint would not name the file
-        if name not in known or name in _NO_OPTIONS_OF_FILES:
-            raise unknown_name(f"{kind} in {file.path}", name, known, listed_by=f"{parser.prog} --help")
-    return parse_values(parser, file.options, start, f" in {file.path}")
+def _read(path: Path, kind: Kind) -> _File:
+    """Return a configuration file of a kind of run.
+
+    Raises:
+        UserError: The file is broken, or configures another kind.
+    """
+    options = read_options(path)
+    found = kind_of({"kind": kind.name, **options}, f" in {path}")
+    if found is not kind:
+        raise UserError(f"{path} configures a run of kind {found.name}: use it with peerdistill {found.command}")
+    return _File(path, {name: value for name, value in options.items() if name != "kind"})
+
+
+def _add_file(found: Namespace, file: _File, parser: ArgumentParser, kind: Kind, what: str) -> None:
+    """Let the options in a file replace those in ``found``."""
+    where = f" in {file.path}"
+    types = options_of(kind, found.method)
+    types |= {"run": str, "recipe": str, **dict.fromkeys(_FLAGS.keys() - _NOT_IN_FILES, bool)}
+    values = flattened(file.options, types, where)
+    for name in values:
+        if name not in types:
+            raise unknown_name(f"{what}{where}", str(name), types, listed_by=f"{parser.prog} --help")
+    for name, value in checked(values, types, where).items():
+        found[name] = value
 
 
 def _last_value(words: Sequence[str], option: str) -> str | None:
@@ -234,33 +215,26 @@ def _last_value(words: Sequence[str], option: str) -> str | None:
 
 
 def _look_ahead(parts: Sequence[_File | list[str]]) -> dict[str, str | None]:
-    """Return what decides which options there are, and their defaults: data, method and recipe."""
+    """Return the data, method and recipe, which determine the other options and their defaults."""
     found: dict[str, str | None] = {}
     for name in ("data", "method", "recipe"):
         words = [word for part in parts if not isinstance(part, _File) for word in part]
         found[name] = _last_value(words, name)
         for file in reversed([part for part in parts if isinstance(part, _File)]):
-            if found[name] is None:
-                found[name] = _word(file.options, name, file.path)
+            if found[name] is None and name in file.options:
+                found[name] = typed(file.options[name], str, f"{name} in {file.path}")
     return found
 
 
-def _word(content: Mapping[str, Any], name: str, file: Path) -> str | None:
-    """Return a name out of a file, None where it is not there."""
-    value = content.get(name)
-    if not isinstance(value, str | None):
-        raise UserError(f"{name} in {file} must be a word, found {shortened(value)}")
-    return value
-
-
-def _started_with(run: Path, method: str | None, command: str) -> Path:
-    """Return the configuration file of the run to go on with; another method's options would not fit it."""
+def _resumed_config(run: Path, method: str | None, kind: Kind) -> Path:
+    """Return the configuration file of the run to resume, after a check that its method and kind are the given ones."""
     file = run / CONFIG_FILE
     if not file.is_file():
         raise UserError(f"there is no run to resume in {run}: {CONFIG_FILE} is missing")
-    if (started_by := _command_of(file)) != command:
-        raise UserError(f"{run} was started by {started_by}: peerdistill {started_by} --resume goes on with it")
-    before = read_options(file).get("method")
+    options = read_options(file)
+    if (started_by := kind_of(options, f" in {file}")) is not kind:
+        raise UserError(f"{run} was started by peerdistill {started_by.command}: resume it with that command")
+    before = options.get("method")
     if method not in (None, before):
         raise UserError(
             f"{run} was started with method {before}, found {method}: a resumed run keeps its configuration"

@@ -1,35 +1,37 @@
-"""The whole configuration of a run, readable without importing PyTorch."""
+"""The whole configuration of a run. Reading one does not import PyTorch."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
 
 from peerdistill import backbones, methods
+from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, Kind, KindName
+from peerdistill.config.options import CohortConfig, TeacherConfig
+from peerdistill.config.recipes import recipe
+from peerdistill.config.typed import build_group, checked, flattened, option_types, typed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.words import absolute_word
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.paths import absolute_path
-from peerdistill.ranges import Range, Temperature, Weight, check_ranges, check_values
-from peerdistill.sharing import SHARINGS, BranchAt, check_peer_backbones
+from peerdistill.ranges import check_values
 from peerdistill.training.config import TrainingConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run's folder."""
 
-SAYS_FEW_SHOT = "ways"
-"""The option whose presence tells the configuration of a few-shot run."""
+DEFAULT_METHOD = "mcl-okd"
+DEFAULT_KIND: KindName = "classes"
 
-# What episodes decide of the training: no options of a few-shot run.
-IMPLIED_BY_EPISODES = frozenset({"epochs", "batch_size"})
+_NOT_OPTIONS = ("kind", "recipe")  # names in a configuration that are not options
 
 
 @runtime_checkable
 class OptionGroup(Protocol):
-    """Options that stand together, such as ``ContrastOptions``: a dataclass that knows its ranges."""
+    """A dataclass of options of a method that checks its values, such as ``ContrastOptions``."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
@@ -38,18 +40,27 @@ class OptionGroup(Protocol):
 
 @dataclass(frozen=True)
 class Config:
-    """What decides the numbers of a run, under the names of the command line's options.
+    """Everything that determines the results of a run. Options have the same names here and on the command line.
 
     Attributes:
+        kind: What is learned: "classes" from labelled images, or a few-shot encoder from "episodes".
         data: The images.
         cohort: The peers.
         training: The training.
         teacher: The teacher, if any.
         method: Name of the method.
-        options: The method's own keyword options.
-        episodes: The episodes of a few-shot run; they decide the training's epochs and batch size.
+        options: Keyword options of the method.
+        episodes: The episodes of a few-shot run, which determine its epochs and batch size; None for "classes".
+
+    Example:
+        >>> config = Config.from_dict({"data": "digits", "method": "dml", "peers": 2})
+        >>> config.training.epochs  # from the recipe "digits"
+        20
+        >>> Config.from_dict(config.as_dict()) == config
+        True
     """
 
+    kind: KindName
     data: DataConfig | FewShotData
     cohort: CohortConfig
     training: TrainingConfig
@@ -84,8 +95,9 @@ class Config:
                 )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return one flat mapping, nested only where the options are."""
-        flat = {**asdict(self.data), **asdict(self.cohort), "method": self.method, **asdict(self.training)}
+        """Return one mapping of all options; groups of options are nested."""
+        flat = {"kind": self.kind, **asdict(self.data), **asdict(self.cohort), "method": self.method}
+        flat |= asdict(self.training)
         flat |= asdict(self.teacher)
         if self.episodes is not None:
             flat = {name: value for name, value in flat.items() if name not in IMPLIED_BY_EPISODES}
@@ -118,41 +130,133 @@ class Config:
         return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.names)))
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> "Config":
-        """Return the configuration of flat values, the nested groups already objects.
+    def from_dict(cls, values: Mapping[str, Any], where: str = "") -> "Config":
+        """Return the configuration of a mapping, complete as :meth:`as_dict` returns it or partial.
 
-        Paths become absolute, and backbones say where they were found.
+        Options that are missing have the values of the recipe, which ``recipe`` names or ``data`` implies, or else
+        their defaults. Relative paths become absolute, and backbones get their full names.
+
+        Args:
+            values: Options, nested or with dotted names. ``kind`` is "classes" by default. The options of a ``method``
+                that cannot be imported here are kept as they are: the leader of such a run can still be exported.
+            where: What errors say about the source of the values, such as " in mine.yaml".
+
+        Raises:
+            UserError: For an unknown kind, recipe or option, a value of the wrong type, or missing ``data``.
         """
-
-        def pick(part: type, leave_out: Set[str] = frozenset()) -> dict[str, Any]:
-            names.update(field.name for field in fields(part))
-            return {field.name: values[field.name] for field in fields(part) if field.name not in leave_out}
-
-        names = {"method"}  # of all options but the method's own
-        episodes = EpisodeConfig(**pick(EpisodeConfig)) if SAYS_FEW_SHOT in values else None
-        if episodes is None:
-            data: DataConfig | FewShotData = DataConfig(**with_absolute_paths(pick(DataConfig), DataConfig.names))
-            training = pick(TrainingConfig)
+        kind = kind_of(values, where)
+        method = typed(values.get("method", DEFAULT_METHOD), str, f"method{where}")
+        options = options_of(kind, method)
+        given = {name: value for name, value in values.items() if name not in _NOT_OPTIONS}
+        if methods.is_known(method):
+            own: dict[str, Any] = {}
         else:
-            data = FewShotData(**with_absolute_paths(pick(FewShotData), FewShotData.names))
-            implied = {"epochs": episodes.epochs, "batch_size": episodes.shape.images}
-            training = {**pick(TrainingConfig, leave_out=IMPLIED_BY_EPISODES), **implied}
-        cohort, taught = pick(CohortConfig), pick(TeacherConfig)
-        for part, name in ((taught, "teacher"), (cohort, "weights")):
+            groups = {name.partition(".")[0] for name in options}
+            own = {name: value for name, value in given.items() if name.partition(".")[0] not in groups}
+        flat = flattened({name: value for name, value in given.items() if name not in own}, options, where)
+        flat = checked(flat, options, where)
+        if flat.get("data") is None:
+            raise UserError(f"data is missing{where}: it is {kind.data}")
+        chosen = values.get("recipe")
+        name = kind.recipe_for(flat["data"]) if chosen is None else typed(chosen, str, f"recipe{where}")
+        return cls._of(kind, method, {**defaults_of(kind, method, name), **flat}, own)
+
+    @classmethod
+    def _of(cls, kind: Kind, method: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> "Config":
+        """Return the configuration of complete options by dotted name, and further options of an unknown method."""
+        groups = {group: _fields_of(group, values) for group in (*kind.options, kind.data_options)}
+        data_group = kind.data_options
+        groups[data_group] |= with_absolute_paths(groups[data_group], data_group.names)
+        episodes = build_group(EpisodeConfig, groups[EpisodeConfig]) if EpisodeConfig in groups else None
+        if episodes is not None:
+            groups[TrainingConfig] |= {"epochs": episodes.epochs, "batch_size": episodes.shape.images}
+        cohort, teacher = groups[CohortConfig], groups[TeacherConfig]
+        for part, name in ((teacher, "teacher"), (cohort, "weights")):
             if part[name] is not None:
                 part[name] = str(absolute_path(part[name], name))
         cohort["backbone"] = backbones.resolve(cohort["backbone"])
         if cohort["peer_backbones"]:
             cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
         return cls(
-            data=data,
-            cohort=CohortConfig(**cohort),
-            training=TrainingConfig(**training),
-            teacher=TeacherConfig(**taught),
-            method=values["method"],
-            options={name: value for name, value in values.items() if name not in names},
+            kind=kind.name,
+            data=build_group(data_group, groups[data_group]),
+            cohort=build_group(CohortConfig, cohort),
+            training=build_group(TrainingConfig, groups[TrainingConfig]),
+            teacher=build_group(TeacherConfig, teacher),
+            method=method,
+            options={**_method_options(method, values), **own},
             episodes=episodes,
         )
+
+
+def kind_of(values: Mapping[str, Any], where: str = "") -> Kind:
+    """Return the kind of run that a configuration names.
+
+    Raises:
+        UserError: For an unknown kind.
+    """
+    name = values.get("kind", DEFAULT_KIND)
+    if not isinstance(name, str) or name not in KINDS:
+        raise unknown_name(f"kind of run{where}", str(name), KINDS)
+    return KINDS[name]
+
+
+def options_of(kind: Kind, method: str) -> dict[str, Any]:
+    """Return the type of every option of a kind of run by dotted name; of an unknown method all but its own."""
+    found: dict[str, Any] = {"data": str | None, "method": str}
+    for group, not_options in kind.options.items():
+        found |= {name: one for name, one in option_types(group).items() if name not in not_options}
+    if methods.is_known(method):
+        for option in methods.options_of(method):
+            group = option.annotation
+            found |= option_types(group, f"{option.name}.") if _is_group(group) else {option.name: group}
+    return found
+
+
+def defaults_of(kind: Kind, method: str, recipe_name: str) -> dict[str, Any]:
+    """Return the value of every option that has a default by dotted name: of its signature, method or recipe.
+
+    Raises:
+        UserError: For an unknown recipe.
+    """
+    found: dict[str, Any] = {}
+    for group, not_options in kind.options.items():
+        defaults = asdict(group(data="")) if group is kind.data_options else asdict(group())
+        values = flattened(defaults, option_types(group))
+        found |= {name: value for name, value in values.items() if name not in not_options}
+    if methods.is_known(method):
+        card = methods.find(method)
+        found |= {"sharing": card.sharings[0], **card.cohort}
+        own = {option.name: option.default for option in methods.options_of(method)}
+        found |= flattened(own, options_of(kind, method))
+    options = options_of(kind, method)
+    of_recipe = {name: value for name, value in recipe(recipe_name, method, kind).items() if name in options}
+    return found | checked(of_recipe, options, f" in the recipe {recipe_name}")
+
+
+def _fields_of(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a group among all, by dotted name."""
+    names = option_types(group)
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _method_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword options of a method; groups are dataclasses again."""
+    if not methods.is_known(method):
+        return {}
+    found = {}
+    for option in methods.options_of(method):
+        if _is_group(option.annotation):
+            prefix = f"{option.name}."
+            own = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+            found[option.name] = build_group(option.annotation, own)
+        else:
+            found[option.name] = values[option.name]
+    return found
+
+
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and is_dataclass(annotation)
 
 
 def with_absolute_paths(data: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Kind:
         command: The command that trains such a run.
         does: What that command does, in a sentence.
         data: What DATA may be.
+        data_options: Group of the options of the data, one of ``options``.
         options: Groups of options, each with the fields that are not options of this kind.
         recipes: The package that holds its recipes.
         recipe_for: Returns the name of the default recipe for DATA.
@@ -33,6 +34,7 @@ class Kind:
     command: str
     does: str
     data: str
+    data_options: type[DataConfig] | type[FewShotData]
     options: Mapping[type, frozenset[str]]
     recipes: str
     recipe_for: Callable[[str | None], str]
@@ -65,6 +67,7 @@ CLASSES = Kind(
     command="train",
     does="Train peers on",
     data="digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders",
+    data_options=DataConfig,
     options={
         DataConfig: frozenset({"data"}),
         CohortConfig: _ALL_FIELDS,
@@ -80,6 +83,7 @@ EPISODES = Kind(
     command="fewshot",
     does="Train prototypical peers on episodes of",
     data="omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders",
+    data_options=FewShotData,
     options={
         FewShotData: frozenset({"data"}),
         EpisodeConfig: _ALL_FIELDS,

@@ -16,13 +16,13 @@ class CohortConfig:
     backbone: str = "resnet32"
     """Network of every peer: one of ours, timm:NAME, torchvision:NAME or package.module:function."""
     peer_backbones: list[str] | None = None
-    """Networks of all peers but the leader, if they differ from --backbone: [resnet20,resnet56]. Nothing is shared then."""
+    """Networks of all peers but the leader, if not --backbone: [resnet20,resnet56]. Nothing is shared then."""
     classifier: str | None = None
     """For package.module:function only: name of its classifier (default: the last linear layer)."""
     pretrained: bool = False
-    """Initialise all peers from the pretrained weights of timm or torchvision; each classifier is initialised at random."""
+    """Initialise all peers from the pretrained weights of timm or torchvision, except their classifiers."""
     weights: str | None = None
-    """A .safetensors file that initialises all peers; each classifier is initialised at random."""
+    """A .safetensors file that initialises all peers, except their classifiers."""
     sharing: str | list[int] = "branch"
     """network (nothing shared), branch (first stages shared), tree (1-2-4), or the copies of each stage: [1,2,4,4]."""
     share_until: str | None = None

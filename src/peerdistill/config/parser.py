@@ -8,13 +8,14 @@ import json
 import re
 import typing
 from argparse import Action
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
+from peerdistill.config.typed import TYPE_NAMES, not_a_group
 from peerdistill.config.yaml_file import load_yaml
 from peerdistill.errors import UserError, cause, shortened, unknown_name
 from peerdistill.ranges import range_of, without_ranges
@@ -31,7 +32,6 @@ _NO_VALUE = re.compile(r"argument ([^:]+): expected (?:one|at least one) argumen
 _VALUE_OF_FLAG = re.compile(r"argument ([^:]+): ignored explicit argument (.*)", re.DOTALL)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 _LONGEST_NUMBER = 100
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*")
 _NUMBER = re.compile(
@@ -79,31 +79,6 @@ def parse_words(parser: ArgumentParser, words: Sequence[str], kind: str, start: 
     with _in_one_sentence(parser, words, kind):
         found = parser.parse_args(_checked_words(parser, words), namespace=start, defaults=start is None)
     _check_ranges(parser, found)
-    return found
-
-
-def parse_values(parser: ArgumentParser, values: Mapping[str, Any], start: Namespace, where: str) -> Namespace:
-    """Return what ``parser`` makes of the options in a file.
-
-    Args:
-        parser: The parser.
-        values: The options by their dotted names, all of them known to the parser.
-        start: Values to start from.
-        where: What errors say of the place, such as " in mine.yaml".
-
-    Raises:
-        UserError: For a value of the wrong type.
-    """
-    state_ranges(parser)
-    actions = {action.dest: action for action in parser._actions}
-    for name, value in values.items():
-        if _is_group(actions.get(name)):
-            raise _no_options(name + where, value)
-        if isinstance(value, str) and name in actions:
-            _check_value(actions[name], name + where, value)
-    with _in_one_sentence(parser, (), "option", where):
-        found = parser.parse_object(Namespace(dict(values)), namespace=start, defaults=False)
-    _check_ranges(parser, found, values, where)
     return found
 
 
@@ -164,18 +139,13 @@ def _group_of(name: str, text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         content = None
     if not isinstance(content, dict):
-        raise _no_options(name, text)
+        raise not_a_group(name, text)
     return content
 
 
 def _is_group(action: Action | None) -> bool:
     """Return whether an option stands for a group of options."""
     return type(action).__name__ == "_ActionConfigLoad"
-
-
-def _no_options(name: str, found: Any) -> UserError:
-    told = _NONE if found is None else shortened(found) or "nothing"
-    return UserError(f"{name} must hold options as 'name: value', found {told}")
 
 
 def _check_value(action: Action, name: str, text: str) -> None:
@@ -186,7 +156,7 @@ def _check_value(action: Action, name: str, text: str) -> None:
     kinds -= {type(None)}
     for kind, pattern in ((int, _WHOLE_NUMBER), (float, _NUMBER)):
         if kinds == {kind}:
-            _check_number(name, text.strip(), kind.__name__, pattern)
+            _check_number(name, text.strip(), kind, pattern)
     if not kinds <= {str, int, float}:
         try:
             load_yaml(text)
@@ -196,10 +166,10 @@ def _check_value(action: Action, name: str, text: str) -> None:
                 raise UserError(f"{name} can't be read, found {shortened(text)}: {problem}") from error
 
 
-def _check_number(name: str, text: str, kind: str, pattern: re.Pattern[str]) -> None:
+def _check_number(name: str, text: str, kind: type, pattern: re.Pattern[str]) -> None:
     if not pattern.fullmatch(text) or len(text) > _LONGEST_NUMBER:
         few = f" of at most {_LONGEST_NUMBER} digits" if len(text) > _LONGEST_NUMBER else ""
-        raise UserError(f"{name} must be {_KINDS[kind]}{few}, found {shortened(text) or 'nothing'}")
+        raise UserError(f"{name} must be {TYPE_NAMES[kind]}{few}, found {shortened(text) or 'nothing'}")
 
 
 def _kinds_of(annotation: Any) -> set[Any]:
@@ -269,4 +239,4 @@ def _in_words(type_name: str) -> str:
     if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", type_name):
         return choices[1].replace("'", "").replace(", ", " or ")
     name = re.sub(r"<class '(\w+)'>", r"\1", type_name)
-    return {**_KINDS, "list": "a list", "NoneType": _NONE, "dict": "names and values"}.get(name, name)
+    return {kind.__name__: told for kind, told in TYPE_NAMES.items()}.get(name, name)

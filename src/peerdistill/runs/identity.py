@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from peerdistill.config.config import Config
-from peerdistill.config.recipes import dotted
+from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
 
 # A resumed run may use other hardware and report at another pace; everything else decides its numbers.

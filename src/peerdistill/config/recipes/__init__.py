@@ -1,23 +1,24 @@
-"""The recipes, and which of them sets which option to what."""
+"""The recipes: named sets of defaults, and which of them sets which option to what."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from peerdistill.config.kinds import COMMANDS
+from peerdistill.config.kinds import Kind
+from peerdistill.config.typed import dotted
 from peerdistill.errors import unknown_name
 
 _METHODS = "methods"
 
 
-def recipe(name: str, method: str, command: str) -> dict[str, Any]:
-    """Return a recipe's values by the names of their options; those under ``methods`` only for their method.
+def recipe(name: str, method: str, kind: Kind) -> dict[str, Any]:
+    """Return the values of a recipe by dotted option name, with those that it sets for this method only.
 
     Raises:
         UserError: For an unknown recipe.
     """
-    files = COMMANDS[command].recipe_files()
+    files = kind.recipe_files()
     if name not in files:
         raise unknown_name("recipe", name, files)
     values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
@@ -25,41 +26,34 @@ def recipe(name: str, method: str, command: str) -> dict[str, Any]:
     return dotted(values)
 
 
-def set_by_recipes(method: str, command: str) -> dict[str, dict[str, Any]]:
-    """Return the options that recipes of a command set for a method: what each of these recipes sets them to."""
+def set_by_recipes(method: str, kind: Kind) -> dict[str, dict[str, Any]]:
+    """Return, for every option that a recipe sets for a method, its value in each of these recipes."""
     found: dict[str, dict[str, Any]] = {}
-    for name in COMMANDS[command].recipe_files():
-        for option, value in recipe(name, method, command).items():
+    for name in kind.recipe_files():
+        for option, value in recipe(name, method, kind).items():
             found.setdefault(option, {})[name] = value
     return found
 
 
-def in_words(values: Mapping[str, Any], default: Any, command: str) -> str:
-    """Return which recipes of a command set an option to what, and what it is in the others; "" for no difference.
+def in_words(values: Mapping[str, Any], default: Any, kind: Kind) -> str:
+    """Return a sentence with the values of an option in the recipes; "" if none differs from the default.
 
     Args:
-        values: As :func:`set_by_recipes` has them for the option.
-        default: What it is where no recipe sets it.
-        command: "train" or "fewshot".
+        values: Values of the option by recipe, from :func:`set_by_recipes`.
+        default: Value in recipes that do not set it.
+        kind: Kind of run.
     """
-    found = {name: _word(values.get(name, default)) for name in COMMANDS[command].recipe_files()}
+    found = {name: _word(values.get(name, default)) for name in kind.recipe_files()}
     if set(found.values()) == {_word(default)}:
         return ""
     if len(set(found.values())) == 1:
-        return f"{next(iter(found.values()))} in every recipe of {command}"
+        return f"{next(iter(found.values()))} in every recipe of {kind.command}"
     recipes: dict[str, list[str]] = {}
     for name, word in found.items():
         recipes.setdefault(word, []).append(name)
-    return f"recipes of {command}: " + "; ".join(f"{word} in {', '.join(names)}" for word, names in recipes.items())
+    values_of = (f"{word} in {', '.join(names)}" for word, names in recipes.items())
+    return f"recipes of {kind.command}: {'; '.join(values_of)}"
 
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def dotted(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values flat, as ``group.option``."""
-    flat = {}
-    for name, value in values.items():
-        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
