@@ -18,7 +18,7 @@ import contrast_report
 from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
 from measuring import alternating_medians, header, memory_mark
 from page import give, parser
-from peerdistill.contrast import columns
+from peerdistill.contrast import keys
 
 OBJECTIVES = ("nce", "softmax")
 FEW_NEGATIVES = (64, 256, 1024)
@@ -118,17 +118,17 @@ def half_precision(repeats: int) -> list[dict]:
 def route_seconds(samples: int, negatives: int, repeats: int) -> dict[str, float]:
     """Own negatives forced onto each route, whatever would be chosen."""
     case = draw_case(samples=samples, negatives=negatives)
-    chosen = columns._GATHER_COST
+    chosen = keys.GATHER_COST
 
     def forced(gather_cost: float) -> None:
-        columns._GATHER_COST = gather_cost
+        keys.GATHER_COST = gather_cost
         forward_backward(FORMULATIONS["nce own"], case)
 
     try:
         runs = {"counted": lambda: forced(float("inf")), "gathered": lambda: forced(0)}
         return alternating_medians(runs, repeats, ROUTE_ENOUGH_S)
     finally:
-        columns._GATHER_COST = chosen
+        keys.GATHER_COST = chosen
 
 
 def routes(repeats: int) -> list[dict[str, float | str]]:
@@ -137,7 +137,7 @@ def routes(repeats: int) -> list[dict[str, float | str]]:
             "samples": samples,
             "negatives": negatives,
             **route_seconds(samples, negatives, repeats),
-            "chosen": "gathered" if negatives * columns._GATHER_COST < samples else "counted",
+            "chosen": "gathered" if negatives * keys.GATHER_COST < samples else "counted",
         }
         for samples in ROUTE_SAMPLES
         for negatives in ROUTE_NEGATIVES

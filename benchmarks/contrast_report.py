@@ -4,8 +4,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from page import DOCS, figures, header_text, put_section, table
-from peerdistill.contrast import columns, nce, scores
-from peerdistill.contrast.options import LOWEST_TEMPERATURE
+from peerdistill.contrast.keys import CPU_BLOCK_BYTES
+from peerdistill.contrast.options import FLOAT32_TEMPERATURE, LOWEST_TEMPERATURE
+from peerdistill.contrast.score_blocks import CACHED_BYTES
 
 PLOT = DOCS / "images" / "contrast-growth.png"
 
@@ -19,8 +20,8 @@ AXES = {"samples": "N", "negatives": "S", "peers": "M", "batch": "B"}
 COLOURS = {"own": "#0072B2", "shared": "#D55E00", "all": "#009E73", "queue": "#CC79A7"}
 
 
-CACHE, KEPT = (f"{size // MIB} MiB" for size in (columns._CACHE_BYTES, scores._KEPT_BYTES))
-SINGLE, LOWEST = nce._SINGLE_PRECISION_TEMPERATURE, LOWEST_TEMPERATURE
+CACHE, KEPT = (f"{size // MIB} MiB" for size in (CPU_BLOCK_BYTES, CACHED_BYTES))
+SINGLE, LOWEST = FLOAT32_TEMPERATURE, LOWEST_TEMPERATURE
 
 _INTRODUCTION = f"""
 Every anchor of every peer is scored against thousands of rows of every other peer's bank. What that must cost is two
@@ -73,7 +74,7 @@ the worst of all peers.
 _ROUTES = """
 Own negatives go one of two ways. **Counted**: one product scores all anchors against the whole bank, and each score
 counts as often as its anchor drew the column, so that repeated draws cost nothing. **Gathered**: only the drawn rows
-are read. `_GATHER_COST` in `src/peerdistill/contrast/columns.py` decides by the sizes; it is right where the faster of
+are read. `GATHER_COST` in `src/peerdistill/contrast/keys.py` decides by the sizes; it is right where the faster of
 the two is chosen. Milliseconds:
 """
 

@@ -200,11 +200,11 @@ def of_contrast(kind: str, batch: Batch) -> dict:
     step = Step("mcl-okd", batch, contrast=ContrastOptions(negatives=kind))
     memory = step.method.terms["contrast"].memory
     embeddings = torch.randn(PEERS, BATCH, 128, device=DEVICE)
-    drawn = profiled(lambda: memory.look_up(batch.labels, batch.indices))
-    found = memory.look_up(batch.labels, batch.indices)
+    drawn = profiled(lambda: memory.lookup(batch.labels, batch.indices))
+    found = memory.lookup(batch.labels, batch.indices)
     if kind == "queue":
         for start in range(0, NEGATIVES, BATCH):
-            memory.remember(embeddings, batch.labels, torch.arange(start, start + BATCH))
+            memory.update(embeddings, batch.labels, torch.arange(start, start + BATCH))
     kernels = profiled(lambda: memory.nce(embeddings, **found, temperature=0.1))
     products = sum(kernels.pop(name, 0.0) for name in ("mm", "bmm", "addmm"))
     columns = {"own": SAMPLES, "all": SAMPLES}.get(kind, NEGATIVES)

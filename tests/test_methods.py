@@ -56,7 +56,7 @@ def test_mcl_okd_is_equation_12(cohort, batch):
     term = method.terms["contrast"]
     term.memory.bank.rows.copy_(F.normalize(term.memory.bank.rows, dim=-1))  # unit rows to float64's last digit
     draws = []
-    term.memory.negatives.register_forward_hook(lambda module, args, output: draws.append(output.numpy()))
+    term.memory.sampler.register_forward_hook(lambda module, args, output: draws.append(output.numpy()))
     banks = term.memory.bank.rows.numpy().copy()
     out = cohort(images.double())
     loss = method(out, labels, indices)
@@ -346,7 +346,7 @@ def test_too_few_peers_are_refused(name, fewest):
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:16384 negatives were asked for")
+@pytest.mark.filterwarnings("ignore:drawing .* negatives per anchor instead of 16384")
 def test_what_is_refused(cohort, name, options, message):
     with pytest.raises(UserError, match=message):
         methods.build(name, cohort, train_labels=TRAIN_LABELS, **options)

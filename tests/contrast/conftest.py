@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from peerdistill.contrast import columns, scores
+from peerdistill.contrast import keys, score_blocks
 
 
 class Case(NamedTuple):
-    """The tensors that ``multi_view_nce`` takes; negatives of each anchor's own."""
+    """The tensors that ``multi_view_nce`` takes, with negatives per anchor."""
 
     embeddings: Tensor
     banks: Tensor
@@ -35,7 +35,7 @@ def _draw_case(
 
 
 def _listed_negatives(case: Case, negatives: Tensor | str | list | None, labels: Tensor | None) -> list[list[int]]:
-    """The rows that each anchor is contrasted with, one by one: what the kinds of negatives mean."""
+    """The rows of each anchor's negatives, one by one, for each source of negatives."""
     negatives = case.negatives if negatives is None else negatives
     if isinstance(negatives, list):
         return negatives
@@ -67,9 +67,9 @@ def _one_pair(
         [_critic(g_a, g_b, tau) for g_b in (positive, *others)]
         for g_a, positive, others in zip(anchors, positives, negatives, strict=True)
     ]
-    # Eq. 9, the sum over N samples estimated from those at hand: the anchor's 1 + S, or the whole batch's.
-    in_all = N * fmean(h_ij for h_i in h for h_ij in h_i)
-    Z = [N * fmean(h_i) if normaliser == "anchor" else in_all for h_i in h]
+    # Eq. 9, with the sum over N samples estimated from the anchor's 1 + S, or from those of the whole batch.
+    of_batch = N * fmean(h_ij for h_i in h for h_ij in h_i)
+    Z = [N * fmean(h_i) if normaliser == "anchor" else of_batch for h_i in h]
     loss = 0.0
     for h_i, Z_i in zip(h, Z, strict=True):
         S = len(h_i) - 1
@@ -117,21 +117,21 @@ def _autograd_loss(
     views: str = "full",
     objective: str = "nce",
 ) -> Tensor:
-    """The contrast anchor by anchor, for autograd: eq. 8, or eq. 11 with Z a constant."""
+    """The contrast anchor by anchor, for autograd: eq. 8, or eq. 11 with constant Z."""
     peers, N = case.banks.shape[:2]
     rows = _listed_negatives(case, negatives, labels)
-    looked_at_rows = [[own, *others] for own, others in zip(case.indices.tolist(), rows, strict=True)]
-    looked_at = [[bank[chosen] for chosen in looked_at_rows] for bank in case.banks]
+    key_rows = [[own, *others] for own, others in zip(case.indices.tolist(), rows, strict=True)]
+    looked_up = [[bank[chosen] for chosen in key_rows] for bank in case.banks]
 
     def pair(a: int, b: int) -> Tensor:
         unit = F.normalize(case.embeddings[a], dim=-1)
-        h = [torch.exp(g_b @ g_a / temperature) for g_a, g_b in zip(unit, looked_at[b], strict=True)]
+        h = [torch.exp(g_b @ g_a / temperature) for g_a, g_b in zip(unit, looked_up[b], strict=True)]
         if objective == "softmax":
             return torch.stack([-(h_i[0] / h_i.sum()).log() for h_i in h]).mean()
-        in_all = N * torch.cat(h).detach().mean()
+        of_batch = N * torch.cat(h).detach().mean()
         loss = case.embeddings.new_zeros(())
         for h_i in h:
-            Z, S = N * h_i.detach().mean() if normaliser == "anchor" else in_all, len(h_i) - 1
+            Z, S = N * h_i.detach().mean() if normaliser == "anchor" else of_batch, len(h_i) - 1
             p = (h_i / Z) / (h_i / Z + S / N)
             loss = loss - p[0].log() - (1 - p[1:]).log().sum()
         return loss / len(h)
@@ -148,7 +148,7 @@ def naive_loss() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def autograd_loss() -> Callable[..., Tensor]:
-    """L_contrast anchor by anchor in PyTorch, left to autograd."""
+    """L_contrast anchor by anchor in PyTorch, differentiated by autograd."""
     return _autograd_loss
 
 
@@ -159,13 +159,13 @@ def draw_case() -> Callable[..., Case]:
 
 
 @pytest.fixture
-def tiles_of(monkeypatch) -> Callable[[int], None]:
-    """Makes tiles as small as wished, in bytes, so that few samples take many; the scores of some are kept."""
+def set_block_bytes(monkeypatch) -> Callable[[int], None]:
+    """Set the size of a block, so that a few samples need many blocks; the scores of three blocks are cached."""
 
     def set_size(size: int) -> None:
-        monkeypatch.setattr(columns, "_CACHE_BYTES", size)
-        monkeypatch.setattr(columns, "_GATHER_TILES", 1)
-        monkeypatch.setattr(columns, "_FEWEST_COLUMNS", 1)
-        monkeypatch.setattr(scores, "_KEPT_BYTES", 3 * size)
+        monkeypatch.setattr(keys, "CPU_BLOCK_BYTES", size)
+        monkeypatch.setattr(keys, "GATHER_BLOCKS", 1)
+        monkeypatch.setattr(keys, "MIN_BLOCK_KEYS", 1)
+        monkeypatch.setattr(score_blocks, "CACHED_BYTES", 3 * size)
 
     return set_size

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerdistill.contrast import scores_across, scores_within, supervised_contrast
-from peerdistill.contrast.in_batch import without_own
+from peerdistill.contrast.in_batch import without_self
 from peerdistill.errors import UserError
 
 M, B, E = 3, 6, 4
@@ -92,7 +92,7 @@ def test_a_small_temperature_stays_finite(dtype):
 
 def test_own_is_the_diagonal():
     values = torch.arange(9.0).view(1, 3, 3)
-    assert without_own(values).tolist() == [[[1, 2], [3, 5], [6, 7]]]
+    assert without_self(values).tolist() == [[[1, 2], [3, 5], [6, 7]]]
 
 
 @pytest.mark.parametrize("scores", [scores_within, scores_across])

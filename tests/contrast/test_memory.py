@@ -18,7 +18,7 @@ def memory(kind, **options):
 @pytest.mark.parametrize(("kind", "shape"), [("own", (3, 9)), ("shared", (9,))])
 def test_draws_anew_for_each_batch(kind, shape):
     found = memory(kind)
-    first, second = (found.look_up(*BATCH)["negatives"] for _ in range(2))
+    first, second = (found.lookup(*BATCH)["negatives"] for _ in range(2))
     assert first.shape == second.shape == shape
     assert not torch.equal(first, second)
 
@@ -29,7 +29,7 @@ def test_takes_all_without_a_draw():
     torch.set_rng_state(state)
     kept = memory("all")
     drawn_so_far = torch.get_rng_state()
-    assert kept.look_up(*BATCH)["negatives"] == "all"
+    assert kept.lookup(*BATCH)["negatives"] == "all"
     assert torch.equal(torch.get_rng_state(), drawn_so_far)
     assert torch.equal(found.rows, kept.bank.rows)
 
@@ -39,11 +39,11 @@ def test_bank_is_looked_up_and_moved(kind):
     found = memory(kind, momentum=0.25)
     embeddings = torch.randn(3, 3, 4)
     before = found.bank.rows.clone()
-    looked_up = found.look_up(*BATCH)
+    looked_up = found.lookup(*BATCH)
     loss = found.nce(embeddings, **looked_up)
     assert isinstance(found, BankMemory)
     assert loss == multi_view_nce(embeddings, before, BATCH[1], looked_up["negatives"], labels=LABELS)
-    found.remember(embeddings, *BATCH)
+    found.update(embeddings, *BATCH)
     moved = F.normalize(0.25 * before[:, 20] + 0.75 * F.normalize(embeddings[:, 1], dim=-1), dim=-1)
     torch.testing.assert_close(found.bank.rows[:, 20], moved)
 
@@ -51,11 +51,11 @@ def test_bank_is_looked_up_and_moved(kind):
 def test_queue_is_looked_up_and_pushed():
     found = memory("queue")
     embeddings = torch.randn(3, 3, 4)
-    found.remember(torch.randn(3, 5, 4), torch.arange(5), torch.arange(5))
+    found.update(torch.randn(3, 5, 4), torch.arange(5), torch.arange(5))
     rows, labels = found.queue.rows.clone(), found.queue.labels.clone()
     assert isinstance(found, QueueMemory)
-    assert found.nce(embeddings, **found.look_up(*BATCH)) == queue_nce(embeddings, rows, labels, BATCH[0])
-    found.remember(embeddings, *BATCH)
+    assert found.nce(embeddings, **found.lookup(*BATCH)) == queue_nce(embeddings, rows, labels, BATCH[0])
+    found.update(embeddings, *BATCH)
     assert found.queue.labels.tolist() == [0, 1, 2, 3, 4, 2, 0, 1, -1]
 
 
@@ -89,9 +89,9 @@ def test_one_label_leaves_no_negatives(kind):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("own", "100 negatives were asked for, 32 samples of other labels exist: 32 are drawn"),
-        ("shared", "100 shared negatives were asked for, 40 training samples exist: all are taken"),
-        ("queue", "a queue of 100 was asked for, 40 training samples exist: it holds 40"),
+        ("own", "drawing 32 negatives per anchor instead of 100: some anchors have only 32 samples of other labels"),
+        ("shared", "using all 40 training samples as shared negatives instead of 100: there are no more"),
+        ("queue", "the queue holds 40 samples instead of 100: there are no more training samples"),
     ],
 )
 def test_no_more_than_there_are(kind, sentence):

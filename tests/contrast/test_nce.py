@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from peerdistill.contrast import multi_view_nce
-from peerdistill.contrast.columns import CommonColumns, GatheredColumns, bank_columns
+from peerdistill.contrast.keys import CommonKeys, GatheredKeys, bank_keys
 from peerdistill.errors import UserError
 
 OPTIONS = [
@@ -17,14 +17,14 @@ OPTIONS = [
     for normaliser, views in itertools.product(("anchor", "batch"), ("full", "core"))
 ]
 # Seven negatives of a small bank are counted in a product with all of it, those of a large one are gathered.
-ROUTES = [pytest.param(40, CommonColumns, id="counted"), pytest.param(200, GatheredColumns, id="gathered")]
+ROUTES = [pytest.param(40, CommonKeys, id="multiplicity"), pytest.param(200, GatheredKeys, id="gathered")]
 
 
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
 def test_value_is_equations_6_to_11(draw_case, naive_loss, samples, route, options):
     case = draw_case(samples=samples)
-    assert isinstance(bank_columns(case.banks, case.indices, case.negatives, None, torch.float64), route)
+    assert isinstance(bank_keys(case.banks, case.indices, case.negatives, None, torch.float64), route)
     assert multi_view_nce(*case, **options).item() == pytest.approx(naive_loss(case, **options), rel=1e-10)
 
 
@@ -52,8 +52,8 @@ def test_value_is_equations_6_to_11_at_any_size(draw_case, naive_loss, sizes, te
 
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
 @pytest.mark.parametrize("size", [1, 500, 2_000, 10_000])
-def test_size_of_tiles_does_not_show(draw_case, naive_loss, tiles_of, samples, route, size):
-    tiles_of(size)
+def test_size_of_tiles_does_not_show(draw_case, naive_loss, set_block_bytes, samples, route, size):
+    set_block_bytes(size)
     case = draw_case(batch=7, samples=samples)
     assert multi_view_nce(*case).item() == pytest.approx(naive_loss(case), rel=1e-10)
 

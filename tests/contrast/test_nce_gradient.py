@@ -56,8 +56,8 @@ class ValueOfOneGradientOfTheOther(torch.autograd.Function):
 @pytest.mark.parametrize(("normaliser", "views"), OPTIONS)
 @pytest.mark.parametrize("samples", [40, 200], ids=["counted", "gathered"])
 @pytest.mark.parametrize("size", [500, 2**20], ids=["many tiles", "one tile"])
-def test_equals_autograd_of_the_plain_formula(draw_case, tiles_of, samples, normaliser, views, size):
-    tiles_of(size)
+def test_equals_autograd_of_the_plain_formula(draw_case, set_block_bytes, samples, normaliser, views, size):
+    set_block_bytes(size)
     case = draw_case(batch=7, samples=samples)
     x = case.embeddings.requires_grad_()
     (ours,) = torch.autograd.grad(multi_view_nce(*case, normaliser=normaliser, views=views), x)

@@ -47,8 +47,8 @@ def assert_same(found, expected, tolerance):
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1, 900, 2**20], ids=["one column a tile", "tiles of unequal width", "one tile"])
-def test_value_and_gradient_are_the_formula(draw_case, autograd_loss, tiles_of, kind, how, size):
-    tiles_of(size)
+def test_value_and_gradient_are_the_formula(draw_case, autograd_loss, set_block_bytes, kind, how, size):
+    set_block_bytes(size)
     case = draw_case(batch=4, samples=200 if kind == "own gathered" else 37)
     negatives, labels = drawn(kind, case)
     found = value_and_gradient(ours, case, negatives, labels, **how)
@@ -189,7 +189,7 @@ def test_log_normalisers_of_the_kinds(draw_case, kind):
 @pytest.mark.parametrize(
     ("negatives", "message"),
     [
-        ("all", "needs the training labels"),
+        ("all", 'negatives "all" needs the training labels'),
         ("al", "unknown negatives 'al': did you mean all"),
         (torch.zeros(0, dtype=torch.long), "at least 1 negative"),
     ],

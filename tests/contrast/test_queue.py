@@ -93,9 +93,9 @@ def test_value_is_equations_6_to_11_whatever_n(draw_case, naive_loss, samples, n
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("size", [1, 2**20])
-def test_gradient_is_that_of_the_anchors_alone(draw_case, autograd_loss, tiles_of, objective, size):
+def test_gradient_is_that_of_the_anchors_alone(draw_case, autograd_loss, set_block_bytes, objective, size):
     """The positive, what the other peer says now, carries none."""
-    tiles_of(size)
+    set_block_bytes(size)
     case = draw_case()
     x = case.embeddings.requires_grad_()
     laid_out, negatives, queue, labels = as_banks(case, F.normalize(x, dim=-1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from peerdistill import Cohort, fewshot, methods
-from peerdistill.contrast import RememberedOptions
+from peerdistill.contrast import BankContrastOptions
 from peerdistill.data import Augmentation
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, prototypical_logits
 from peerdistill.terms import Batch, CrossEntropy, Method, Teacher
@@ -17,7 +17,7 @@ FEW = {
     name: {option.name: replace(option.default, count=12, width=8)}
     for name in methods.names()
     for option in methods.options_of(name)
-    if isinstance(option.default, RememberedOptions)
+    if isinstance(option.default, BankContrastOptions)
 }
 WITHOUT_CLASSIFIER = ("baseline", "crd", "rkd-d", "rkd-da")
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from peerdistill import deploy, methods, runs
 from peerdistill.config import Config, parse, read_config
 from peerdistill.config.kinds import EPISODES
-from peerdistill.contrast import RememberedOptions
+from peerdistill.contrast import BankContrastOptions
 from peerdistill.errors import UserError
 from peerdistill.fewshot import ExamConfig
 from peerdistill.runs import Run
@@ -27,7 +27,9 @@ SHORT = {
     **{"validation.episodes": 5, "test.episodes": 8, "crop_padding": 1, "flip": "false"},
 }
 CONTRASTING = [
-    name for name in methods.names() if any(isinstance(o.default, RememberedOptions) for o in methods.options_of(name))
+    name
+    for name in methods.names()
+    if any(isinstance(o.default, BankContrastOptions) for o in methods.options_of(name))
 ]
 
 

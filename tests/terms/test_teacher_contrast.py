@@ -29,7 +29,7 @@ def term():
 def watch(term):
     """Return the embeddings, bank rows and negatives of the next call, filled by it."""
     drawn = []
-    term.memory.negatives.register_forward_hook(lambda module, args, output: drawn.append(output))
+    term.memory.sampler.register_forward_hook(lambda module, args, output: drawn.append(output))
     return drawn
 
 
@@ -138,7 +138,7 @@ def test_softmax_does_without_z(taught, labels, indices):
 
 
 def test_queue_has_no_z_of_the_first_batch(taught, labels, indices):
-    with pytest.raises(UserError, match=r"queue is empty yet: choose .* own, shared or all, or .* softmax"):
+    with pytest.raises(UserError, match=r"queue is still empty: choose .* own, shared or all, or .* softmax"):
         TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives="queue", count=9, width=4))
     softmax = TeacherContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
     term = TeacherContrast(9, 6, TRAIN_LABELS, softmax).double()

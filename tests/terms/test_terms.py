@@ -9,7 +9,7 @@ from peerdistill import terms
 
 
 def test_public_names_of_every_file_are_names_of_the_room():
-    assert terms.MultiViewContrast is sys.modules["peerdistill.terms.contrast"].MultiViewContrast
+    assert terms.MultiViewContrast is sys.modules["peerdistill.terms.multi_view_contrast"].MultiViewContrast
     assert {"Method", "Weighted", "Ramp", "angle_loss", "softened"} <= set(dir(terms))
     assert terms.__all__ == dir(terms)
     assert not {"Any", "pkgutil", "import_module"} & set(dir(terms))

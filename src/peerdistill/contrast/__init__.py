@@ -1,4 +1,4 @@
-"""The contrast of many views: pure functions of tensors, and the memory bank they look into."""
+"""Contrastive losses as functions of tensors, and the memory banks and queues they read."""
 
 import lazy_loader
 

@@ -2,19 +2,19 @@ from .bank import MemoryBank
 from .in_batch import scores_across, scores_within, supervised_contrast
 from .memory import BankMemory, QueueMemory, memory_for
 from .nce import log_normalisers, multi_view_nce, queue_nce
-from .negatives import EverySample, NegativeSampler, SharedSampler
-from .options import ContrastOptions, RememberedOptions, TeacherContrastOptions
+from .options import BankContrastOptions, ContrastOptions, TeacherContrastOptions
 from .queue import EmbeddingQueue
+from .samplers import AllSampler, NegativeSampler, SharedSampler
 
 __all__ = [
+    "AllSampler",
+    "BankContrastOptions",
     "BankMemory",
     "ContrastOptions",
     "EmbeddingQueue",
-    "EverySample",
     "MemoryBank",
     "NegativeSampler",
     "QueueMemory",
-    "RememberedOptions",
     "SharedSampler",
     "TeacherContrastOptions",
     "log_normalisers",

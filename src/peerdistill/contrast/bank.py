@@ -1,4 +1,4 @@
-"""The memory bank: one embedding of every training sample by every peer, kept from the batch that saw it last.
+"""The memory bank: one embedding of every training sample by every peer, updated when the sample is in a batch.
 
 Axes: M peers, N samples, B batch, E embedding width.
 """
@@ -12,17 +12,17 @@ from peerdistill.numerics import min_float32
 
 
 class MemoryBank(nn.Module):
-    """Unit rows, one for each peer and training sample, that move towards what the peers say now.
+    """Unit embeddings of every training sample by every peer, moving averages of the peers' embeddings.
 
-    The rows are a buffer: they carry no gradient, move with the module and are part of its ``state_dict``, so a
-    resumed run goes on with the bank it had.
+    The rows are a buffer: they have no gradient, move between devices with the module and are part of its
+    ``state_dict``, so a resumed run continues with its bank. They start as random directions.
 
     Args:
         peers: Number of peers M.
         samples: Number of training samples N.
         width: Embedding width E.
-        momentum: Share of the old row that an update keeps (0.5 in the paper's code).
-        dtype: Precision in which rows are kept; they are moved in single precision at least.
+        momentum: Weight of the old row in an update (0.5 in the paper's code).
+        dtype: Data type of the rows. Updates are computed in at least float32.
 
     Example:
         >>> import torch
@@ -39,21 +39,21 @@ class MemoryBank(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.register_buffer("rows", torch.empty(peers, samples, width, dtype=dtype))
-        for rows_NE in self.rows:  # one peer's at a time: the start needs little more memory than the bank
+        for rows_NE in self.rows:  # one peer at a time, to need little more memory than the bank itself
             rows_NE.copy_(F.normalize(torch.randn(samples, width), dim=-1))
 
     @torch.no_grad()
     def update(self, embeddings_MBE: Float[Tensor, "peers batch width"], indices_B: Int[Tensor, " batch"]) -> None:
-        """Move the rows of the samples ``indices_B`` towards their embeddings, of any length.
+        """Move the rows of the samples ``indices_B`` towards their embeddings.
 
-        ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. A sample that occurs more than
-        once in the batch moves once, towards the mean of its embeddings.
+        ``row <- normalise(momentum * row + (1 - momentum) * normalise(embedding))``. The row of a sample that occurs
+        more than once in the batch moves once, towards the mean of its normalised embeddings.
         """
         precise = min_float32(self.rows.dtype)
         with torch.autocast(self.rows.device.type, enabled=False):
             fresh_MBE = F.normalize(embeddings_MBE.to(precise), dim=-1)
             same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
-            # Every occurrence of a sample writes the same row, so the order of writes can't show in the result.
+            # All occurrences of a sample write the same values, so the order of the writes does not matter.
             fresh_MBE = (same_BB / same_BB.sum(1, keepdim=True)) @ fresh_MBE
             moved_MBE = torch.lerp(fresh_MBE, self.rows[:, indices_B].to(precise), self.momentum)
             self.rows[:, indices_B] = F.normalize(moved_MBE, dim=-1).to(self.rows.dtype)

@@ -1,7 +1,7 @@
-"""Contrast within a batch: each sample against the others, by the embeddings of one peer or of two.
+"""Contrast of each sample with the others of its batch, by the embeddings of one peer or of a pair of peers.
 
 Yang et al., "Mutual contrastive learning for visual representation learning", AAAI 2022. Axes: M peers, P ordered pairs
-of them, B batch, K = B - 1 the other samples of the batch, E embedding width.
+of peers, B batch, K = B - 1 other samples of the batch, E embedding width.
 """
 
 import math
@@ -18,10 +18,10 @@ from peerdistill.numerics import upcast
 def scores_within(
     embeddings: Float[Tensor, "peers batch width"], temperature: float
 ) -> Float[Tensor, "peers batch batch"]:
-    """Return the scores of every sample with every sample for each peer: ``e_m(x_i) . e_m(x_k) / tau``.
+    """Return the scores of all pairs of samples for each peer: ``e_m(x_i) . e_m(x_k) / tau`` for unit embeddings e.
 
     Args:
-        embeddings: What each peer says of the batch, of any length.
+        embeddings: Embeddings of the batch by each peer. They are normalised here.
         temperature: Temperature tau of the cosine similarities.
 
     Raises:
@@ -35,9 +35,9 @@ def scores_within(
 def scores_across(
     embeddings: Float[Tensor, "peers batch width"], temperature: float
 ) -> tuple[Float[Tensor, "pairs batch batch"], Float[Tensor, "pairs batch batch"]]:
-    """Return the scores ``e_a(x_i) . e_b(x_k) / tau`` for every ordered pair of peers, and those of the pair (b, a).
+    """Return the scores ``e_a(x_i) . e_b(x_k) / tau`` of every ordered pair of peers (a, b), and those of (b, a).
 
-    Arguments and errors as in :func:`scores_within`.
+    Arguments and errors are those of :func:`scores_within`.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         unit_MBE = _unit(embeddings, temperature)
@@ -46,9 +46,9 @@ def scores_across(
 
 
 def _off_diagonal(values_MMBB: Tensor) -> Tensor:
-    """Return (P, B, B), row by row. A mask would be looked up on the host, which has to wait for that."""
+    """Return the entries of different peers (P, B, B), row by row. Indexing with a mask would wait for the GPU."""
     peers = len(values_MMBB)
-    # Without the first entry, every row of M + 1 ends on the diagonal.
+    # Without the first entry, every row of M + 1 entries ends with one of the diagonal.
     return values_MMBB.flatten(0, 1)[1:].unflatten(0, (peers - 1, peers + 1))[:, :-1].flatten(0, 1)
 
 
@@ -59,8 +59,8 @@ def _unit(embeddings: Tensor, temperature: float) -> Tensor:
     return F.normalize(upcast(embeddings), dim=-1)
 
 
-def without_own(values: Tensor) -> Tensor:
-    """Return (..., batch, batch) values without those of a sample with itself: (..., batch, batch - 1)."""
+def without_self(values: Tensor) -> Tensor:
+    """Remove the diagonal, a sample with itself: (..., batch, batch) to (..., batch, batch - 1)."""
     batch = values.shape[-1]
     number_K = torch.arange(batch - 1, device=values.device)
     # The others of sample i are 0 to i - 1 and i + 1 to B - 1.
@@ -69,14 +69,14 @@ def without_own(values: Tensor) -> Tensor:
 
 
 def supervised_contrast(scores: Float[Tensor, "pairs batch batch"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Return the contrastive loss of every sample with the others, summed over pairs of peers.
+    """Return the supervised contrastive loss within the batch, summed over pairs of peers.
 
-    ``-log softmax_{k != i}(s_ik)``, mean over the positives k of anchor i (the other samples of its label), then mean
-    over the anchors that have one: an anchor without takes no part. 0 where none has.
+    ``-log softmax_{k != i}(s_ik)``, averaged over the positives k of anchor i (the other samples of its label), then
+    over the anchors that have a positive. Anchors without a positive are ignored; if all are, the loss is 0.
 
     Args:
-        scores: Scores of anchors (rows) with samples (columns).
-        labels: Class of every sample.
+        scores: Scores of anchors (rows) and samples (columns).
+        labels: Label of every sample.
 
     Example:
         >>> import torch
@@ -86,8 +86,8 @@ def supervised_contrast(scores: Float[Tensor, "pairs batch batch"], labels: Int[
         >>> supervised_contrast(scores, labels=torch.tensor([0, 0, 1, 1, 2, 2])).shape
         torch.Size([])
     """
-    positive_BK = without_own(labels[:, None] == labels)
+    positive_BK = without_self(labels[:, None] == labels)
     count_B = positive_BK.sum(-1)
-    log_p_PBK = without_own(scores).log_softmax(-1)
+    log_p_PBK = without_self(scores).log_softmax(-1)
     loss_PB = -(log_p_PBK * positive_BK).sum(-1) / count_B.clamp(min=1)
     return loss_PB.sum() / (count_B > 0).sum().clamp(min=1)

@@ -1,7 +1,7 @@
 """The multi-view contrastive loss (eq. 6 to 11), with its gradient.
 
-Axes: M peers, B batch, E embedding width, N samples, S negatives, L length of a queue; A the anchor peers that look
-into one bank.
+Axes: M peers, B batch, E embedding width, N samples, S negatives, L queue length; A anchor peers that are scored
+against one bank.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from peerdistill.contrast import objectives
-from peerdistill.contrast.columns import Columns, bank_columns, queue_columns
-from peerdistill.contrast.options import LOWEST_TEMPERATURE, Normaliser, Objective, Views
-from peerdistill.contrast.scores import Look, Part
+from peerdistill.contrast.keys import Keys, bank_keys, queue_keys
+from peerdistill.contrast.options import FLOAT32_TEMPERATURE, LOWEST_TEMPERATURE, Normaliser, Objective, Views
+from peerdistill.contrast.score_blocks import Anchors, SubBatch
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.numerics import min_float32, with_custom_gradient
 
-# exp(1 / tau) up to here leaves single precision room for sums and quotients.
-_SINGLE_PRECISION_TEMPERATURE = 0.025
 
-
-class _How(NamedTuple):
-    """How the contrast is computed, whatever the negatives are."""
+class _Settings(NamedTuple):
+    """Settings of the contrast that do not depend on the source of negatives."""
 
     objective: Objective
     temperature: float
@@ -33,7 +30,7 @@ class _How(NamedTuple):
     views: Views
 
     def check(self, peers: int) -> None:
-        """Raise UserError for what is out of range, or for fewer than two peers."""
+        """Raise UserError for a setting out of range, or for fewer than two peers."""
         if peers < 2:
             raise UserError(f"the contrast needs at least 2 peers, found {peers}")
         if self.temperature < LOWEST_TEMPERATURE:
@@ -49,12 +46,10 @@ class _How(NamedTuple):
 
     def precision(self, dtype: torch.dtype) -> torch.dtype:
         """Return the precision of scores for embeddings of ``dtype``."""
-        if self.temperature < _SINGLE_PRECISION_TEMPERATURE:
-            return torch.float64
-        return min_float32(dtype)
+        return torch.float64 if self.temperature < FLOAT32_TEMPERATURE else min_float32(dtype)
 
     def anchor_peers(self, bank_peer: int, peers: int) -> list[int]:
-        """Return who looks into a bank: a bank is read once for all of them."""
+        """Return the peers whose anchors are scored against a bank, so that each bank is read once for all of them."""
         leader = peers - 1
         if self.views == "full" or bank_peer == leader:
             return [peer for peer in range(peers) if peer != bank_peer]
@@ -75,33 +70,33 @@ def multi_view_nce(
 ) -> Float[Tensor, ""]:
     """Return L_contrast: eq. 11 (or eq. 8), summed over ordered pairs of peers and averaged over the batch.
 
-    For anchor peer a and bank peer b the positive score is that of the sample's own row of bank b, the negative
-    scores those of S rows of other labels. With ``u = s - log Z - log(S / N)`` the loss of an anchor is
-    ``softplus(-u_0) + sum_k softplus(u_k)``. Z is taken as a constant, so no gradient flows through it; none flows
-    into the banks. The gradient comes out of the forward pass: the banks may change before ``backward``. There is no
-    second derivative.
+    For anchor peer a and bank peer b, the positive score is that of the sample's own row of bank b; the negative
+    scores are those of S rows of other labels. With ``u = s - log Z - log(S / N)`` the loss of an anchor is
+    ``softplus(-u_0) + sum_k softplus(u_k)``.
 
-    The scores are computed tile by tile. Beyond its inputs it needs some MiB, whatever N, and the gradient (M, B, E);
-    only own negatives that are many compared with N take (B, N) numbers.
+    Z and the banks are constants: no gradient flows through them. The gradient is computed in the forward pass, so the
+    banks may change before ``backward``. Second derivatives are not supported.
+
+    Scores are computed block by block. Besides its inputs and the gradient (M, B, E), the function needs a few MiB
+    whatever N is. The exception are negatives per anchor that are many compared with N, which need (B, N) numbers.
 
     Args:
-        embeddings: What each peer says of the batch, of any length (eq. 6 normalises).
-        banks: Unit rows, one for each peer and training sample, in any precision.
-        indices: The samples' rows in the banks.
-        negatives: Rows of samples of other labels, the same for all pairs: each anchor's own; or shared by the batch,
-            where those of the anchor's label are left out if ``labels`` tell; or "all" samples of other labels. S is
-            the number that is left for the anchor; with none left its loss is 0.
-        labels: Labels of the training samples; needed for "all", not used with own negatives.
-        objective: "nce", or "softmax": ``-log p`` with p the softmax of the positive among its negatives. It has no Z.
+        embeddings: Embeddings of the batch by each peer. They are normalised here (eq. 6).
+        banks: Unit embeddings of all training samples by each peer, in any precision.
+        indices: Rows of the batch's samples in the banks.
+        negatives: Rows of the negatives, for all pairs of peers. (B, S): per anchor. (S,): shared by the batch; those
+            of the anchor's label are left out if ``labels`` is given. "all": every sample of another label. S is the
+            number of negatives that remain for the anchor; if none remains, the anchor's loss is 0.
+        labels: Labels of the training samples. Required for "all"; not used for negatives per anchor.
+        objective: "nce", or "softmax": ``-log p`` of the positive in a softmax over positive and negatives, without Z.
         temperature: Temperature tau of eq. 6, at least 0.003.
-        normaliser: "anchor" estimates ``Z = N * mean(h)`` for each anchor and pair (the paper, eq. 9), "batch"
-            once for the whole batch and pair (the code that its authors released). A tensor holds log(Z / N) of each
-            bank, known beforehand: see :func:`log_normalisers`.
-        views: "full" takes all ordered pairs, "core" those with the leader, the last peer.
+        normaliser: "anchor" estimates ``Z = N * mean(h)`` per anchor and pair (the paper, eq. 9), "batch" per batch
+            and pair (the released code). A tensor gives log(Z / N) of each bank: see :func:`log_normalisers`.
+        views: "full" takes all ordered pairs of peers, "core" only those with the leader, the last peer.
 
     Returns:
-        A scalar, in float64 for float64 embeddings and in float32 for all others, whose scores are computed in
-        float32 as well (below a temperature of 0.025 in float64).
+        A scalar: float64 for float64 embeddings, otherwise float32. Scores are computed in the same precision (below a
+        temperature of 0.025 in float64).
 
     Raises:
         UserError: For fewer than two peers, no negatives, "all" without labels, a temperature that is too low, or an
@@ -118,10 +113,10 @@ def multi_view_nce(
         >>> embeddings.grad.shape
         torch.Size([2, 4, 8])
     """
-    how = _How(objective, temperature, normaliser, views)
-    how.check(len(embeddings))
-    columns = bank_columns(banks.detach(), indices, negatives, labels, how.precision(embeddings.dtype))
-    return _contrast(embeddings, banks.detach()[:, indices], columns, how)
+    settings = _Settings(objective, temperature, normaliser, views)
+    settings.check(len(embeddings))
+    keys = bank_keys(banks.detach(), indices, negatives, labels, settings.precision(embeddings.dtype))
+    return _contrast(embeddings, banks.detach()[:, indices], keys, settings)
 
 
 def queue_nce(
@@ -135,17 +130,17 @@ def queue_nce(
     normaliser: Normaliser = "anchor",
     views: Views = "full",
 ) -> Float[Tensor, ""]:
-    """Return L_contrast where the negatives come from a queue of what the peers said of the latest samples.
+    """Return L_contrast with negatives from a queue of recent embeddings, for data too large for a bank.
 
-    For data too large for a bank. A queue has no row for the sample itself: the positive of anchor peer a and peer b is
-    what b says of the sample now, without gradient, in the manner of MoCo (He et al., CVPR 2020). N of eq. 9 and 10
-    need not be chosen, as ``Z = N * mean(h)`` is divided by N again. All else is as in :func:`multi_view_nce`.
+    A queue has no row for the sample itself. The positive of anchor peer a and peer b is b's embedding of the same
+    sample, without gradient, as in MoCo (He et al., CVPR 2020). N of eq. 9 and 10 cancels, because ``Z = N * mean(h)``
+    is divided by N again. Everything else is as in :func:`multi_view_nce`.
 
     Args:
-        embeddings: What each peer says of the batch, of any length.
-        queue: Unit rows of each peer, those in one place of the same sample.
-        queue_labels: Label of each place; a negative number where it is empty yet.
-        labels: Labels of the batch. S is the number of places of other labels; with none the anchor's loss is 0.
+        embeddings: Embeddings of the batch by each peer, of any length.
+        queue: Unit embeddings of recent samples by each peer; an entry is the same sample for all peers.
+        queue_labels: Label of each entry; negative for an empty entry.
+        labels: Labels of the batch. S is the number of entries of other labels; if it is 0, the anchor's loss is 0.
         objective: "nce" or "softmax".
         temperature: Temperature tau of eq. 6.
         normaliser: "anchor" or "batch".
@@ -163,10 +158,10 @@ def queue_nce(
         >>> embeddings = torch.randn(2, 4, 8, requires_grad=True)
         >>> queue_nce(embeddings, queue.rows, queue.labels, labels).backward()
     """
-    how = _How(objective, temperature, normaliser, views)
-    how.check(len(embeddings))
-    columns = queue_columns(queue.detach(), queue_labels, labels, how.precision(embeddings.dtype))
-    return _contrast(embeddings, None, columns, how)
+    settings = _Settings(objective, temperature, normaliser, views)
+    settings.check(len(embeddings))
+    keys = queue_keys(queue.detach(), queue_labels, labels, settings.precision(embeddings.dtype))
+    return _contrast(embeddings, None, keys, settings)
 
 
 @torch.no_grad()
@@ -179,66 +174,72 @@ def log_normalisers(
     labels: Int[Tensor, " samples"] | None = None,
     temperature: float = 0.1,
 ) -> Float[Tensor, " peers"]:
-    """Return log(Z / N) of each bank: of the mean of h over all that this batch's other peers look up in it.
+    """Return log(Z / N) of each bank: the log of the mean h over all anchors of this batch that are scored against it.
 
-    Arguments as in :func:`multi_view_nce`. CRD (Tian et al., ICLR 2020) takes them from its first batch for good.
+    Arguments and errors are those of :func:`multi_view_nce`. CRD (Tian et al., ICLR 2020) computes Z in its first
+    batch and keeps it.
     """
-    how = _How("nce", temperature, "anchor", "full")
-    how.check(len(embeddings))
-    columns = bank_columns(banks, indices, negatives, labels, how.precision(embeddings.dtype))
+    settings = _Settings("nce", temperature, "anchor", "full")
+    settings.check(len(embeddings))
+    keys = bank_keys(banks, indices, negatives, labels, settings.precision(embeddings.dtype))
     with torch.autocast(embeddings.device.type, enabled=False):
-        parts = _parts(_unit(embeddings, how), banks[:, indices], columns, how)
-        log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(parts)]
+        sub_batches = _sub_batches(_normalised(embeddings, settings), banks[:, indices], keys, settings)
+        log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(sub_batches)]
         return torch.stack(log_means).to(min_float32(embeddings.dtype))
 
 
-def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, columns: Columns, how: _How) -> Tensor:
-    """Return the contrast of the embeddings with ``positives_MBE``, by default with one another, and the columns."""
+def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, keys: Keys, settings: _Settings) -> Tensor:
+    """Return the contrast of embeddings with positives, by default the embeddings themselves, and negative keys."""
     with torch.autocast(embeddings.device.type, enabled=False):
-        unit_MBE = _unit(embeddings, how)
+        unit_MBE = _normalised(embeddings, settings)
         positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
-        compute = partial(_value_and_gradient, positives_MBE=positives_MBE, columns=columns, how=how)
+        compute = partial(_value_and_gradient, positives_MBE=positives_MBE, keys=keys, settings=settings)
         return with_custom_gradient(compute, unit_MBE).to(min_float32(embeddings.dtype))
 
 
-def _unit(embeddings: Tensor, how: _How) -> Tensor:
-    return F.normalize(embeddings.to(how.precision(embeddings.dtype)), dim=-1)
+def _normalised(embeddings: Tensor, settings: _Settings) -> Tensor:
+    return F.normalize(embeddings.to(settings.precision(embeddings.dtype)), dim=-1)
 
 
-def _value_and_gradient(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(
+    unit_MBE: Tensor, positives_MBE: Tensor, keys: Keys, settings: _Settings
+) -> tuple[Tensor, Tensor]:
     """Return the loss and its gradient with respect to the unit embeddings."""
-    parts = _parts(unit_MBE, positives_MBE, columns, how)
-    objective = _objective(parts, how)
+    sub_batches = _sub_batches(unit_MBE, positives_MBE, keys, settings)
+    objective = _objective(sub_batches, settings)
     gradient_MBE = torch.zeros_like(unit_MBE)
     losses = []
-    for part in parts:
-        losses.append(objective(part))
-        for look in part.looks:
-            anchor_peers = how.anchor_peers(look.bank_peer, len(unit_MBE))
-            gradient_MBE[anchor_peers, part.samples] += look.gradient_BAE.transpose(0, 1)
+    for sub_batch in sub_batches:
+        losses.append(objective(sub_batch))
+        for anchors in sub_batch.anchors:
+            anchor_peers = settings.anchor_peers(anchors.bank_peer, len(unit_MBE))
+            gradient_MBE[anchor_peers, sub_batch.samples] += anchors.gradient_BAE.transpose(0, 1)
     batch = unit_MBE.shape[1]
-    return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * how.temperature)
+    return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * settings.temperature)
 
 
-def _parts(unit_MBE: Tensor, positives_MBE: Tensor, columns: Columns, how: _How) -> list[Part]:
-    """Return every ordered pair of peers once, in looks of all anchors into one bank."""
+def _sub_batches(unit_MBE: Tensor, positives_MBE: Tensor, keys: Keys, settings: _Settings) -> list[SubBatch]:
+    """Return the anchors of every ordered pair of peers once, grouped by bank."""
     peers = len(unit_MBE)
 
-    def look(bank_peer: int, samples: slice) -> Look:
-        anchors_ABE = unit_MBE[how.anchor_peers(bank_peer, peers), samples]
-        anchors_BAE = (anchors_ABE / how.temperature).transpose(0, 1).contiguous()
-        return Look(bank_peer, anchors_BAE, positives_MBE[bank_peer, samples].to(unit_MBE.dtype))
+    def anchors(bank_peer: int, samples: slice) -> Anchors:
+        unit_ABE = unit_MBE[settings.anchor_peers(bank_peer, peers), samples]
+        scaled_BAE = (unit_ABE / settings.temperature).transpose(0, 1).contiguous()
+        return Anchors(bank_peer, scaled_BAE, positives_MBE[bank_peer, samples].to(unit_MBE.dtype))
 
-    return [Part(samples, [look(peer, samples) for peer in range(peers)], part) for samples, part in columns.parts()]
+    return [
+        SubBatch(samples, [anchors(peer, samples) for peer in range(peers)], of_samples)
+        for samples, of_samples in keys.sub_batches()
+    ]
 
 
-def _objective(parts: Sequence[Part], how: _How) -> Callable[[Part], Tensor]:
-    if how.objective == "softmax":
+def _objective(sub_batches: Sequence[SubBatch], settings: _Settings) -> Callable[[SubBatch], Tensor]:
+    if settings.objective == "softmax":
         return objectives.softmax
-    if isinstance(how.normaliser, Tensor):
-        log_means = [how.normaliser[look.bank_peer] for look in parts[0].looks]
-    elif how.normaliser == "batch":
-        log_means = [mean_A.log() for mean_A in objectives.mean_h(parts)]
+    if isinstance(settings.normaliser, Tensor):
+        log_means = [settings.normaliser[anchors.bank_peer] for anchors in sub_batches[0].anchors]
+    elif settings.normaliser == "batch":
+        log_means = [mean_A.log() for mean_A in objectives.mean_h(sub_batches)]
     else:
         return objectives.nce
     return partial(objectives.nce_with_known_z, log_means=log_means)

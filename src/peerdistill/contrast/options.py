@@ -1,4 +1,4 @@
-"""The options of the contrast, readable without importing PyTorch."""
+"""Options of the contrast. Importing this module does not import PyTorch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -13,31 +13,36 @@ Views = Literal["full", "core"]
 BankDtype = Literal["float32", "bfloat16"]
 
 LOWEST_TEMPERATURE = 0.003
-"""Below it exp(1 / tau) leaves double precision."""
+"""The lowest temperature at which exp(1 / tau) does not overflow float64."""
+
+FLOAT32_TEMPERATURE = 0.025
+"""The lowest temperature at which exp(1 / tau) leaves float32 enough range for sums and quotients. Below, scores are
+computed in float64."""
 
 CosineTemperature = Annotated[float, Range(least=LOWEST_TEMPERATURE, most=10**6)]
 
 
 @dataclass(frozen=True)
-class RememberedOptions:
-    """What every contrast with remembered embeddings can be told."""
+class BankContrastOptions:
+    """Options of every contrast with past embeddings."""
 
     negatives: Negatives = "own"
-    """Drawn for each anchor (own) or once for the batch (shared), all of other labels (all), or the latest (queue)."""
+    """Source of negatives: own (drawn per anchor), shared (drawn once per batch), all (every sample of another class)
+    or queue (recent samples of other classes)."""
     count: Annotated[int, Range(least=1, most=10**8)] = 16384
-    """Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it."""
+    """Number of negatives (S) per anchor or per batch, or length of the queue. Not used with all."""
     replacement: bool = True
-    """Whether own and shared may draw a sample more than once; without, the work grows with the training samples."""
+    """Whether own and shared draw with replacement. Without it, the cost of drawing grows with the training set."""
     objective: Objective = "nce"
-    """Noise-contrastive estimation (nce, eq. 11), or a softmax over positive and negatives (softmax, eq. 8)."""
+    """Noise-contrastive estimation (nce, eq. 11), or softmax over the positive and the negatives (softmax, eq. 8)."""
     temperature: CosineTemperature = 0.1
     """Temperature of the cosine similarities (tau)."""
     width: Width = 128
     """Width of the embeddings (E)."""
     momentum: Momentum = 0.5
-    """Share of its old row that a memory bank keeps when a sample is seen again."""
+    """Weight of the old row when a memory bank row is updated."""
     bank_dtype: BankDtype = "float32"
-    """Precision in which bank or queue are kept; bfloat16 halves their memory."""
+    """Data type of the bank or the queue. bfloat16 halves its memory."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
@@ -49,8 +54,8 @@ class RememberedOptions:
 
 
 @dataclass(frozen=True)
-class ContrastOptions(RememberedOptions):
-    """Multi-view contrast (eq. 6 to 11).
+class ContrastOptions(BankContrastOptions):
+    """Options of the multi-view contrast (eq. 6 to 11).
 
     Example:
         >>> from peerdistill.contrast import ContrastOptions
@@ -61,14 +66,14 @@ class ContrastOptions(RememberedOptions):
     """
 
     normaliser: Normaliser = "anchor"
-    """Z of nce for each anchor as in the paper (anchor), or one for the batch as in the released code (batch)."""
+    """Scope of the normaliser Z of nce: one per anchor (anchor, the paper) or per batch (batch, the released code)."""
     views: Views = "full"
     """All ordered pairs of peers (full), or only those with the leader (core)."""
 
 
 @dataclass(frozen=True)
-class TeacherContrastOptions(RememberedOptions):
-    """Contrast of a student with its teacher (CRD), whose Z is that of the first batch."""
+class TeacherContrastOptions(BankContrastOptions):
+    """Options of the contrast between a student and its teacher (CRD). Z is that of the first batch."""
 
     temperature: CosineTemperature = 0.07
     """Temperature of the cosine similarities (tau)."""

@@ -1,6 +1,6 @@
-"""A queue of embeddings: what every peer said of the latest samples, for data too large for a memory bank.
+"""A queue of the embeddings of recent samples, for data too large for a memory bank.
 
-Axes: M peers, B batch, L length, E embedding width.
+Axes: M peers, B batch, L queue length, E embedding width.
 """
 
 import torch
@@ -11,26 +11,26 @@ from torch.nn import functional as F
 from peerdistill.numerics import upcast
 
 EMPTY = -1
-"""Label of a place that was not filled yet."""
+"""Label of an entry that is not filled yet."""
 
 
 class EmbeddingQueue(nn.Module):
-    """Unit rows of the last L samples, those of all peers in the same place; a new sample takes the oldest one's.
+    """Unit embeddings of the last L samples by every peer. A new sample repositions the oldest one.
 
-    Rows, labels and the place that comes next are buffers: they carry no gradient, move with the module and are part of
-    its ``state_dict``.
+    ``rows`` (M, L, E), ``labels`` (L,) and the position ``next`` of the next write are buffers: they have no gradient,
+    move between devices with the module and are part of its ``state_dict``.
 
     Args:
         peers: Number of peers M.
-        length: Number of samples L that are kept.
+        length: Number of samples L.
         width: Embedding width E.
-        dtype: Precision in which rows are kept.
+        dtype: Data type of the rows.
 
     Example:
         >>> import torch
         >>> from peerdistill.contrast import EmbeddingQueue
         >>> queue = EmbeddingQueue(peers=2, length=3, width=8)
-        >>> queue.push(torch.randn(2, 4, 8), torch.tensor([5, 6, 7, 8]))  # the fourth sample replaces the first
+        >>> queue.push(torch.randn(2, 4, 8), torch.tensor([5, 6, 7, 8]))  # the fourth sample repositions the first
         >>> queue.labels.sort().values
         tensor([6, 7, 8])
     """
@@ -47,14 +47,14 @@ class EmbeddingQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, embeddings_MBE: Float[Tensor, "peers batch width"], labels_B: Int[Tensor, " batch"]) -> None:
-        """Put a batch in, in its order; of one longer than the queue the last L samples."""
+        """Append a batch in its order. If it is longer than the queue, only its last L samples are kept."""
         length, batch = len(self.labels), len(labels_B)
         kept = min(length, batch)
-        places = (self.next + torch.arange(batch - kept, batch, device=self.labels.device)) % length
+        positions = (self.next + torch.arange(batch - kept, batch, device=self.labels.device)) % length
         with torch.autocast(self.rows.device.type, enabled=False):
             fresh_MBE = F.normalize(upcast(embeddings_MBE[:, -kept:]), dim=-1)
-        self.rows[:, places] = fresh_MBE.to(self.rows.dtype)
-        self.labels[places] = labels_B[-kept:]
+        self.rows[:, positions] = fresh_MBE.to(self.rows.dtype)
+        self.labels[positions] = labels_B[-kept:]
         self.next.copy_((self.next + batch) % length)
 
     def extra_repr(self) -> str:

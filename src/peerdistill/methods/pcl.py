@@ -49,7 +49,7 @@ def pcl(
             terms.Weighted("ensemble_labels", 1.0 if ensemble else 0.0, terms.EnsembleCrossEntropy),
             terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), lambda: terms.EnsembleToPeers(temperature)),
             terms.Weighted(
-                "means", terms.Ramp(means, ramp), lambda: terms.MeanPeersToPeers(cohort, temperature, momentum)
+                "means", terms.Ramp(means, ramp), lambda: terms.EMAPeersToPeers(cohort, temperature, momentum)
             ),
         ],
         ensemble=terms.FeatureEnsemble(cohort.widths, cohort.classes) if ensemble else None,

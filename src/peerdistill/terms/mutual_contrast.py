@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.contrast.in_batch import scores_across, scores_within, supervised_contrast, without_own
+from peerdistill.contrast.in_batch import scores_across, scores_within, supervised_contrast, without_self
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.terms.batch import Batch
 from peerdistill.terms.divergence import SoftenedTerm
@@ -108,7 +108,7 @@ class _SoftContrast(SoftenedTerm):
         self.compared = compared
 
     def _compared(self, scores: Tensor) -> Tensor:
-        return without_own(scores) if self.compared == "others" else scores
+        return without_self(scores) if self.compared == "others" else scores
 
 
 class SoftVanillaContrast(_SoftContrast):

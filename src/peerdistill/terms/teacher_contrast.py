@@ -1,6 +1,6 @@
-"""Learning a teacher's representation by contrast against memory banks (CRD; Tian et al., ICLR 2020).
+"""Contrastive representation distillation from a teacher (CRD; Tian et al., ICLR 2020).
 
-Axes: V two views, the teacher's and the student's; E embedding width.
+Axes: V = 2 views, teacher and student; B batch, E embedding width.
 """
 
 from typing import Any
@@ -12,25 +12,25 @@ from torch import Tensor
 from peerdistill.cohort import CohortOutput
 from peerdistill.contrast import TeacherContrastOptions, log_normalisers
 from peerdistill.errors import UserError
+from peerdistill.terms.bank_contrast import BankContrast
 from peerdistill.terms.batch import Batch
-from peerdistill.terms.remembered import RememberedContrast
 
 
-class TeacherContrast(RememberedContrast):
-    """The NCE loss of the student against the teacher's bank, plus that of the teacher against the student's.
+class TeacherContrast(BankContrast):
+    """The NCE loss of the student with the teacher's bank, plus that of the teacher with the student's bank.
 
-    It is the multi-view contrast of two views, the teacher's and the leader's, each with a linear head that is trained.
-    What differs is Z: that of the first batch, for good.
+    This is the multi-view contrast of two views, teacher and leader. Both have a linear head that is trained. Unlike
+    there, Z is computed in the first batch and then stays constant.
 
     Args:
         teacher_width: Width of the teacher's penultimate features.
-        student_width: Width of the student's.
+        student_width: Width of the student's penultimate features.
         train_labels: Label of every training sample.
-        options: Everything else.
+        options: Options of the contrast.
 
     Raises:
-        UserError: Where the options are out of range, the labels leave no negatives, or Z would have to be found in a
-            queue that is empty.
+        UserError: If an option is out of range, the labels leave no negatives, or the negatives are a queue with
+            objective "nce": the queue is empty in the first batch.
     """
 
     log_normalisers: Float[Tensor, "2"]
@@ -44,21 +44,21 @@ class TeacherContrast(RememberedContrast):
     ):
         if (options.negatives, options.objective) == ("queue", "nce"):
             raise UserError(
-                "crd takes Z from its first batch, when a queue is empty yet: "
+                "crd computes Z in its first batch, when the queue is still empty: "
                 "choose contrast.negatives own, shared or all, or contrast.objective softmax"
             )
         super().__init__([teacher_width, student_width], train_labels, options)
-        # NaN until the first batch; part of the checkpoint from then on.
+        # NaN until the first batch. Part of checkpoints.
         self.register_buffer("log_normalisers", torch.full((2,), torch.nan))
         self._known = False
 
-    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
-        """Return log(Z / N) of the first batch; to learn it is the only step that reads from the device."""
+    def pair_options(self, embeddings_VBE: Tensor, found: dict[str, Any]) -> dict[str, Any]:
+        """Return log(Z / N) of the first batch. Only the first call waits for the device."""
         if self.options.objective == "softmax":
-            return {}  # which does without Z
-        if not self._known and self.log_normalisers.isnan().any():  # no checkpoint has brought it
-            found = log_normalisers(embeddings_VBE, **looked_up, temperature=self.options.temperature)
-            self.log_normalisers.copy_(found)
+            return {}  # the softmax has no Z
+        if not self._known and self.log_normalisers.isnan().any():  # not loaded from a checkpoint
+            first = log_normalisers(embeddings_VBE, **found, temperature=self.options.temperature)
+            self.log_normalisers.copy_(first)
         self._known = True
         return {"normaliser": self.log_normalisers}
 

@@ -19,7 +19,7 @@ def term():
 def drawn(term):
     """Every draw of negatives that the term makes."""
     draws = []
-    term.memory.negatives.register_forward_hook(lambda module, args, output: draws.append(output))
+    term.memory.sampler.register_forward_hook(lambda module, args, output: draws.append(output))
     return draws
 
 
@@ -110,7 +110,7 @@ def test_one_label_leaves_no_negatives():
 def test_kinds_of_negatives_in_a_bank(out, labels, indices, kind, objective):
     term = of_kind(kind, objective=objective).double()
     draws = []
-    term.memory.negatives.register_forward_hook(lambda module, args, output: draws.append(output))
+    term.memory.sampler.register_forward_hook(lambda module, args, output: draws.append(output))
     rows = term.memory.bank.rows.clone()
     loss = term(out, Batch(labels, indices))
     how = {"labels": TRAIN_LABELS, "objective": objective}

@@ -6,7 +6,7 @@ from torch import nn
 
 from peerdistill import Cohort
 from peerdistill.errors import UserError
-from peerdistill.terms import Batch, CrossEntropy, MeanPeersToPeers, Method, Weighted
+from peerdistill.terms import Batch, CrossEntropy, EMAPeersToPeers, Method, Weighted
 
 LABELS, INDICES = torch.tensor([0, 1, 2, 1]), torch.arange(4)
 
@@ -35,7 +35,7 @@ def changed(cohort) -> torch.Tensor:
 
 
 def test_at_first_a_mean_is_that_of_all_steps(cohort):
-    term = MeanPeersToPeers(cohort)
+    term = EMAPeersToPeers(cohort)
     torch.testing.assert_close(weights(term.means), weights(cohort))
     steps = []
     for _ in range(5):
@@ -46,7 +46,7 @@ def test_at_first_a_mean_is_that_of_all_steps(cohort):
 
 def test_later_a_mean_forgets_exponentially(cohort):
     """With momentum 0.6 the mean of the first two steps, then 0.6^(k - 2) of it and 0.4 * 0.6^(k - g) of step g."""
-    term = MeanPeersToPeers(cohort, momentum=0.6)
+    term = EMAPeersToPeers(cohort, momentum=0.6)
     steps = []
     for _ in range(6):
         steps.append(changed(cohort))
@@ -57,7 +57,7 @@ def test_later_a_mean_forgets_exponentially(cohort):
 
 @pytest.mark.parametrize("T", [1.0, 3.0])
 def test_is_the_mean_divergence_from_the_others_means(cohort, images, divergence, T):
-    term = MeanPeersToPeers(cohort, T)
+    term = EMAPeersToPeers(cohort, T)
     changed(cohort)
     term.after_step(cohort)
     changed(cohort)
@@ -68,7 +68,7 @@ def test_is_the_mean_divergence_from_the_others_means(cohort, images, divergence
 
 
 def test_the_means_do_not_learn(cohort, images):
-    term = MeanPeersToPeers(cohort)
+    term = EMAPeersToPeers(cohort)
     before = weights(term.means).clone()
     term(cohort(images), Batch(LABELS, INDICES, images)).backward()
     assert all(parameter.grad is None for parameter in term.means.parameters())
@@ -77,7 +77,7 @@ def test_the_means_do_not_learn(cohort, images):
 
 
 def test_means_normalise_by_the_batch_and_keep_statistics_of_their_own(cohort, images):
-    term = MeanPeersToPeers(cohort)
+    term = EMAPeersToPeers(cohort)
     fresh = {name: value.clone() for name, value in term.means.named_buffers()}
     loss = term(cohort(images), Batch(LABELS, INDICES, images)).item()
     assert loss == pytest.approx(term(cohort(images), Batch(LABELS, INDICES, images)).item(), rel=1e-10)
@@ -88,7 +88,7 @@ def test_means_normalise_by_the_batch_and_keep_statistics_of_their_own(cohort, i
 
 
 def test_means_share_what_peers_share(cohort):
-    means = MeanPeersToPeers(cohort).means
+    means = EMAPeersToPeers(cohort).means
     assert means.networks[0].stem is means.networks[2].stem
     assert means.networks[0].stem is not cohort.networks[0].stem
     assert means.networks[0].layer3 is not means.networks[1].layer3
@@ -96,7 +96,7 @@ def test_means_share_what_peers_share(cohort):
 
 def test_a_checkpoint_holds_the_means_and_the_count_of_steps(cohort):
     def method():
-        return Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("means", 1.0, MeanPeersToPeers(cohort))])
+        return Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("means", 1.0, EMAPeersToPeers(cohort))])
 
     one = method()
     for _ in range(3):
@@ -113,4 +113,4 @@ def test_a_checkpoint_holds_the_means_and_the_count_of_steps(cohort):
 @pytest.mark.parametrize("momentum", [1.0, -0.1])
 def test_what_is_refused(cohort, momentum):
     with pytest.raises(UserError, match=f"momentum must be at least 0 and below 1, found {momentum}"):
-        MeanPeersToPeers(cohort, momentum=momentum)
+        EMAPeersToPeers(cohort, momentum=momentum)

@@ -1,4 +1,4 @@
-"""Peers that learn from each other's embeddings, against what they said of other samples before."""
+"""Multi-view contrast of the peers' embeddings with each other's memory banks or queues (eq. 6 to 11)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.contrast import ContrastOptions
+from peerdistill.terms.bank_contrast import BankContrast
 from peerdistill.terms.batch import Batch
-from peerdistill.terms.remembered import RememberedContrast
 
 
-class MultiViewContrast(RememberedContrast):
-    """L_contrast (eq. 6 to 11): a linear embedding head and a memory bank, or a queue, for every peer.
+class MultiViewContrast(BankContrast):
+    """L_contrast (eq. 6 to 11). Each peer has a linear embedding head and a memory bank or a queue.
 
     Args:
-        feature_widths: Width D of the penultimate features of each of at least 2 peers.
+        feature_widths: Width D of each peer's penultimate features, for at least 2 peers.
         train_labels: Label of every training sample.
-        options: Everything else.
+        options: Options of the contrast.
 
     Raises:
-        UserError: Where the options are out of range or the labels leave no negatives.
+        UserError: If an option is out of range or the labels leave no negatives.
 
     Example:
         >>> import torch
@@ -44,13 +44,13 @@ class MultiViewContrast(RememberedContrast):
     ):
         options = options or ContrastOptions()
         super().__init__(feature_widths, train_labels, options)
-        self._pairing = {"normaliser": options.normaliser, "views": options.views}
+        self._pair_options = {"normaliser": options.normaliser, "views": options.views}
 
-    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
-        """Return the options' normaliser and views."""
-        del embeddings_VBE, looked_up
-        return self._pairing
+    def pair_options(self, embeddings_VBE: Tensor, found: dict[str, Any]) -> dict[str, Any]:
+        """Return the normaliser and the views of the options."""
+        del embeddings_VBE, found
+        return self._pair_options
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the loss over the pairs of peers, and update the memory in training mode."""
+        """Return the loss over pairs of peers, and update the memory in training mode."""
         return self.contrast(out.features, batch)

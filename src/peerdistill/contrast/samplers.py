@@ -1,4 +1,4 @@
-"""Negatives: training samples of other labels, drawn uniformly on the device.
+"""Samplers of negatives: training samples of other labels, drawn uniformly on the device.
 
 Axes: B batch, S negatives, N samples.
 """
@@ -13,36 +13,35 @@ from torch import Tensor, nn
 from peerdistill.errors import PeerdistillWarning, UserError
 
 
-def label_sizes(labels_N: Int[Tensor, " samples"]) -> Int[Tensor, " labels"]:
+def count_labels(labels_N: Int[Tensor, " samples"]) -> Int[Tensor, " labels"]:
     """Return the number of training samples of each label.
 
     Raises:
-        UserError: Where all samples have the same label, a label is negative, or there are none.
+        UserError: If there are no samples, a label is negative or all samples have the same label.
     """
     if len(labels_N) == 0 or int(labels_N.min()) < 0:
-        raise UserError("training labels must be numbers from 0 up, at least one of them")
+        raise UserError("training labels must not be empty, and each must be at least 0")
     sizes = torch.bincount(labels_N)
     if int(sizes.max()) == len(labels_N):
-        raise UserError("there are no negatives: all training samples have the same label")
+        raise UserError("all training samples have the same label, so there are no negatives: use at least 2 classes")
     return sizes
 
 
 class NegativeSampler(nn.Module):
-    """Draws for each anchor its own samples whose label is not the anchor's.
+    """Draws negatives for each anchor, uniformly from the samples whose label differs from the anchor's.
 
-    With the samples in order of their labels, those of one label are one block. A draw from the samples outside
-    the block is a draw from N - block positions, shifted past the block where it falls behind its start: uniform,
-    with nothing rejected and no round trip to the host.
+    Sorted by label, the samples of one label form a block. A position is drawn from the N - block others and shifted
+    past the block if it is not before it. So no draw is rejected, and the host does not wait for the device.
 
     Args:
-        labels_N: Label of every training sample, 0 or more.
-        count: Negatives S for each anchor. Where some label leaves fewer samples of other labels than that, S is
-            what it leaves, and a warning says so.
-        replacement: Whether an anchor may draw a sample more than once. Without, each anchor takes the first S of its
-            own random order of all that it may draw.
+        labels_N: Label of every training sample, at least 0.
+        count: Number of negatives S per anchor. It is lowered, with a warning, to the smallest number of samples of
+            other labels that any label has.
+        replacement: Whether to draw with replacement. Without it, each anchor takes the first S of a random permutation
+            of all candidates.
 
     Raises:
-        UserError: Where all samples have the same label, a label is negative, or there are none.
+        UserError: If there are no samples, a label is negative or all samples have the same label.
 
     Example:
         >>> import torch
@@ -62,17 +61,18 @@ class NegativeSampler(nn.Module):
 
     def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
-        sizes = label_sizes(labels_N)
+        sizes = count_labels(labels_N)
         fewest = len(labels_N) - int(sizes.max())
         if count > fewest:
             warnings.warn(
-                f"{count} negatives were asked for, {fewest} samples of other labels exist: {fewest} are drawn",
+                f"drawing {fewest} negatives per anchor instead of {count}: "
+                f"some anchors have only {fewest} samples of other labels",
                 category=PeerdistillWarning,
                 stacklevel=2,
             )
         self.count = min(count, fewest)
         self.replacement = replacement
-        # Computed from the labels, which the data has: nothing to keep in a checkpoint.
+        # Not part of checkpoints: computed from the labels, which are part of the data.
         self.register_buffer("order", torch.argsort(labels_N, stable=True), persistent=False)
         self.register_buffer("sizes", sizes, persistent=False)
         self.register_buffer("starts", sizes.cumsum(0) - sizes, persistent=False)
@@ -80,19 +80,19 @@ class NegativeSampler(nn.Module):
     def forward(
         self, labels_B: Int[Tensor, " batch"], generator: torch.Generator | None = None
     ) -> Int[Tensor, "batch negatives"]:
-        """Return S sample indices for each anchor label."""
+        """Return S sample indices for each anchor's label."""
         size_B1 = self.sizes[labels_B][:, None]
         start_B1 = self.starts[labels_B][:, None]
         if self.replacement:
             bits_BS = _bits(len(labels_B), self.count, generator=generator, device=self.order.device)
             position_BS = bits_BS.remainder_(len(self.order) - size_B1)
         else:
-            position_BS = self._different(len(self.order) - size_B1[:, 0], generator)
+            position_BS = self._distinct(len(self.order) - size_B1[:, 0], generator)
         position_BS += size_B1 * (position_BS >= start_B1)
         return self.order[position_BS]
 
-    def _different(self, outside_B: Int[Tensor, " batch"], generator: torch.Generator | None) -> Tensor:
-        """Return S different positions for each anchor below its number of samples, which the host is asked for."""
+    def _distinct(self, outside_B: Int[Tensor, " batch"], generator: torch.Generator | None) -> Tensor:
+        """Return S distinct positions per anchor. The host must read the numbers of candidates from the device."""
         device = self.order.device
         orders = (torch.randperm(outside, generator=generator, device=device) for outside in outside_B.tolist())
         return torch.stack([order[: self.count] for order in orders])
@@ -104,28 +104,28 @@ class NegativeSampler(nn.Module):
 
 
 class SharedSampler(nn.Module):
-    """Draws samples of any label, once for the whole batch: each anchor leaves out those of its own label.
+    """Draws samples of any label once for the whole batch; the loss ignores those of the anchor's label.
 
-    The work does not grow with N.
+    The cost does not grow with N if samples are drawn with replacement.
 
     Args:
-        labels_N: Label of every training sample, 0 or more.
-        count: Number S of samples. Where no more than that exist, it is all of them, each once, and a warning says so.
-        replacement: Whether a sample may be drawn more than once.
+        labels_N: Label of every training sample, at least 0.
+        count: Number of samples S. If there are at most S, each is returned once; if there are fewer, with a warning.
+        replacement: Whether to draw with replacement.
 
     Raises:
-        UserError: Where all samples have the same label, a label is negative, or there are none.
+        UserError: If there are no samples, a label is negative or all samples have the same label.
     """
 
     def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
-        label_sizes(labels_N)
+        count_labels(labels_N)
         self.replacement = replacement
         self.samples = len(labels_N)
         self.count = min(count, self.samples)
         if count > self.samples:
             warnings.warn(
-                f"{count} shared negatives were asked for, {self.samples} training samples exist: all are taken",
+                f"using all {self.samples} training samples as shared negatives instead of {count}: there are no more",
                 category=PeerdistillWarning,
                 stacklevel=2,
             )
@@ -133,7 +133,7 @@ class SharedSampler(nn.Module):
     def forward(
         self, labels_B: Int[Tensor, " batch"], generator: torch.Generator | None = None
     ) -> Int[Tensor, " negatives"]:
-        """Return S sample indices; ``labels_B`` only tell the device."""
+        """Return S sample indices, on the device of ``labels_B``."""
         if self.count == self.samples:
             return torch.arange(self.samples, device=labels_B.device)
         if not self.replacement:
@@ -146,29 +146,29 @@ class SharedSampler(nn.Module):
         return sizes if self.replacement else f"{sizes}, replacement=False"
 
 
-class EverySample(nn.Module):
-    """Draws nothing: every anchor is contrasted with all samples of other labels.
+class AllSampler(nn.Module):
+    """Draws nothing: the negatives are all samples whose label differs from the anchor's.
 
     Args:
-        labels_N: Label of every training sample, 0 or more.
+        labels_N: Label of every training sample, at least 0.
         count: Not used.
         replacement: Not used.
 
     Raises:
-        UserError: Where all samples have the same label, a label is negative, or there are none.
+        UserError: If there are no samples, a label is negative or all samples have the same label.
     """
 
     def __init__(self, labels_N: Int[Tensor, " samples"], count: int, replacement: bool = True):
         super().__init__()
         del count, replacement
-        label_sizes(labels_N)
+        count_labels(labels_N)
 
     def forward(self, labels_B: Int[Tensor, " batch"]) -> Literal["all"]:
-        """Return the word for all of them."""
+        """Return "all", which :func:`peerdistill.contrast.multi_view_nce` understands."""
         del labels_B
         return "all"
 
 
 def _bits(*shape: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    # 62 random bits: a remainder of them favours no sample by more than one part in 2^62 / N.
+    # The remainder of 62 random bits is uniform up to one part in 2^62 / N.
     return torch.randint(2**62, shape, generator=generator, device=device)

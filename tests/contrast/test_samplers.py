@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from peerdistill.contrast import EverySample, NegativeSampler, SharedSampler
+from peerdistill.contrast import AllSampler, NegativeSampler, SharedSampler
 from peerdistill.errors import UserError
 
 
@@ -60,7 +60,7 @@ def test_same_seed_same_draw(explicit):
 
 def test_capped_where_fewer_exist():
     labels_N = torch.tensor([0, 0, 0, 1, 1, 2])
-    with pytest.warns(UserWarning, match="16384 negatives were asked for, 3 samples of other labels exist: 3 are"):
+    with pytest.warns(UserWarning, match="drawing 3 negatives per anchor instead of 16384: some anchors have only 3"):
         sampler = NegativeSampler(labels_N, 16384)
     assert sampler.count == 3
     assert sampler(labels_N).shape == (6, 3)
@@ -86,7 +86,7 @@ def test_shared_are_all_samples_where_as_many_are_asked_for():
 
 
 def test_shared_are_all_samples_where_fewer_exist():
-    with pytest.warns(UserWarning, match="10 shared negatives were asked for, 9 training samples exist: all are taken"):
+    with pytest.warns(UserWarning, match="using all 9 training samples as shared negatives instead of 10"):
         sampler = SharedSampler(torch.arange(9) % 2, 10)
     assert sampler(torch.tensor([0])).tolist() == list(range(9))
 
@@ -98,17 +98,21 @@ def test_same_seed_same_shared_draw():
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, EverySample])
+@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, AllSampler])
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([0, 0, 0], "all training samples have the same label"), ([], "at least one"), ([0, -1], "numbers from 0 up")],
+    [
+        ([0, 0, 0], "all training samples have the same label"),
+        ([], "must not be empty"),
+        ([0, -1], "at least 0"),
+    ],
 )
 def test_labels_that_leave_no_negatives(sampler, labels, message):
     with pytest.raises(UserError, match=message):
         sampler(torch.tensor(labels, dtype=torch.long), 2)
 
 
-@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, EverySample])
+@pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, AllSampler])
 def test_nothing_to_keep_in_a_checkpoint(sampler):
     assert not sampler(torch.tensor([0, 1]), 1).state_dict()
 

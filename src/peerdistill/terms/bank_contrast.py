@@ -1,4 +1,4 @@
-"""What the terms that contrast embeddings with remembered ones have in common.
+"""Base class of the terms that contrast embeddings with those in a memory bank or a queue.
 
 Axes: V views (peers, or a teacher and its student), B batch, D feature width, E embedding width.
 """
@@ -10,24 +10,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from peerdistill.contrast import RememberedOptions, memory_for
+from peerdistill.contrast import BankContrastOptions, memory_for
 from peerdistill.terms.batch import Batch
 
 
-class RememberedContrast(nn.Module):
-    """A linear embedding head for every view, and a memory of what the views said before.
+class BankContrast(nn.Module):
+    """A linear embedding head for each view, and a memory bank or queue of the views' past embeddings.
 
     Args:
         feature_widths: Width D of each view's penultimate features.
         train_labels: Label of every training sample.
-        options: Everything else.
+        options: Options of the contrast.
 
     Raises:
-        UserError: Where the options are out of range or the labels leave no negatives.
+        UserError: If an option is out of range or the labels leave no negatives.
     """
 
     def __init__(
-        self, feature_widths: Sequence[int], train_labels: Int[Tensor, " samples"], options: RememberedOptions
+        self, feature_widths: Sequence[int], train_labels: Int[Tensor, " samples"], options: BankContrastOptions
     ):
         super().__init__()
         options.check()
@@ -38,22 +38,22 @@ class RememberedContrast(nn.Module):
     def contrast(self, features: Iterable[Tensor], batch: Batch) -> Float[Tensor, ""]:
         """Return the loss over pairs of views, given each view's features of the batch (B, D).
 
-        In training mode the memory takes the embeddings in once all pairs were scored; the gradient is known by then
-        and does not change. In evaluation mode it stays as it is.
+        In training mode the memory is updated with the embeddings after the loss was computed. The gradient is not
+        affected, because it was computed with the loss. In evaluation mode the memory does not change.
         """
         embeddings_VBE = torch.stack([head(view) for head, view in zip(self.heads, features, strict=True)])
-        looked_up = self.memory.look_up(batch.labels, batch.indices)
+        found = self.memory.lookup(batch.labels, batch.indices)
         loss = self.memory.nce(
             embeddings_VBE,
-            **looked_up,
+            **found,
             objective=self.options.objective,
             temperature=self.options.temperature,
-            **self.pairing(embeddings_VBE, looked_up),
+            **self.pair_options(embeddings_VBE, found),
         )
         if self.training:
-            self.memory.remember(embeddings_VBE, batch.labels, batch.indices)
+            self.memory.update(embeddings_VBE, batch.labels, batch.indices)
         return loss
 
-    def pairing(self, embeddings_VBE: Tensor, looked_up: dict[str, Any]) -> dict[str, Any]:
-        """Return what the loss is told besides, for a batch and what it looks up: views and the normaliser Z."""
+    def pair_options(self, embeddings_VBE: Tensor, found: dict[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the loss, ``views`` and ``normaliser``, given the result of the lookup."""
         raise NotImplementedError
