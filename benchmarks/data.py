@@ -27,7 +27,8 @@ from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, tr
 from peerdistill.data.batches import Batch, TrainBatches
 from peerdistill.data.dataset import ArraySplit, FolderSplit
 from peerdistill.data.folders import SHORTER
-from peerdistill.data.stored import Shrunk, stored_pictures
+from peerdistill.data.images.preprocess import Resized
+from peerdistill.data.images.reader import picture_reader
 from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch, update
 
 BATCHES, WORKERS, PADDING = SAMPLES // BATCH, 2, 4
@@ -180,8 +181,8 @@ def photographs(size: int, folder: Path, kept: Path, repeats: int) -> dict[str, 
 
     def with_cache(cache: str) -> Dataset:
         assert isinstance(dataset.train, FolderSplit)
-        shrunk = stored_pictures(Shrunk(SHORTER * size, 3), folder, replace(config, cache=cache))
-        return replace(dataset, train=replace(dataset.train, shrunk=shrunk))
+        reader = picture_reader(Resized(SHORTER * size, 3), folder, replace(config, cache=cache))
+        return replace(dataset, train=replace(dataset.train, train_reader=reader))
 
     def epoch(batches: TrainBatches) -> None:
         for _ in batches.epoch(0):

@@ -24,9 +24,9 @@ from page import give_section, parser, section_text, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import open_listed
+from peerdistill.data.images.preprocess import fit
+from peerdistill.data.images.reader import open_listed
 from peerdistill.data.normaliser import Normaliser
-from peerdistill.data.pictures import fit
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, FewShotDataset, build_method
 from peerdistill.fewshot.dataset import ClassSource, assemble
 from peerdistill.fewshot.pictures import decode

@@ -16,7 +16,7 @@ WITHOUT = {
     "options of the contrast": "from peerdistill.contrast import ContrastOptions; ContrastOptions().check()",
     "options of episodes": "from peerdistill.fewshot.config import EpisodeConfig; EpisodeConfig().check()",
     "options of the data": "from peerdistill.data import DataConfig; DataConfig('digits').check()",
-    "pictures": "from peerdistill.data import pictures; pictures.fit",
+    "pictures": "from peerdistill.data import fit, open_picture",
 }
 
 # A fork each: what one program imports, the next one does not find.

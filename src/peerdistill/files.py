@@ -1,57 +1,78 @@
-"""Files that are absent, as they were, or complete, and folders that one process at a time writes to.
+"""Atomic writes, and folders that one process at a time writes to.
 
-Every file that must survive a crash is written under a temporary name, synced and renamed. What a killed process
-leaves under a temporary name is ignored by all readers and replaced by the next writer.
+Every file that must survive a crash is written under a temporary name, synced to disk and renamed. Readers see the old
+file or the new one, never a part. Readers ignore the temporary file that a killed process leaves behind, and the next
+writer replaces it.
 """
 
 import errno
 import os
+import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from peerdistill.errors import Failure, PeerdistillWarning, UserError
+from peerdistill.errors import Failure, PeerdistillWarning, UserError, cause
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl: Any = None
 
 WRITING = ".writing"
-"""End of the name of a file that is being written."""
+"""Suffix of the temporary name of a file that is being written."""
 
 LOCK_FILE = ".lock"
-"""The file in a folder by which a process holds the folder."""
+"""Name of the lock file in a folder that one process writes to."""
 
-# What file systems without locks answer.
+# Errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+
+_POLL_SECONDS = 0.001
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 class WriteError(Failure):
-    """A file could not be written. What bore its name before still does."""
+    """A file could not be written. An earlier file of the same name is unchanged."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file.
+def write_whole(path: Path, content: str | bytes, *, shared: bool = False) -> None:
+    """Write a file atomically; text is encoded as UTF-8.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        shared: Whether several processes may write the file at the same time; the last one wins.
 
     Raises:
-        WriteError: For a full disk, a folder without permission or anything else of the kind.
+        WriteError: The file can't be written, for example because the disk is full or permission is missing.
     """
-    with drafting(path) as draft:
-        write_synced(draft, lambda file: file.write(text.encode()))
+    data = content.encode() if isinstance(content, str) else content
+    with drafting(path, shared=shared) as draft:
+        write_synced(draft, lambda file: file.write(data))
         publish(draft, path)
 
 
 @contextmanager
-def drafting(path: Path) -> Iterator[Path]:
-    """Yield the temporary name of ``path``; a file that still bears it at the end is removed.
+def drafting(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Yield the temporary name of ``path``, and remove the file of that name at the end if it still exists.
+
+    Args:
+        path: The file that is to be written.
+        shared: Whether several processes may write the file at the same time; each then has its own temporary name.
 
     Raises:
-        WriteError: In place of any OSError.
+        WriteError: In place of any OSError inside the context.
     """
-    draft = path.with_name(path.name + WRITING)
+    unique = f".{secrets.token_hex(8)}" if shared else ""
+    draft = path.with_name(f"{path.name}{unique}{WRITING}")
     try:
-        # What a killed process left may be another file under a second name: a new file, not new content.
+        # The file that a killed process left may be a hard link to another file: create a new file, do not overwrite.
         draft.unlink(missing_ok=True)
         yield draft
     except OSError as error:
@@ -62,17 +83,12 @@ def drafting(path: Path) -> Iterator[Path]:
 
 
 def write_error(path: Path, error: OSError) -> WriteError:
-    """Return the error that says in a sentence why ``path`` can't be written."""
-    return WriteError(f"{path} can't be written: {reason(error)}")
-
-
-def reason(error: OSError) -> str:
-    """Return the reason of an error of the operating system, without the file's name."""
-    return (error.strerror or str(error)).lower()
+    """Return the error that says why ``path`` can't be written."""
+    return WriteError(f"{path} can't be written: {cause(error)}")
 
 
 def write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Make a new file and wait until its content is on disk."""
+    """Create a file, let ``write`` fill it, and wait until its content is on disk."""
     with path.open("wb") as file:
         write(file)
         file.flush()
@@ -80,13 +96,13 @@ def write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def publish(draft: Path, path: Path) -> None:
-    """Let a synced file take the place of ``path``, and wait until the name is on disk."""
+    """Rename a synced file to ``path``, and wait until the rename is on disk."""
     draft.replace(path)
     sync_folder(path.parent)
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """Let ``target`` be what ``source`` is now: by a second name where the file system has links, else by a copy."""
+    """Make ``target`` a copy of ``source`` atomically: a hard link where the file system supports it."""
     with drafting(target) as draft:
         try:
             os.link(source, draft)
@@ -97,7 +113,9 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable, where the file system can."""
+    """Wait until renames in ``folder`` are on disk, where the system and its file system support this."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows can't open folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -108,11 +126,51 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class HeldFolder:
-    """A folder that this process alone writes to, from :meth:`hold` to :meth:`release`.
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``file``. It excludes other processes, and other threads of this process.
 
-    The lock belongs to the operating system: it ends with its process, however that ends. Where the file system has no
-    locks, as some network file systems, a note says so and nobody is kept out.
+    Raises:
+        OSError: The file system has no locks, or another process holds the lock for more than a minute.
+    """
+    with FileLock(file).acquire(timeout=_LONGEST_WAIT_SECONDS, poll_interval=_POLL_SECONDS):
+        yield
+
+
+def lock_shared(file: IO[Any]) -> None:
+    """Hold a shared lock on an open file until the file is closed: :func:`remove_unused` then refuses to remove it.
+
+    Windows refuses to remove an open file by itself.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def remove_unused(mark: Path, files: list[Path]) -> None:
+    """Remove ``files`` and ``mark``, unless a process holds a shared lock on ``mark``.
+
+    Raises:
+        OSError: The lock is held, or a file can't be removed.
+    """
+    if fcntl is None:
+        mark.unlink()
+        for file in files:
+            file.unlink(missing_ok=True)
+        return
+    with mark.open("r") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for file in (*files, mark):
+            file.unlink(missing_ok=True)
+
+
+class HeldFolder:
+    """A folder that only this process writes to, from :meth:`hold` to :meth:`release`.
+
+    The operating system releases the lock when the process ends, for whatever reason. Some network file systems have no
+    locks: a warning says so, and other processes are not excluded.
 
     Args:
         path: The folder.
@@ -125,24 +183,24 @@ class HeldFolder:
         self._identity = (0, 0)
 
     def hold(self) -> None:
-        """Hold the folder, which must exist.
+        """Lock the folder, which must exist.
 
         Raises:
-            UserError: Where another process holds it.
+            UserError: Another process has locked it, or it can't be written to.
         """
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise UserError(f"{self.path} is in use: another process is training there") from error
         except NotImplementedError:
-            self._note_no_locks()
+            self._warn_no_locks()
         except OSError as error:
             if error.errno not in _NO_LOCKS:
-                raise UserError(f"{self.path} can't be written to: {reason(error)}") from error
-            self._note_no_locks()
+                raise UserError(f"{self.path} can't be written to: {cause(error)}") from error
+            self._warn_no_locks()
         self._identity = _identity(self.path)
 
-    def _note_no_locks(self) -> None:
+    def _warn_no_locks(self) -> None:
         warnings.warn(
             f"the file system of {self.path} has no locks: make sure that no other process trains there",
             PeerdistillWarning,
@@ -150,20 +208,21 @@ class HeldFolder:
         )
 
     def release(self) -> None:
-        """Let others hold it."""
+        """Unlock the folder."""
         if self._lock.is_locked:
-            # While it is held: whoever opened it meanwhile sees that it has no name any more, and opens another one.
+            # Before the lock is released: a process that has opened the file meanwhile notices that it was unlinked,
+            # and opens a new one.
             with suppress(OSError):
                 if _identity(self.path) == self._identity:
                     self._file.unlink(missing_ok=True)
             self._lock.release()
 
     def check_in_place(self) -> None:
-        """Raise Failure where the path does not lead to the held folder any more."""
+        """Raise Failure if the path does not lead to the locked folder any more."""
         try:
             found = _identity(self.path)
         except OSError as error:
-            raise Failure(f"{self.path} was removed or renamed while it was written to ({reason(error)})") from error
+            raise Failure(f"{self.path} was removed or renamed while it was written to ({cause(error)})") from error
         if found != self._identity:
             raise Failure(f"{self.path} was replaced by another folder while it was written to")
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from peerdistill.data import Augmentation, DataConfig, Dataset, eval_batches, load_dataset, train_batches
-from peerdistill.data.pictures import fit, open_picture
+from peerdistill.data.images.decode import open_picture
+from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 
 
@@ -142,7 +143,7 @@ def test_two_epochs_at_once_are_refused_for_folders(folder):
     first = batches.epoch(0)
     next(first)
     next(batches.epoch(1))
-    with pytest.raises(AssertionError, match="while another was under way"):
+    with pytest.raises(AssertionError, match="started before the previous one ended"):
         next(first)
 
 

@@ -194,7 +194,7 @@ def test_class_without_a_training_picture(make_folder):
     folder = make_folder({"ant": 20, "bee": 0})
     held_out = next(number for number in range(100) if place(f"bee/{number}.png") < 0.2)
     make_folder({"bee": 1}, first=held_out)
-    assert sentence(folder).startswith(f"class 'bee' of '{folder}' is left without a training picture")
+    assert sentence(folder).startswith(f"class 'bee' of '{folder}' has no training picture")
 
 
 def spoil(folder: Path, *names: str) -> None:
@@ -228,7 +228,7 @@ def test_bad_pictures_are_left_out_and_counted(make_folder, monkeypatch, checked
 def test_class_of_bad_pictures_only(make_folder):
     folder = make_folder({"ant": 20, "bee": 2})
     spoil(folder, "bee/0.png", "bee/1.png")
-    assert sentence(folder, skip_unreadable=True).startswith(f"class 'bee' of '{folder}' is left without")
+    assert sentence(folder, skip_unreadable=True).startswith(f"class 'bee' of '{folder}' has no training picture")
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -79,9 +79,9 @@ def test_hard_links_are_copies(photos):
     assert len(list_pictures(photos).files) == 7
 
 
-def test_links_that_lead_nowhere_are_told_of(photos):
+def test_broken_links_are_reported(photos):
     (photos / "cow").symlink_to("gone")
-    with pytest.warns(PeerdistillWarning, match=f"a link leads nowhere in '{photos}': 'cow'"):
+    with pytest.warns(PeerdistillWarning, match=f"1 broken link in '{photos}': 'cow'"):
         assert list_pictures(photos).files == ALL
 
 
@@ -94,11 +94,11 @@ def test_a_folder_that_cannot_be_read_is_named(photos, monkeypatch):
         list_pictures(photos)
 
 
-def test_splits_are_no_examples(photos, tmp_path):
+def test_a_folder_of_splits_is_refused_where_class_folders_are_expected(photos, tmp_path):
     (tmp_path / "data").mkdir()
     photos.rename(tmp_path / "data" / "train")
     for name in ("ant", "bee"):
         (tmp_path / "data" / "test" / name).mkdir(parents=True)
         (tmp_path / "data" / "test" / name / "7.png").touch()
-    with pytest.raises(UserError, match=r"data' holds splits: choose one of '.*train', '.*test'"):
+    with pytest.raises(UserError, match=r"data' has splits: choose one of '.*train', '.*test'"):
         list_pictures(tmp_path / "data")

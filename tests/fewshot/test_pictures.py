@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peerdistill.data.pictures import fit, open_picture
+from peerdistill.data.images.decode import open_picture
+from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 from peerdistill.fewshot import FewShotData, load_few_shot
 from peerdistill.fewshot.dataset import divide_classes
@@ -98,7 +99,7 @@ def test_an_archive_is_read_as_its_folder(tmp_path, write):
 def test_pictures_that_can_not_be_read_are_named_or_left_out(tmp_path):
     write_splits(tmp_path)
     (tmp_path / "train" / "ant" / "1.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"cannot read picture '.*ant/1\.png': it is no picture \(--skip_unreadable"):
+    with pytest.raises(UserError, match=r"cannot read picture '.*ant/1\.png': it is not a picture \(--skip_unreadable"):
         load(tmp_path)
     data = load(tmp_path, skip_unreadable=True)
     assert (data.skipped, len(data.train)) == (1, 11)

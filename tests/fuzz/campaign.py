@@ -383,7 +383,8 @@ def _read_csv(folder: Path, content: bytes) -> None:
 
 
 def _read_picture(folder: Path, content: bytes) -> None:
-    from peerdistill.data.pictures import fit, open_picture
+    from peerdistill.data.images.decode import open_picture
+    from peerdistill.data.images.preprocess import fit
 
     (folder / "a.png").write_bytes(content)
     fit(open_picture(folder / "a.png"), 8, 3, 1.0)

@@ -12,7 +12,8 @@ from peerdistill import deploy, runs
 from peerdistill.config import parse
 from peerdistill.data import load_dataset
 from peerdistill.data.dataset import ArraySplit
-from peerdistill.data.pictures import fit, open_picture
+from peerdistill.data.images.decode import open_picture
+from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 from peerdistill.methods import METHODS
 from peerdistill.runs import Run

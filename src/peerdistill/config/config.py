@@ -13,7 +13,7 @@ from peerdistill.config.options import CohortConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
 from peerdistill.config.typed import build_group, checked, flattened, option_types, typed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
-from peerdistill.data.words import absolute_word
+from peerdistill.data.data_spec import absolute_word
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.paths import absolute_path

@@ -1,8 +1,9 @@
-from . import pictures
 from .augmentation import Augmentation
 from .batches import Batch, eval_batches, train_batches
 from .config import DataConfig
 from .dataset import Dataset
+from .images.decode import open_picture
+from .images.preprocess import fit
 from .sources import load_dataset
 
 __all__ = [
@@ -11,7 +12,8 @@ __all__ = [
     "DataConfig",
     "Dataset",
     "eval_batches",
+    "fit",
     "load_dataset",
-    "pictures",
+    "open_picture",
     "train_batches",
 ]

@@ -1,4 +1,4 @@
-"""Random variation of training images.
+"""Random augmentation of training images.
 
 N images; B batch; C channels; H, W height and width of an image.
 """
@@ -12,14 +12,14 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from peerdistill.data.stored import resized
+from peerdistill.data.images.resize import resize
 
 _ASPECT_RATIOS = [3 / 4, 4 / 3]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied; fields as in `peerdistill.data.DataConfig`."""
+    """Augmentation of training images; fields as in `peerdistill.data.DataConfig`."""
 
     crop_padding: int = 4
     flip: bool = True
@@ -27,15 +27,15 @@ class Augmentation:
 
 
 class RandomCrops:
-    """Images that are cropped at random and mirrored when they are fetched.
+    """Images in memory that are randomly cropped and flipped when a batch is fetched.
 
-    They are kept with their border, which takes (1 + 2 padding / side)^2 times their room, so that a batch is copied
-    once: every crop that there is, is a view.
+    The images are stored with their border, in (1 + 2 padding / side)^2 times their memory. Every possible crop is then
+    a view, and a batch is copied only once.
 
     Args:
         images_NCHW: Images on any device.
-        padding: Width of the black border in pixels; 0: none, and the images themselves are kept.
-        flip: Whether images are mirrored at all.
+        padding: Width of the black border in pixels; 0: no border and no copy of the images.
+        flip: Whether to flip half of the images left to right.
     """
 
     def __init__(self, images_NCHW: UInt8[Tensor, "N C H W"], padding: int, flip: bool):
@@ -47,42 +47,41 @@ class RandomCrops:
         self._flip = flip
 
     def fetch(self, rows_B: Int64[Tensor, "B"], generator: torch.Generator) -> UInt8[Tensor, "B C H W"]:
-        """Return images, each shifted by up to ``padding`` pixels each way, and about half of them mirrored.
+        """Return images, each a random crop at its own size from the image with its border.
 
-        That is a random crop of an image's own size from the image with its border, and a left-right flip with
-        probability 1/2, drawn for each image by itself.
+        Each image is flipped left to right with probability 1/2, independently of the others.
 
         Args:
-            rows_B: Of the images, on the CPU.
-            generator: Source of the draws, on the CPU, so that they are the same for every device.
+            rows_B: Rows of the images, on the CPU.
+            generator: Source of the random draws, on the CPU, so that they are the same for every device.
         """
         B = len(rows_B)
         top_B, left_B = torch.randint(0, self._shifts, (2, B), generator=generator)
-        is_mirrored_B = torch.rand(B, generator=generator) < (0.5 if self._flip else 0.0)
-        mirrored = is_mirrored_B.nonzero().flatten()
+        is_flipped_B = torch.rand(B, generator=generator) < (0.5 if self._flip else 0.0)
+        flipped = is_flipped_B.nonzero().flatten()
         device = self._windows.device
         if device.type == "cpu":
-            return _fetch_on_host(self._windows, rows_B, top_B, left_B, mirrored)
-        # non_blocking: the host must not wait here for the device to finish the step before.
-        drawn = (tensor.to(device, non_blocking=True) for tensor in (rows_B, top_B, left_B, mirrored))
+            return _fetch_on_host(self._windows, rows_B, top_B, left_B, flipped)
+        # non_blocking: the host must not wait until the device has finished the previous step.
+        drawn = (tensor.to(device, non_blocking=True) for tensor in (rows_B, top_B, left_B, flipped))
         return _fetch_on_device(self._windows, *drawn)
 
 
 def _fetch_on_device(
-    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, mirrored: Tensor
+    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, flipped: Tensor
 ) -> UInt8[Tensor, "B C H W"]:
     crops_BCHW = windows[rows_B, :, top_B, left_B]
-    return crops_BCHW.index_copy_(0, mirrored, crops_BCHW.index_select(0, mirrored).flip(-1))
+    return crops_BCHW.index_copy_(0, flipped, crops_BCHW.index_select(0, flipped).flip(-1))
 
 
 def _fetch_on_host(
-    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, mirrored: Tensor
+    windows: Tensor, rows_B: Tensor, top_B: Tensor, left_B: Tensor, flipped: Tensor
 ) -> UInt8[Tensor, "B C H W"]:
-    """Do the same by NumPy, which copies line by line where PyTorch's kernel for CPUs goes from pixel to pixel.
+    """Do the same with NumPy, which copies whole lines; PyTorch's CPU kernel copies pixel by pixel.
 
-    It also does so on one core: a batch is too small to be worth the waiting of threads for each other.
+    NumPy uses one core. A batch is too small for threads to pay off.
     """
-    chosen = mirrored.numpy()
+    chosen = flipped.numpy()
     crops_BCHW = windows.numpy()[rows_B.numpy(), :, top_B.numpy(), left_B.numpy()]
     crops_BCHW[chosen] = crops_BCHW[chosen][..., ::-1]
     return torch.from_numpy(crops_BCHW)
@@ -91,15 +90,15 @@ def _fetch_on_host(
 def random_resized_square(
     pixels_HWC: UInt8[np.ndarray, "H W C"], size: int, augmentation: Augmentation, seed: int
 ) -> UInt8[Tensor, "C {size} {size}"]:
-    """Return a random part of a picture at ``size`` x ``size`` pixels, mirrored half of the time.
+    """Return a random crop of a picture, resized to ``size`` x ``size`` pixels and flipped with probability 1/2.
 
-    The part has between ``augmentation.min_scale`` and all of the area, and a ratio of sides between 3:4 and 4:3.
+    The crop covers ``augmentation.min_scale`` to 1 of the area; its aspect ratio is between 3:4 and 4:3.
 
     Args:
-        pixels_HWC: The picture; not written to.
+        pixels_HWC: The picture; it is not modified.
         size: Side of the result in pixels.
         augmentation: ``min_scale`` and ``flip`` are used.
-        seed: The only source of chance; PyTorch's global generator is left as it was.
+        seed: Seed of the random draws. PyTorch's global generator is not changed.
     """
     H, W, _ = pixels_HWC.shape
     with torch.random.fork_rng(devices=[]):
@@ -108,7 +107,7 @@ def random_resized_square(
         top, left, height, width = RandomResizedCrop.get_params(
             torch.empty(1, H, W, device="meta"), scale=[augmentation.min_scale, 1.0], ratio=_ASPECT_RATIOS
         )
-        is_mirrored = augmentation.flip and torch.rand(()).item() < 0.5
-    part = pixels_HWC[top : top + height, left : left + width].copy()  # PyTorch wants what may be written to
-    square = resized(torch.from_numpy(part).permute(2, 0, 1), (size, size))
-    return square.flip(-1) if is_mirrored else square
+        is_flipped = augmentation.flip and torch.rand(()).item() < 0.5
+    part = pixels_HWC[top : top + height, left : left + width].copy()  # PyTorch requires a writable array
+    square = resize(torch.from_numpy(part).permute(2, 0, 1), (size, size))
+    return square.flip(-1) if is_flipped else square

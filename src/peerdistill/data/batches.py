@@ -1,8 +1,8 @@
-"""Batches on the training device: normalised images, labels and the samples' indices.
+"""Batches on the training device: normalised images, labels and the indices of the samples.
 
-A training batch depends on the seed, the epoch and its step alone: not on the batches before it, the number of
-workers, the device or the global random state. So a run that goes on in the middle of an epoch sees what it would
-have seen.
+A training batch depends only on the seed, the epoch and the step: not on earlier batches, the number of workers, the
+device or the global random state. A run that is resumed in the middle of an epoch therefore gets the same batches as
+one that was never interrupted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.feeds import ArrayFeed, FolderFeed, Step
+from peerdistill.data.loaders import ArrayLoader, FolderLoader, Step
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
 from peerdistill.errors import UserError
 from peerdistill.rng import Draws, keyed_generator
@@ -25,14 +25,14 @@ class Batch:
     """Samples on the device."""
 
     images: Float32[Tensor, "batch channels height width"]
-    """Normalised: mean 0 and standard deviation 1 over the pixels of a channel."""
+    """Normalised: mean 0 and standard deviation 1 in each channel of the data set."""
     labels: Int64[Tensor, "batch"]
     indices: Int64[Tensor, "batch"]
-    """Rows of the samples in their split, and so in a memory bank."""
+    """Rows of the samples in their split, which are also their rows in a memory bank."""
 
 
 class TrainBatches:
-    """Shuffled, augmented batches, all of ``batch_size``; what is left over of an epoch is dropped."""
+    """Shuffled, augmented batches of ``batch_size`` samples; the last incomplete batch of an epoch is dropped."""
 
     def __init__(self, source: "_BatchSource", samples: int, batch_size: int, seed: int):
         self._source = source
@@ -41,16 +41,16 @@ class TrainBatches:
         self._seed = seed
 
     def close(self) -> None:
-        """End the processes that decode pictures; a next epoch starts new ones."""
+        """Stop the processes that decode pictures. The next epoch starts new ones."""
         self._source.close()
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
+        """Number of complete batches in an epoch."""
         return self._samples // self._batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of ``epoch`` from step ``start`` on; one epoch at a time."""
+        """Yield the batches of ``epoch`` from step ``start``. Only one epoch can be active at a time."""
         assert 0 <= start <= self.steps_per_epoch
         order = torch.randperm(self._samples, generator=keyed_generator(Draws.ORDER, self._seed, epoch))
         steps = [Step(epoch, number, rows) for number, rows in enumerate(order.split(self._batch_size))]
@@ -58,7 +58,7 @@ class TrainBatches:
 
 
 class EvalBatches:
-    """All samples in the order of their rows, unaltered; can be iterated again and again."""
+    """All samples in the order of their rows, without augmentation. Can be iterated repeatedly."""
 
     def __init__(self, source: "_BatchSource", samples: int, batch_size: int):
         self._source = source
@@ -66,7 +66,7 @@ class EvalBatches:
         self._steps = [Step(0, number, rows_of_step) for number, rows_of_step in enumerate(rows)]
 
     def close(self) -> None:
-        """End the processes that decode pictures; a next iteration starts new ones."""
+        """Stop the processes that decode pictures. The next iteration starts new ones."""
         self._source.close()
 
     def __len__(self) -> int:
@@ -90,15 +90,15 @@ def train_batches(
 
     Args:
         split: Usually ``dataset.train``.
-        dataset: Whose channel statistics normalise the images.
-        batch_size: Samples in every batch, at most those of the split.
-        augmentation: How images are varied; None: they are as in evaluation.
-        seed: Decides orders and augmentation; 0 or more.
-        device: Where the batches, and the images of arrays, live.
-        workers: Processes that decode pictures of folders; 0: this process does.
+        dataset: The data set whose channel statistics normalise the images.
+        batch_size: Number of samples in a batch, at most the number of samples of the split.
+        augmentation: Augmentation of the images; None: the images are the same as in evaluation.
+        seed: Seed of the order and the augmentation, at least 0.
+        device: Device of the batches. Images of arrays are kept on it.
+        workers: Number of processes that decode pictures of folders; 0: this process decodes them.
 
     Raises:
-        UserError: ``batch_size`` is below 1 or above the number of samples.
+        UserError: ``batch_size`` is less than 1 or greater than the number of samples.
     """
     if not 1 <= batch_size <= len(split):
         raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, found {batch_size}")
@@ -109,17 +109,17 @@ def train_batches(
 def eval_batches(
     split: Split, statistics: PixelStatistics, *, batch_size: int, device: str | torch.device, workers: int
 ) -> EvalBatches:
-    """Return all samples of ``split`` in order, in batches of ``batch_size`` and a last one of those left over.
+    """Return all samples of ``split`` in order, in batches of ``batch_size``; the last batch may be smaller.
 
     Args:
-        split: Any images.
-        statistics: Of the channels, by which the images are normalised: their data set, or the card of a leader.
-        batch_size: Samples in a batch.
-        device: Where the batches, and the images of arrays, live.
-        workers: Processes that decode pictures of folders; 0: this process does.
+        split: The images.
+        statistics: Channel statistics that normalise the images: a data set, or the card of a leader.
+        batch_size: Number of samples in a batch.
+        device: Device of the batches. Images of arrays are kept on it.
+        workers: Number of processes that decode pictures of folders; 0: this process decodes them.
 
     Raises:
-        UserError: ``batch_size`` is below 1.
+        UserError: ``batch_size`` is less than 1.
     """
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, found {batch_size}")
@@ -128,7 +128,7 @@ def eval_batches(
 
 
 class _BatchSource:
-    """Turns rows into batches."""
+    """Maps the rows of steps to batches."""
 
     def __init__(
         self,
@@ -140,16 +140,16 @@ class _BatchSource:
         workers: int,
     ):
         if isinstance(split, ArraySplit):
-            self._feed = ArrayFeed(split, augmentation, seed, device)
+            self._loader = ArrayLoader(split, augmentation, seed, device)
         else:
-            self._feed = FolderFeed(split, augmentation, seed, device, workers)
+            self._loader = FolderLoader(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(statistics, device)
 
     def close(self) -> None:
-        self._feed.close()
+        self._loader.close()
 
     def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
-        for step, images in zip(steps, self._feed.images(steps), strict=True):
+        for step, images in zip(steps, self._loader.images(steps), strict=True):
             indices = step.rows.to(self._labels.device, non_blocking=True)
             yield Batch(self._normalised(images), self._labels[indices], indices)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from peerdistill.data.words import NAMES, check_word
+from peerdistill.data.data_spec import NAMES, check_word
 from peerdistill.ranges import Range, check_ranges
 
 USERS_CACHE, NO_CACHE = "auto", "off"

@@ -1,4 +1,4 @@
-"""Folders of class folders with pictures in them."""
+"""Data sets from folders that contain one folder of pictures per class."""
 
 import hashlib
 import warnings
@@ -13,23 +13,34 @@ import torch
 from jaxtyping import UInt8
 
 from peerdistill.data.arrays import TEST_FRACTION
-from peerdistill.data.class_folders import find_splits, listed_bytes, note_left_out, tolerant
+from peerdistill.data.class_folders import find_splits
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, FolderSplit, check_known_classes, fingerprint, held_out_fingerprints
-from peerdistill.data.digests import as_rows, digest_of
+from peerdistill.data.images.digests import as_rows, digest_of
+from peerdistill.data.images.preprocess import EvalCrop, Resized
+from peerdistill.data.images.reader import (
+    PictureReader,
+    known_digests,
+    listed_bytes,
+    picture_reader,
+    tolerant,
+    warn_left_out,
+)
 from peerdistill.data.layout import Pictures
-from peerdistill.data.stored import Shrunk, Squares, StoredPictures, known_digests, stored_pictures
 from peerdistill.errors import PeerdistillWarning, UserError, some_of
 
 CHECKED_AT_ONCE = 20_000
-"""Up to this many pictures are all decoded once before training, which takes a minute or so."""
+"""Up to this many pictures are all decoded before training, which takes about a minute."""
 
 _CROP = 224 / 256
 _CHANNELS = 3
-# Pictures are shrunk to a shorter side of twice the square's before random parts are taken: a part of a quarter of the
-# area or more is as sharp as one of the picture itself, and smaller ones are enlarged anyway.
 SHORTER = 2
-# Of ImageNet's training pictures: what pretrained networks expect, and near enough for other photographs.
+"""Training takes random crops from pictures whose shorter side is at most this many times the side of the images.
+
+A crop of a quarter of the area or more is as sharp as one of the original picture; smaller crops are enlarged anyway.
+"""
+
+# Statistics of ImageNet's training images, which pretrained networks expect. Other photographs are similar.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -37,41 +48,41 @@ _STD = (0.229, 0.224, 0.225)
 def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> Dataset:
     """Return the pictures below ``folder``, divided into splits.
 
-    Where ``train/`` is inside, ``train/``, ``val/`` and ``test/`` are the splits, also by other usual names (see
-    :func:`peerdistill.data.layout.split_called`); a validation split that is absent is taken from ``train/``, a test
-    split only where both are absent. Class folders without ``train/`` around them are divided likewise. What is taken
-    is decided by a hash of each picture's path below the folder: a fifth for testing, ``config.validation`` of the
-    rest. So a picture stays in its split when others are added, and the test split stays whatever
-    ``config.validation`` is. A split that is not for training may lack a class, which is told.
+    If the folder contains ``train/``, its splits are ``train/``, ``val/`` and ``test/``, or other common names (see
+    :func:`peerdistill.data.layout.split_called`). A missing validation split is taken from ``train/``; a missing test
+    split only if there is no validation split either. A folder of class folders is divided in the same way. A hash of
+    each picture's path below the folder decides its split: a fifth is for testing, and ``config.validation`` of the
+    rest for validation. A picture therefore stays in its split when others are added, and the test split does not
+    depend on ``config.validation``. A validation or test split may lack a class; a warning says so.
 
-    All pictures are decoded once beforehand when there are at most `CHECKED_AT_ONCE` of them, so that a bad one is told
-    of before training, and always when ``skip_unreadable`` is set: leaving a picture out later would
-    move the rows of the others. In a larger folder a bad picture stops the training that reaches it.
+    Folders of at most `CHECKED_AT_ONCE` pictures are decoded before training, so that an unreadable picture is reported
+    at once. In a larger folder, training stops at the unreadable picture. With ``skip_unreadable`` all pictures are
+    decoded before training, because to leave one out later would change the rows of the others.
 
     Raises:
-        UserError: What :func:`peerdistill.data.class_folders.find_splits` refuses, a class that only another split
-            has, a class without a training picture, or a picture that can't be read while ``skip_unreadable`` is not
-            set.
+        UserError: A folder that :func:`peerdistill.data.class_folders.find_splits` refuses, a class that exists only in
+            another split than training, a class without a training picture, or, without ``skip_unreadable``, a picture
+            that can't be read.
     """
     found = find_splits(folder)
     found = {name: _of_classes(found["train"], part) for name, part in found.items()}
     listed = sum(len(pictures.files) for pictures in found.values())
     pictures = _divide(found, config.validation)
-    squares, shrunk = _stored(folder, config)
+    eval_reader, train_reader = _readers(folder, config)
     are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
-    stored = {"train": shrunk, "val": squares, "test": squares}
+    readers = {"train": train_reader, "val": eval_reader, "test": eval_reader}
     known = known_digests(folder, config, decoded=are_checked)
     digests, left_out = {}, []
     for name, part in pictures.items():
-        read = stored[name].digest if are_checked else _digest_of_file
+        read = readers[name].digest if are_checked else _digest_of_file
         pictures[name], digests[name] = _readable(part, partial(known.digest, read=read), skip=skip_unreadable)
         left_out += _without(part, pictures[name])
     known.keep()
-    note_left_out(left_out)
+    warn_left_out(left_out)
     train = pictures["train"]
     _check_classes_are_trained(train)
     splits = {
-        name: _folder_split(part, digests[name], squares, shrunk, config)
+        name: _folder_split(part, digests[name], eval_reader, train_reader, config)
         for name, part in pictures.items()
         if part.files
     }
@@ -96,60 +107,65 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
 def load_folder_images(
     folder: Path, config: DataConfig, class_names: Sequence[str], split: str | None
 ) -> tuple[FolderSplit, str]:
-    """Return pictures to evaluate on, and what they are: "test" or another split, or "all".
+    """Return pictures for the evaluation of a network that was trained on other ones.
 
-    They are all pictures of a folder of class folders, of which one is enough. Of a folder with splits they are those
-    of ``split``, by default of the first of "test", "val" and "train" that is there. Pictures that can't be read are
-    left out, which is told.
+    Of a folder with splits, these are the pictures of ``split``, by default of the first existing one of "test", "val"
+    and "train". Of a folder of class folders, these are all pictures; one class is enough. Unreadable pictures are left
+    out with a warning.
 
     Args:
-        folder: Other pictures than a network was trained on.
-        config: Size and cache.
-        class_names: What the labels mean. The folder may lack some of them, which is told.
+        folder: The folder.
+        config: Image size and cache.
+        class_names: The classes of the network. The folder may lack some of them; a warning says so.
         split: "test" or "val".
 
+    Returns:
+        The pictures, and the name of their split or "all".
+
     Raises:
-        UserError: What :func:`peerdistill.data.class_folders.find_splits` refuses, a split that is not there, or a
-            class folder that is none of ``class_names``.
+        UserError: A folder that :func:`peerdistill.data.class_folders.find_splits` refuses, a missing split, or a class
+            folder that is not one of ``class_names``.
     """
     found = find_splits(folder, to_train=False)
     is_flat = found.keys() == {"train"}
     name = split or next(name for name in ("test", "val", "train") if name in found)
     if not is_flat and name not in found:
-        raise UserError(f"'{folder}' has no {name} folder, only {' and '.join(found)}")
+        raise UserError(f"'{folder}' has no {name} folder: it has {' and '.join(found)}")
     part = found["train" if is_flat else name]
     check_known_classes(part.class_names, class_names, f"'{part.folder}'")
     listed = _of_classes(Pictures(part.folder, tuple(class_names), ()), part)
-    squares, shrunk = _stored(folder, config)
+    eval_reader, train_reader = _readers(folder, config)
     known = known_digests(folder, config, decoded=True)
-    pictures, digests = _readable(listed, partial(known.digest, read=squares.digest), skip=True)
+    pictures, digests = _readable(listed, partial(known.digest, read=eval_reader.digest), skip=True)
     known.keep()
-    note_left_out(_without(listed, pictures))
+    warn_left_out(_without(listed, pictures))
     if not pictures.files:
-        raise UserError(f"'{part.folder}' has no picture that can be read")
-    return _folder_split(pictures, digests, squares, shrunk, config), "all" if is_flat else name
+        raise UserError(f"'{part.folder}' has no readable picture")
+    return _folder_split(pictures, digests, eval_reader, train_reader, config), "all" if is_flat else name
 
 
-def _stored(folder: Path, config: DataConfig) -> tuple[StoredPictures, StoredPictures]:
-    """Return the pictures of a folder as evaluation sees them, and as training takes parts of them."""
-    squares = stored_pictures(Squares(config.image_size, _CHANNELS, _CROP), folder, config)
-    shrunk = stored_pictures(Shrunk(SHORTER * config.image_size, _CHANNELS), folder, config)
-    return squares, shrunk
+def _readers(folder: Path, config: DataConfig) -> tuple[PictureReader, PictureReader]:
+    """Return the readers for evaluation and for training."""
+    eval_reader = picture_reader(EvalCrop(config.image_size, _CHANNELS, _CROP), folder, config)
+    train_reader = picture_reader(Resized(SHORTER * config.image_size, _CHANNELS), folder, config)
+    return eval_reader, train_reader
 
 
 def _folder_split(
     part: Pictures,
     digests: UInt8[np.ndarray, "pictures digest"],
-    squares: StoredPictures,
-    shrunk: StoredPictures,
+    eval_reader: PictureReader,
+    train_reader: PictureReader,
     config: DataConfig,
 ) -> FolderSplit:
     shape = (config.image_size, _CROP, _CHANNELS)
-    return FolderSplit(part.paths(), torch.tensor(part.labels()), squares, shrunk, *shape, part.files, digests)
+    return FolderSplit(
+        part.paths(), torch.tensor(part.labels()), eval_reader, train_reader, *shape, part.files, digests
+    )
 
 
 def _of_classes(train: Pictures, other: Pictures) -> Pictures:
-    """Return a split with the classes of training, of which it may lack some."""
+    """Return a split with the class names of training; it may lack pictures of some classes."""
     added = sorted({*other.class_names, *other.empty} - set(train.class_names))
     if added:
         raise UserError(
@@ -165,15 +181,15 @@ def _of_classes(train: Pictures, other: Pictures) -> Pictures:
 def _readable(
     pictures: Pictures, digest: Callable[[str], bytes], *, skip: bool
 ) -> tuple[Pictures, UInt8[np.ndarray, "pictures digest"]]:
-    """Return the pictures that can be read, and the digest of each; what is decoded for that is kept for what comes."""
-    with ThreadPool() as pool:  # Pillow decodes, and hashlib computes, outside of Python's lock
+    """Return the readable pictures, and the digest of each. Pictures that are decoded here enter the cache."""
+    with ThreadPool() as pool:  # Pillow and hashlib release Python's global lock
         found = pool.map(tolerant(digest, skip=skip), pictures.paths(), chunksize=8)
     digests = [one for one in found if one is not None]
     return pictures.where(one is not None for one in found), as_rows(digests)
 
 
 def _without(pictures: Pictures, readable: Pictures) -> list[str]:
-    """Return the paths of the pictures that are not among the readable ones."""
+    """Return the paths of the unreadable pictures."""
     if len(pictures.files) == len(readable.files):
         return []
     kept = set(readable.paths())
@@ -185,7 +201,7 @@ def _digest_of_file(path: str) -> bytes:
 
 
 def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:
-    """Complete the splits that were found with parts of "train"."""
+    """Add the missing splits, taken from "train"."""
     train = found["train"]
     test_below = TEST_FRACTION if found.keys() == {"train"} else 0.0
     val_below = test_below if "val" in found else test_below + (1 - test_below) * validation
@@ -198,16 +214,15 @@ def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures
 
 
 def place(name: str) -> float:
-    """Return a number in [0, 1) that only the name decides, evenly spread over names."""
+    """Return a number in [0, 1) from a hash of ``name``, uniformly distributed over names."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _check_classes_are_trained(train: Pictures) -> None:
-    lost = set(range(len(train.class_names))) - set(train.labels())
-    if lost:
+    missing = set(range(len(train.class_names))) - set(train.labels())
+    if missing:
         raise UserError(
-            f"class '{train.class_names[min(lost)]}' of '{train.folder}' is left without a training picture "
-            "(its pictures were held out or could not be read): add some, or divide them yourself into "
-            "train, val and test folders"
+            f"class '{train.class_names[min(missing)]}' of '{train.folder}' has no training picture (its pictures were "
+            "held out or are unreadable): add pictures, or divide the pictures into train, val and test folders"
         )

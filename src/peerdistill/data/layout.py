@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath, PurePosixPath
 
-from peerdistill.data.pictures import picture_formats, picture_suffixes
+from peerdistill.data.images.decode import picture_formats, picture_suffixes
 from peerdistill.errors import UserError, some_of
 
 _SPLIT_WORDS = {

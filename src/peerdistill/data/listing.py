@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from peerdistill.data.layout import Pictures, is_picture, is_sidecar
-from peerdistill.errors import UserError
-from peerdistill.files import reason
+from peerdistill.errors import UserError, cause
 
 # Below so many folders all is of one class, whatever the layout: a real folder is listed once there.
 _CLASS_DEPTH = 3
@@ -99,7 +98,7 @@ def _entries(folder: Path, place: _Place) -> list[os.DirEntry[str]]:
         with os.scandir(place.real) as entries:
             return [entry for entry in entries if not is_sidecar(entry.name)]
     except OSError as error:
-        raise UserError(f"cannot read folder '{folder / place.path}': {reason(error)}") from error
+        raise UserError(f"cannot read folder '{folder / place.path}': {cause(error)}") from error
 
 
 def _followed(listing: Listing, path: str, entry: os.DirEntry[str], above: frozenset[str]) -> Iterator[_Place]:

@@ -1,4 +1,4 @@
-"""From bytes to what networks see."""
+"""Normalise images: bytes to floats with mean 0 and standard deviation 1."""
 
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @runtime_checkable
 class PixelStatistics(Protocol):
-    """Mean and standard deviation of each channel, of pixels in 0..1."""
+    """Mean and standard deviation of each channel, for pixels in 0..1."""
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -23,11 +23,11 @@ class PixelStatistics(Protocol):
 
 
 class Normaliser:
-    """Turns bytes into pixels of mean 0 and standard deviation 1 by channel, on their device.
+    """Normalises images of bytes by the mean and standard deviation of each channel.
 
     Args:
-        statistics: Of the channels, such as a data set or a leader's card.
-        device: Where the images will be.
+        statistics: Channel statistics, for example a data set or the card of a leader.
+        device: Device of the images.
     """
 
     def __init__(self, statistics: PixelStatistics, device: torch.device):
@@ -44,5 +44,5 @@ class Normaliser:
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> Float32[Tensor, "batch channels height width"]:
         """Return normalised images."""
-        # In place: a third of the time of torch.addcmul, which is slow where operands are numbers of a channel.
+        # In place: takes a third of the time of torch.addcmul, which is slow with one operand per channel.
         return images.to(torch.float32).mul_(self._scale_C11).add_(self._shift_C11)

@@ -11,10 +11,10 @@ from torch import Tensor
 from peerdistill.data.arrays import load_digits
 from peerdistill.data.cifar import load_cifar
 from peerdistill.data.config import DataConfig
+from peerdistill.data.data_spec import CIFAR_NAMES, NAMES, NPZ, npz_files
 from peerdistill.data.dataset import ArraySplit, Dataset, Split, check_known_classes
 from peerdistill.data.folders import load_folder, load_folder_images
 from peerdistill.data.npz import load_npz, read_samples
-from peerdistill.data.words import CIFAR_NAMES, NAMES, NPZ, npz_files
 from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from peerdistill.data.pictures import fit, open_picture
+from peerdistill.data.images.decode import open_picture
+from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 
 _PREFIX = "peerdistill."

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
-from peerdistill.errors import UserError, unknown_name
-from peerdistill.files import publish, reason, write_error
+from peerdistill.errors import UserError, cause, unknown_name
+from peerdistill.files import publish, write_error
 
 _DRAFTS = ".peerdistill-"
 
@@ -30,8 +30,7 @@ def check_destination(output: Path, format: str, *, force: bool) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        cause = reason(error) if isinstance(error, OSError) else str(error)
-        raise UserError(f"{output} can't be written: {cause}") from error
+        raise UserError(f"{output} can't be written: {cause(error)}") from error
 
 
 def _check_free(output: Path, force: bool) -> None:

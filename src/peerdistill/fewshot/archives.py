@@ -5,8 +5,8 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from peerdistill.data.images.decode import MOST_BYTES, unreadable
 from peerdistill.data.layout import Layout, find_splits
-from peerdistill.data.pictures import MOST_BYTES, unreadable
 from peerdistill.errors import PeerdistillWarning, UserError, some_of
 
 _ENCRYPTED = 0x1

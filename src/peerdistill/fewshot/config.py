@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from peerdistill.data.config import CropPadding, ImageSize
-from peerdistill.data.words import NPZ, existing_folder, npz_files
+from peerdistill.data.data_spec import NPZ, existing_folder, npz_files
 from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 from peerdistill.ranges import Count, Range, Seed, check_ranges

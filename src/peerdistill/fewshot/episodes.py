@@ -12,7 +12,7 @@ from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
-from peerdistill.data.feeds import ArrayFeed, Step
+from peerdistill.data.loaders import ArrayLoader, Step
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeShape
@@ -122,7 +122,7 @@ class EpisodeBatches:
         seed: int,
         device: torch.device,
     ):
-        self._feed = ArrayFeed(split, augmentation, seed, device)
+        self._loader = ArrayLoader(split, augmentation, seed, device)
         self._labels = split.labels.to(device)
         self._sampler = sampler
         self._normaliser = normaliser
@@ -139,6 +139,6 @@ class EpisodeBatches:
         for step in range(start, self._episodes_per_epoch):
             episode = self._sampler.draw(1, keyed_generator(Draws.TRAINING_EPISODES, self._seed, epoch, step))
             rows = episode.rows.flatten()
-            (images,) = self._feed.images([Step(epoch, step, rows)])
+            (images,) = self._loader.images([Step(epoch, step, rows)])
             rows = rows.to(self._labels.device, non_blocking=True)
             yield Batch(self._normaliser(images), self._labels[rows], rows)

@@ -6,8 +6,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from peerdistill.errors import UserError
-from peerdistill.files import reason
+from peerdistill.errors import UserError, cause
 
 COLUMNS = ("filename", "label")
 
@@ -31,7 +30,7 @@ def read_list(file: Path) -> list[Listed]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read '{file}': {reason(error)}") from error
+        raise UserError(f"cannot read '{file}': {cause(error)}") from error
     rows = csv.DictReader(StringIO(_text(file, content), newline=""), strict=True)
     try:
         found = list(_checked(file, rows))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import open_listed
+from peerdistill.data.images.reader import open_listed
 from peerdistill.data.layout import Pictures, is_picture
 from peerdistill.data.listing import Owners, list_folder
 from peerdistill.data.npz import read_keys

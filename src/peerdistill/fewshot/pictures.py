@@ -10,16 +10,10 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from peerdistill.data.arrays import LabelledImages
-from peerdistill.data.class_folders import (
-    find_splits,
-    note_left_out,
-    open_listed,
-    read_listed,
-    show_notes,
-    tolerant,
-)
+from peerdistill.data.class_folders import find_splits, warn_each
+from peerdistill.data.images.preprocess import fit
+from peerdistill.data.images.reader import open_listed, read_listed, tolerant, warn_left_out
 from peerdistill.data.layout import Pictures
-from peerdistill.data.pictures import fit
 from peerdistill.errors import UserError
 from peerdistill.fewshot.archives import PictureArchive
 from peerdistill.fewshot.dataset import SPLITS, ClassSource, divide_classes
@@ -53,7 +47,7 @@ def decode(
     with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
         found = pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32)
     is_read = np.array(found, dtype=bool)
-    note_left_out([file for file, one in zip(files, found, strict=True) if one is None])
+    warn_left_out([file for file, one in zip(files, found, strict=True) if one is None])
     return images if is_read.all() else images[is_read], is_read
 
 
@@ -72,7 +66,7 @@ def load_pictures(source: Path, size: int, *, skip_unreadable: bool) -> ClassSou
     if source.is_file():
         with PictureArchive(source) as archive:
             layout = archive.layout()
-            show_notes(layout.notes)
+            warn_each(layout.notes)
             members = _members(layout.splits, str(source))
 
             def open_one(path: str) -> Image.Image:

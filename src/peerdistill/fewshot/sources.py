@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from peerdistill.data.arrays import Statistics
+from peerdistill.data.data_spec import NPZ, npz_files
 from peerdistill.data.npz import read_arrays
-from peerdistill.data.words import NPZ, npz_files
 from peerdistill.errors import UserError
 from peerdistill.fewshot.cifar_fs import load_cifar_fs
 from peerdistill.fewshot.config import FEW_SHOT_NAMES, FewShotData

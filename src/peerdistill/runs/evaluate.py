@@ -58,7 +58,7 @@ def calibration_pictures(run: Run, restored: Restored, data: Dataset) -> UInt8[T
 def _as_deployed(images: Split, rows: Int[Tensor, " samples"]) -> UInt8[Tensor, "samples channels height width"]:
     if isinstance(images, ArraySplit):
         return images.images[rows]
-    pixels = [images.squares.read(images.paths[row]) for row in rows.tolist()]
+    pixels = [images.eval_reader.read(images.paths[row]) for row in rows.tolist()]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from peerdistill.config.command_line import read_config
 from peerdistill.config.config import CONFIG_FILE, Config
-from peerdistill.errors import Failure, UserError
-from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, reason, write_whole
+from peerdistill.errors import Failure, UserError, cause
+from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
 from peerdistill.paths import user_path
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.path} can't be made: {reason(error)}") from error
+            raise UserError(f"{self.path} can't be made: {cause(error)}") from error
         try:
             with self.held():
                 self._require_nothing_trained()

@@ -1,7 +1,7 @@
 """The task of a configuration."""
 
 from peerdistill.config.config import Config
-from peerdistill.data.words import lost_place
+from peerdistill.data.data_spec import lost_place
 from peerdistill.errors import UserError
 from peerdistill.runs.class_task import ClassTask
 from peerdistill.runs.episode_task import EpisodeTask

@@ -16,8 +16,8 @@ from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
 from peerdistill.data import Dataset
 from peerdistill.data.batches import EvalBatches, TrainBatches
+from peerdistill.data.data_spec import note_shadowed_folder
 from peerdistill.data.dataset import contents
-from peerdistill.data.words import note_shadowed_folder
 from peerdistill.errors import UserError
 from peerdistill.files import write_whole
 from peerdistill.runs.build import (

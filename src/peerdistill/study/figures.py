@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from peerdistill.data.pictures import open_picture
+from peerdistill.data.images.decode import open_picture
 from peerdistill.deploy import Prediction
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and in grey.

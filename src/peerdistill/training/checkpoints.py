@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, cast
 
 import torch
 
-from peerdistill.errors import UserError
-from peerdistill.files import copy_whole, drafting, publish, reason, write_synced
+from peerdistill.errors import UserError, cause
+from peerdistill.files import copy_whole, drafting, publish, write_synced
 
 # The comment at the end of the archive: a mark and the digest of all bytes that ``torch.save`` wrote.
 _MARK = b"blake2b "
@@ -69,7 +69,7 @@ class Checkpoints:
         except FileNotFoundError as error:
             raise UserError(f"there is no checkpoint {path}") from error
         except OSError as error:
-            raise UserError(f"the checkpoint {path} can't be read: {reason(error)}") from error
+            raise UserError(f"the checkpoint {path} can't be read: {cause(error)}") from error
 
     def load_last(self) -> tuple[dict[str, Any] | None, str]:
         """Return the newest whole checkpoint and, where it is not the last one, a sentence that says so.

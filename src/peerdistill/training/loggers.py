@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from peerdistill.errors import PeerdistillWarning
-from peerdistill.files import reason
+from peerdistill.errors import PeerdistillWarning, cause
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -127,7 +126,7 @@ class TensorBoardLog:
         except OSError as error:
             self._is_broken = True
             if self._folder.parent.exists():  # else the trainer says that the run is gone
-                text = f"{self._folder} can't be written: {reason(error)}; its curves end here"
+                text = f"{self._folder} can't be written: {cause(error)}; its curves end here"
                 warnings.warn(text, PeerdistillWarning, stacklevel=3)
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from peerdistill.data import digests
-from peerdistill.data.digests import KnownDigests, as_rows, digest_of
+from peerdistill.data.images import digests
+from peerdistill.data.images.digests import KnownDigests, as_rows, digest_of
 
 
 @pytest.fixture

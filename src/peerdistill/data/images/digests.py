@@ -1,14 +1,12 @@
-"""Digests of files' contents, and what is remembered of them so that files that stay are not read at every start.
+"""Digests of file contents, remembered between runs so that unchanged files are not read at every start.
 
-A file counts as the one that was read before when its device, inode, size and both of its times are the same. Whoever
-writes to a file or puts another one in its place changes the time of its inode, which nobody can set. A copy of a
-folder is read anew, once, and has the same digests.
+A file counts as unchanged if its device, inode, size, modification time and inode change time are the same. The kernel
+sets the inode change time whenever a file is written or replaced, and no program can set it. A copied folder is read
+once; its digests are those of the original.
 """
 
 import hashlib
-import os
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from peerdistill.files import WriteError, write_whole
+
 DIGEST_BYTES = 16
 
 _RECORD = np.dtype([("stamp", f"V{DIGEST_BYTES}"), ("digest", f"V{DIGEST_BYTES}")])
-# A file that was written within the grain of the file system's clock may be written again without a new time.
-_GRAIN_NS = 2 * 10**9
+# A file may be written twice within the resolution of the file system's clock, without a new time.
+_CLOCK_RESOLUTION_NS = 2 * 10**9
 
 
 def digest_of(content: bytes) -> bytes:
@@ -31,10 +31,11 @@ def digest_of(content: bytes) -> bytes:
 
 
 class KnownDigests:
-    """Digests of the files that were read without an error, by what the file system says of each; threads may share it.
+    """Digests of the files that were read without an error, by their file system metadata. Safe to use from threads.
 
     Args:
-        file: Where they are kept between runs; None: they are not. What can't be read or is damaged is as if absent.
+        file: The file that keeps them between runs; None: they are not kept. A file that is damaged or can't be read is
+            treated as absent.
     """
 
     def __init__(self, file: Path | None):
@@ -44,7 +45,7 @@ class KnownDigests:
         self._adding = threading.Lock()
 
     def digest(self, path: str, read: Callable[[str], bytes]) -> bytes:
-        """Return the digest of a file: as it is known, else what ``read`` returns for its path."""
+        """Return the digest of a file: the known one, otherwise the result of ``read(path)``."""
         stamp, is_old = _stamp(path)
         known = self._before.get(stamp)
         digest = read(path) if known is None else known
@@ -54,33 +55,26 @@ class KnownDigests:
         return digest
 
     def keep(self) -> None:
-        """Write down the digests of the files that were asked for, if possible."""
+        """Write the digests of the files requested so far; errors are ignored."""
         if self._file is None or self._now.keys() == self._before.keys():
             return
         records = np.array(list(self._now.items()), dtype=_RECORD).tobytes()
-        with suppress(OSError):
+        with suppress(OSError, WriteError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._file.parent, prefix=".digests")
-            try:
-                with os.fdopen(descriptor, "wb") as opened:
-                    opened.write(records + digest_of(records))
-                Path(name).replace(self._file)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_whole(self._file, records + digest_of(records), shared=True)
 
 
 def _stamp(path: str) -> tuple[bytes, bool]:
-    """Return a digest of what the file system says of a file, and whether its times are old enough to tell changes."""
+    """Return a digest of a file's metadata, and whether its times are old enough to show later changes."""
     try:
         found = Path(path).stat()
     except OSError:
         return b"", False
     if not stat.S_ISREG(found.st_mode):
         return b"", False
-    told = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    metadata = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     latest = max(found.st_mtime_ns, found.st_ctime_ns)
-    return digest_of(repr(told).encode()), latest < time.time_ns() - _GRAIN_NS
+    return digest_of(repr(metadata).encode()), latest < time.time_ns() - _CLOCK_RESOLUTION_NS
 
 
 def _read(file: Path) -> dict[bytes, bytes]:
@@ -95,5 +89,5 @@ def _read(file: Path) -> dict[bytes, bytes]:
 
 
 def as_rows(digests: list[bytes]) -> UInt8[np.ndarray, "files digest"]:
-    """Return digests as an array."""
+    """Return digests as an array, one row each."""
     return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), DIGEST_BYTES)

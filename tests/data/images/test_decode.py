@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from peerdistill.data import pictures
-from peerdistill.data.pictures import fit, open_picture, picture_formats, picture_suffixes
+from peerdistill.data.images import decode
+from peerdistill.data.images.decode import open_picture, picture_formats, picture_suffixes
 from peerdistill.errors import PeerdistillWarning, UserError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -182,7 +182,7 @@ def test_a_jpeg_that_lacks_pixels_is_refused(tmp_path_factory, lost, progressive
 
 
 def test_damaged_exif_is_told_of_by_name_and_once(tmp_path, noise, monkeypatch):
-    monkeypatch.setattr(pictures, "_warnings_told", set())
+    monkeypatch.setattr(decode, "_warnings_shown", set())
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(noise).save(tmp_path / "a.jpg", exif=exif.tobytes()[:-8])
@@ -193,13 +193,13 @@ def test_damaged_exif_is_told_of_by_name_and_once(tmp_path, noise, monkeypatch):
 
 
 def test_large_pictures_are_shrunk_at_once_and_larger_ones_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MANY_PIXELS", 40 * 40)
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 80 * 80)
+    monkeypatch.setattr(decode, "MANY_PIXELS", 40 * 40)
+    monkeypatch.setattr(decode, "MOST_PIXELS", 80 * 80)
     for mode in ("1", "L", "RGB", "RGBA", "P", "I;16"):
         Image.new(mode, (60, 80), 1).save(tmp_path / "a.png")
         assert open_picture(tmp_path / "a.png").size == (15, 20), mode
     Image.new("RGB", (81, 80)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"a\.png': it has 81 x 80 pixels, at most .* are decoded: shrink it"):
+    with pytest.raises(UserError, match=r"a\.png': it has 81 x 80 pixels, the limit is .* megapixels: reduce its size"):
         open_picture(tmp_path / "a.png")
     Image.new("RGB", (160, 160), RED).save(tmp_path / "a.jpg")  # libjpeg shrinks while it decodes
     assert open_picture(tmp_path / "a.jpg").width <= 40
@@ -214,7 +214,7 @@ def test_a_bound_of_pillow_for_others_stays(tmp_path, noise, monkeypatch):
 @pytest.mark.parametrize("name", ["a.png", "a.eps"])
 def test_postscript_is_no_picture(tmp_path, name):
     (tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    with pytest.raises(UserError, match="it is no picture"):
+    with pytest.raises(UserError, match="it is not a picture"):
         open_picture(tmp_path / name)
 
 
@@ -222,11 +222,11 @@ def test_only_regular_files_are_read(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zero.png"):
-        with pytest.raises(UserError, match=rf"{name}': it is no regular file"):
+        with pytest.raises(UserError, match=rf"{name}': it is not a regular file"):
             open_picture(tmp_path / name)
     with (tmp_path / "sparse.png").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(UserError, match=r"sparse\.png': it has 1099511627776 bytes, at most 1073741824 are read"):
+    with pytest.raises(UserError, match=r"sparse\.png': it has 1099511627776 bytes, the limit is 1073741824"):
         open_picture(tmp_path / "sparse.png")
 
 
@@ -249,9 +249,9 @@ def damage(path, noise):
 @pytest.mark.parametrize(
     ("spoil", "name", "reason"),
     [
-        (lambda path, noise: path.write_text("not a picture"), "a.png", "it is no picture"),
-        (lambda path, noise: path.touch(), "a.jpg", "it is no picture"),
-        (lambda path, noise: path.mkdir(), "a.png", "is a directory"),
+        (lambda path, noise: path.write_text("not a picture"), "a.png", "it is not a picture"),
+        (lambda path, noise: path.touch(), "a.jpg", "it is not a picture"),
+        (lambda path, noise: path.mkdir(), "a.png", "it is a directory"),
         (lambda path, noise: None, "absent.png", "no such file or directory"),
         (cut_short, "a.jpg", "truncated"),
         (cut_short, "a.png", "truncated"),
@@ -266,42 +266,3 @@ def test_unreadable_file_is_named(tmp_path, noise, spoil, name, reason):
     assert str(error.value).startswith(f"cannot read picture '{tmp_path / name}': ")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_fit_keeps_a_picture_of_the_size(noise):
-    square = noise[:5, :5]
-    assert np.array_equal(fit(Image.fromarray(square), 5, 3, crop=1.0), square)
-    grey = square[..., :1]
-    assert np.array_equal(fit(Image.fromarray(grey.repeat(3, axis=2)), 5, 1, crop=1.0), grey)
-
-
-@given(
-    width=st.integers(1, 90),
-    height=st.integers(1, 90),
-    size=st.integers(8, 48),
-    crop=st.sampled_from([1.0, 0.875, 0.5]),
-)
-@settings(max_examples=60, deadline=None)
-def test_fit_is_resize_then_centre_crop(width, height, size, crop):
-    rng = np.random.default_rng(width * 100 + height)
-    picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    scale = round(size / crop) / min(width, height)
-    resized = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
-    left, upper = (resized.width - size) // 2, (resized.height - size) // 2
-    expected = np.asarray(resized.crop((left, upper, left + size, upper + size)), dtype=int)
-    # Pillow rounds to 8 bits after each of its two passes, and takes its box in single precision.
-    assert np.abs(fit(picture, size, 3, crop) - expected).max() <= 2
-
-
-def test_fit_grey_is_luma():
-    # ITU-R 601: 0.299 R + 0.587 G + 0.114 B
-    pixels = fit(Image.new("RGB", (9, 9), (200, 100, 50)), 8, 1, crop=1.0)
-    assert pixels.shape == (8, 8, 1)
-    assert np.abs(pixels - (0.299 * 200 + 0.587 * 100 + 0.114 * 50)).max() <= 0.5
-
-
-@pytest.mark.parametrize("extent", [(1, 1), (1, 30_000), (30_000, 1), (2, 3)])
-def test_fit_takes_strips_of_any_length(extent):
-    pixels = fit(Image.new("RGB", extent, RED), 224, 3, crop=0.875)
-    assert pixels.shape == (224, 224, 3)
-    assert (pixels == RED).all()

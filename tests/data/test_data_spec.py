@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from peerdistill.data.words import absolute_word, note_shadowed_folder
+from peerdistill.data.data_spec import absolute_word, note_shadowed_folder
 from peerdistill.errors import PeerdistillWarning
 
 NAMES = ("digits", "cifar10")

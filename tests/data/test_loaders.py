@@ -1,4 +1,4 @@
-"""Workers that send parcels, leave signals to others, and end without leaving anybody waiting."""
+"""Workers send chunks, ignore signals, and stop without blocking the training process."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from peerdistill.data import DataConfig, Dataset, eval_batches, feeds, load_dataset
-from peerdistill.data.feeds import FolderFeed, Step
+from peerdistill.data import DataConfig, Dataset, eval_batches, load_dataset, loaders
+from peerdistill.data.loaders import FolderLoader, Step
 from peerdistill.errors import Failure
 
 ROWS = 23
@@ -29,44 +29,44 @@ def short_wait(monkeypatch):
     monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.1,))
 
 
-def feed(folder: Dataset, workers: int = 2) -> FolderFeed:
-    return FolderFeed(folder.train, None, 0, torch.device("cpu"), workers)
+def loader(folder: Dataset, workers: int = 2) -> FolderLoader:
+    return FolderLoader(folder.train, None, 0, torch.device("cpu"), workers)
 
 
 def steps(size: int = 10) -> list[Step]:
     return [Step(0, number, rows) for number, rows in enumerate(torch.arange(ROWS).split(size))]
 
 
-def workers_of(pictures: FolderFeed) -> list:
+def workers_of(pictures: FolderLoader) -> list:
     return pictures._loader._iterator._workers
 
 
-def begun(pictures: FolderFeed, size: int = 1) -> Iterator:
+def begun(pictures: FolderLoader, size: int = 1) -> Iterator:
     images = pictures.images(steps(size))
     next(images)
     return images
 
 
 @pytest.mark.parametrize("picture_bytes", [1, 5, 7, 40])
-def test_parcels_of_any_size_are_the_same_batches(folder, monkeypatch, picture_bytes):
-    whole = [images.clone() for images in feed(folder, 0).images(steps())]
-    monkeypatch.setattr(feeds, "_SHARED_BYTES", 6 * 192 * picture_bytes)
-    found = list(feed(folder).images(steps()))
+def test_chunks_of_any_size_are_the_same_batches(folder, monkeypatch, picture_bytes):
+    whole = [images.clone() for images in loader(folder, 0).images(steps())]
+    monkeypatch.setattr(loaders, "_SHARED_BYTES", 6 * 192 * picture_bytes)
+    found = list(loader(folder).images(steps()))
     assert [len(images) for images in found] == [10, 10, 3]
     assert all(map(torch.equal, found, whole))
 
 
 @pytest.mark.parametrize(("size", "workers"), [(224, 1), (224, 2), (224, 8), (512, 4), (32, 64)])
 def test_what_is_under_way_fits_into_half_of_a_container_s_shared_memory(folder, size, workers):
-    parcel = feeds._parcel_size(replace(folder.train, image_size=size), workers)
-    assert parcel >= 1
-    assert parcel * workers * feeds._PARCELS_AHEAD * 3 * size**2 <= 32 * 2**20
+    chunk = loaders._chunk_size(replace(folder.train, image_size=size), workers)
+    assert chunk >= 1
+    assert chunk * workers * loaders._CHUNKS_AHEAD * 3 * size**2 <= 32 * 2**20
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGTERM] * 2])
 def test_workers_leave_signals_to_the_process_that_started_them(folder, signals):
     """The sender must be another process: SIGTERM of their own process is how they are ended."""
-    pictures = feed(folder)
+    pictures = loader(folder)
     images = begun(pictures)
     for worker in workers_of(pictures):
         for number in signals:
@@ -77,7 +77,7 @@ def test_workers_leave_signals_to_the_process_that_started_them(folder, signals)
 
 
 def test_workers_end_when_they_are_told_to_by_the_process_that_started_them(folder):
-    pictures = feed(folder)
+    pictures = loader(folder)
     images = begun(pictures)
     workers = workers_of(pictures)
     for worker in workers:
@@ -90,15 +90,15 @@ def test_workers_end_when_they_are_told_to_by_the_process_that_started_them(fold
 
 def test_a_killed_worker_is_told_between_two_batches(folder):
     before = signal.getsignal(signal.SIGCHLD)
-    pictures = feed(folder)
+    pictures = loader(folder)
     images = begun(pictures)
     assert signal.getsignal(signal.SIGCHLD) is before
     for worker in workers_of(pictures):
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
-    with pytest.raises(Failure, match=r"^a data worker was killed, perhaps for lack of memory: fewer workers"):
+    with pytest.raises(Failure, match=r"^a data worker was killed, probably because memory ran out: use fewer workers"):
         list(images)
-    assert torch.equal(torch.cat(list(pictures.images(steps()))), torch.cat(list(feed(folder, 0).images(steps()))))
+    assert torch.equal(torch.cat(list(pictures.images(steps()))), torch.cat(list(loader(folder, 0).images(steps()))))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_killed_worker_is_told_between_two_batches(folder):
     [
         (
             RuntimeError("unable to write to file </torch_1>: No space left on device (28)"),
-            "memory .*--workers 0",
+            "memory: .*--workers 0",
         ),
         (RuntimeError("unable to open shared memory object: Too many open files (24)"), "ulimit -n.*--workers 0"),
-        (OSError(13, "Permission denied"), "can't be used .permission denied.: --workers 0"),
+        (OSError(13, "Permission denied"), "can't be used .permission denied.: use --workers 0"),
     ],
 )
 def test_what_a_worker_can_not_send_is_told(folder, monkeypatch, error, sentence):
@@ -118,7 +118,7 @@ def test_what_a_worker_can_not_send_is_told(folder, monkeypatch, error, sentence
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
     with pytest.raises(Failure, match=sentence):
-        list(feed(folder).images(steps()))
+        list(loader(folder).images(steps()))
 
 
 def test_a_batch_that_a_queue_drops_is_not_waited_for(folder, monkeypatch):
@@ -127,9 +127,9 @@ def test_a_batch_that_a_queue_drops_is_not_waited_for(folder, monkeypatch):
     def unsent(pictures):
         return lambda: "can't be pickled"
 
-    monkeypatch.setattr(feeds, "_stack", unsent)
+    monkeypatch.setattr(loaders, "_stack", unsent)
     with pytest.raises(Failure, match="a data worker was killed"):
-        list(feed(folder).images(steps()))
+        list(loader(folder).images(steps()))
 
 
 def test_workers_that_can_not_be_started_are_told(folder, monkeypatch):
@@ -137,21 +137,21 @@ def test_workers_that_can_not_be_started_are_told(folder, monkeypatch):
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", no_fork)
-    with pytest.raises(Failure, match=r"can't be used \(resource temporarily unavailable\): --workers 0 does without"):
-        list(feed(folder).images(steps()))
+    with pytest.raises(Failure, match=r"can't be used \(resource temporarily unavailable\): use --workers 0"):
+        list(loader(folder).images(steps()))
 
 
 def test_a_mistake_in_a_worker_is_no_sentence(folder, monkeypatch):
     def broken(pictures):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(feeds, "_stack", broken)
+    monkeypatch.setattr(loaders, "_stack", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        list(feed(folder).images(steps()))
+        list(loader(folder).images(steps()))
 
 
-def test_validation_batches_come_in_parcels_too(folder, monkeypatch):
-    monkeypatch.setattr(feeds, "_SHARED_BYTES", 6 * 192 * 3)
+def test_validation_batches_come_in_chunks_too(folder, monkeypatch):
+    monkeypatch.setattr(loaders, "_SHARED_BYTES", 6 * 192 * 3)
     how = {"batch_size": 10, "device": "cpu"}
     found, expected = (list(eval_batches(folder.train, folder, workers=workers, **how)) for workers in (2, 0))
     for one, other in zip(found, expected, strict=True):

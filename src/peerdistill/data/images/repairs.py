@@ -1,5 +1,4 @@
-"""Picture files whose pixels are sound although decoders refuse them: the same files with what they lack or without
-what they should not have. Functions of bytes."""
+"""Repair picture files that decoders refuse although their pixels are complete. Functions of bytes."""
 
 import struct
 from collections.abc import Callable
@@ -9,7 +8,7 @@ Picture = TypeVar("Picture")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
-"""What says anything about the pixels, and the orientation."""
+"""The chunks that decide the pixels and the orientation."""
 
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # No byte of these begins a marker.
@@ -17,9 +16,10 @@ _FILLINGS = (b"", b"\xa5" * 64, b"\x5a\x3c" * 32)
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """Return a PNG file without the chunks that say nothing about pixels (texts, colour profiles, times).
+    """Return a PNG file without the chunks that do not affect pixels (texts, colour profiles, times).
 
-    None where it is no PNG file or there are no such chunks.
+    Returns:
+        None if it is not a PNG file or has no such chunks.
     """
     if not content.startswith(_PNG):
         return None
@@ -35,13 +35,13 @@ def without_metadata(content: bytes) -> bytes | None:
 
 
 def with_its_end(content: bytes, decode: Callable[[bytes], Picture]) -> Picture | None:
-    """Return what ``decode`` makes of a JPEG file that lacks nothing but its end marker.
+    """Decode a JPEG file that lacks only its end marker.
 
-    Nothing but the end is lacking where the pixels do not depend on what is put before the end: a decoder takes
-    what it is given for pixels that are missing.
+    The file is decoded with several fillings before the end marker. If the pixels do not depend on the filling, no
+    pixel is missing: a decoder would read missing pixels from the filling.
 
     Returns:
-        None for another file.
+        The result of ``decode``; None if it is not such a file.
     """
     if not content.startswith(_JPEG):
         return None

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peerdistill.data import cache_room
-from peerdistill.data.cache_room import CacheRoom
-from peerdistill.data.picture_cache import PictureCache
+from peerdistill.data.images import cache_room
+from peerdistill.data.images.cache_room import CacheRoom
+from peerdistill.data.images.picture_cache import PictureCache
 from peerdistill.errors import PeerdistillWarning
 
 MIB = 2**20
@@ -181,7 +181,8 @@ def test_what_is_damaged_is_told_of_once_and_kept_again(open_cache, tmp_path, da
         assert kept(cache, range(10)) == list(range(10))
     assert len(left) < 10
     folder = tmp_path / "photos"
-    sentence = f"the cache of decoded pictures in '{folder}' is damaged in part: what is lost is decoded and kept again"
+    damaged = "is partly damaged: the damaged pictures are decoded and cached again"
+    sentence = f"the cache of decoded pictures in '{folder}' {damaged}"
     assert [(note.category, str(note.message)) for note in told] == [(PeerdistillWarning, sentence)]
     with warnings.catch_warnings(action="ignore"):
         assert kept(open_cache(), range(10)) == list(range(10))
@@ -189,9 +190,7 @@ def test_what_is_damaged_is_told_of_once_and_kept_again(open_cache, tmp_path, da
 
 def test_beyond_the_bound_nothing_is_kept(open_cache, tmp_path):
     cache = open_cache(most_bytes=20_000)
-    with pytest.warns(
-        PeerdistillWarning, match="is full: further pictures are decoded whenever they are needed"
-    ) as told:
+    with pytest.warns(PeerdistillWarning, match="is full: further pictures are decoded in every epoch") as told:
         fill(cache, range(40))
     assert len(told) == 1
     files = [tmp_path / "photos" / name for name in ("pixels", "index")]

@@ -1,31 +1,29 @@
-"""Pixels kept on disk between epochs and between runs, found again by a digest of what they were made of.
+"""Preprocessed pictures on disk, shared between epochs, runs and processes, and indexed by a digest of their file.
 
-A cache is a folder with ``pixels`` (the bytes of all pictures one after the other, read through a memory map) and
-``index`` (a record of fixed size for each: digest, place, extent, checksum). A picture counts from the moment in which
-its record is whole: a process that is killed leaves at most bytes that no record speaks of. Bytes are only ever
-appended, so what one process reads no other one changes. Whatever is read is checked first: a damaged picture is only
-one that is not there.
+A cache is a folder with ``pixels`` (the bytes of all pictures, read through a memory map) and ``index`` (a record of
+fixed size per picture: digest, offset, height, width, checksums). Bytes are only ever appended, so a writer does not
+change what a reader sees. A picture exists once its record is complete: a process that is killed leaves at most some
+bytes without a record. Checksums are verified on reading: a damaged picture is treated as absent.
 """
 
-import fcntl
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from peerdistill.data.cache_room import INDEX, LOCK, PIXELS, CacheRoom
-from peerdistill.errors import PeerdistillWarning
-from peerdistill.files import reason
+from peerdistill.data.images.cache_room import INDEX, LOCK, PIXELS, CacheRoom
+from peerdistill.data.images.preprocess import Pixels
+from peerdistill.errors import PeerdistillWarning, cause
+from peerdistill.files import locked
 
 KEY_BYTES = 16
 
 _WORD = 8
-# Written as it lies in memory: a cache stays on the machine that made it.
+# In native byte order: a cache is used only on the machine that wrote it.
 _RECORD = np.dtype(
     [
         ("key", f"V{KEY_BYTES}"),
@@ -36,10 +34,8 @@ _RECORD = np.dtype(
         ("record_sum", "u8"),
     ]
 )
-# Added to the sum of a record's words: a record of nothing but zeros is none.
+# Added to the sum of a record's words, so that a record of zeros is invalid.
 _RECORD_SALT = np.uint64(0x9E3779B97F4A7C15)
-
-Pixels = UInt8[np.ndarray, "height width channels"]
 
 
 class _Place(NamedTuple):
@@ -50,14 +46,14 @@ class _Place(NamedTuple):
 
 
 class PictureCache:
-    """Pictures of one kind; threads and processes may share it.
+    """A cache of pictures with the same preprocessing. Threads and processes may share it.
 
-    A cache stops nobody: where it can't be written or read a note says so, once, and nothing is found in it.
+    The cache never raises an error: if it can't be read or written, it warns once and behaves as an empty cache.
 
     Args:
-        folder: Its own; made where it is absent.
-        channels: Of all its pictures.
-        room: What bounds it.
+        folder: The folder of this cache; created if it does not exist.
+        channels: Number of channels of every picture.
+        room: The limit on the size of all caches.
     """
 
     def __init__(self, folder: Path, channels: int, room: CacheRoom):
@@ -68,16 +64,16 @@ class PictureCache:
         self._records_read = 0
         self._bytes = np.empty(0, dtype=np.uint8)
         self._reading = threading.Lock()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._is_full = False
         self._may_read = self._may_write = self._succeeds(self._open)
 
     def __reduce__(self) -> tuple[type, tuple[Path, int, CacheRoom]]:
-        """Let a process that is not forked open the cache for itself."""
+        """Pickle as the arguments, so that a spawned process opens the cache itself."""
         return PictureCache, (self._folder, self._channels, self._room)
 
     def get(self, key: bytes) -> Pixels | None:
-        """Return the pixels (not to be written to) that were added under ``key``, None where there are none."""
+        """Return the pixels that were added under ``key``, or None. Do not write to them."""
         if not self._may_read:
             return None
         if key not in self._places:
@@ -86,7 +82,7 @@ class PictureCache:
         return None if place is None else self._checked_pixels(key, place)
 
     def add(self, key: bytes, pixels: Pixels) -> None:
-        """Keep ``pixels`` where there is room; ``key`` is the digest of what they were made of."""
+        """Add ``pixels`` if there is room; ``key`` is the digest of the picture file."""
         if self._may_write and not self._is_full:
             self._may_write = self._succeeds(lambda: self._add(key, pixels))
 
@@ -100,13 +96,13 @@ class PictureCache:
         try:
             act()
         except OSError as error:
-            self._tell(f"can't be used: {reason(error)}")
+            self._warn_once(f"can't be used: {cause(error)}")
             return False
         return True
 
-    def _tell(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+    def _warn_once(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
             warnings.warn(f"the cache of decoded pictures in '{self._folder}' {what}", PeerdistillWarning, stacklevel=4)
 
     def _read_new_records(self) -> None:
@@ -121,59 +117,52 @@ class PictureCache:
             ends = records["offset"] + _padded(records["height"].astype(np.uint64) * records["width"] * self._channels)
             is_whole = (_record_sums(records) == records["record_sum"]) & (ends <= len(self._bytes))
             if not is_whole.all():
-                self._tell_damage()
-            # Of two records of one picture the later one counts: it was written because the first was damaged.
+                self._warn_damage()
+            # The later of two records of a picture counts: it was written because the first was damaged.
             for key, *place, _ in records[is_whole].tolist():
                 self._places[key] = _Place(*place)
 
-    def _tell_damage(self) -> None:
-        self._tell("is damaged in part: what is lost is decoded and kept again")
+    def _warn_damage(self) -> None:
+        self._warn_once("is partly damaged: the damaged pictures are decoded and cached again")
 
     def _checked_pixels(self, key: bytes, place: _Place) -> Pixels | None:
         size = place.height * place.width * self._channels
         kept = self._bytes[place.offset : place.offset + _padded(size)]
         if len(kept) < _padded(size) or _sum(kept) != place.pixels_sum:
-            self._tell_damage()
+            self._warn_damage()
             self._places.pop(key, None)
             return None
         return kept[:size].reshape(place.height, place.width, self._channels)
 
     def _add(self, key: bytes, pixels: Pixels) -> None:
         height, width, _ = pixels.shape
-        kept = np.zeros(_padded(pixels.size), dtype=np.uint8)
-        kept[: pixels.size] = pixels.reshape(-1)
-        with self._locked():
+        padded = np.zeros(_padded(pixels.size), dtype=np.uint8)
+        padded[: pixels.size] = pixels.reshape(-1)
+        with locked(self._folder / LOCK):
             self._read_new_records()
-            if key in self._places:  # another process or thread was faster
+            if key in self._places:  # another process or thread has added it
                 return
-            if not self._room.make(len(kept) + _RECORD.itemsize, self._folder):
+            if not self._room.make(len(padded) + _RECORD.itemsize, self._folder):
                 self._is_full = True
-                self._tell("is full: further pictures are decoded whenever they are needed")
+                self._warn_once("is full: further pictures are decoded in every epoch")
                 return
-            # From a whole word on, whatever a killed process left behind.
+            # At a word boundary, after any bytes that a killed process left.
             offset = _padded((self._folder / PIXELS).stat().st_size)
             record = np.zeros(1, dtype=_RECORD)
-            record[0] = (key, offset, height, width, _sum(kept), 0)
+            record[0] = (key, offset, height, width, _sum(padded), 0)
             record["record_sum"] = _record_sums(record)
-            _write_at(self._folder / PIXELS, offset, kept)
-            # Over what is left of a record that was not written to its end.
+            _write_at(self._folder / PIXELS, offset, padded)
+            # Over an incomplete record, if there is one.
             _write_at(self._folder / INDEX, self._records_read * _RECORD.itemsize, record)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep out all who would write, threads of this process too: each opens the file for itself."""
-        with (self._folder / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _padded(size: Any) -> Any:
-    """Return how many bytes so many, a number or an array of them, take in whole words."""
+    """Return ``size``, a number of bytes or an array of them, rounded up to whole words."""
     return (size + _WORD - 1) // _WORD * _WORD
 
 
 def _sum(padded: UInt8[np.ndarray, " bytes"]) -> int:
-    """Return the sum of all words, modulo 2^64: at the speed of memory, and other bytes rarely have the same."""
+    """Return the sum of all words modulo 2^64, a checksum at the speed of memory."""
     return int(padded.view(np.uint64).sum(dtype=np.uint64))
 
 

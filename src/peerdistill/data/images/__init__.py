@@ -1,0 +1,1 @@
+"""Picture files: decode them, preprocess them, and cache the result on disk."""
