@@ -20,29 +20,43 @@ _NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\
 def user_function(name: str, kind: str) -> Callable[..., Any]:
     """Return the function called ``package.module:function``.
 
-    The module belongs to an installed package or lies in the current folder.
-
     Args:
         name: The name.
         kind: What the function makes, for errors: "backbone", "method".
 
     Raises:
-        UserError: For a name of another form, where there is no such module or function, or where the import fails.
+        UserError: As :func:`user_object`, and if there is no such function.
+    """
+    function = user_object(name, kind)
+    if not callable(function):
+        module_name, _, function_name = name.partition(":")
+        raise UserError(f"{kind} {name}: {module_name} has no function '{function_name}'")
+    return function
+
+
+def user_object(name: str, kind: str) -> Any:
+    """Return the object called ``package.module:name``, or None if the module has no such object.
+
+    The module belongs to an installed package or lies in the current folder.
+
+    Args:
+        name: The name.
+        kind: What the object is, for errors: "method", "export format".
+
+    Raises:
+        UserError: If the name has another form, or the module cannot be imported.
     """
     found = _NAME.fullmatch(name)
     if found is None:
         raise UserError(f"{kind} {name}: its name must have the form {FORM}")
-    module_name, function_name = found["module"], found["function"]
+    module_name, object_name = found["module"], found["function"]
     try:
         module = _imported(module_name)
     except ModuleNotFoundError as error:
         raise UserError(f"{kind} {name}: there is no module {error.name} here or among installed packages") from error
     except Exception as error:
         raise UserError(f"{kind} {name}: {_failure(module_name, error)}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise UserError(f"{kind} {name}: {module_name} has no function '{function_name}'")
-    return function
+    return getattr(module, object_name, None)
 
 
 def _imported(module: str) -> ModuleType:

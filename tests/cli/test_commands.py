@@ -200,7 +200,7 @@ def test_export_int8_prints_its_check_as_json(int8, at_home):
     file, found = int8
     keys = {"path", "format", "bytes", "samples", "largest_difference", "agreement", "float_bytes", "calibrated_on"}
     assert set(found) == keys
-    assert (found["path"], found["format"], found["bytes"]) == (str(file), "onnx", file.stat().st_size)
+    assert (found["path"], found["format"], found["bytes"]) == (str(file), "int8", file.stat().st_size)
     assert found["float_bytes"] == pytest.approx(Path("leader.onnx").stat().st_size, rel=0.01)
     assert found["bytes"] < 0.4 * found["float_bytes"]
     assert found["agreement"] >= 0.9

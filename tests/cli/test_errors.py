@@ -204,7 +204,7 @@ MISTAKES = [
     Mistake("compare a run with nothing", "compare runs/ten", "SECOND"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
-    Mistake("unknown export format", "export runs/digits --format tflite", "safetensors or onnx or pt2"),
+    Mistake("unknown export format", "export runs/digits --format tflite", "onnx, pt2, safetensors"),
     Mistake("export of a run that is missing", "export runs/none", "runs/none"),
     Mistake("export into a folder that is missing", "export runs/digits --output none/leader.onnx", "none "),
     Mistake("export under another format's name", "export runs/digits --output leader.pt2", ".onnx"),
@@ -230,7 +230,7 @@ MISTAKES = [
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),
     Mistake("a folder in place of a picture", "predict leader.onnx photos", "photos "),
     Mistake("pictures left out", "predict leader.onnx", "PICTURES"),
-    Mistake("a file that is no model", "predict notes.txt photo.png", ".onnx, .safetensors, .pt2"),
+    Mistake("a file that is no model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),
     Mistake("a broken model", "predict notes.onnx photo.png", "notes.onnx"),
     Mistake("model missing", "predict none.onnx photo.png", "none.onnx"),
     Mistake("a folder that is no run for a model", "predict thesis photo.png", "thesis "),

@@ -1,7 +1,7 @@
 """Real digits as uint8 tensors and as picture files, and small networks whose BatchNorm statistics matter."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peerdistill import backbones
 from peerdistill.deploy import ExportReport, LeaderCard, export
-from peerdistill.deploy.destination import Format
+from peerdistill.deploy.formats import FORMATS, Leader
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +58,14 @@ def resnet(digits: Tensor) -> nn.Module:
 def reports(
     resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, ExportReport]:
-    """The same leader exported in every format, each alone in its folder; not to be changed."""
-    files = {format: tmp_path_factory.mktemp(format) / f"leader.{format}" for format in get_args(Format)}
-    return {format: export(resnet, card, file, format=format, pictures=digits) for format, file in files.items()}
+    """The same leader exported in every format, each in a folder of its own; read-only."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FORMATS}
+    return {
+        name: export(
+            resnet, card, folder / FORMATS[name].default_name, format=name, pictures=digits, calibration=digits
+        )
+        for name, folder in folders.items()
+    }
 
 
 @pytest.fixture
@@ -75,3 +80,15 @@ def tiny(digits: Tensor) -> nn.Module:
         nn.Linear(32, 10),
     )
     return with_statistics(network, digits[:32] / 255)
+
+
+@pytest.fixture(scope="session")
+def write() -> Callable[[str, nn.Module, LeaderCard, Path], Path]:
+    """Return a function that writes a leader in a format, without the verification of ``export``."""
+
+    def written(format: str, network: nn.Module, card: LeaderCard, path: Path) -> Path:
+        pictures = torch.zeros(2, card.channels, card.image_size, card.image_size, dtype=torch.uint8)
+        FORMATS[format].write(Leader(network, card, pictures, outputs=torch.zeros(2, 1)), path)
+        return path
+
+    return written

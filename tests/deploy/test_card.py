@@ -72,7 +72,7 @@ def test_any_metadata_gives_a_card_of_valid_values_or_one_sentence(changes: dict
     metadata = {key: value for key, value in {**METADATA, **changes}.items() if value is not None}
     card = card_or_sentence(metadata)
     if isinstance(card, str):
-        assert card.startswith(("some/leader.onnx holds ", "some/leader.onnx was not exported"))
+        assert card.startswith(("some/leader.onnx has a ", "some/leader.onnx was not exported"))
         assert "\n" not in card
         assert len(card) < 400
     else:
@@ -99,7 +99,7 @@ def test_foreign_metadata_is_refused_by_name_of_the_file(metadata):
 
 
 def test_card_of_another_version_is_refused(card: LeaderCard):
-    with pytest.raises(UserError, match=r"some/leader.onnx .* version '2'; this peerdistill reads '1'"):
+    with pytest.raises(UserError, match=r"some/leader.onnx .* version '2'; this peerdistill reads version '1'"):
         LeaderCard.from_metadata({**card.to_metadata(), "peerdistill.card": "2"}, FILE)
 
 
@@ -107,7 +107,7 @@ def test_card_of_another_version_is_refused(card: LeaderCard):
 def test_card_without_a_field_is_refused(field: str):
     metadata = {key: text for key, text in METADATA.items() if key != f"peerdistill.{field}"}
     with pytest.raises(
-        UserError, match=f"some/leader.onnx holds a damaged leader card: 'peerdistill.{field}' is missing"
+        UserError, match=f"some/leader.onnx has a damaged leader card: 'peerdistill.{field}' is missing"
     ):
         LeaderCard.from_metadata(metadata, FILE)
 
@@ -118,8 +118,8 @@ def test_card_without_a_field_is_refused(field: str):
         ("backbone", '""', "backbone must be a name of at most 200 letters, found ''"),
         ("backbone", f'"{"n" * 201}"', "backbone must be a name of at most 200 letters, found 'n"),
         ("class_names", '["only"]', "at least 2 classes, found 1"),
-        ("class_names", '["a", ""]', "words that are not empty, found ''"),
-        ("class_names", '["a", 1]', "words that are not empty, found 1"),
+        ("class_names", '["a", ""]', "texts that are not empty, found ''"),
+        ("class_names", '["a", 1]', "texts that are not empty, found 1"),
         ("class_names", '["a", "b", "a"]', "must differ from each other, found 'a' twice"),
         ("class_names", '{"a": 1, "b": 2}', "must be a list of names"),
         ("class_names", '"ab"', "must be a list of names"),
@@ -130,7 +130,7 @@ def test_card_without_a_field_is_refused(field: str):
         ("image_size", "1000000000", "found 1000000000"),
         ("image_size", "true", "found True"),
         ("image_size", "null", "found None"),
-        ("image_size", "NaN", "NaN is no number"),
+        ("image_size", "NaN", "NaN is not a number"),
         ("channels", "2", "channels must be 1"),
         ("channels", "1.0", "found 1.0"),
         ("std", "[0.3, 0.3]", "found 1 and 2"),
@@ -146,12 +146,12 @@ def test_card_without_a_field_is_refused(field: str):
     ],
 )
 def test_values_that_describe_no_classifier_are_refused_with_file_and_reason(field: str, text: str, told: str):
-    with pytest.raises(UserError, match=f"^some/leader.onnx holds a damaged leader card: .*{told}"):
+    with pytest.raises(UserError, match=f"^some/leader.onnx has a damaged leader card: .*{told}"):
         LeaderCard.from_metadata({**METADATA, f"peerdistill.{field}": text}, FILE)
 
 
 def test_values_are_checked_in_python_too(card: LeaderCard):
     with pytest.raises(UserError, match=r"^crop must be a number from 0\.01 to 1, found 0\.0"):
         dataclasses.replace(card, crop=0.0)
-    with pytest.raises(UserError, match="found a number of too many digits"):
+    with pytest.raises(UserError, match="found a number with too many digits"):
         dataclasses.replace(card, image_size=10**5000)

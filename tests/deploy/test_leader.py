@@ -51,7 +51,7 @@ def test_values_that_are_not_finite_are_refused(leader_file: Path, card: LeaderC
     weights = load_file(leader_file)
     weights[name].view(-1)[0] = value
     save_file(weights, leader_file, metadata=card.to_metadata())
-    with pytest.raises(UserError, match=f"leader.safetensors holds values that are not finite in '{name}'"):
+    with pytest.raises(UserError, match=f"leader.safetensors has values that are not finite in '{name}'"):
         load_leader(leader_file)
 
 
@@ -59,7 +59,7 @@ def test_weights_of_another_type_are_refused(leader_file: Path, card: LeaderCard
     weights = load_file(leader_file)
     weights["fc.bias"] = weights["fc.bias"].int()
     save_file(weights, leader_file, metadata=card.to_metadata())
-    with pytest.raises(UserError, match=r"no weights of resnet20: 'fc.bias' is torch.int32, not torch.float32"):
+    with pytest.raises(UserError, match=r"not hold weights of resnet20: 'fc.bias' is torch.int32, not torch.float32"):
         load_leader(leader_file)
 
 
@@ -98,7 +98,7 @@ def test_missing_file_is_named(tmp_path: Path):
 
 def test_file_of_another_kind_is_named(tmp_path: Path):
     (tmp_path / "text.safetensors").write_text("not a model, whatever its name says")
-    with pytest.raises(UserError, match=r"text.safetensors is no safetensors file"):
+    with pytest.raises(UserError, match=r"text.safetensors is not a safetensors file"):
         load_leader(tmp_path / "text.safetensors")
 
 
@@ -111,11 +111,11 @@ def test_safetensors_of_other_tools_have_no_card(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"backbone": "resnet32"}, r"no weights of resnet32: .* is absent and should be of shape"),
+        ({"backbone": "resnet32"}, r"not hold weights of resnet32: .* is absent and should be of shape"),
         ({"backbone": "resnet21"}, "unknown backbone 'resnet21'"),
         (
             {"class_names": ("yes", "no")},
-            r"no weights of resnet20: 'fc.bias' is of shape \(10,\) and should be of shape \(2,\)",
+            r"not hold weights of resnet20: 'fc.bias' is of shape \(10,\) and should be of shape \(2,\)",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_timm_itself_loads_a_leader_of_timm(tmp_path: Path):
 def test_a_file_does_not_decide_which_code_is_run(leader_file: Path, card: LeaderCard, resnet: nn.Module):
     other = dataclasses.replace(card, backbone="os:abort")
     save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
-    with pytest.raises(UserError, match="a network of own code, os:abort: make it in Python and give it to"):
+    with pytest.raises(UserError, match="a network of your own code, os:abort: build it in Python and pass it to"):
         load_leader(leader_file)
     given = backbones.build("resnet20", classes=10, in_channels=1).network()
     leader, _ = load_leader(leader_file, given)

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -136,28 +135,28 @@ def export(words: list[str]) -> int:
     """``peerdistill export RUN --format FORMAT [--int8] [--output FILE]``."""
     parser = make_parser("export", "RUN --format FORMAT [options]", "Write the leader of a run as one file.")
     parser.add_argument("run", type=str, help="Folder of a run.")
+    parser.add_argument("--format", type=str, default="onnx", help=exports.format_help())
+    parser.add_argument("--int8", action="store_true", help="The same as --format int8.")
     parser.add_argument(
-        "--format", type=Literal["safetensors", "onnx", "pt2"], default="onnx", help="Format of the file."
-    )
-    parser.add_argument(
-        "--int8", action="store_true", help="ONNX with products of 8-bit integers, calibrated on training images."
-    )
-    parser.add_argument(
-        "--output", type=str | None, default=None, help="File to write (default: RUN/leader[.int8].FORMAT)."
+        "--output",
+        type=str | None,
+        default=None,
+        help="File to write (default: RUN/leader[.int8].SUFFIX).",
     )
     parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to export.")
     parser.add_argument("--force", action="store_true", help="Replace an existing file.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     places.add_options(parser)
     options = parse_words(parser, words, kind="option of export")
-    output = exports.destination(options)
+    format = exports.chosen_format(options)
+    output = exports.destination(options, format)
     from peerdistill import runs
 
     run = places.open_run(options)
     restored = runs.restore(run, options.checkpoint)
-    report, told = (exports.int8 if options.int8 else exports.plain)(run, restored, output, options)
+    report, told = exports.write(run, restored, output, format, force=options.force)
     if options.json:
-        print_json({**asdict(report), "path": str(report.path)})
+        print_json(report.as_dict())
         return 0
     console().print(
         f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n{told}",
@@ -199,8 +198,11 @@ def bench_leader(words: list[str]) -> int:
 def predict(words: list[str]) -> int:
     """``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", "Classify pictures.")
-    parser.add_argument("model", type=str, help="An exported leader (.onnx, .safetensors, .pt2) or a run's folder.")
+    parser.add_argument("model", type=str, help="An exported leader or a run folder.")
     parser.add_argument("pictures", type=str, nargs="+", help="Picture files.")
+    parser.add_argument(
+        "--format", type=str | None, default=None, help=f"{exports.format_help()} By default, the suffix decides."
+    )
     parser.add_argument(
         "--support", type=str | None, default=None, help="For an encoder: folder of class folders with examples."
     )
@@ -256,7 +258,7 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     support = None if options.support is None else user_path(options.support, "--support")
     how = {"support": support, "top": options.top, "unreadable": unreadable.append}
     if not model.is_dir():
-        return deploy.predict(model, pictures, **how)
+        return deploy.predict(model, pictures, format=options.format, **how)
     run = _open(options.model)
     from peerdistill import runs
 

@@ -1,71 +1,66 @@
-"""How the command line has a leader written and checked. PyTorch is imported only by what needs it."""
+"""Export of a leader on the command line. PyTorch is imported only by the functions that need it."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
+from peerdistill.deploy import formats
 from peerdistill.deploy.destination import check_destination
 from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 from peerdistill.runs.run import Run
 
 if TYPE_CHECKING:
-    from peerdistill.deploy import ExportReport
+    from peerdistill.deploy import ExportReport, Format
     from peerdistill.runs import Restored
 
-_CHECK_PICTURES = 128
-# An int8 leader's report is a share of pictures: more of them tell it more finely.
-_INT8_CHECK_PICTURES = 512
+
+def format_help() -> str:
+    """Return the line of help for ``--format``, which lists the formats."""
+    listed = ", ".join(f"{name} ({format.help})" for name, format in formats.FORMATS.items())
+    return f"File format: {listed}, or {formats.FORM}."
 
 
-def destination(options: Namespace) -> Path:
+def chosen_format(options: Namespace) -> "Format":
+    """Return the format of ``--format``, or the int8 format for ``--int8``.
+
+    Raises:
+        UserError: If the format is unknown, or ``--int8`` is given with another format than onnx.
+    """
+    if options.int8 and options.format not in ("onnx", "int8"):
+        raise UserError(f"--int8 goes with --format onnx, found {options.format}")
+    return formats.find("int8" if options.int8 else options.format)
+
+
+def destination(options: Namespace, format: "Format") -> Path:
     """Return the file to write.
 
     Raises:
-        UserError: For what does not go with ``--int8``, or a file that can't be written; told before anything slow.
+        UserError: If there is no run, or the file cannot be written. This is checked before any slow work.
     """
-    if options.int8 and options.format != "onnx":
-        raise UserError(f"--int8 goes with --format onnx, found {options.format}")
-    if options.int8 and user_path(options.run, "the run folder").is_file():
+    if format.needs_calibration and user_path(options.run, "the run folder").is_file():
         raise UserError(
-            f"{options.run} is a file and remembers no training images to calibrate on: --int8 needs a run's folder"
+            f"{options.run} is a file and has no training images for calibration: --format {format.name} needs a run "
+            "folder"
         )
     run = Run(options.run)
     run.require()
-    output = run.path / f"leader.{'int8.' if options.int8 else ''}{options.format}"
+    output = run.path / format.default_name
     if options.output is not None:
         output = user_path(options.output, "--output")
-    check_destination(output, options.format, force=options.force)
+    check_destination(output, format, force=options.force)
     return output
 
 
-def plain(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
-    """Return the report of an export, and its check in words."""
-    from peerdistill import deploy, runs
-
-    pictures, split = runs.sample_pictures(run, _CHECK_PICTURES)
-    how = {"format": options.format, "pictures": pictures, "force": options.force}
-    report = deploy.export(restored.leader(), restored.card, output, **how)
-    return report, (
-        f"checked on {report.samples} {split} pictures: largest difference of {restored.card.output} "
-        f"{report.largest_difference:.2g}, {restored.card.answer} on {report.agreement:.2%}"
-    )
-
-
-def int8(run: Run, restored: "Restored", output: Path, options: Namespace) -> "tuple[ExportReport, str]":
-    """Return the report of an int8 export, and its check in words."""
+def write(run: Run, restored: "Restored", output: Path, format: "Format", *, force: bool) -> "tuple[ExportReport, str]":
+    """Write and verify a leader; return the report, and the check in words."""
     from peerdistill import deploy, runs
 
     data = runs.load_data(run)
-    pictures, split = runs.sample_pictures(run, _INT8_CHECK_PICTURES, data=data)
-    calibration = runs.calibration_pictures(run, restored, data)
-    with TemporaryDirectory() as folder:
-        exact = Path(folder) / "leader.onnx"
-        deploy.export(restored.leader(), restored.card, exact, format="onnx", pictures=pictures)
-        report = deploy.quantise(exact, output, calibration=calibration, pictures=pictures, force=options.force)
-    return report, (
-        f"calibrated on {report.calibrated_on} training pictures; checked on {report.samples} {split} pictures: "
-        f"{restored.card.answer} as in float32 ({report.float_bytes / 1e6:.2f} MB) on {report.agreement:.2%}"
-    )
+    pictures, split = runs.sample_pictures(run, format.samples, data=data)
+    calibration = runs.calibration_pictures(run, restored, data) if format.needs_calibration else None
+    how = {"format": format, "pictures": pictures, "calibration": calibration, "force": force}
+    report = deploy.export(restored.leader(), restored.card, output, **how)
+    calibrated = f"calibrated on {len(calibration)} training pictures; " if calibration is not None else ""
+    return report, f"{calibrated}checked on {report.samples} {split} pictures: {report.summary}"

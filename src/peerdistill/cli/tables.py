@@ -13,6 +13,7 @@ from rich.text import Text
 from peerdistill import methods as catalogue
 from peerdistill.config.kinds import KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
+from peerdistill.deploy.formats import FORMATS
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
@@ -25,7 +26,6 @@ _BRANCHES = {
     "early": "after layer1 of a ResNet, layer2 of a VGG, block1 of a DenseNet or HCGNet",
     "late": "after layer2 of a ResNet, layer3 of a VGG, block2 of a DenseNet or HCGNet",
 }
-_FORMS = {"pytorch": "PyTorch eager", "onnx": "ONNX float32", "int8": "ONNX int8"}
 _WAYS = "ways"  # only evaluations over episodes have it
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
@@ -78,8 +78,9 @@ def leader_bench(value: Mapping[str, Any]) -> Table:
     )
     for name in ("size", *(["accuracy"] if test else []), *(f"batch {batch}" for batch in batches)):
         table.add_column(name, justify="right")
-    for name, label in _FORMS.items():
-        form, found = forms[name], [f"{forms[name]['bytes'] / 1e6:.2f} MB"]
+    for name, form in forms.items():
+        label = "PyTorch eager" if name == "pytorch" else FORMATS[name].help
+        found = [f"{form['bytes'] / 1e6:.2f} MB"]
         if test:
             top1 = {key: part for key, part in form["accuracy"].items() if key != "top5"}
             found.append(_percent(top1))

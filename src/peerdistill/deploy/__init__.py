@@ -1,4 +1,4 @@
-"""The trained leader out as a file, verified, and predictions from it."""
+"""Deployment: verified export of the leader, and predictions with it."""
 
 import lazy_loader
 

@@ -1,23 +1,24 @@
+from . import formats
 from .card import LeaderCard
-from .destination import ExportError
 from .exporter import ExportReport, export
+from .formats import ExportError, Format, open_scorer
 from .leader import first_difference, load_leader, not_finite, open_leader, read_safetensors
 from .predictor import Prediction, predict, predict_with
-from .quantiser import QuantisedReport, quantise
 
 __all__ = [
     "ExportError",
     "ExportReport",
+    "Format",
     "LeaderCard",
     "Prediction",
-    "QuantisedReport",
     "export",
     "first_difference",
+    "formats",
     "load_leader",
     "not_finite",
     "open_leader",
+    "open_scorer",
     "predict",
     "predict_with",
-    "quantise",
     "read_safetensors",
 ]

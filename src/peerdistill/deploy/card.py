@@ -1,4 +1,4 @@
-"""What a leader's file says of itself, so that pictures can be prepared and classes named without the run."""
+"""The card in a leader's file: how to prepare pictures and name classes without the run."""
 
 import json
 import reprlib
@@ -22,9 +22,9 @@ _VERSION = "1"
 MAX_IMAGE_SIZE = 4096
 """Largest side of the input in pixels: one float32 RGB image of this size takes 192 MiB."""
 
-# No real name is longer. A search for similar names, or a message, would be slow with one of a million letters.
+# Longer than any real name. Searching similar names of a million letters would be slow.
 _MAX_BACKBONE_NAME = 200
-# A smaller share would enlarge a picture beyond any sense; it also keeps sizes within what Pillow can compute.
+# The resized picture has image_size / crop pixels per side; this keeps it within Pillow's limits.
 _MIN_CROP = 0.01
 _LONGEST_SHOWN = 80
 _LARGEST = float(np.finfo(np.float32).max)
@@ -32,19 +32,24 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class LeaderCard:
-    """How to rebuild a leader, prepare its pictures and name its classes.
+    """How to build a leader, prepare its pictures and name its classes.
 
     Attributes:
-        backbone: Name that ``peerdistill.backbones.build`` takes.
-        class_names: One for each logit, in order; none for an encoder, which gives features.
-        image_size: Height and width of the input, in pixels, at most 4096.
+        backbone: Name for ``peerdistill.backbones.build``.
+        class_names: Class of each logit; empty for an encoder, which gives features.
+        image_size: Height and width of the input in pixels, at most 4096.
         channels: 1 for grey, 3 for RGB.
-        mean: Of pixels in 0..1, one for each channel.
-        std: Of pixels in 0..1, one for each channel.
-        crop: Share of the shorter side that the centre crop keeps, from 0.01; 1.0 keeps all of it.
+        mean: Mean of each channel, for pixels in 0..1.
+        std: Standard deviation of each channel, for pixels in 0..1.
+        crop: Fraction of the shorter side that the centre crop keeps, from 0.01 to 1.0.
 
     Raises:
-        UserError: For values of the wrong type, or that describe no classifier or encoder of pictures.
+        UserError: If a value has the wrong type or is out of range.
+
+    Example:
+        >>> card = LeaderCard("resnet20", ("cat", "dog"), 32, 3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0)
+        >>> card.to_metadata()["peerdistill.class_names"]
+        '["cat", "dog"]'
     """
 
     backbone: str
@@ -60,30 +65,30 @@ class LeaderCard:
 
     @property
     def is_encoder(self) -> bool:
-        """Whether what it gives of a picture are features, for lack of classes."""
+        """Whether the leader has no classes and returns features."""
         return not self.class_names
 
     @property
     def output(self) -> str:
-        """What it gives of a picture: "logits" or "features"."""
+        """What the leader returns: "logits" or "features"."""
         return "features" if self.is_encoder else "logits"
 
     @property
-    def answer(self) -> str:
-        """What two of its kind agree on where they give the same of a picture."""
+    def same_answer(self) -> str:
+        """What agreement of two leaders means: "same class" or, for an encoder, "same nearest picture"."""
         return "same nearest picture" if self.is_encoder else "same class"
 
     def images(self, paths: Sequence[Path | str]) -> Float32[np.ndarray, "batch channels height width"]:
-        """Return pictures as the leader takes them, pixels in 0..1.
+        """Return pictures as the leader's input, with pixels in 0..1.
 
         Raises:
-            UserError: For a file that is no picture.
+            UserError: If a file is not a picture.
         """
         pixels = [fit(open_picture(path), self.image_size, self.channels, self.crop) for path in paths]
         return np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the card as the text pairs that model files carry; each value is JSON."""
+        """Return the card as pairs of text for the metadata of a model file; each value is JSON."""
         values = {**vars(self), "output": self.output}
         return {_VERSION_KEY: _VERSION, **{_PREFIX + name: json.dumps(value) for name, value in values.items()}}
 
@@ -92,32 +97,32 @@ class LeaderCard:
         """Return the card that :meth:`to_metadata` wrote; other keys are ignored.
 
         Args:
-            metadata: Text pairs found in a model file, None where it has none.
+            metadata: Metadata of a model file, None if it has none.
             source: The file, for error messages.
 
         Raises:
-            UserError: If there is no card, one of another version, or a damaged one.
+            UserError: If there is no card, or it has another version or is damaged.
         """
         version = (metadata or {}).get(_VERSION_KEY)
         if metadata is None or version is None:
-            raise UserError(f"{source} was not exported by peerdistill: it holds no leader card")
+            raise UserError(f"{source} was not exported by peerdistill: it has no leader card")
         if version != _VERSION:
             raise UserError(
-                f"{source} holds a leader card of version {_shown(version)}; this peerdistill reads '{_VERSION}'"
+                f"{source} has a leader card of version {_shown(version)}; this peerdistill reads version '{_VERSION}'"
             )
         try:
             values = {field.name: _parsed(metadata[_PREFIX + field.name]) for field in fields(cls)}
-            _check(**values)  # here, values may be of any type
+            _check(**values)  # the values may have any type
             return cls(**values)
         except KeyError as error:
-            raise UserError(f"{source} holds a damaged leader card: {error} is missing") from error
-        except Exception as error:  # JSON may be wrong, too deep or hold numbers of too many digits
+            raise UserError(f"{source} has a damaged leader card: {error} is missing") from error
+        except Exception as error:  # JSON may be malformed, too deep or contain numbers with too many digits
             reason = str(error) or type(error).__name__
-            raise UserError(f"{source} holds a damaged leader card: {reason}") from error
+            raise UserError(f"{source} has a damaged leader card: {reason}") from error
 
 
 def _check(*, backbone: Any, class_names: Any, image_size: Any, channels: Any, mean: Any, std: Any, crop: Any) -> None:
-    """Raise UserError for the first value that no card can have."""
+    """Raise UserError for the first value that is not allowed."""
     if not (isinstance(backbone, str) and 0 < len(backbone) <= _MAX_BACKBONE_NAME):
         raise UserError(f"backbone must be a name of at most {_MAX_BACKBONE_NAME} letters, found {_shown(backbone)}")
     _check_class_names(class_names)
@@ -137,7 +142,7 @@ def _check_class_names(names: Any) -> None:
         raise UserError("class_names must name at least 2 classes, found 1")
     for name in names:
         if not (isinstance(name, str) and name):
-            raise UserError(f"class_names must be words that are not empty, found {_shown(name)}")
+            raise UserError(f"class_names must be texts that are not empty, found {_shown(name)}")
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise UserError(f"class_names must differ from each other, found {_shown(twice)} twice")
@@ -150,7 +155,7 @@ def _check_statistics(mean: Any, std: Any, channels: int) -> None:
         raise UserError(
             f"mean and std need one value for each of {channels} channels, found {len(mean)} and {len(std)}"
         )
-    # As float32, in which images are normalised: 1e-60 would be a division by zero there.
+    # As float32, in which images are normalised: 1e-60 would become a division by zero.
     if not all(map(_is_number, (*mean, *std))) or not all(np.float32(value) > 0 for value in std):
         raise UserError(f"mean must be finite and std positive, found {_shown(mean)} and {_shown(std)}")
 
@@ -165,11 +170,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as it is shown in a message: in one short line."""
+    """Return a value as one short line for a message."""
     try:
         text = reprlib.repr(value)
-    except ValueError:  # Python refuses to write a whole number of more than 4,300 digits
-        return "a number of too many digits"
+    except ValueError:  # Python does not convert integers of more than 4,300 digits
+        return "a number with too many digits"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
@@ -179,4 +184,4 @@ def _parsed(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise UserError(f"{name} is no number in JSON")
+    raise UserError(f"{name} is not a number in JSON")

@@ -1,4 +1,4 @@
-"""An encoder and a few examples of each class as a classifier. Free of PyTorch."""
+"""A classifier from an encoder and a few examples of each class. Importing this file does not import PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,23 +14,23 @@ from peerdistill.errors import UserError
 
 
 def by_examples(score: Scorer, card: LeaderCard, support: Path, *, batch_size: int) -> tuple[Scorer, LeaderCard]:
-    """Return the classifier whose classes are the folders in ``support``: its scorer and its card.
+    """Return the scorer and the card of a classifier whose classes are the folders in ``support``.
 
-    The logit of a class is minus the squared distance of a picture's features from the mean of the class's examples
-    (a prototypical network; Snell et al., NIPS 2017).
+    The logit of a class is minus the squared distance between the picture's features and the mean features of the
+    class's examples (a prototypical network; Snell et al., NIPS 2017).
 
     Args:
-        score: An encoder: from images to features.
-        card: Its card.
-        support: A folder of class folders with one picture or more in each.
-        batch_size: Pictures encoded at once.
+        score: Scorer of an encoder: from images to features.
+        card: Card of the encoder.
+        support: A folder of class folders with at least one picture each.
+        batch_size: Number of pictures in a batch.
 
     Raises:
-        UserError: For a leader with classes of its own, or where ``support`` is no such folder or holds a file that is
-            no picture.
+        UserError: If the leader is a classifier, ``support`` is not a folder of class folders, or a file in it is not
+            a picture.
     """
     if not card.is_encoder:
-        raise UserError(f"--support goes with an encoder, this leader knows {len(card.class_names)} classes of its own")
+        raise UserError(f"--support applies to encoders only, and this leader has {len(card.class_names)} classes")
     if not support.is_dir():
         raise UserError(f"the folder of examples {support} does not exist")
     examples = list_pictures(support)
@@ -41,8 +41,8 @@ def by_examples(score: Scorer, card: LeaderCard, support: Path, *, batch_size: i
     def logits(
         images: Float32[np.ndarray, "batch channels height width"],
     ) -> Float32[np.ndarray, "batch classes"]:
-        apart = score(images)[:, None] - prototypes
-        return -np.square(apart).sum(-1).astype(np.float32)
+        difference = score(images)[:, None] - prototypes
+        return -np.square(difference).sum(-1).astype(np.float32)
 
     return logits, replace(card, class_names=examples.class_names)
 

@@ -1,48 +1,57 @@
-"""Export of the leader: no file appears under its name before it has reproduced the leader."""
+"""Export of the leader. A file gets its name only after it has been verified."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import shorten
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from peerdistill import backbones
+from peerdistill.deploy import formats
 from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.destination import ExportError, Format, check_destination, drafted
-from peerdistill.deploy.leader import load_leader, not_finite
+from peerdistill.deploy.destination import check_destination, drafted
+from peerdistill.deploy.formats import ExportError, Format, Leader
+from peerdistill.deploy.leader import not_finite
 from peerdistill.deploy.normalised import Normalised
-from peerdistill.deploy.scorers import Scorer, check_outputs, open_model, torch_scorer
-from peerdistill.deploy.writers import WRITERS
+from peerdistill.deploy.scorers import torch_scorer
+from peerdistill.deploy.verification import outputs_of, reproduces
 from peerdistill.errors import UserError
-
-# Largest difference of logits that passes, relative to the largest logit (or to 1, where all are smaller).
-_TOLERANCE = 1e-3
-_BATCH = 64
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how near it is to the leader.
+    """The written file, and how closely it reproduces the leader.
 
     Attributes:
         path: The file.
-        format: "safetensors", "onnx" or "pt2".
+        format: Name of its format.
         bytes: Its size.
-        samples: Pictures on which file and leader were compared.
-        largest_difference: Of any logit (of an encoder, any feature) of any picture.
-        agreement: Share of the pictures for which both name the same class, 0..1; of an encoder, for which the same
-            other picture has the nearest features.
+        samples: Number of pictures on which file and leader were compared.
+        largest_difference: Largest absolute difference of an output, over all outputs and pictures. For "int8": from
+            the float32 graph.
+        agreement: Fraction of the pictures, 0..1, for which both predict the same class. For an encoder: for which the
+            same other picture has the nearest features.
+        summary: The last two in words.
+        details: Further figures of the format. For "int8": ``float_bytes`` (size of the float32 graph) and
+            ``calibrated_on`` (number of training pictures).
     """
 
     path: Path
-    format: Format
+    format: str
     bytes: int
     samples: int
     largest_difference: float
     agreement: float
+    summary: str
+    details: Mapping[str, int | float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures for JSON."""
+        figures = {name: value for name, value in vars(self).items() if name not in ("summary", "details")}
+        return {**figures, "path": str(self.path), **self.details}
 
 
 def export(
@@ -50,154 +59,58 @@ def export(
     card: LeaderCard,
     output: Path,
     *,
-    format: Format,
+    format: Format | str,
     pictures: UInt8[Tensor, "samples channels height width"],
+    calibration: UInt8[Tensor, "calibration channels height width"] | None = None,
     force: bool = False,
 ) -> ExportReport:
-    """Write the leader to ``output`` and verify the file before it appears there.
+    """Write the leader to ``output`` after verifying the file.
 
-    The file is written under a temporary name, read back as a stranger would read it, and run on all
-    ``pictures``. It passes when no logit differs by more than 0.001 of the largest one and the predicted
-    class is the leader's wherever the leader's two highest logits are further apart than that. An encoder passes by
-    its features alone.
+    The file is written under a temporary name, opened as ``predict`` does it, and run on all ``pictures``. Its format
+    decides whether it passes; see :func:`peerdistill.deploy.verification.reproduces`.
 
     Args:
-        leader: Maps normalised images to logits, or to features where the card names no class. It is copied and stays
-            as it is.
-        card: What the file says of the leader.
-        output: The file to write; its suffix names the format.
-        format: "safetensors" (weights under the network's own names), "onnx" or "pt2" (graphs that take
-            images in 0..1, normalise themselves and leave the batch size free).
+        leader: Maps normalised images to logits, or to features if the card names no classes. It is copied and not
+            changed.
+        card: Input size, normalisation and class names.
+        output: The file to write; it must have the suffix of the format.
+        format: A format, the name of a format of the package ("safetensors", "onnx", "pt2", "int8"), or
+            ``package.module:FORMAT``.
         pictures: Real pictures of the card's size, at least 2.
-        force: Replace an existing file, once the new one has passed.
+        calibration: Training pictures of the card's size, at least 2. "int8" needs them.
+        force: Replace an existing file.
 
     Raises:
-        UserError: For an unknown format, an existing or misnamed output, or pictures that don't fit the card.
-        ExportError: If the leader can't be written in this format, or the file does not reproduce it. Nothing
-            is left then but what was there before.
-        WriteError: If the disk is full or the like.
+        UserError: If the format is unknown, the output exists or has another suffix, or pictures do not fit the card.
+        ExportError: If the leader cannot be written in this format, or the file does not reproduce it. An existing
+            file is then left unchanged.
+        WriteError: If the system cannot write, for example because the disk is full.
     """
     output = Path(output)
+    if isinstance(format, str):
+        format = formats.find(format)
     check_destination(output, format, force=force)
-    check_pictures(pictures, card)
-    leader = copy.deepcopy(leader).to("cpu", torch.float32).eval()
-    if name := not_finite(leader):
-        raise ExportError(f"the leader can't be exported: '{name}' holds values that are not finite")
-    expected = outputs_of(torch_scorer(Normalised(leader, card.mean, card.std)), card, pictures, "the leader")
+    _check_pictures(pictures, card, "the check of an export")
+    if format.needs_calibration:
+        if calibration is None:
+            raise UserError(f"export as {format.name} needs training pictures for calibration: pass calibration")
+        _check_pictures(calibration, card, "calibration")
+    network = copy.deepcopy(leader).to("cpu", torch.float32).eval()
+    if name := not_finite(network):
+        raise ExportError(f"the leader cannot be exported: '{name}' has values that are not finite")
+    outputs = outputs_of(torch_scorer(Normalised(network, card.mean, card.std)), card, pictures, "the leader")
+    exported = Leader(network, card, pictures, outputs, calibration if format.needs_calibration else None)
     with drafted(output) as draft:
-        WRITERS[format](leader, card, draft)
-        found = outputs_of_file(draft, card, pictures, own_network=_emptied(leader, card, format))
-        difference, agreement = _compare(expected, found, card)
+        format.write(exported, draft)
+        check = format.verify(exported, draft) if format.verify else reproduces(exported, draft, format.open)
         size = draft.stat().st_size
-    return ExportReport(output, format, size, len(pictures), difference, agreement)
+    return ExportReport(output, format.name, size, len(pictures), **vars(check))
 
 
-def check_pictures(pictures: Tensor, card: LeaderCard) -> None:
-    """Raise UserError where a file can't be checked on these pictures."""
+def _check_pictures(pictures: Tensor, card: LeaderCard, use: str) -> None:
+    """Raise UserError unless there are at least 2 pictures of the card's shape."""
     if len(pictures) < 2:
-        raise UserError(f"the check of an export needs at least 2 pictures, found {len(pictures)}")
+        raise UserError(f"{use} needs at least 2 pictures, found {len(pictures)}")
     expected = (card.channels, card.image_size, card.image_size)
     if pictures.shape[1:] != expected:
-        raise UserError(f"the check of an export needs pictures of shape {expected}, found {tuple(pictures.shape[1:])}")
-
-
-def outputs_of(
-    score: Scorer, card: LeaderCard, pictures: UInt8[Tensor, "samples channels height width"], name: str
-) -> Float[Tensor, "samples outputs"]:
-    """Return the logits, or features, of pictures.
-
-    Raises:
-        ExportError: If they can't be computed, are not finite, or not those that the card describes.
-    """
-    outputs = []
-    # One picture alone, then many: the batch size must really be free.
-    for batch in (pictures[:1], *pictures[1:].split(_BATCH)):
-        images = (batch.cpu().float() / 255).numpy()
-        try:
-            found = score(images)
-            check_outputs(found, len(images), card, name)
-        except UserError as error:
-            raise ExportError(str(error)) from error
-        except Exception as error:  # the code of any network is run
-            raise ExportError(f"{name} can't score pictures: {shorten(str(error), 200)}") from error
-        outputs.append(torch.from_numpy(found))
-    return torch.cat(outputs)
-
-
-def outputs_of_file(
-    draft: Path,
-    card: LeaderCard,
-    pictures: UInt8[Tensor, "samples channels height width"],
-    *,
-    own_network: nn.Module | None = None,
-) -> Float[Tensor, "samples outputs"]:
-    """Return the logits, or features, of an exported leader, read back as a stranger would read it.
-
-    Args:
-        draft: The file.
-        card: The leader's.
-        pictures: What it is run on.
-        own_network: Takes the weights of a file that names a network of the user's own code.
-
-    Raises:
-        ExportError: If the file does not run or holds another card.
-    """
-    try:
-        if own_network is None:
-            score, card_read = open_model(draft)
-        else:
-            leader, card_read = load_leader(draft, own_network)
-            score = torch_scorer(leader)
-        outputs = outputs_of(score, card, pictures, f"the exported {draft.suffix} file")
-    except OSError:
-        raise
-    except Exception as error:  # whatever a runtime raises, the file is of no use
-        raise ExportError(f"the exported {draft.suffix} file does not run: {shorten(str(error), 200)}") from error
-    if card_read != card:
-        raise ExportError(f"the exported {draft.suffix} file holds another card: {card_read}, not {card}")
-    return outputs
-
-
-def _emptied(leader: nn.Module, card: LeaderCard, format: Format) -> nn.Module | None:
-    """Return a copy of a network of the user's own code with all weights zero, None for networks that have a name.
-
-    Safetensors files of own code are checked with it: what the file lacks is not in the copy either.
-    """
-    if format != "safetensors" or not backbones.is_user_code(card.backbone):
-        return None
-    network = copy.deepcopy(leader)
-    for tensor in network.state_dict().values():
-        tensor.zero_()
-    return network
-
-
-def _compare(
-    expected: Float[Tensor, "samples outputs"], found: Float[Tensor, "samples outputs"], card: LeaderCard
-) -> tuple[float, float]:
-    """Return the largest difference and the share of equal answers, or refuse."""
-    difference = (expected - found).abs().max().item()
-    tolerance = _TOLERANCE * max(1.0, expected.abs().max().item())
-    same = answers(expected, card) == answers(found, card)
-    agreement = same.float().mean().item()
-    # Written so that NaN does not pass.
-    if not (difference <= tolerance and bool(same[_clear(expected, tolerance, card)].all())):
-        raise ExportError(
-            f"the exported file does not reproduce the leader: largest difference of {card.output} {difference:.3g} "
-            f"(allowed {tolerance:.3g}), {card.answer} on {agreement:.2%} of {len(same)} pictures"
-        )
-    return difference, agreement
-
-
-def answers(outputs: Float[Tensor, "samples outputs"], card: LeaderCard) -> Int[Tensor, " samples"]:
-    """Return the class of each picture, or which other picture has the nearest features."""
-    if card.is_encoder:
-        return torch.cdist(outputs, outputs).fill_diagonal_(torch.inf).argmin(1)
-    return outputs.argmax(1)
-
-
-def _clear(outputs: Float[Tensor, "samples outputs"], tolerance: float, card: LeaderCard) -> Bool[Tensor, " samples"]:
-    """Return which pictures have a class that a difference of ``tolerance`` can't change."""
-    if card.is_encoder:
-        return torch.zeros(len(outputs), dtype=torch.bool)
-    first, second = outputs.topk(2, dim=1).values.unbind(1)
-    return first - second > tolerance
+        raise UserError(f"{use} needs pictures of shape {expected}, found {tuple(pictures.shape[1:])}")

@@ -1,4 +1,4 @@
-"""The leader back from its safetensors file, as a plain module."""
+"""The leader in a safetensors file as a plain module."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,29 +16,33 @@ from peerdistill.errors import UserError
 if TYPE_CHECKING:
     from peerdistill.backbones import Backbone
 
-# Of the classifier that an encoder's network is made with and loses.
+# The network of an encoder is built with a classifier, which is then removed.
 _UNUSED_OUTPUTS = 2
 
 
 def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[Normalised, LeaderCard]:
-    """Return the leader of a ``.safetensors`` file in evaluation mode, and its card.
+    """Load the leader of a ``.safetensors`` file.
 
-    The module takes images as :meth:`LeaderCard.images` prepares them, (batch, channels, height, width) with pixels in
-    0..1, normalises them and returns logits, (batch, classes), or an encoder's features, (batch, width). Its
-    ``network`` is the plain network, which takes images that are normalised already.
+    The module takes images as :meth:`LeaderCard.images` returns them, (batch, channels, height, width) with pixels in
+    0..1. It normalises them and returns logits, (batch, classes), or features, (batch, width), for an encoder. Its
+    attribute ``network`` is the plain network, which takes normalised images.
 
     Args:
         path: The file.
-        network: A network of your own code, made as for training (for an encoder, with ``nn.Identity`` for its
-            classifier), which the weights are loaded into. Files never decide which code is run: they name
-            networks of peerdistill, timm and torchvision alone.
+        network: A network of your own code, built as for training (for an encoder, with ``nn.Identity`` as its
+            classifier). The weights are loaded into it. A file never decides which code is run: it can name only
+            networks of peerdistill, timm and torchvision.
+
+    Returns:
+        The leader in evaluation mode, and its card.
 
     Raises:
-        UserError: If the file is missing, no safetensors file, holds no leader card, names an unknown backbone or one
-            of the user's own code without ``network``, or holds weights of another network or that are not finite.
+        UserError: If the file is missing, is not a safetensors file, has no leader card, names an unknown backbone or
+            one of the user's own code without ``network``, or has weights of another network or values that are not
+            finite.
 
     Example:
-        >>> leader, card = load_leader("leader.safetensors")  # doctest: +SKIP
+        >>> leader, card = peerdistill.load_leader("leader.safetensors")  # doctest: +SKIP
         >>> logits = leader(torch.from_numpy(card.images(["photo.jpg"])))  # doctest: +SKIP
     """
     if network is None:
@@ -50,15 +54,15 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[Nor
 
 
 def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
-    """Return backbone, plain network and card of a leader's file.
+    """Return the backbone, the plain network and the card of a leader's file.
 
-    The network takes normalised images. The backbone of an encoder has a classifier all the same.
+    The network takes normalised images. The backbone of an encoder has a classifier, its network does not.
 
     Raises:
         UserError: As :func:`load_leader`.
     """
     card, weights = _read(Path(path))
-    # Fresh weights are drawn only to be replaced: the caller's random numbers must not depend on that.
+    # Initial weights are drawn and then replaced; this must not change the caller's random state.
     with torch.random.fork_rng(devices=[]):
         backbone = _backbone_of(card, path)
         network = backbone.network()
@@ -68,7 +72,7 @@ def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:
 
 
 def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, str, str] | None:
-    """Return the first name whose tensors differ in shape, and in words what was found there and what was expected."""
+    """Return the first name whose tensors differ in shape, and a description of what was found and expected."""
     shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (found, expected)]
     if shapes[0] == shapes[1]:
         return None
@@ -78,9 +82,9 @@ def first_difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 
 
 def not_finite(network: nn.Module) -> str | None:
-    """Return the name of a parameter or buffer with a value that no trained network has; None where all are sound.
+    """Return the name of a parameter or buffer with NaN or infinity, or None.
 
-    Those are NaN and infinity. Only buffers may hold minus infinity, by which attention is masked.
+    Buffers may contain minus infinity, which masks attention.
     """
     parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     for name, tensor in network.state_dict().items():
@@ -94,14 +98,16 @@ def _filled(network: nn.Module, card: LeaderCard, weights: Mapping[str, Tensor],
     own = network.state_dict()
     if difference := first_difference(weights, own):
         name, was, should = difference
-        raise UserError(f"{source} holds no weights of {card.backbone}: '{name}' is {was} and should be {should}")
+        raise UserError(f"{source} does not hold weights of {card.backbone}: '{name}' is {was} and should be {should}")
     for name, tensor in own.items():
         found = weights[name].dtype
         if found.is_floating_point != tensor.dtype.is_floating_point:
-            raise UserError(f"{source} holds no weights of {card.backbone}: '{name}' is {found}, not {tensor.dtype}")
+            raise UserError(
+                f"{source} does not hold weights of {card.backbone}: '{name}' is {found}, not {tensor.dtype}"
+            )
     network.load_state_dict(weights, strict=True)
     if name := not_finite(network):
-        raise UserError(f"{source} holds values that are not finite in '{name}'")
+        raise UserError(f"{source} has values that are not finite in '{name}'")
     return network.eval()
 
 
@@ -115,23 +121,25 @@ def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
 
     if backbones.is_user_code(card.backbone):
         raise UserError(
-            f"the leader in {source} is a network of own code, {card.backbone}: "
-            "make it in Python and give it to peerdistill.load_leader"
+            f"the leader in {source} is a network of your own code, {card.backbone}: "
+            "build it in Python and pass it to peerdistill.load_leader"
         )
     classes = len(card.class_names) or _UNUSED_OUTPUTS
     return backbones.build(card.backbone, classes=classes, in_channels=card.channels, image_size=card.image_size)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str] | None, dict[str, Tensor]]:
-    """Return metadata and tensors of a file.
+    """Return the metadata and the tensors of a file.
 
     Raises:
-        UserError: If it is missing or no safetensors file.
+        UserError: If it is missing or not a safetensors file.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist or is no file")
+        raise UserError(f"{path} does not exist or is not a file")
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # besides the reader's own, those of the system and of PyTorch
-        raise UserError(f"{path} is no safetensors file: {shorten(str(error) or type(error).__name__, 200)}") from error
+    except Exception as error:  # errors of the reader, the system or PyTorch
+        raise UserError(
+            f"{path} is not a safetensors file: {shorten(str(error) or type(error).__name__, 200)}"
+        ) from error

@@ -1,4 +1,4 @@
-"""Normalisation as a part of the network, so that a deployed graph takes plain pixels."""
+"""Normalisation as a part of the network, so that a deployed graph takes pixels in 0..1."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,13 @@ class Normalised(nn.Module):
 
     Args:
         network: Maps normalised images to logits.
-        mean: Of pixels in 0..1, one for each channel.
-        std: Of pixels in 0..1, one for each channel.
+        mean: Mean of each channel, for pixels in 0..1.
+        std: Standard deviation of each channel, for pixels in 0..1.
+
+    Example:
+        >>> network = Normalised(torch.nn.Flatten(), mean=[0.5], std=[0.25])
+        >>> network(torch.ones(1, 1, 1, 2))
+        tensor([[2., 2.]])
     """
 
     mean: Tensor

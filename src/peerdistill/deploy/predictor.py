@@ -1,4 +1,4 @@
-"""Predictions for picture files, from an exported leader or from any function that scores images."""
+"""Predictions for picture files, by an exported leader or by any scorer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from jaxtyping import Float, Float32
 
 from peerdistill.deploy.card import LeaderCard
 from peerdistill.deploy.examples import by_examples
-from peerdistill.deploy.scorers import Scorer, check_outputs, open_model
+from peerdistill.deploy.formats import Format, open_scorer
+from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError
 
-# Of one batch: 192 MiB of float32 RGB pixels.
+# Pixels of one batch: 192 MiB as float32 RGB.
 _MAX_BATCH_PIXELS = 2**24
 
 
@@ -22,8 +23,8 @@ class Prediction:
 
     Attributes:
         path: The picture.
-        classes: Names.
-        probabilities: Theirs, softmax over all classes, 0..1.
+        classes: Names of the classes.
+        probabilities: Their probabilities, 0..1, by the softmax over all classes.
     """
 
     path: Path
@@ -35,28 +36,33 @@ def predict(
     model: Path | str,
     pictures: Sequence[Path | str],
     *,
+    format: Format | str | None = None,
     support: Path | str | None = None,
     top: int = 5,
     batch_size: int = 32,
     unreadable: Callable[[UserError], object] | None = None,
 ) -> list[Prediction]:
-    """Classify pictures with an exported leader; PyTorch is not needed for ``.onnx``.
+    """Classify pictures with an exported leader. ``.onnx`` files do not need PyTorch.
 
     Args:
-        model: A ``.onnx``, ``.safetensors`` or ``.pt2`` file written by :func:`peerdistill.deploy.export`. A
-            ``.pt2`` file is a program: use only those whose origin you know.
+        model: A file written by :func:`peerdistill.deploy.export`. A ``.pt2`` file is a program: use only files whose
+            origin you know.
         pictures: Image files of any size.
-        support: For an encoder: a folder of class folders with examples, see :func:`predict_with`.
-        top: Classes to name for each picture; all, where the leader knows fewer.
-        batch_size: Pictures scored at once; fewer, where they are very large.
+        format: Format of the file, or its name; by default the suffix decides.
+        support: See :func:`predict_with`.
+        top: See :func:`predict_with`.
+        batch_size: See :func:`predict_with`.
         unreadable: See :func:`predict_with`.
 
     Raises:
-        UserError: As :func:`predict_with`, and for a file that is no model.
+        UserError: As :func:`predict_with`, and if ``model`` is not an exported leader.
+
+    Example:
+        >>> peerdistill.deploy.predict("leader.onnx", ["photo.jpg"], top=1)  # doctest: +SKIP
+        [Prediction(path=PosixPath('photo.jpg'), classes=('cat',), probabilities=(0.97,))]
     """
-    score, card = open_model(model)
-    how = {"support": support, "top": top, "batch_size": batch_size, "unreadable": unreadable}
-    return predict_with(score, card, pictures, **how)
+    score, card = open_scorer(model, format)
+    return predict_with(score, card, pictures, support=support, top=top, batch_size=batch_size, unreadable=unreadable)
 
 
 def predict_with(
@@ -69,34 +75,36 @@ def predict_with(
     batch_size: int = 32,
     unreadable: Callable[[UserError], object] | None = None,
 ) -> list[Prediction]:
-    """Classify pictures with any function that scores images.
+    """Classify pictures with a scorer.
 
     Args:
-        score: Maps float32 images, (batch, channels, height, width) with pixels in 0..1, to logits,
-            (batch, classes), or to features where the card names no class.
-        card: How pictures are prepared and classes called.
+        score: Maps float32 images, (batch, channels, height, width) with pixels in 0..1, to logits, (batch, classes),
+            or to features, (batch, width), if the card names no classes.
+        card: Input size, normalisation and class names.
         pictures: Image files of any size.
-        support: For an encoder: a folder of class folders with examples. A picture belongs to the class whose
-            examples' mean features are nearest (a prototypical network; Snell et al., 2017).
-        top: Classes to name for each picture; all, where there are fewer.
-        batch_size: Pictures scored at once; fewer, where they are very large.
-        unreadable: Called with the error of each picture that can't be read; the others are classified. By default
+        support: For an encoder: a folder with one folder of example pictures for each class. A picture is assigned to
+            the class whose mean features are nearest (a prototypical network; Snell et al., NIPS 2017).
+        top: Number of classes per picture; all classes if there are fewer.
+        batch_size: Number of pictures in a batch; less if they are very large.
+        unreadable: Called with the error of each picture that cannot be read; the others are classified. By default
             the first such error is raised.
 
     Returns:
-        A prediction for each picture that can be read, in their order.
+        A prediction for each picture that can be read, in the order of ``pictures``.
 
     Raises:
-        UserError: For a file that is no picture, numbers below 1, an encoder without ``support``, ``support`` that
-            is no folder of class folders or goes with no encoder, or outputs that are not finite or not of the card's
-            classes.
+        UserError: If a file is not a picture, ``top`` or ``batch_size`` is below 1, ``support`` is missing for an
+            encoder or given for a classifier or not a folder of class folders, or the outputs are not finite or do not
+            match the card.
     """
     _check(pictures, top, batch_size)
     batch_size = min(batch_size, max(1, _MAX_BATCH_PIXELS // card.image_size**2))
     if support is not None:
         score, card = by_examples(score, card, Path(support), batch_size=batch_size)
     elif card.is_encoder:
-        raise UserError("an encoder knows no classes: --support FOLDER shows it examples, in a folder for each class")
+        raise UserError(
+            "an encoder has no classes: pass a folder with one folder of examples for each class, --support FOLDER"
+        )
     paths = [Path(picture) for picture in pictures]
     predictions = []
     for start in range(0, len(paths), batch_size):
@@ -111,7 +119,7 @@ def predict_with(
 
 def _check(pictures: Sequence[Path | str], top: int, batch_size: int) -> None:
     if isinstance(pictures, str | Path):
-        raise UserError(f"pictures must be a list of files, found the single name {pictures}")
+        raise UserError(f"pictures must be a list of files, found the single file {pictures}")
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, found {value}")
@@ -120,7 +128,7 @@ def _check(pictures: Sequence[Path | str], top: int, batch_size: int) -> None:
 def _read(
     paths: Sequence[Path], card: LeaderCard, unreadable: Callable[[UserError], object]
 ) -> tuple[list[Path], Float32[np.ndarray, "batch channels height width"]]:
-    """Return the paths whose pictures can be read, and the pictures as the leader takes them."""
+    """Return the paths of the pictures that can be read, and these pictures as the leader's input."""
     read, images = [], [np.empty((0, card.channels, card.image_size, card.image_size), np.float32)]
     for path in paths:
         try:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from peerdistill import deploy, runs
 from peerdistill.cohort import CohortOutput
 from peerdistill.deploy import LeaderCard
+from peerdistill.deploy.formats import FORMATS, Format
 from peerdistill.deploy.normalised import Normalised
-from peerdistill.deploy.scorers import Scorer, open_onnx, torch_scorer
-from peerdistill.deploy.writers import write_safetensors
+from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.errors import UserError
 from peerdistill.evaluation import Accuracy, Evaluation
 from peerdistill.runs import Run
@@ -163,22 +163,32 @@ def make_forms(
     calibration: UInt8[Tensor, "calibration channels height width"],
     pictures: UInt8[Tensor, "samples channels height width"],
 ) -> dict[str, Form]:
-    """Return the leader in every form, each with as many threads as PyTorch has; files are written to ``folder``.
+    """Return the leader in PyTorch and in every format that has its own runtime, all with PyTorch's number of threads.
+
+    Args:
+        leader: The network.
+        card: Its card.
+        folder: Folder for the files.
+        calibration: Training pictures.
+        pictures: Pictures on which the files are verified.
 
     Raises:
-        ExportError: For a leader that has no ONNX or int8 form.
+        ExportError: If the leader cannot be exported in one of the formats.
     """
-    weights, exact, small = (folder / name for name in ("leader.safetensors", "leader.onnx", "leader.int8.onnx"))
-    write_safetensors(leader, card, weights)
-    deploy.export(leader, card, exact, format="onnx", pictures=pictures)
-    deploy.quantise(exact, small, calibration=calibration, pictures=pictures)
     threads = torch.get_num_threads()
-    scorers = {
-        "pytorch": (weights, torch_scorer(Normalised(leader, card.mean, card.std).eval())),
-        "onnx": (exact, open_onnx(exact, threads)[0]),
-        "int8": (small, open_onnx(small, threads)[0]),
-    }
-    return {name: Form(score, file.stat().st_size) for name, (file, score) in scorers.items()}
+
+    def file_of(format: Format) -> Path:
+        file = folder / format.default_name
+        deploy.export(leader, card, file, format=format, pictures=pictures, calibration=calibration)
+        return file
+
+    eager = torch_scorer(Normalised(leader, card.mean, card.std).eval())
+    forms = {"pytorch": Form(eager, file_of(FORMATS["safetensors"]).stat().st_size)}
+    for name, format in FORMATS.items():
+        if format.open_with_threads is not None:
+            file = file_of(format)
+            forms[name] = Form(format.open_with_threads(file, threads)[0], file.stat().st_size)
+    return forms
 
 
 def form_latencies(

@@ -16,13 +16,13 @@ from peerdistill.errors import UserError
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("leader.txt", b"hello", r"leader.txt is no model: found suffix '.txt', allowed are .onnx"),
-        ("leader", b"hello", r"leader is no model: found suffix '', allowed are .onnx, .safetensors, .pt2"),
-        ("leader.onnx", None, r"leader.onnx is no model: no such file"),
-        ("leader.onnx", b"", r"leader.onnx is no model: not a readable .onnx file"),
-        ("leader.onnx", b"hello", r"leader.onnx is no model: not a readable .onnx file"),
-        ("leader.pt2", b"hello", r"leader.pt2 is no model: not a readable .pt2 file"),
-        ("leader.safetensors", b"hello", r"leader.safetensors is no safetensors file"),
+        ("leader.txt", b"hello", r"leader.txt is not a model: found suffix '.txt', allowed are .onnx"),
+        ("leader", b"hello", r"leader is not a model: found suffix '', allowed are .onnx, .pt2, .safetensors"),
+        ("leader.onnx", None, r"leader.onnx is not a model: it does not exist"),
+        ("leader.onnx", b"", r"leader.onnx is not a model: cannot read it as onnx"),
+        ("leader.onnx", b"hello", r"leader.onnx is not a model: cannot read it as onnx"),
+        ("leader.pt2", b"hello", r"leader.pt2 is not a model: cannot read it as pt2"),
+        ("leader.safetensors", b"hello", r"leader.safetensors is not a safetensors file"),
     ],
 )
 def test_file_that_is_no_model_is_named(tmp_path: Path, name: str, content: bytes | None, told: str):
@@ -172,7 +172,7 @@ def test_a_graph_that_fails_while_it_runs_is_told_in_one_sentence(tmp_path: Path
     ]
     file = write_model(tmp_path / "m.onnx", nodes)
     assert predict(file, [pixel_file(tmp_path)])
-    with pytest.raises(UserError, match=r"m.onnx can't score pictures: ") as error:
+    with pytest.raises(UserError, match=r"m.onnx cannot score pictures: ") as error:
         predict(file, [pixel_file(tmp_path, 255)])
     assert "\n" not in str(error.value)
 
@@ -190,14 +190,14 @@ def test_weights_in_other_files_are_not_read(tmp_path: Path, location: str, monk
     added = [*flattened(target="plain"), onnx.helper.make_node("Add", ["plain", "w"], ["logits"])]
     file = write_model(folder / "m.onnx", added, weights=(weight,))
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match=r"m.onnx is no model: not a readable .onnx file"):
+    with pytest.raises(UserError, match=r"m.onnx is not a model: cannot read it as onnx"):
         predict(file, [pixel_file(tmp_path)])
 
 
 def test_a_pt2_file_that_unpacks_to_more_than_it_holds_is_refused(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "bomb.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb/extra/peerdistill.card", b"1" * 50_000_000)
-    with pytest.raises(UserError, match=r"bomb.pt2 is no model: its parts take 50000000 bytes in a file of "):
+    with pytest.raises(UserError, match=r"bomb.pt2 is not a model: its parts take 50000000 bytes in a file of "):
         predict(tmp_path / "bomb.pt2", [])
 
 
@@ -205,7 +205,7 @@ def test_a_pt2_file_with_a_card_and_no_program_is_refused(tmp_path: Path, card: 
     with zipfile.ZipFile(tmp_path / "empty.pt2", "w") as archive:
         for key, text in card.to_metadata().items():
             archive.writestr(f"empty/extra/{key}", text)
-    with pytest.raises(UserError, match=r"empty.pt2 is no model: not a readable .pt2 file") as error:
+    with pytest.raises(UserError, match=r"empty.pt2 is not a model: cannot read it as pt2") as error:
         predict(tmp_path / "empty.pt2", [])
     assert "\n" not in str(error.value)
 
@@ -220,7 +220,7 @@ def test_a_pt2_program_that_is_not_what_its_card_says_is_refused(tmp_path: Path,
     images = torch.zeros(2, 1, 8, 9 if isinstance(program, nn.Linear) else 8)
     exported = torch.export.export(program, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(exported, tmp_path / "m.pt2", extra_files=card.to_metadata())
-    with pytest.raises(UserError, match=r"m.pt2 (gives|must give|can't score)"):
+    with pytest.raises(UserError, match=r"m.pt2 (gives|must give|cannot score)"):
         predict(tmp_path / "m.pt2", [pixel_file(tmp_path)])
 
 
@@ -238,7 +238,7 @@ def test_a_pt2_program_that_is_not_what_its_card_says_is_refused(tmp_path: Path,
 def test_safetensors_with_a_broken_header_are_refused(tmp_path: Path, content: bytes):
     (tmp_path / "m.safetensors").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"m.safetensors (is no safetensors file|was not exported by peerdistill)"
+        UserError, match=r"m.safetensors (is not a safetensors file|was not exported by peerdistill)"
     ) as error:
         predict(tmp_path / "m.safetensors", [])
     assert "\n" not in str(error.value)
@@ -248,5 +248,5 @@ def test_a_folder_or_a_pipe_is_no_model(tmp_path: Path):
     (tmp_path / "folder.onnx").mkdir()
     os.mkfifo(tmp_path / "pipe.onnx")
     for name in ("folder.onnx", "pipe.onnx"):
-        with pytest.raises(UserError, match=f"{name} is no model: it is no file"):
+        with pytest.raises(UserError, match=f"{name} is not a model: it is not a file"):
             predict(tmp_path / name, [])

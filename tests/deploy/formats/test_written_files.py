@@ -1,4 +1,4 @@
-"""What a stranger with stock tools finds in the files."""
+"""The files as other tools read them."""
 
 import json
 import os
@@ -15,18 +15,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from peerdistill.deploy import ExportError, LeaderCard, export, writers
+from peerdistill.deploy import ExportError, LeaderCard, export
+from peerdistill.deploy.formats import FORMATS
+from peerdistill.deploy.formats import onnx as onnx_format
 
-WRITERS = {
-    "safetensors": writers.write_safetensors,
-    "onnx": writers.write_onnx,
-    "pt2": writers.write_pt2,
-}
+EXACT = [name for name, format in FORMATS.items() if not format.needs_calibration]
 
 
 @pytest.fixture
-def onnx_file(tiny: nn.Module, card: LeaderCard, tmp_path: Path) -> Path:
-    writers.write_onnx(tiny, card, tmp_path / "leader.onnx")
+def onnx_file(tiny: nn.Module, card: LeaderCard, tmp_path: Path, write) -> Path:
+    write("onnx", tiny, card, tmp_path / "leader.onnx")
     return tmp_path / "leader.onnx"
 
 
@@ -54,12 +52,14 @@ def test_onnx_takes_plain_pixels(onnx_file: Path, tiny: nn.Module, digits: Tenso
     torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_card_can_be_read_without_this_package(onnx_file: Path, tiny: nn.Module, card: LeaderCard, tmp_path: Path):
-    writers.write_safetensors(tiny, card, tmp_path / "leader.safetensors")
+def test_card_can_be_read_without_this_package(
+    onnx_file: Path, tiny: nn.Module, card: LeaderCard, tmp_path: Path, write
+):
+    write("safetensors", tiny, card, tmp_path / "leader.safetensors")
     with safe_open(tmp_path / "leader.safetensors", framework="np") as file:
         in_safetensors = file.metadata()
     in_onnx = {pair.key: pair.value for pair in onnx.load(onnx_file).metadata_props}
-    writers.write_pt2(tiny, card, tmp_path / "leader.pt2")
+    write("pt2", tiny, card, tmp_path / "leader.pt2")
     in_pt2 = {"peerdistill.class_names": ""}
     torch.export.load(tmp_path / "leader.pt2", extra_files=in_pt2)
     for metadata in (in_safetensors, in_onnx, in_pt2):
@@ -67,8 +67,8 @@ def test_card_can_be_read_without_this_package(onnx_file: Path, tiny: nn.Module,
         assert json.loads(metadata["peerdistill.std"]) == [0.37]
 
 
-def test_safetensors_holds_the_state_dict_unchanged(tiny: nn.Module, card: LeaderCard, tmp_path: Path):
-    writers.write_safetensors(tiny, card, tmp_path / "leader.safetensors")
+def test_safetensors_holds_the_state_dict_unchanged(tiny: nn.Module, card: LeaderCard, tmp_path: Path, write):
+    write("safetensors", tiny, card, tmp_path / "leader.safetensors")
     with safe_open(tmp_path / "leader.safetensors", framework="pt") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     expected = tiny.state_dict()
@@ -76,22 +76,22 @@ def test_safetensors_holds_the_state_dict_unchanged(tiny: nn.Module, card: Leade
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", EXACT)
 def test_files_have_the_permissions_that_the_umask_gives(
-    tiny: nn.Module, card: LeaderCard, tmp_path: Path, format: str
+    tiny: nn.Module, card: LeaderCard, tmp_path: Path, format: str, write
 ):
     umask = os.umask(0o022)
     try:
-        WRITERS[format](tiny, card, tmp_path / f"leader.{format}")
+        write(format, tiny, card, tmp_path / f"leader.{format}")
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / f"leader.{format}").stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
-def test_graphs_hold_no_paths_of_this_machine(tiny: nn.Module, card: LeaderCard, tmp_path: Path, format: str):
+def test_graphs_hold_no_paths_of_this_machine(tiny: nn.Module, card: LeaderCard, tmp_path: Path, format: str, write):
     file = tmp_path / f"leader.{format}"
-    WRITERS[format](tiny, card, file)
+    write(format, tiny, card, file)
     parts = [file.read_bytes()]
     if format == "pt2":
         with zipfile.ZipFile(file) as archive:
@@ -114,18 +114,18 @@ def test_exporters_of_torch_are_kept_silent(
 
 
 def test_leader_beyond_the_limit_of_onnx_is_refused(
-    tiny: nn.Module, card: LeaderCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: nn.Module, card: LeaderCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write
 ):
-    monkeypatch.setattr(writers, "_ONNX_LIMIT", 1000)
+    monkeypatch.setattr(onnx_format, "ONNX_LIMIT", 1000)
     with pytest.raises(ExportError, match="export it as safetensors or pt2"):
-        writers.write_onnx(tiny, card, tmp_path / "leader.onnx")
+        write("onnx", tiny, card, tmp_path / "leader.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_operator_without_onnx_form_is_named(card: LeaderCard, tmp_path: Path):
+def test_operator_without_onnx_form_is_named(card: LeaderCard, tmp_path: Path, write):
     class Unconvertible(nn.Module):
         def forward(self, images):
             return torch.linalg.eigvalsh(images[:, 0])
 
-    with pytest.raises(ExportError, match=r"no ONNX form"):
-        writers.write_onnx(Unconvertible(), card, tmp_path / "leader.onnx")
+    with pytest.raises(ExportError, match=r"cannot be converted to ONNX"):
+        write("onnx", Unconvertible(), card, tmp_path / "leader.onnx")

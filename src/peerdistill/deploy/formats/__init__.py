@@ -1,0 +1,21 @@
+"""Export formats: one file each, which holds ``FORMAT`` and is found because it is in this folder.
+
+Importing this package does not import PyTorch.
+"""
+
+from peerdistill.deploy.formats.catalog import FORM, FORMATS, discover, find, format_of_file, open_scorer
+from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader, Opened
+
+__all__ = [
+    "FORM",
+    "FORMATS",
+    "Check",
+    "ExportError",
+    "Format",
+    "Leader",
+    "Opened",
+    "discover",
+    "find",
+    "format_of_file",
+    "open_scorer",
+]

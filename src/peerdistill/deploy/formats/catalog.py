@@ -1,0 +1,124 @@
+"""Formats by name and by suffix. Importing this file does not import PyTorch."""
+
+import pkgutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from textwrap import shorten
+
+import numpy as np
+from jaxtyping import Float32
+
+from peerdistill.deploy.card import LeaderCard
+from peerdistill.deploy.formats.format import Format
+from peerdistill.deploy.scorers import Scorer, check_outputs
+from peerdistill.errors import UserError, unknown_name
+from peerdistill.user_code import user_object
+
+FORM = "package.module:FORMAT"
+"""How a format of the user's own code is named."""
+
+
+def discover() -> dict[str, Format]:
+    """Return the formats of all files in this folder: formats that need no calibration first, then by name."""
+    formats = []
+    for file in pkgutil.iter_modules(sys.modules["peerdistill.deploy.formats"].__path__):
+        format = getattr(import_module(f"{__package__}.{file.name}"), "FORMAT", None)
+        if format is not None:
+            formats.append(format)
+    return {format.name: format for format in sorted(formats, key=lambda one: (one.needs_calibration, one.name))}
+
+
+FORMATS: dict[str, Format] = discover()
+"""The formats of the package by name."""
+
+
+def find(name: str) -> Format:
+    """Return a format.
+
+    Args:
+        name: A key of ``FORMATS``, or ``package.module:FORMAT`` for a :class:`Format` of the user's own code.
+
+    Raises:
+        UserError: If the name is unknown, the module cannot be imported or it does not hold a format of that name.
+    """
+    if name in FORMATS:
+        return FORMATS[name]
+    if ":" not in name:
+        raise unknown_name("export format", name, [*FORMATS, FORM])
+    found = user_object(name, "export format")
+    if not isinstance(found, Format):
+        raise UserError(
+            f"export format {name} must be a peerdistill.deploy.formats.Format, found "
+            f"{'nothing' if found is None else f'a {type(found).__name__}'}"
+        )
+    return found
+
+
+def format_of_file(path: Path) -> Format:
+    """Return the format that a file has by its suffix.
+
+    Raises:
+        UserError: If no format of the package has this suffix.
+    """
+    for format in FORMATS.values():
+        if path.suffix == format.suffix:
+            return format
+    allowed = ", ".join(sorted({format.suffix for format in FORMATS.values()}))
+    raise UserError(
+        f"{path} is not a model: found suffix '{path.suffix}', allowed are {allowed}; a format of your own is named by "
+        f"--format {FORM}"
+    )
+
+
+def open_scorer(path: Path | str, format: Format | str | None = None) -> tuple[Scorer, LeaderCard]:
+    """Return the scorer and the card of an exported leader.
+
+    The scorer raises UserError if the file cannot score the images or if its outputs do not match its card.
+
+    A ``.pt2`` file is a program, and ``torch.export.load`` trusts its contents: open only files whose origin you know.
+    ``.onnx`` and ``.safetensors`` files hold data only.
+
+    Args:
+        path: The file.
+        format: Its format, or the name of its format; by default the suffix decides.
+
+    Raises:
+        UserError: If the file is missing, has an unknown suffix, is broken, was not exported by this package, or does
+            not match its card.
+    """
+    path = Path(path)
+    if format is None:
+        format = format_of_file(path)
+    elif isinstance(format, str):
+        format = find(format)
+    if not path.is_file():
+        raise UserError(f"{path} is not a model: {'it is not a file' if path.exists() else 'it does not exist'}")
+    try:
+        score, card = format.open(path)
+    except UserError:
+        raise
+    except Exception as error:  # the readers of the formats have no narrower base class in common
+        raise UserError(f"{path} is not a model: cannot read it as {format.name} ({_reason(error)})") from error
+    return _guarded(score, card, path), card
+
+
+def _guarded(score: Scorer, card: LeaderCard, path: Path) -> Scorer:
+    """Return the scorer of a file with errors turned into UserError."""
+
+    def guarded(
+        images: Float32[np.ndarray, "batch channels height width"],
+    ) -> Float32[np.ndarray, "batch outputs"]:
+        try:
+            outputs = score(images)
+        except Exception as error:  # the file decides what is computed, so any runtime error is possible
+            raise UserError(f"{path} cannot score pictures: {_reason(error)}") from error
+        check_outputs(outputs, len(images), card, str(path))
+        return outputs.astype(np.float32, copy=False)
+
+    return guarded
+
+
+def _reason(error: Exception) -> str:
+    """Return a library's error message in one short line."""
+    return shorten(str(error) or type(error).__name__, 200)
