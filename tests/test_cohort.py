@@ -90,15 +90,15 @@ class TestCopiesPerStage:
                 "head",
                 "unknown share_until of resnet18 'head': choose from stem, layer1, layer2, layer3, layer4",
             ),
-            ("network", "layer1", "share_until='layer1' goes with sharing branch or tree, found sharing 'network'"),
-            (TREE, "layer1", "share_until='layer1' goes with sharing branch or tree"),
-            ([1, 2, 4], None, "has 3 counts, the stages are stem, layer1, layer2, layer3, layer4"),
-            ([1, 1, 3, 3, 3], None, "no tree of 4 peers"),
-            ([1, 2, 1, 4, 4], None, "no tree of 4 peers"),
-            ([4, 4, 2, 2, 2], None, "no tree of 4 peers"),
-            ([1, 1, 1, 4, 8], None, "no tree of 4 peers"),
-            ([0, 1, 1, 4, 4], None, "no tree of 4 peers"),
-            ([-1, 1, 1, 4, 4], None, "no tree of 4 peers"),
+            ("network", "layer1", "share_until='layer1' requires sharing branch or tree, found sharing 'network'"),
+            (TREE, "layer1", "share_until='layer1' requires sharing branch or tree"),
+            ([1, 2, 4], None, "has 3 counts but there are 5 stages: stem, layer1, layer2, layer3, layer4"),
+            ([1, 1, 3, 3, 3], None, "cannot divide 4 peers into a tree"),
+            ([1, 2, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
+            ([4, 4, 2, 2, 2], None, "cannot divide 4 peers into a tree"),
+            ([1, 1, 1, 4, 8], None, "cannot divide 4 peers into a tree"),
+            ([0, 1, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
+            ([-1, 1, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
         ],
     )
     def test_what_is_refused(self, sharing, share_until, message):
@@ -238,7 +238,7 @@ def test_leader_is_a_copy():
 
 @pytest.mark.parametrize("index", [-1, 4])
 def test_a_peer_that_does_not_exist(index):
-    with pytest.raises(UserError, match=f"there is no peer {index}: peers are numbered 0 to 3"):
+    with pytest.raises(UserError, match=f"peer index must be from 0 to 3, found {index}"):
         small().peer(index)
 
 
@@ -396,11 +396,11 @@ class TestPeersOfDifferentBackbones:
 
     @pytest.mark.parametrize("sharing", ["branch", "tree", [1, 3, 3, 3]])
     def test_they_share_nothing(self, sharing):
-        with pytest.raises(UserError, match="peers of different backbones share nothing: sharing must be network"):
+        with pytest.raises(UserError, match="different backbones can't share stages: sharing must be network"):
             Cohort("resnet20", 5, peers=2, sharing=sharing, peer_backbones=["vgg8"])
 
     def test_there_is_one_for_each_peer_but_the_leader(self):
-        with pytest.raises(UserError, match=r"peer_backbones names 1, .* peers must be 2, found 4"):
+        with pytest.raises(UserError, match=r"peer_backbones lists 1 backbone, .* so peers must be 2, found 4"):
             Cohort("resnet20", 5, sharing="network", peer_backbones=["vgg8"])
 
 

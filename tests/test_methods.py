@@ -378,7 +378,9 @@ class TestPeersOfUnlikeWidths:
 
     def test_attention_needs_auxiliaries_of_one_width_and_any_leader(self):
         labels = torch.arange(12) % 3
-        with pytest.raises(UserError, match=r"okddip compares the features of its peers: .* found \[512, 64\]"):
+        with pytest.raises(
+            UserError, match=r"okddip compares the features of its auxiliary peers: .* found \[512, 64\]"
+        ):
             methods.build("okddip", self.cohort("vgg8", "resnet32"), train_labels=labels)
         cohort = self.cohort("vgg8", "vgg8")
         method = methods.build("okddip", cohort, train_labels=labels)

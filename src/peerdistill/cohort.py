@@ -1,4 +1,4 @@
-"""A cohort: M peers, usually grown from one backbone, which share as many of its first stages as they are told to.
+"""A cohort of M peers, usually with the same backbone, which may share their first stages.
 
 Axes: M peers, B batch, C classes, D feature width.
 """
@@ -19,15 +19,16 @@ from peerdistill.sharing import BranchAt, check_peer_backbones, copies_per_stage
 
 
 class CohortOutput(NamedTuple):
-    """What all peers say of a batch.
+    """The output of all peers for a batch.
 
     Attributes:
-        logits: Class scores of every peer, the leader's last.
-        features: Penultimate features of every peer; one tensor a peer where their widths differ.
-        stem: Output of the last stage that all peers share; the images themselves where they share none.
-        ensemble: Class scores of the peers together: the mean of their logits (eq. 4), until a method puts its own.
-        images: The images.
-        teacher: What a teacher says of the images, where a method has one.
+        logits: Logits of each peer (M, B, C). The leader is the last peer.
+        features: Penultimate features of each peer (M, B, D), or one tensor (B, D) per peer if their widths differ.
+        stem: Output of the last stage that all peers share; the images if they share none.
+        ensemble: Logits of the ensemble (B, C). A cohort returns the mean of the peers' logits (eq. 4); a method may
+            replace it before the terms receive it.
+        images: The images (B, channels, height, width).
+        teacher: Output of the teacher for the images, if the method has one.
     """
 
     logits: Float[Tensor, "peers batch classes"]
@@ -39,43 +40,45 @@ class CohortOutput(NamedTuple):
 
 
 def pooled(stem: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels"]:
-    """Return the mean over all places: of (batch, channels, height, width), and of what transformers hand on.
+    """Return the mean over all positions.
 
-    Those are tokens, (batch, tokens, channels), or a square (batch, side, side, channels).
+    Args:
+        stem: Feature maps (batch, channels, height, width), or the output of a transformer stage: tokens
+            (batch, tokens, channels) or a square grid (batch, side, side, channels).
     """
-    square_first = stem.ndim == 4 and stem.shape[1] == stem.shape[2] != stem.shape[3]
-    if stem.ndim == 3 or square_first:
+    channels_last = stem.ndim == 4 and stem.shape[1] == stem.shape[2] != stem.shape[3]
+    if stem.ndim == 3 or channels_last:
         return stem.flatten(1, -2).mean(1)
     return stem.flatten(2).mean(-1)
 
 
 class Cohort(nn.Module):
-    """M peers; the last one is the leader.
+    """M peers that are trained together. The last peer is the leader.
 
-    Every peer is a whole stock network. Peers that share a stage hold the very same submodules, so parameters,
-    optimiser and checkpoints count them once, and any peer taken out alone is the stock network again.
+    Each peer is a complete stock network. Peers that share a stage contain the same submodules, so its parameters occur
+    once in ``parameters()``, and each peer has the ``state_dict`` of the stock network.
 
     Args:
-        backbone: A name that ``peerdistill.backbones.build`` takes, or a backbone of your own.
+        backbone: A name that ``peerdistill.backbones.build`` accepts, or a ``Backbone``.
         classes: Number of classes C.
-        peers: Number of peers M, at least 1. Each starts from its own random weights.
-        sharing: "network" (nothing shared), "branch" (the first stages shared), "tree" (peers part stage by stage),
-            or the number of copies of each stage, for example ``[1, 2, 4, 4]``.
-        share_until: For "branch" and "tree", the name of the last stage shared by all.
-        branch_at: For "branch" without ``share_until``: branches part "early", where those of MCL-OKD do, or "late",
-            where those of ONE and OKDDip do. ``peerdistill.methods.find(NAME).cohort`` holds a method's choice.
-        peer_backbones: Backbones of the M - 1 peers before the leader, where they differ from it. Such peers share
-            nothing.
-        in_channels: Channels of the images.
-        image_size: Side of the images, for backbones by name: see ``peerdistill.backbones.build``.
-        split_gradients: What a shared stage learns from the stages above it: the "sum" of their gradients, as
-            autograd has it, or their "mean", so that it learns no faster for having many children.
+        peers: Number of peers M, at least 1. Each starts from different random weights.
+        sharing: "network" (no stage is shared), "branch" (the first stages are shared), "tree" (the copies increase
+            stage by stage), or the number of copies of each stage, for example ``[1, 2, 4, 4]``.
+        share_until: For "branch" and "tree", the name of the last stage that all peers share.
+        branch_at: For "branch" without ``share_until``: whether branches part "early", as in MCL-OKD, or "late", as in
+            ONE and OKDDip. ``peerdistill.methods.find(NAME).cohort`` contains the choice of a method.
+        peer_backbones: Backbones of the M - 1 peers before the leader, if they differ from the leader's. These peers
+            can't share stages.
+        in_channels: Number of image channels.
+        image_size: Image side in pixels, for backbones given by name: see ``peerdistill.backbones.build``.
+        split_gradients: How a shared stage combines the gradients from the stages above it: their "sum", as autograd
+            does, or their "mean".
 
     Raises:
-        UserError: For an unknown backbone, sharing or stage, for counts that form no tree, and for sharing between
-            peers of different backbones or of one that can't be split.
+        UserError: For an unknown backbone, sharing or stage, for counts that do not form a tree, and for sharing
+            between peers with different backbones or with a backbone that can't be split into stages.
 
-    Source: the paper, section 3.1; the tree and the mean of gradients are those of Song and Chai, NeurIPS 2018.
+    Source: the paper, section 3.1. The tree and the mean of gradients are from Song and Chai, NeurIPS 2018.
 
     Example:
         >>> import torch
@@ -109,13 +112,13 @@ class Cohort(nn.Module):
         if peer_backbones:
             check_peer_backbones(peer_backbones, peers, sharing)
 
-        def built(one: str | Backbone) -> Backbone:
+        def build(one: str | Backbone) -> Backbone:
             if isinstance(one, Backbone):
                 return one
             return backbones.build(one, classes=classes, in_channels=in_channels, image_size=image_size)
 
-        self.backbone = built(backbone)
-        self.backbones = (*map(built, peer_backbones or [self.backbone] * (peers - 1)), self.backbone)
+        self.backbone = build(backbone)
+        self.backbones = (*map(build, peer_backbones or [self.backbone] * (peers - 1)), self.backbone)
         self.classes = classes
         self.peers = peers
         if peer_backbones:
@@ -125,7 +128,7 @@ class Cohort(nn.Module):
         self.split_gradients = split_gradients
         self.networks = nn.ModuleList(one.network() for one in self.backbones)
         self._share()
-        # Whether a copy of a stage changes its input in place, learned when it runs: by owner, depth and mode.
+        # Whether a copy of a stage modifies its input in place, by owner, depth and mode. Found out in its first call.
         self._writes: dict[tuple[int, int, bool], bool] = {}
 
     def _share(self) -> None:
@@ -143,15 +146,15 @@ class Cohort(nn.Module):
         return peer // group * group
 
     def _children(self, depth: int) -> int:
-        """Return how many copies of a stage read one copy of the stage below, or the images.
+        """Return how many copies of a stage read the output of one copy of the stage below, or the images.
 
-        Above the last stage there are the classifiers, one a peer.
+        At the depth above the last stage, these are the classifiers, one per peer.
         """
         return (*self.copies, self.peers)[depth] // (1, *self.copies)[depth]
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Width D of every peer's penultimate features."""
+        """Width D of each peer's penultimate features."""
         pairs = zip(self.networks, self.backbones, strict=True)
         classifiers = [network.get_submodule(backbone.classifier) for network, backbone in pairs]
         return tuple(classifier.in_features for classifier in classifiers if isinstance(classifier, nn.Linear))
@@ -163,7 +166,7 @@ class Cohort(nn.Module):
 
     @property
     def stem_channels(self) -> int:
-        """Channels of the shared stem's output."""
+        """Number of channels of the shared stem's output."""
         network = deepcopy(self.networks[-1]).to("meta").eval()
         x = torch.zeros(2, *self.backbone.image_shape, device="meta")
         for stage, copies in zip(self.backbone.stages, self.copies, strict=True):
@@ -172,8 +175,8 @@ class Cohort(nn.Module):
         return pooled(x).shape[1]
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
-        """Run every peer on ``images``; a shared stage runs once for all peers that share it."""
-        outputs: dict[tuple[int, int], Tensor] = {}  # of each copy of each stage
+        """Run all peers on ``images``. Each copy of a stage runs once."""
+        outputs: dict[tuple[int, int], Tensor] = {}  # by depth and owner of the copy
         stem = images
         features, logits = [], []
         for peer, (network, backbone) in enumerate(zip(self.networks, self.backbones, strict=True)):
@@ -194,7 +197,7 @@ class Cohort(nn.Module):
         )
 
     def _run(self, copy: tuple[int, int], network: nn.Module, x: Tensor) -> Tensor:
-        """Run one copy of a stage; where it writes to its input, on a copy of what others read too."""
+        """Run one copy of a stage. If it modifies its input in place and others read that too, it gets a clone."""
         depth, owner = copy
         stage = self.backbones[owner].stages[depth]
         if self._children(depth) == 1:
@@ -202,10 +205,10 @@ class Cohort(nn.Module):
         x = self._divided(x, depth)
         key = (owner, depth, network.training)
         if self._writes.get(key) is False:
-            # As with a copy, autograd adds up a branch's gradients before those of different branches: the same sums.
+            # With a view, as with a clone, autograd first adds up the gradients within a branch: the sums are the same.
             return stage(network, x.view_as(x))
         own = x.clone()
-        if own.is_inference():  # such tensors do not tell
+        if own.is_inference():  # such tensors have no version counter
             return stage(network, own)
         version = own._version
         output = stage(network, own)
@@ -213,26 +216,26 @@ class Cohort(nn.Module):
         return output
 
     def _divided(self, x: Tensor, depth: int) -> Tensor:
-        """Return ``x`` as one of several stages reads it; with "mean" each sends its share of the gradient down."""
+        """Return ``x`` as input of one of several stages. With "mean", its gradient is divided by their number."""
         children = self._children(depth)
         return x if children == 1 or self.split_gradients == "sum" else divide_gradient(x, children)
 
     def peer(self, index: int) -> nn.Module:
-        """Return a copy of one peer as a plain network in evaluation mode, its ``state_dict`` the stock one's.
+        """Return a copy of a peer as a plain network in evaluation mode, with the ``state_dict`` of the stock network.
 
         Raises:
-            UserError: Where there is no peer ``index``, 0 to peers - 1.
+            UserError: If ``index`` is not in 0 to peers - 1.
         """
         if not 0 <= index < self.peers:
-            raise UserError(f"there is no peer {index}: peers are numbered 0 to {self.peers - 1}")
+            raise UserError(f"peer index must be from 0 to {self.peers - 1}, found {index}")
         return deepcopy(self.networks[index]).eval()
 
     def leader(self) -> nn.Module:
-        """Return a copy of the leader, the network to deploy: :meth:`peer` of the last peer."""
+        """Return a copy of the leader, the network to deploy: the last peer as :meth:`peer` returns it."""
         return self.peer(self.peers - 1)
 
     def encoder(self) -> nn.Module:
-        """Return a copy of the leader without its classifier: from images to features, (batch, width)."""
+        """Return a copy of the leader without its classifier, which maps images to features (batch, width)."""
         leader = self.leader()
         leader.set_submodule(self.backbone.classifier, nn.Identity())
         return leader

@@ -8,31 +8,43 @@ from torch.autograd.function import once_differentiable
 
 
 def min_float32(dtype: torch.dtype) -> torch.dtype:
-    """Return ``dtype``, or ``float32`` where ``dtype`` is less precise.
+    """Return ``dtype``, or ``float32`` if ``dtype`` is less precise.
 
-    Losses and memories use it, whatever precision the networks compute in.
+    Losses and memory banks are computed in at least ``float32``, whatever the precision of the networks is.
+
+    Example:
+        >>> min_float32(torch.bfloat16), min_float32(torch.float64)
+        (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
 
 
 def upcast(x: Tensor) -> Tensor:
-    """Return ``x`` in at least ``float32``; ``x`` itself where it already is."""
+    """Return ``x`` in at least ``float32``; ``x`` itself if it already is."""
     return x.to(min_float32(x.dtype))
 
 
 def with_custom_gradient(compute: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
-    """Return a value that ``compute`` finds together with its gradient; nothing else is kept for the way back.
+    """Return the value of ``compute``, which computes its own gradient in the forward pass.
+
+    Only the gradient is kept for the backward pass. Second derivatives are not supported.
 
     Args:
-        compute: From ``x`` to a single number and its gradient, shaped as ``x``.
-        x: What the value is differentiated by, once.
+        compute: A function of ``x`` that returns a scalar and its gradient, which has the shape of ``x``.
+        x: The input.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> with_custom_gradient(lambda x: (x.square().sum(), 2 * x), x).backward()
+        >>> x.grad
+        tensor([2., 4.])
     """
     value: Tensor = _ValueAndGradient.apply(x, compute)
     return value
 
 
 def divide_gradient(x: Tensor, divisor: int) -> Tensor:
-    """Return ``x``, whose gradient is divided by ``divisor``."""
+    """Return ``x`` unchanged. In the backward pass its gradient is divided by ``divisor``."""
     same: Tensor = _DividedGradient.apply(x, divisor)
     return same
 

@@ -1,4 +1,4 @@
-"""Functions of the user's own code, named ``package.module:function`` on the command line."""
+"""Functions in the user's own code, given as ``package.module:function`` on the command line."""
 
 import re
 import sys
@@ -12,20 +12,24 @@ from typing import Any
 from peerdistill.errors import UserError
 
 FORM = "package.module:function"
-"""How such a function is named."""
+"""Form of the name of such a function."""
 
 _NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 
 
 def user_function(name: str, kind: str) -> Callable[..., Any]:
-    """Return the function called ``package.module:function``.
+    """Import the function called ``package.module:function``.
 
     Args:
-        name: The name.
-        kind: What the function makes, for errors: "backbone", "method".
+        name: Name of the function.
+        kind: What the function returns, for error messages: "backbone" or "method".
 
     Raises:
         UserError: As :func:`user_object`, and if there is no such function.
+
+    Example:
+        >>> user_function("torch.nn:Identity", "backbone")()
+        Identity()
     """
     function = user_object(name, kind)
     if not callable(function):
@@ -35,32 +39,34 @@ def user_function(name: str, kind: str) -> Callable[..., Any]:
 
 
 def user_object(name: str, kind: str) -> Any:
-    """Return the object called ``package.module:name``, or None if the module has no such object.
+    """Import the object called ``package.module:name``; return None if the module has no such object.
 
-    The module belongs to an installed package or lies in the current folder.
+    The module must be in an installed package or in the current folder.
 
     Args:
-        name: The name.
-        kind: What the object is, for errors: "method", "export format".
+        name: Name of the object.
+        kind: What the object is, for error messages: "method", "export format".
 
     Raises:
-        UserError: If the name has another form, or the module cannot be imported.
+        UserError: If the name has a different form, or the module can't be imported.
     """
     found = _NAME.fullmatch(name)
     if found is None:
-        raise UserError(f"{kind} {name}: its name must have the form {FORM}")
+        raise UserError(f"{kind} {name}: the name must have the form {FORM}")
     module_name, object_name = found["module"], found["function"]
     try:
         module = _imported(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"{kind} {name}: there is no module {error.name} here or among installed packages") from error
+        raise UserError(
+            f"{kind} {name}: there is no module {error.name} in the current folder or in installed packages"
+        ) from error
     except Exception as error:
         raise UserError(f"{kind} {name}: {_failure(module_name, error)}") from error
     return getattr(module, object_name, None)
 
 
 def _imported(module: str) -> ModuleType:
-    """Import a module of an installed package or of the current folder, as ``python -m`` would."""
+    """Import a module from the current folder or an installed package, as ``python -m`` does."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -70,9 +76,9 @@ def _imported(module: str) -> ModuleType:
 
 
 def _failure(module: str, error: Exception) -> str:
-    """Return in one line why a module can't be imported, and where it says so."""
+    """Return one line with the reason why an import failed and the line of code that raised it."""
     where = ""
-    if not isinstance(error, SyntaxError):  # which says so itself
+    if not isinstance(error, SyntaxError):  # its message contains the line
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f" ({frame.filename}, line {frame.lineno})"
     return f"{module} can't be imported: {type(error).__name__}: {' '.join(str(error).split())}{where}"

@@ -74,7 +74,7 @@ MISTAKES = [
     Mistake(
         "attention between peers of unlike widths",
         "train digits --method okddip --sharing network --peers 3 --peer_backbones [vgg8,resnet32]",
-        "of one width",
+        "same width",
     ),
     Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
     Mistake("weights missing", "train digits --weights none.safetensors", "none.safetensors"),
@@ -161,7 +161,7 @@ MISTAKES = [
     Mistake("share point that does not exist", "train digits --share_until layer9", "layer1"),
     Mistake("share point where nothing is shared", "train digits --sharing network --share_until layer1", "network"),
     Mistake("unknown sharing", "train digits --sharing trunk", "branch"),
-    Mistake("sharing that is no tree", "train digits --sharing [1,3,4,4]", "[1, 3, 4, 4]"),
+    Mistake("sharing that cannot form a tree", "train digits --sharing [1,3,4,4]", "[1, 3, 4, 4]"),
     Mistake("sharing of another number of stages", "train digits --sharing [1,2,4]", "stem, layer1, layer2, layer3"),
     # Configuration files
     Mistake("broken YAML", "train digits --config broken.yaml", "broken.yaml, line 3"),

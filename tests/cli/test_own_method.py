@@ -68,7 +68,7 @@ def test_a_run_from_training_to_export(folder, peerdistill, monkeypatch):
     told = peerdistill("evaluate", run)
     assert told.code == 2
     assert told.stderr.count("\n") == 1
-    assert "method mymethods:apart: there is no module mymethods here" in told.stderr
+    assert "method mymethods:apart: there is no module mymethods in the current folder" in told.stderr
 
 
 def test_options_are_in_the_help_and_on_the_methods_page(folder, peerdistill):
@@ -84,7 +84,10 @@ def test_options_are_in_the_help_and_on_the_methods_page(folder, peerdistill):
     ("words", "sentence"),
     [
         (("--method", "mymethods:nobody"), "method mymethods:nobody: mymethods has no function 'nobody'"),
-        (("--method", "nowhere.at.all:apart"), "method nowhere.at.all:apart: there is no module nowhere here"),
+        (
+            ("--method", "nowhere.at.all:apart"),
+            "nowhere.at.all:apart: there is no module nowhere in the current folder",
+        ),
         (("--method", "mymethods:clash"), "mymethods:clash has an option 'epochs', which is an option of every method"),
         (("--method", "mymethods:apart", "--temperatur", "1"), "did you mean --temperature"),
         (("--method", "mymethods:apart", "--temperature", "hot"), "temperature must be a number, found hot"),

@@ -128,7 +128,7 @@ def test_terms_that_follow_the_weights_are_told_of_every_step():
 def test_a_weight_that_rises_must_be_told_the_epoch(out, labels, indices):
     method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=80), Norm())])
     with pytest.raises(
-        UserError, match=r"the weight of 'norm' rises over 80 epochs: call method\.start_epoch\(epoch\)"
+        UserError, match=r"the weight of 'norm' ramps up over 80 epochs: call method\.start_epoch\(epoch\)"
     ):
         method(out, labels, indices)
     method.start_epoch(0)

@@ -27,8 +27,7 @@ class BankContrastOptions:
     """Options of every contrast with past embeddings."""
 
     negatives: Negatives = "own"
-    """Source of negatives: own (drawn per anchor), shared (drawn once per batch), all (every sample of another class)
-    or queue (recent samples of other classes)."""
+    """Source of negatives: draws per anchor (own) or batch (shared), all other classes (all), or a queue (queue)."""
     count: Annotated[int, Range(least=1, most=10**8)] = 16384
     """Number of negatives (S) per anchor or per batch, or length of the queue. Not used with all."""
     replacement: bool = True

@@ -59,7 +59,7 @@ class Anchors:
         return ScoreBlock(self, keys, embeddings, h_BAn, scratch_BAn)
 
     def add_positive_gradient(self, slopes_BA: Tensor) -> None:
-        """Add the gradient through the positives' scores, given the loss's derivative by each of them."""
+        """Add the gradient through the positives' scores, given the derivatives of the loss with respect to them."""
         self.gradient_BAE += slopes_BA[..., None] * self.positives_B1E
 
 
@@ -87,7 +87,7 @@ class ScoreBlock(NamedTuple):
         return torch.mul(values_BAn, self.keys.multiplicity()[:, None], out=out)
 
     def add_key_gradient(self, slopes_BAn: Tensor) -> None:
-        """Add the gradient through the keys' scores, given the loss's derivative by each of them."""
+        """Add the gradient through the keys' scores, given the derivatives of the loss with respect to them."""
         self.anchors.gradient_BAE += slopes_BAn @ self.embeddings.to(slopes_BAn.dtype)
 
 

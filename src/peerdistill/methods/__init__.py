@@ -1,8 +1,8 @@
-"""Methods: short compositions of terms with the weights of their papers, by function and by name.
+"""Methods: compositions of terms with the weights of their papers.
 
-A method is a function of a cohort and the training labels; its keyword options are the method's options on the
-command line and in configuration files. Each is one file of this folder, which holds the function and its card, and is
-found by being there. Importing this room does not import PyTorch.
+A method is a function of a cohort and the training labels. Its keyword arguments are the method's options on the
+command line and in configuration files. Each file of this folder that defines ``CARD`` is a method; there is no list of
+them. Importing this package does not import PyTorch.
 """
 
 import re
@@ -23,5 +23,5 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "MethodCard", "build", "find", "is_known", "names", "options_of", "ranges_of_options"]
 
-# ``methods.mcl_okd`` is the function, not the file of the same name that holds it.
+# ``methods.mcl_okd`` is the function, not the submodule of the same name.
 globals().update({re.sub(r"\W", "_", name): card.build for name, card in METHODS.items()})

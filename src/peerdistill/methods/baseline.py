@@ -1,4 +1,4 @@
-"""Peers that learn from labels alone (eq. 1): nothing is distilled."""
+"""Peers that learn only from labels, without distillation (eq. 1)."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":
-    """Peers that learn from labels alone (eq. 1): nothing is distilled."""
+    """Peers that learn only from labels, without distillation (eq. 1)."""
     return terms.Method([terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy())])
 
 
@@ -22,6 +22,6 @@ CARD = MethodCard(
     loss="sum_m CE(z_m)",
     paper="-",
     sharings=("branch", "network", "tree"),
-    branches="our choice, as mcl-okd has it: no code of it in branches was released",
+    branches="our choice, the same as mcl-okd: no code with branches was released",
     uses_logits=False,
 )

@@ -1,4 +1,4 @@
-"""What is known of a method before one is built."""
+"""The description of a method, available without building it."""
 
 import inspect
 import sys
@@ -15,24 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodCard:
-    """What is known of a method without building it.
+    """The description of a method.
 
     Attributes:
-        build: The function of cohort and training labels, and of a teacher where the method needs one. Its keyword
-            options are the method's options.
-        name: Its name on the command line; by default that of the file, with "-" for "_".
+        build: The function ``(cohort, train_labels)``, or ``(cohort, train_labels, teacher)``, that returns a
+            :class:`peerdistill.terms.Method`. Its keyword-only arguments are the method's options.
+        name: Name on the command line; by default the name of the file with "-" for "_".
         loss: The loss in one line.
-        paper: Where it comes from.
-        sharings: Sharings that it can be trained in; the first is its own choice.
-        trains: What is trained besides the peers.
-        ensemble: What its ensemble is.
-        deployed: What is taken out of it in the end.
-        differs: How it differs from its paper, beyond names of options; empty where it does not.
-        cohort: Further options that it chooses for its cohort.
-        branches: Which code's choice of the last shared stage its branches follow; ``cohort`` holds that choice. Empty
-            where it trains one student.
-        uses_logits: Whether its terms besides the cross-entropy read class logits; where they do not, few-shot peers
-            do without a classifier.
+        paper: Authors, venue and year.
+        sharings: Sharings that the method supports. The first is its default.
+        trains: Modules that are trained besides the peers.
+        ensemble: How the ensemble is formed.
+        deployed: The network that is deployed.
+        differs: Differences from the paper; empty if there are none.
+        cohort: Default options of the cohort, such as ``{"peers": 1}``.
+        branches: Source of the stage at which the branches part, which ``cohort`` holds; empty for one student.
+        uses_logits: Whether terms other than the cross-entropy use class logits. If not, few-shot peers have no
+            classifier.
 
     Example:
         >>> from peerdistill.methods import MethodCard
@@ -59,7 +58,7 @@ class MethodCard:
 
     @property
     def documentation(self) -> str:
-        """The docstring of the function, also where some of its options are already given."""
+        """The docstring of the function, also if it is a partial function."""
         return inspect.getdoc(self._function) or ""
 
     @property
@@ -68,29 +67,29 @@ class MethodCard:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether its function takes a teacher, the third of its arguments."""
+        """Whether the function takes a teacher as its third positional argument."""
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         parameters = inspect.signature(self.build).parameters.values()
         return sum(parameter.kind in positional for parameter in parameters) > 2
 
     @property
     def options(self) -> list[inspect.Parameter]:
-        """Its keyword options: names, types and defaults."""
+        """Names, types and defaults of the method's options."""
         parameters = inspect.signature(self.build).parameters.values()
         options = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
         return [option.replace(annotation=self._type_of(option)) for option in options]
 
     def _type_of(self, option: inspect.Parameter) -> Any:
-        """Return an option's type, also where it is written as a string or left to the default."""
+        """Return the type of an option: its annotation, which may be a string, or the type of its default."""
         if option.annotation is option.empty:
             return type(option.default)
         if not isinstance(option.annotation, str):
             return option.annotation
         function = inspect.unwrap(self._function)
-        # By itself: the types of the other parameters may be known to type checkers only.
+        # Not inspect.signature(eval_str=True): annotations of other parameters may exist only for type checkers.
         try:
             return eval(option.annotation, getattr(sys.modules.get(function.__module__), "__dict__", {}))
         except (NameError, AttributeError, SyntaxError, TypeError) as error:
             raise UserError(
-                f"the type '{option.annotation}' of the option '{option.name}' of {function.__name__} is not known"
+                f"unknown type '{option.annotation}' of option '{option.name}' of {function.__name__}: import the type"
             ) from error

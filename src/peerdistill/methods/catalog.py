@@ -1,7 +1,4 @@
-"""Methods by name.
-
-A method of the package is a file of this folder that holds ``CARD``: nothing else lists it.
-"""
+"""Methods by name. Each file of this folder that defines ``CARD`` is a method."""
 
 import inspect
 import pkgutil
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def discover() -> dict[str, MethodCard]:
-    """Return the cards of all files here: methods without a teacher first, then those with one, each by name."""
+    """Return the cards of all files in this folder: first methods without a teacher, then those with one, sorted."""
     cards = {}
     for file in pkgutil.iter_modules(sys.modules["peerdistill.methods"].__path__):
         card = getattr(import_module(f"{__package__}.{file.name}"), "CARD", None)
@@ -36,22 +33,22 @@ def discover() -> dict[str, MethodCard]:
 
 
 METHODS: dict[str, MethodCard] = discover()
-"""The methods of the package by name: first those without a teacher, then those with one, in alphabetical order."""
+"""The built-in methods by name: first those without a teacher, then those with one, in alphabetical order."""
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the package's methods, in the order of ``METHODS``."""
+    """Return the names of the built-in methods, in the order of ``METHODS``."""
     return tuple(METHODS)
 
 
 def find(name: str) -> MethodCard:
-    """Return what is known of a method.
+    """Return the description of a method.
 
     Args:
-        name: One of :func:`names`, or ``package.module:function`` for a function of the user's own code.
+        name: One of :func:`names`, or ``package.module:function`` for a method in your own code.
 
     Raises:
-        UserError: For an unknown name, or a function that is not there or is not a method.
+        UserError: For an unknown name, or a function that can't be imported or has the wrong signature.
 
     Example:
         >>> from peerdistill import methods
@@ -69,7 +66,7 @@ def find(name: str) -> MethodCard:
 
 
 def is_known(name: str) -> bool:
-    """Tell whether :func:`find` finds a method; a function of the user's own code may be out of reach."""
+    """Tell whether :func:`find` finds a method. A function of the user's own code may not be importable here."""
     try:
         find(name)
     except UserError:
@@ -78,12 +75,12 @@ def is_known(name: str) -> bool:
 
 
 def options_of(name: str) -> list[inspect.Parameter]:
-    """Return a method's keyword options: names, types and defaults."""
+    """Return names, types and defaults of a method's options."""
     return find(name).options
 
 
 def ranges_of_options(name: str) -> dict[str, Range]:
-    """Return the ranges of a method's options, where their types state one; nested options bring their own."""
+    """Return the ranges of those options of a method whose types have one. Groups of options check their own."""
     stated = {option.name: range_of(option.annotation) for option in options_of(name)}
     return {option: found for option, found in stated.items() if found is not None}
 
@@ -101,17 +98,17 @@ def build(
     """Return the method called ``name`` for ``cohort``.
 
     Args:
-        name: What :func:`find` takes.
+        name: A name that :func:`find` accepts.
         cohort: The peers.
-        train_labels: Label of every training sample (N,).
-        teacher: A network that was trained before. A method that does without one gets a further term then ("+KD"):
-            the leader, and it alone, learns from the teacher too.
+        train_labels: Label of each training sample (N,).
+        teacher: A trained network. If the method has no teacher of its own, a term is added ("+KD") through which only
+            the leader learns from it.
         teacher_weight: Weight of that term.
         teacher_temperature: Temperature T of that term.
-        **options: The method's own keyword options.
+        **options: Options of the method.
 
     Raises:
-        UserError: For an unknown method or option, a missing teacher, too few peers, or what the method itself refuses.
+        UserError: For an unknown method or option, a value out of range, a missing teacher or too few peers.
 
     Example:
         >>> import torch
@@ -125,7 +122,7 @@ def build(
     _check_options(name, options)
     if card.needs_teacher:
         if teacher is None:
-            raise UserError(f"{name} needs a teacher: a run or an exported .safetensors file")
+            raise UserError(f"{name} needs a teacher: give a run or an exported .safetensors file")
         return _checked(name, card.build(cohort, train_labels, teacher, **options))
     method = _checked(name, card.build(cohort, train_labels, **options))
     if teacher is not None:
@@ -135,7 +132,7 @@ def build(
 
 
 def _checked(name: str, method: Any) -> "Method":
-    """Return what a method's function has made; the user's own may have made anything."""
+    """Return the result of a method's function if it is a method. A user's function may return anything."""
     if not isinstance(method, terms.Method):
         raise UserError(f"{name} must return a peerdistill.terms.Method, found a {type(method).__name__}")
     return method

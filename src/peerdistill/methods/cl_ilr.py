@@ -1,4 +1,4 @@
-"""Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018)."""
+"""Collaborative learning: each peer learns from the mean of the other peers (Song and Chai, NeurIPS 2018)."""
 
 from typing import TYPE_CHECKING
 
@@ -22,16 +22,16 @@ def cl_ilr(
     labels: Weight = 0.5,
     others: Weight = 0.5,
 ) -> "Method":
-    """Collaborative learning: every peer learns from the mean of the others (Song and Chai, NeurIPS 2018).
+    """Collaborative learning: each peer learns from the mean of the other peers (Song and Chai, NeurIPS 2018).
 
-    Its cohort is a tree whose shared stages take the mean of the gradients that flow down to them.
+    The peers form a tree. The gradients that reach a shared stage are averaged, not summed.
 
     Args:
         cohort: At least two peers.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
-        labels: Weight of the peers' cross-entropies.
-        others: Weight of the divergences from the mean of the others' logits.
+        labels: Weight of the cross-entropies with the labels.
+        others: Weight of the divergences from the mean logits of the other peers.
     """
     require_peers(cohort, 2, "cl-ilr")
     return terms.Method(
@@ -48,5 +48,5 @@ CARD = MethodCard(
     paper="Song and Chai, NeurIPS 2018",
     sharings=("tree", "branch"),
     cohort={"split_gradients": "mean"},
-    branches="winycg/MCL-OKD, models/cl_ilr_*.py, with this tree of 4 peers; no code of its authors is known",
+    branches="winycg/MCL-OKD, models/cl_ilr_*.py, with this tree of 4 peers; we know of no code by the authors",
 )

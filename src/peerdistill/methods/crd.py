@@ -1,4 +1,4 @@
-"""Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1."""
+"""Contrastive representation distillation (Tian et al., ICLR 2020)."""
 
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,16 @@ def crd(
     temperature: Temperature = 4.0,
     contrast: TeacherContrastOptions = TeacherContrastOptions(),  # noqa: B008 (frozen)
 ) -> "Method":
-    """Contrastive representation distillation (Tian et al., ICLR 2020); "CRD+KD" with distillation 1.
+    """Contrastive representation distillation (Tian et al., ICLR 2020).
 
     Args:
         cohort: The student, one peer.
-        train_labels: Label of every training sample (N,), in the order of the samples' indices.
-        teacher: A network that was trained before.
-        beta: Weight of the contrast (0: left out).
-        distillation: Weight of the divergence from the teacher's class distribution (0: left out).
+        train_labels: Label of each training sample (N,), by index.
+        teacher: A trained network.
+        beta: Weight of the contrast.
+        distillation: Weight of the divergence from the teacher's class distribution; 1 in "CRD+KD".
         temperature: Temperature T of that divergence.
-        contrast: The contrast's own options; a queue needs the softmax.
+        contrast: Options of the contrast. A queue requires the softmax objective.
     """
     require_one_student(cohort, "crd")
     return terms.Method(
@@ -55,7 +55,7 @@ CARD = MethodCard(
     loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
     paper="Tian et al., ICLR 2020",
     sharings=("network",),
-    trains="two embedding heads, and memory banks",
+    trains="two embedding heads (and memory banks)",
     cohort={"peers": 1},
     uses_logits=False,
 )

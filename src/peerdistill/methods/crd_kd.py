@@ -1,4 +1,4 @@
-"""CRD beside the teacher's class distribution (Tian et al., ICLR 2020)."""
+"""CRD combined with knowledge distillation from the same teacher (Tian et al., ICLR 2020)."""
 
 from functools import partial
 
@@ -13,6 +13,6 @@ CARD = MethodCard(
     loss="the loss of crd + KL_T(teacher -> z)",
     paper="Tian et al., ICLR 2020",
     sharings=("network",),
-    trains="two embedding heads, and memory banks",
+    trains="two embedding heads (and memory banks)",
     cohort={"peers": 1},
 )

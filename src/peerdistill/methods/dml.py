@@ -1,4 +1,4 @@
-"""Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018)."""
+"""Deep mutual learning: each peer learns from each other peer (Zhang et al., CVPR 2018)."""
 
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 2.0, mutual: Weight = 1.0) -> "Method":
-    """Deep mutual learning: every peer learns from every other one (Zhang et al., CVPR 2018).
+    """Deep mutual learning: each peer learns from each other peer (Zhang et al., CVPR 2018).
 
     Args:
         cohort: At least two peers.
         train_labels: Not used.
-        temperature: Temperature T of the divergences: 2 as in released comparisons, 1 in the original.
-        mutual: Weight of the divergences (0: left out).
+        temperature: Temperature T of the divergences; 2 in published comparisons, 1 in the paper.
+        mutual: Weight of the divergences.
     """
     require_peers(cohort, 2, "dml")
     return terms.Method(
@@ -37,5 +37,5 @@ CARD = MethodCard(
     loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
     paper="Zhang et al., CVPR 2018",
     sharings=("network", "branch", "tree"),
-    branches="winycg/MCL-OKD, models/dml_*.py; in the original, peers are whole networks",
+    branches="winycg/MCL-OKD, models/dml_*.py; the peers of the paper are separate networks",
 )

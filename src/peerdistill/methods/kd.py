@@ -1,4 +1,4 @@
-"""Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015)."""
+"""Knowledge distillation: a student learns from labels and a teacher (Hinton et al., 2015)."""
 
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,15 @@ def kd(
     labels: Weight = 0.1,
     distillation: Weight = 0.9,
 ) -> "Method":
-    """Knowledge distillation: one student learns from labels and from a teacher (Hinton et al., 2015).
+    """Knowledge distillation: a student learns from labels and a teacher (Hinton et al., 2015).
 
     Args:
         cohort: The student, one peer.
         train_labels: Not used.
-        teacher: A network that was trained before.
+        teacher: A trained network.
         temperature: Temperature T of the divergence.
-        labels: Weight of the cross-entropy.
-        distillation: Weight of the divergence from the teacher.
+        labels: Weight of the cross-entropy with the labels.
+        distillation: Weight of the divergence from the teacher's class distribution.
     """
     require_one_student(cohort, "kd")
     return terms.Method(

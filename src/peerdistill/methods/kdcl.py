@@ -1,4 +1,4 @@
-"""Collaborative learning: peers learn from a target formed with a look at the label (Guo et al., CVPR 2020)."""
+"""Collaborative learning: peers learn from a target computed from all peers and the label (Guo et al., CVPR 2020)."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -22,19 +22,19 @@ def kdcl(
     distillation: Weight = 1.0,
     target: Literal["naive", "linear", "min-logit"] = "min-logit",
 ) -> "Method":
-    """Collaborative learning: peers learn from a target formed with a look at the label (Guo et al., CVPR 2020).
+    """Collaborative learning: peers learn from a target computed from all peers and the label (Guo et al., CVPR 2020).
 
-    Three of the paper's four targets are here. The fourth ("general") weighs peers by their errors on validation
-    images, which a method does not see: here they choose the best epoch and nothing else. The paper also gives each
-    peer an augmentation of its own, where our batches hold one.
+    Three of the paper's four targets are implemented. The fourth ("general") weights peers by their errors on
+    validation images, which a method can't access. In the paper each peer gets a different augmentation of an image;
+    here all peers get the same.
 
     Args:
         cohort: At least two peers.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
-        distillation: Weight of the peers' divergences from the target (0: left out).
-        target: The peer that fits the label best (naive), the convex combination of peers that does (linear), or the
-            least margin of each class to the label's score (min-logit).
+        distillation: Weight of the divergences from the target.
+        target: Target of each sample: the peer with the lowest cross-entropy (naive), the convex combination of peers
+            with the lowest cross-entropy (linear), or the lowest margin to the label's score per class (min-logit).
     """
     require_peers(cohort, 2, "kdcl")
     return terms.Method(
@@ -50,7 +50,6 @@ CARD = MethodCard(
     loss="sum_m CE(z_m) + sum_m KL_T(t -> z_m), t_c = min_m (z_mc - z_my)",
     paper="Guo et al., CVPR 2020",
     sharings=("network", "branch", "tree"),
-    branches="our choice: its paper trains whole networks, and no code of its authors is known to us",
-    differs="one augmentation for all peers, not one for each; no target weighed by errors on validation images, "
-    "which choose the best epoch and nothing else",
+    branches="our choice: the peers of the paper are separate networks, and we know of no code by the authors",
+    differs="all peers get the same augmentation of an image; no target weighted by errors on validation images",
 )

@@ -1,4 +1,4 @@
-"""Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022)."""
+"""Mutual contrastive learning: contrast within a batch, within and between peers (Yang et al., AAAI 2022)."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -29,30 +29,31 @@ def mcl(
     width: Width = 128,
     compared: Literal["others", "all"] = "others",
 ) -> "Method":
-    """Mutual contrastive learning: contrast within the batch, for each peer and across (Yang et al., AAAI 2022).
+    """Mutual contrastive learning: contrast within a batch, within and between peers (Yang et al., AAAI 2022).
 
-    Positives are the samples of the same label in the batch. The paper draws two images of each class, so that every
-    anchor has a positive; our batches are drawn evenly, and an anchor without one is left out of the two contrastive
-    losses (not of the two divergences, which need none). The paper's memory banks for ImageNet and its training without
-    labels are not here.
+    Positives are the samples of the same label in the batch. The paper draws two images of each class, so that each
+    anchor has a positive. Our batches are drawn uniformly: the two contrastive losses ignore anchors without a
+    positive, and the two divergences need none. The paper's memory banks for ImageNet and its training without labels
+    are not implemented.
 
     Args:
         cohort: At least two peers.
         train_labels: Not used.
-        vanilla: Weight of the contrast of each peer's own embeddings (0: left out; so are the next four).
-        interactive: Weight of the contrast of one peer's anchors with another's embeddings.
-        soft_vanilla: Weight of the divergences between the peers' own contrastive distributions.
-        soft_interactive: Weight of the divergences between those across two peers, one way and the other.
-        ensemble: Weight of the mean of logits as a teacher: of the leader, or of both peers where there are two (1 in
+        vanilla: Weight of the contrast within each peer (VCL).
+        interactive: Weight of the contrast between one peer's anchors and another peer's embeddings (ICL).
+        soft_vanilla: Weight of the divergences between the contrastive distributions of different peers.
+        soft_interactive: Weight of the divergences between the contrastive distributions of a pair of peers and the
+            reverse pair.
+        ensemble: Weight of distillation from the mean of logits to the leader, or to both peers if there are two (1 in
             the paper's combination with logit distillation).
         temperature: Temperature T of all divergences.
         tau: Temperature of the cosine similarities.
         width: Width of the embeddings.
-        compared: Contrastive distributions are over the others of the batch (the paper), or over all, the sample itself
-            too (the released code).
+        compared: Samples in a contrastive distribution: the others of the batch (the paper), or all samples including
+            the anchor (the released code).
     """
     require_peers(cohort, 2, "mcl")
-    scores = cache(lambda: terms.InBatchScores(cohort.widths, width, tau))  # of all four terms that use them
+    scores = cache(lambda: terms.InBatchScores(cohort.widths, width, tau))  # built at most once
     learn_from_ensemble = terms.EnsembleToPeers if cohort.peers == 2 else terms.EnsembleToLeader
     return terms.Method(
         [
@@ -77,7 +78,7 @@ CARD = MethodCard(
     loss="sum_m CE(z_m) + 0.1 sum_m VCL_m + sum_{a != b} [0.1 ICL_ab + KL_T(p_b -> p_a) + KL_T(q_ba -> q_ab)]",
     paper="Yang et al., AAAI 2022",
     sharings=("network", "branch", "tree"),
-    trains="an embedding head a peer",
-    branches="winycg/MCL, models/*.py, where two peers are whole networks and more are branches",
-    differs="batches are not drawn by class: an anchor without a positive in its batch is left out of VCL and ICL",
+    trains="one embedding head per peer",
+    branches="winycg/MCL, models/*.py, where two peers are separate networks and more peers are branches",
+    differs="batches are not drawn by class: VCL and ICL ignore anchors without a positive in their batch",
 )

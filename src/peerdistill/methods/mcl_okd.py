@@ -28,11 +28,11 @@ def mcl_okd(
 
     Args:
         cohort: At least two peers.
-        train_labels: Label of every training sample (N,), in the order of the samples' indices.
-        temperature: Temperature T that softens the leader and the ensemble.
-        ensemble: Weight of the ensemble as the leader's teacher (0: left out).
-        beta: Weight of the contrast (0: left out).
-        contrast: The contrast's own options.
+        train_labels: Label of each training sample (N,), by index.
+        temperature: Temperature T of the divergence.
+        ensemble: Weight of the leader's divergence from the ensemble.
+        beta: Weight of the contrast.
+        contrast: Options of the contrast.
 
     Example:
         >>> import torch
@@ -61,6 +61,6 @@ CARD = MethodCard(
     loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
     paper="Yang et al., ICASSP 2021",
     sharings=("branch", "network", "tree"),
-    trains="an embedding head a peer, and memory banks",
+    trains="one embedding head per peer (and memory banks)",
     branches="winycg/MCL-OKD, models/mcl_okd_*.py",
 )

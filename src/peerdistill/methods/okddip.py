@@ -1,4 +1,4 @@
-"""Online knowledge distillation with diverse peers: attention, then group to leader (Chen et al., AAAI 2020)."""
+"""Distillation with diverse peers: attention among peers, then group to leader (Chen et al., AAAI 2020)."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -25,21 +25,23 @@ def okddip(
     mix: Literal["probabilities", "logits"] = "probabilities",
     stop_gradient: Literal["none", "logits"] = "none",
 ) -> "Method":
-    """Online knowledge distillation with diverse peers: attention, then group to leader (Chen et al., AAAI 2020).
+    """Distillation with diverse peers: attention among peers, then group to leader (Chen et al., AAAI 2020).
 
     Args:
         cohort: At least three peers.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
         distillation: Weight of both levels of distillation after the ramp.
-        ramp: Epochs over which that weight rises.
-        mix: Targets mix softened probabilities (the paper) or logits (the released code).
-        stop_gradient: Keep gradient from nothing (the released code), or from the logits that are mixed.
+        ramp: Number of epochs over which that weight ramps up.
+        mix: Whether targets are mixtures of softened probabilities (the paper) or of logits (the released code).
+        stop_gradient: Where gradient through the targets stops: nowhere (none, the released code) or at the mixed
+            logits (logits).
     """
     require_peers(cohort, 3, "okddip")
     if len(set(cohort.widths[:-1])) > 1:
         raise UserError(
-            f"okddip compares the features of its peers: they must be of one width, found {list(cohort.widths[:-1])}"
+            f"okddip compares the features of its auxiliary peers: they must have the same width, "
+            f"found {list(cohort.widths[:-1])}"
         )
     weight = terms.Ramp(distillation, ramp)
     return terms.Method(
@@ -60,7 +62,7 @@ CARD = MethodCard(
     loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
     paper="Chen et al., AAAI 2020",
     sharings=("branch", "network", "tree"),
-    trains="two linear maps of the attention",
+    trains="the query and key projections of the attention",
     cohort={"branch_at": "late"},
     branches="DefangChen/OKDDip, models/model_cifar/*_GL.py, and winycg/MCL-OKD, models/okddip_*.py",
 )

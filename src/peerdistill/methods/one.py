@@ -1,4 +1,4 @@
-"""On-the-fly native ensemble: peers learn from their gated ensemble (Lan et al., NeurIPS 2018)."""
+"""On-the-fly native ensemble: each peer learns from the gated ensemble (Lan et al., NeurIPS 2018)."""
 
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,14 @@ def one(
     distillation: Weight = 1.0,
     ramp: Epochs = 0,
 ) -> "Method":
-    """On-the-fly native ensemble: peers learn from their gated ensemble (Lan et al., NeurIPS 2018).
+    """On-the-fly native ensemble: each peer learns from the gated ensemble (Lan et al., NeurIPS 2018).
 
     Args:
-        cohort: At least two peers on a shared stem.
+        cohort: At least two peers with a shared stem.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
-        distillation: Weight of the peers' divergences from the ensemble.
-        ramp: Epochs over which that weight rises (0: it does not; the original has 80).
+        distillation: Weight of the divergences from the ensemble.
+        ramp: Number of epochs over which that weight ramps up; 80 in the released code, 0 for a constant weight.
     """
     require_peers(cohort, 2, "one")
     if cohort.copies[0] != 1:

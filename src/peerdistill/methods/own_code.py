@@ -1,4 +1,4 @@
-"""Methods from the user's own code."""
+"""Methods in the user's own code."""
 
 import inspect
 import sys
@@ -19,11 +19,11 @@ _OF_PLAIN = (list, dict, typing.Union, types.UnionType)
 def card_of(name: str) -> MethodCard:
     """Return the card of the user's function ``package.module:function``.
 
-    It is the ``MethodCard`` of that function in its module, or a default one: sharing branch; where the function takes
-    a teacher, one student.
+    If its module defines a ``MethodCard`` for the function, that is returned. The default is sharing branch or, if the
+    function takes a teacher, one student.
 
     Raises:
-        UserError: Where there is no such function, or it does not have the signature of a method.
+        UserError: If there is no such function, or it does not have the signature of a method.
     """
     function = user_function(name, "method")
     _check_signature(name, function)
@@ -36,33 +36,33 @@ def card_of(name: str) -> MethodCard:
 
 
 def _check_signature(name: str, function: Callable[..., Any]) -> None:
-    """Raise UserError where a function does not have the signature of a method."""
+    """Raise UserError if a function does not have the signature of a method."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise UserError(f"method {name}: the signature of its function is not known") from error
+        raise UserError(f"method {name}: its signature can't be read; use a plain Python function") from error
     options = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     positional = [parameter for parameter in parameters if parameter not in options]
     plain = all(one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty for one in positional)
     if not plain or len(positional) not in (2, 3):
         found = ", ".join(str(one).partition(":")[0].partition("=")[0].strip() for one in positional)
         raise UserError(
-            f"method {name} must take (cohort, train_labels), or (cohort, train_labels, teacher), and its options by "
-            f"keyword, after a '*': found ({found})"
+            f"method {name} must take (cohort, train_labels) or (cohort, train_labels, teacher), and its options as "
+            f"keyword-only arguments after a '*', found ({found})"
         )
     for option in options:
         if option.default is option.empty:
-            raise UserError(f"method {name}: its option '{option.name}' needs a default")
+            raise UserError(f"method {name}: option '{option.name}' needs a default value")
     for option in MethodCard(function).options:
         if not _is_readable(option.annotation):
             raise UserError(
-                f"method {name}: its option '{option.name}' must be a number, a word, true or false, a Literal, a list "
-                f"or dict of these, or a dataclass of them, found {inspect.formatannotation(option.annotation)}"
+                f"method {name}: the type of option '{option.name}' must be int, float, str, bool, Literal, a list, "
+                f"dict or union of these, or a dataclass of them, found {inspect.formatannotation(option.annotation)}"
             )
 
 
 def _is_readable(annotation: Any) -> bool:
-    """Tell whether the command line and a configuration file can hold values of a type."""
+    """Tell whether values of a type can be given on the command line and in a configuration file."""
     if annotation in _PLAIN or typing.get_origin(annotation) is typing.Literal:
         return True
     if isinstance(annotation, type) and is_dataclass(annotation):

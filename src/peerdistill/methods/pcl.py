@@ -1,4 +1,4 @@
-"""Peer collaborative learning: a classifier on all features, and running means, teach (Wu and Gong, AAAI 2021)."""
+"""Peer collaborative learning: peers learn from a feature ensemble and EMAs of the peers (Wu and Gong, AAAI 2021)."""
 
 from typing import TYPE_CHECKING
 
@@ -24,23 +24,23 @@ def pcl(
     ramp: Epochs = 80,
     momentum: Momentum = 0.999,
 ) -> "Method":
-    """Peer collaborative learning: a classifier on all features, and running means, teach (Wu and Gong, AAAI 2021).
+    """Peer collaborative learning: peers learn from a feature ensemble and EMAs of the peers (Wu and Gong, AAAI 2021).
 
-    The ensemble's classifier and the peers learn from its cross-entropy; every peer learns from the ensemble and from
-    the running means of the other peers. In a loop of your own, ``method.after_step(cohort)`` after each step of the
-    optimiser moves the means on.
+    The cross-entropy of the ensemble trains its classifier and the peers. Each peer learns from the ensemble and from
+    the exponential moving averages (EMA) of the other peers. In your own training loop, call
+    ``method.after_step(cohort)`` after each optimiser step to update the averages.
 
-    The paper gives each peer an augmentation of its own, where our batches hold one, and deploys a running mean, where
-    we deploy the leader itself, as for every method.
+    In the paper each peer gets a different augmentation of an image and the EMA of a peer is deployed. Here all peers
+    get the same augmentation and the leader itself is deployed, as for every method.
 
     Args:
         cohort: At least two peers.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
-        ensemble: Weight of the ensemble as the peers' teacher (0: there is none, and no classifier on all features).
-        means: Weight of the running means of the others as a peer's teachers (0: left out).
-        ramp: Epochs over which both weights rise.
-        momentum: Largest share of itself that a running mean keeps at a step.
+        ensemble: Weight of the divergences from the ensemble; 0 removes its classifier and its cross-entropy, too.
+        means: Weight of the divergences from the EMAs of the other peers.
+        ramp: Number of epochs over which both weights ramp up.
+        momentum: Momentum of the EMA. In the first steps it is lower.
     """
     require_peers(cohort, 2, "pcl")
     return terms.Method(
@@ -58,13 +58,13 @@ def pcl(
 
 CARD = MethodCard(
     pcl,
-    loss="sum_m CE(z_m) + CE(z_e) + w(t) sum_m [KL_T(z_e -> z_m) + 1/(M-1) sum_{j != m} KL_T(mean peer j -> z_m)]",
+    loss="sum_m CE(z_m) + CE(z_e) + w(t) sum_m [KL_T(z_e -> z_m) + 1/(M-1) sum_{j != m} KL_T(ema_j -> z_m)]",
     paper="Wu and Gong, AAAI 2021",
     sharings=("branch", "tree", "network"),
-    trains="a classifier on all features; running means follow the peers",
-    ensemble="that of all features: z_e = W [v_1, ..., v_M] + b",
+    trains="a classifier on the features of all peers (EMAs of the peers are kept)",
+    ensemble="classifier on the features of all peers: z_e = W [v_1, ..., v_M] + b",
     cohort={"branch_at": "late"},
     branches="shaoeric/Peer-Collaborative-Learning-for-Online-Knowledge-Distillation, src/models/*.py, "
-    "a reproduction by others; no code of its authors is known to us",
-    differs="one augmentation for all peers, not one for each; the leader is deployed, not a peer's running mean",
+    "a reproduction by others; we know of no code by the authors",
+    differs="all peers get the same augmentation of an image; the leader is deployed, not an EMA",
 )

@@ -1,4 +1,4 @@
-"""What methods require of their cohort."""
+"""Checks of a method's cohort."""
 
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def require_peers(cohort: "Cohort", fewest: int, name: str) -> None:
-    """Raise UserError where ``cohort`` has fewer peers than the method called ``name`` needs."""
+    """Raise UserError if ``cohort`` has fewer peers than the method called ``name`` needs."""
     if cohort.peers < fewest:
         raise UserError(f"{name} needs at least {fewest} peers, found {cohort.peers}")
 
 
 def require_one_student(cohort: "Cohort", name: str) -> None:
-    """Raise UserError where ``cohort`` is not the one student that the method called ``name`` trains."""
+    """Raise UserError if ``cohort`` has more than the one student that the method called ``name`` trains."""
     if cohort.peers != 1:
-        raise UserError(f"{name} trains one student, found {cohort.peers} peers")
+        raise UserError(f"{name} trains one student: peers must be 1, found {cohort.peers}")

@@ -1,4 +1,4 @@
-"""Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019)."""
+"""Relational knowledge distillation of distances between samples (Park et al., CVPR 2019)."""
 
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, distance: Weight = 25.0) -> "Method":
-    """Relational knowledge distillation: a batch lies as its teacher has it, by distances (Park et al., CVPR 2019).
+    """Relational knowledge distillation of distances between samples (Park et al., CVPR 2019).
 
     Args:
         cohort: The student, one peer.
         train_labels: Not used.
-        teacher: A network that was trained before.
-        distance: Weight of the distances between samples.
+        teacher: A trained network.
+        distance: Weight of the loss between distances of pairs of samples.
     """
     require_one_student(cohort, "rkd-d")
     return terms.Method(
@@ -36,7 +36,7 @@ def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, dista
 
 CARD = MethodCard(
     rkd_d,
-    loss="CE(z) + 25 Huber(distances of student, of teacher)",
+    loss="CE(z) + 25 Huber(distances of student, teacher)",
     paper="Park et al., CVPR 2019",
     sharings=("network",),
     cohort={"peers": 1},

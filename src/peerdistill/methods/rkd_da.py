@@ -1,4 +1,4 @@
-"""Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019)."""
+"""Relational knowledge distillation of distances and angles between samples (Park et al., CVPR 2019)."""
 
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,14 @@ def rkd_da(
     distance: Weight = 25.0,
     angle: Weight = 50.0,
 ) -> "Method":
-    """Relational knowledge distillation by distances and by angles (Park et al., CVPR 2019).
+    """Relational knowledge distillation of distances and angles between samples (Park et al., CVPR 2019).
 
     Args:
         cohort: The student, one peer.
         train_labels: Not used.
-        teacher: A network that was trained before.
-        distance: Weight of the distances between samples.
-        angle: Weight of the angles between three samples.
+        teacher: A trained network.
+        distance: Weight of the loss between distances of pairs of samples.
+        angle: Weight of the loss between angles of triplets of samples.
     """
     require_one_student(cohort, "rkd-da")
     return terms.Method(
@@ -45,7 +45,7 @@ def rkd_da(
 
 CARD = MethodCard(
     rkd_da,
-    loss="CE(z) + 25 Huber(distances of student, of teacher) + 50 Huber(angles of student, of teacher)",
+    loss="CE(z) + 25 Huber(distances of student, teacher) + 50 Huber(angles of student, teacher)",
     paper="Park et al., CVPR 2019",
     sharings=("network",),
     cohort={"peers": 1},

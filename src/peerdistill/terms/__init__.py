@@ -1,7 +1,7 @@
-"""Terms: each one part of a loss, from what a cohort put out to one scalar.
+"""Terms: parts of a loss. A term maps the output of a cohort and a batch to a scalar.
 
-Every public class and function of a file of this folder is a name of this room, found by being there. PyTorch is
-imported with the first name that is asked for.
+All public classes and functions of the files in this folder can be imported from ``peerdistill.terms``; there is no
+list of them. PyTorch is imported when the first name is used.
 """
 
 import pkgutil
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def _public() -> dict[str, Any]:
-    """Return what the files of this folder define, by name."""
+    """Return the public classes and functions of all files in this folder, by name."""
     modules = [import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
     return {
         name: value

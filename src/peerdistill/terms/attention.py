@@ -1,6 +1,8 @@
-"""Auxiliary peers that choose whom to learn from, and a leader that learns from all of them (OKDDip).
+"""Two-level distillation: attention among auxiliary peers, then from the group to the leader (OKDDip).
 
-Chen et al., AAAI 2020. Axes: A auxiliary peers (all but the leader), B batch, C classes, D feature width.
+Chen et al., "Online knowledge distillation with diverse peers", AAAI 2020.
+
+Axes: A auxiliary peers (all but the leader), B batch, C classes, D feature width.
 """
 
 import math
@@ -19,13 +21,13 @@ StopGradient = Literal["none", "logits"]
 
 
 class _GroupTarget(SoftenedTerm):
-    """What is common to both levels of distillation: how targets are mixed, and who learns from being a target.
+    """Base class of both levels of distillation: mixes the targets.
 
     Args:
-        temperature: Temperature T that softens the distributions.
-        mix: Targets are mixtures of softened "probabilities" (the paper) or of "logits" (the released code).
-        stop_gradient: "none" lets gradient reach all that forms a target, as the released code does; "logits" keeps it
-            from the logits that are mixed, so that only the weights of the mixture learn.
+        temperature: Temperature T of the divergences.
+        mix: Whether targets are mixtures of softened "probabilities" (the paper) or of "logits" (the released code).
+        stop_gradient: "none" lets gradient flow through the targets, as the released code does. "logits" detaches the
+            mixed logits, so that only the weights of the mixture learn from the targets.
     """
 
     def __init__(self, temperature: float, mix: Mix, stop_gradient: StopGradient):
@@ -36,7 +38,7 @@ class _GroupTarget(SoftenedTerm):
     def log_targets(
         self, log_weights_BTA: Float[Tensor, "batch targets peers"], logits_ABC: Float[Tensor, "peers batch classes"]
     ) -> Float[Tensor, "targets batch classes"]:
-        """Return the log-probabilities of mixtures of peers, each with its own weights that add up to 1."""
+        """Return the log-probabilities of mixtures of the peers. The weights of each mixture sum to 1."""
         if self.stop_gradient == "logits":
             logits_ABC = logits_ABC.detach()
         if self.mix == "logits":
@@ -46,16 +48,16 @@ class _GroupTarget(SoftenedTerm):
 
 
 class AttentionTargets(_GroupTarget):
-    """Every auxiliary peer a learns from its own mixture of all auxiliaries: ``sum_a KL_T(t_a -> z_a)``.
+    """Each auxiliary peer a learns from an attention-weighted mixture of all auxiliaries: ``sum_a KL_T(t_a -> z_a)``.
 
-    ``t_a = sum_b alpha_ab z_b`` with ``alpha_ab = softmax_b((W_q v_a) . (W_k v_b))`` of the features v, by sample.
-    Gradient flows through the target: it is what trains W_q and W_k.
+    ``t_a = sum_b alpha_ab z_b`` with ``alpha_ab = softmax_b((W_q v_a) . (W_k v_b))`` of the features v of each sample.
+    Gradient flows through the target, which trains W_q and W_k.
 
     Args:
-        feature_width: Width D of the penultimate features.
-        temperature: Temperature T that softens the distributions.
-        mix: See above.
-        stop_gradient: See above.
+        feature_width: Width D of the auxiliaries' penultimate features.
+        temperature: Temperature T of the divergences.
+        mix: Whether targets are mixtures of softened "probabilities" (the paper) or of "logits" (the released code).
+        stop_gradient: "none", or "logits" to detach the mixed logits.
     """
 
     def __init__(
@@ -71,24 +73,27 @@ class AttentionTargets(_GroupTarget):
         self.key = nn.Linear(feature_width, attention_width, bias=False)
 
     def log_attention(self, features_ABD: Float[Tensor, "peers batch width"]) -> Float[Tensor, "batch peers peers"]:
-        """Return log alpha: the weights of row a over the peers add up to 1."""
+        """Return log alpha. For each sample and row a, the weights over the peers sum to 1."""
         scores_BAA = torch.einsum("abd,cbd->bac", self.query(features_ABD), self.key(features_ABD))
         return scores_BAA.log_softmax(-1)
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the auxiliaries' divergences from their targets."""
+        """Return the sum of the auxiliaries' divergences from their targets."""
         logits_ABC = out.logits[:-1]
-        # Auxiliaries are of one width, the leader may be of another.
+        # The leader may have features of a different width.
         features_ABD = torch.stack([*out.features[:-1]])
         targets_ABC = self.log_targets(self.log_attention(features_ABD), logits_ABC)
         return kl_from(targets_ABC, softened(logits_ABC, self.temperature), self.temperature)
 
 
 class GroupToLeader(_GroupTarget):
-    """The leader learns from the mean of the auxiliary peers: ``KL_T(mean_a z_a -> z_M)``."""
+    """The leader learns from the mean of the auxiliary peers: ``KL_T(mean_a z_a -> z_M)``.
+
+    The arguments are ``temperature``, ``mix`` and ``stop_gradient`` of :class:`AttentionTargets`.
+    """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the leader's divergence from the group."""
+        """Return the leader's divergence from the mean of the auxiliaries."""
         logits_ABC = out.logits[:-1]
         log_equal_B1A = logits_ABC.new_full((logits_ABC.shape[1], 1, len(logits_ABC)), -math.log(len(logits_ABC)))
         target_BC = self.log_targets(log_equal_B1A, logits_ABC)[0]

@@ -1,4 +1,4 @@
-"""A batch as terms see it."""
+"""The batch that terms receive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A batch as terms see it.
+    """The batch that terms receive, and results that they share.
 
     Attributes:
-        labels: Class of every sample (B,).
-        indices: Row of every sample in the training set (B,), the rows of memory banks.
-        images: The images (B, channels, height, width), where the cohort's output has them.
+        labels: Class of each sample (B,).
+        indices: Index of each sample in the training set (B,), which is its row in memory banks.
+        images: The images (B, channels, height, width), if the output of the cohort holds them.
 
     Example:
         >>> import torch
@@ -39,12 +39,12 @@ class Batch:
     _computed: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, compute: Callable[..., T], *arguments: Any) -> T:
-        """Return ``compute(*arguments)``, computed for the first term that asks and shared by all others.
+        """Return ``compute(*arguments)``. It is computed in the first call for this batch; later calls reuse it.
 
         Args:
-            compute: A function, or a method of a module that terms share, such as
+            compute: A function, or a method of a module that several terms share, such as
                 :meth:`peerdistill.terms.InBatchScores.embeddings`.
-            *arguments: The batch, the cohort's output, or what follows from them: they are the same for every term.
+            *arguments: Its arguments. They must be the same in all calls.
         """
         if compute not in self._computed:
             self._computed[compute] = compute(*arguments)

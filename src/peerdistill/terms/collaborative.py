@@ -1,4 +1,4 @@
-"""Peers that learn from one target, formed from all of them with a look at the label (KDCL; Guo et al., CVPR 2020).
+"""Distillation from one target that is computed from all peers and the label (KDCL; Guo et al., CVPR 2020).
 
 Axes: M peers, B batch, C classes.
 """
@@ -20,42 +20,42 @@ Target = Literal["naive", "linear", "min-logit"]
 
 
 def best_peer(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Tensor, "batch classes"]:
-    """Return the scores of the peer with the least cross-entropy, sample by sample."""
-    # The cross-entropy of scores whose label has 0 is their log-sum-exp.
+    """Return for each sample the scores of the peer with the lowest cross-entropy."""
+    # The score of the label is 0, so the cross-entropy is the log-sum-exp of the scores.
     best_B = margins_MBC.logsumexp(-1).argmin(0)
     return margins_MBC.take_along_dim(best_B[None, :, None], dim=0)[0]
 
 
 def best_combination(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Tensor, "batch classes"]:
-    """Return the convex combination of the peers' scores with the least cross-entropy, sample by sample."""
+    """Return for each sample the convex combination of the peers' scores with the lowest cross-entropy."""
     weights_BM = best_weights(margins_MBC)
     return torch.einsum("bm,mbc->bc", weights_BM, margins_MBC.to(weights_BM.dtype))
 
 
-def least_scores(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Tensor, "batch classes"]:
-    """Return the least score of each class: its cross-entropy is below that of every peer."""
+def lowest_scores(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Tensor, "batch classes"]:
+    """Return for each class the lowest score. The result has a lower cross-entropy than every peer."""
     return margins_MBC.amin(0)
 
 
 _TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "naive": best_peer,
     "linear": best_combination,
-    "min-logit": least_scores,
+    "min-logit": lowest_scores,
 }
 
 
 class CollaborativeTarget(SoftenedTerm):
-    """Every peer learns from one target: ``sum_m KL_T(t -> z_m)``; the target carries no gradient.
+    """All peers learn from the same target: ``sum_m KL_T(t -> z_m)``. No gradient flows through the target.
 
-    It is formed from the margins ``u_mc = z_mc - z_my`` to the label y, which have the softmax of z.
+    The target is computed from the margins ``u_mc = z_mc - z_my`` to the label y, whose softmax is that of z.
 
     Args:
-        temperature: Temperature T that softens the distributions.
-        target: "naive" takes the peer with the least cross-entropy, "linear" the convex combination with the least
-            cross-entropy (both sample by sample), "min-logit" the least margin of each class, ``t_c = min_m u_mc``.
+        temperature: Temperature T of the divergences.
+        target: For each sample, "naive" is the peer with the lowest cross-entropy, "linear" the convex combination of
+            the peers with the lowest cross-entropy, and "min-logit" the lowest margin per class, ``t_c = min_m u_mc``.
 
     Raises:
-        UserError: For another target, or a temperature that is not above 0.
+        UserError: For an unknown target, or a temperature that is not above 0.
     """
 
     def __init__(self, temperature: float = 2.0, target: Target = "min-logit"):

@@ -1,6 +1,6 @@
-"""The convex combination of the peers' scores that fits the labels best, sample by sample.
+"""The convex combination of the peers' scores with the lowest cross-entropy, for each sample.
 
-Axes: B batch, M peers, C classes; T step lengths that are tried.
+Axes: B batch, M peers, C classes; T step lengths of the line search.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from peerdistill.numerics import upcast
 
-# At 16 the cross-entropy is within 1e-6 of the least one for margins of the size that training brings.
+# After 16 iterations the cross-entropy is within 1e-6 of the minimum for margins as they occur in training.
 _ITERATIONS = 16
 _CENTRING = 0.1
 _TO_BOUNDARY = 0.99
@@ -17,14 +17,14 @@ _HALVINGS = 8
 
 
 def best_weights(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Tensor, "batch peers"]:
-    """Return the weights alpha, at least 0 and 1 in all, of the combination with the least cross-entropy.
+    """Return non-negative weights alpha with sum 1 that minimise the cross-entropy of the combined scores.
 
-    ``min_alpha log sum_c exp(sum_m alpha_m u_mc)`` by a primal-dual interior-point method, all samples at once and
-    without a look at any value on the host. A step is as long as lowers the barrier function most, or not taken, so
-    that sharp bends (large margins) do no harm.
+    Solves ``min_alpha log sum_c exp(sum_m alpha_m u_mc)`` with a primal-dual interior-point method (Boyd and
+    Vandenberghe, Convex Optimization, section 11.7), for all samples at once and without synchronising with the host. A
+    line search over a few step lengths, 0 among them, keeps it stable for large margins.
 
     Args:
-        margins_MBC: Scores minus that of the label, ``u_mc = z_mc - z_my``.
+        margins_MBC: Scores minus the score of the label, ``u_mc = z_mc - z_my``.
     """
     with torch.autocast(margins_MBC.device.type, enabled=False):
         u_BMC = upcast(margins_MBC.detach().transpose(0, 1))
@@ -40,15 +40,15 @@ def best_weights(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Ten
 
 
 def _stepped(u_BMC: Tensor, alpha_BM: Tensor, dual_BM: Tensor, barrier_B1: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights and duals after one Newton step towards the barrier's minimum."""
+    """Return weights and dual variables after one Newton step towards the minimum of the barrier function."""
     p_BC = torch.einsum("bm,bmc->bc", alpha_BM, u_BMC).softmax(-1)
     slope_BM = torch.einsum("bmc,bc->bm", u_BMC, p_BC)
-    # The Hessian is the covariance of u under p. Scaled by d, its sum with the barrier's is 1 or more: safe to solve.
+    # The Hessian is the covariance of u under p. Scaled by d and added to that of the barrier, no eigenvalue is < 1.
     d_BM = (alpha_BM / dual_BM).sqrt()
     root_BMC = (u_BMC - slope_BM[..., None]) * p_BC.sqrt()[:, None] * d_BM[..., None]
     system_BMM = torch.eye(len(u_BMC[0]), dtype=u_BMC.dtype, device=u_BMC.device) + root_BMC @ root_BMC.transpose(1, 2)
     sides_BM2 = torch.stack([d_BM * (slope_BM - barrier_B1 / alpha_BM), d_BM], -1)
-    solved_BM2, _ = torch.linalg.solve_ex(system_BMM, sides_BM2)  # no check of errors, which would wait for the device
+    solved_BM2, _ = torch.linalg.solve_ex(system_BMM, sides_BM2)  # unlike solve, does not wait for the device
     down_BM, even_BM = (d_BM[..., None] * solved_BM2).unbind(-1)
     move_BM = even_BM * (down_BM.sum(-1, keepdim=True) / even_BM.sum(-1, keepdim=True)) - down_BM
     dual_move_BM = barrier_B1 / alpha_BM - dual_BM - dual_BM / alpha_BM * move_BM
@@ -57,7 +57,7 @@ def _stepped(u_BMC: Tensor, alpha_BM: Tensor, dual_BM: Tensor, barrier_B1: Tenso
 
 
 def _best_along(u_BMC: Tensor, alpha_BM: Tensor, move_BM: Tensor, barrier_B1: Tensor) -> Tensor:
-    """Return the weights where the barrier function is least, of a few along a direction and those given."""
+    """Return the weights with the lowest barrier function among a few along a direction and the current ones."""
     shares_T = torch.cat([0.5 ** torch.arange(_HALVINGS), torch.zeros(1)]).to(alpha_BM)
     tried_BTM = alpha_BM[:, None] + (_longest(alpha_BM, move_BM) * shares_T)[..., None] * move_BM[:, None]
     tried_BTM = tried_BTM / tried_BTM.sum(-1, keepdim=True)
@@ -66,6 +66,6 @@ def _best_along(u_BMC: Tensor, alpha_BM: Tensor, move_BM: Tensor, barrier_B1: Te
 
 
 def _longest(value_BM: Tensor, move_BM: Tensor) -> Tensor:
-    """Return the length, at most 1, up to which a move leaves every value above 0."""
+    """Return the largest step length, at most 1, that keeps all values above 0."""
     lengths_BM = torch.where(move_BM < 0, -value_BM / move_BM, torch.inf)
     return (_TO_BOUNDARY * lengths_BM.amin(-1, keepdim=True)).clamp(max=1)

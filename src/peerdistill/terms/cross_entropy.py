@@ -1,4 +1,4 @@
-"""Learning from labels."""
+"""Cross-entropy with the labels."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from peerdistill.terms.batch import Batch
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of every peer with the labels, summed over peers, mean over the batch (eq. 1, 2).
+    """Cross-entropy of each peer with the labels, summed over peers and averaged over the batch (eq. 1, 2).
 
     Example:
         >>> import torch
@@ -23,6 +23,6 @@ class CrossEntropy(nn.Module):
     """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the peers' losses."""
+        """Return the sum of the peers' cross-entropies."""
         peers = len(out.logits)
         return peers * F.cross_entropy(out.logits.flatten(0, 1), batch.labels.repeat(peers))

@@ -1,6 +1,6 @@
-"""Divergence of softened class distributions, the currency of distillation.
+"""Kullback-Leibler divergence of softened class distributions.
 
-Axes: B batch, C classes; leading axes such as M peers are free.
+Axes: B batch, C classes. There may be further leading axes, such as M peers.
 """
 
 import math
@@ -15,7 +15,7 @@ from peerdistill.errors import UserError
 def softened(
     logits: Float[Tensor, "*peers batch classes"], temperature: float
 ) -> Float[Tensor, "*peers batch classes"]:
-    """Return the log-probabilities of logits softened by temperature T (eq. 3, 4)."""
+    """Return ``log softmax(logits / T)`` (eq. 3, 4)."""
     return F.log_softmax(logits / temperature, dim=-1)
 
 
@@ -24,10 +24,10 @@ def kl_from(
     log_probability: Float[Tensor, "*peers batch classes"],
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Return ``T^2 KL(target || probability)``, summed over peers, mean over the batch.
+    """Return ``T^2 KL(target || probability)``, summed over peers and averaged over the batch.
 
-    The factor T^2 keeps the gradient's size independent of T (eq. 12). Gradient flows into both arguments: detach what
-    must not learn.
+    The factor T^2 keeps the scale of the gradient independent of T (eq. 12). Gradient flows into both arguments: detach
+    a target that must not learn.
     """
     batch = log_target.shape[-2]
     divergence = F.kl_div(log_probability, log_target, reduction="sum", log_target=True)
@@ -35,10 +35,10 @@ def kl_from(
 
 
 class SoftenedTerm(nn.Module):
-    """What terms that compare softened class distributions have in common.
+    """Base class of terms that compare softened class distributions.
 
     Args:
-        temperature: Temperature T that softens the distributions.
+        temperature: Temperature T of the divergences, above 0.
 
     Raises:
         UserError: For a temperature that is not above 0.
@@ -53,7 +53,7 @@ class SoftenedTerm(nn.Module):
     def divergence(
         self, target: Float[Tensor, "*peers batch classes"], logits: Float[Tensor, "*peers batch classes"]
     ) -> Float[Tensor, ""]:
-        """Return ``KL_T(target -> logits)`` of scores, summed over peers; the target carries no gradient."""
+        """Return ``KL_T(target -> logits)`` of two sets of scores, summed over peers. The target is detached."""
         return kl_from(
             softened(target.detach(), self.temperature), softened(logits, self.temperature), self.temperature
         )

@@ -1,4 +1,7 @@
-"""Learning from the ensemble of the peers, in whatever way the method forms it."""
+"""Distillation from the ensemble of the peers, and the ensemble's own cross-entropy.
+
+The method decides how the ensemble is formed: see ``ensemble`` of :class:`peerdistill.terms.Method`.
+"""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,9 +13,9 @@ from peerdistill.terms.divergence import SoftenedTerm
 
 
 class EnsembleToLeader(SoftenedTerm):
-    """The leader alone learns from the ensemble (eq. 3 to 5 with the factor T^2 of eq. 12).
+    """The leader learns from the ensemble: ``KL_T(z_e -> z_M)`` (eq. 3 to 5 with the factor T^2 of eq. 12).
 
-    The ensemble is a target: no gradient flows through it, so the other peers keep their own views.
+    No gradient flows through the ensemble, so the other peers do not learn from this term.
 
     Example:
         >>> import torch
@@ -34,9 +37,9 @@ class EnsembleToLeader(SoftenedTerm):
 
 
 class EnsembleToPeers(SoftenedTerm):
-    """Every peer learns from the ensemble (ONE; Lan et al., NeurIPS 2018): ``sum_m KL_T(z_e -> z_m)``.
+    """Each peer learns from the ensemble (ONE; Lan et al., NeurIPS 2018): ``sum_m KL_T(z_e -> z_m)``.
 
-    The ensemble is a target: no gradient flows through it.
+    No gradient flows through the ensemble.
     """
 
     def __init__(self, temperature: float = 3.0):
@@ -48,7 +51,7 @@ class EnsembleToPeers(SoftenedTerm):
 
 
 class EnsembleCrossEntropy(nn.Module):
-    """The ensemble learns from labels: its gradient reaches the peers and whatever forms the ensemble."""
+    """Cross-entropy of the ensemble with the labels, ``CE(z_e)``. Gradient flows into the ensemble and the peers."""
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the ensemble's cross-entropy."""

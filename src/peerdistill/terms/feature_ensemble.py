@@ -1,4 +1,4 @@
-"""An ensemble that classifies all peers' features at once (PCL; Wu and Gong, AAAI 2021).
+"""An ensemble with one classifier on the concatenated features of all peers (PCL; Wu and Gong, AAAI 2021).
 
 Axes: M peers, B batch, C classes, D feature width.
 """
@@ -13,10 +13,10 @@ from peerdistill.cohort import CohortOutput
 
 
 class FeatureEnsemble(nn.Module):
-    """``z_e = W [v_1, ..., v_M] + b``: one linear classifier on the peers' features side by side.
+    """``z_e = W [v_1, ..., v_M] + b``: one linear classifier on the concatenated features of all peers.
 
     Args:
-        feature_widths: Width D of every peer's penultimate features.
+        feature_widths: Width D of each peer's penultimate features.
         classes: Number of classes C.
     """
 
@@ -25,5 +25,5 @@ class FeatureEnsemble(nn.Module):
         self.classifier = nn.Linear(sum(feature_widths), classes)
 
     def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
-        """Return the ensemble's logits; gradient flows into classifier and peers."""
+        """Return the ensemble's logits. Gradient flows into the classifier and the peers."""
         return self.classifier(torch.cat([*out.features], dim=-1))

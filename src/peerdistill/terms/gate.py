@@ -1,4 +1,4 @@
-"""An ensemble that a gate weighs sample by sample (ONE; Lan et al., NeurIPS 2018).
+"""A gated ensemble: a weighted mean of the peers' logits, with weights per sample (ONE; Lan et al., NeurIPS 2018).
 
 Axes: M peers, B batch, C classes, D channels of the shared stem.
 """
@@ -23,6 +23,6 @@ class GatedEnsemble(nn.Module):
         self.gate = nn.Sequential(nn.Linear(stem_channels, peers), nn.BatchNorm1d(peers), nn.ReLU())
 
     def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
-        """Return the ensemble's logits; gradient flows into gate and peers."""
+        """Return the ensemble's logits. Gradient flows into the gate and the peers."""
         weights_BM = self.gate(pooled(out.stem)).softmax(-1)
         return torch.einsum("bm,mbc->bc", weights_BM, out.logits)

@@ -1,4 +1,4 @@
-"""A method: weighted terms, and the way the peers form their ensemble."""
+"""A method: a weighted sum of terms, an ensemble and, for offline distillation, a teacher."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,11 +15,11 @@ from peerdistill.terms.batch import Batch
 
 
 class Loss(NamedTuple):
-    """What a method says of a batch.
+    """The loss of a batch.
 
     Attributes:
         total: The scalar to minimise.
-        parts: Each term's weighted share by name; they add up to ``total``.
+        parts: The weighted loss of each term by name. Their sum is ``total``.
     """
 
     total: Float[Tensor, ""]
@@ -28,9 +28,9 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Ramp:
-    """A weight that rises over the first epochs (Laine and Aila, ICLR 2017).
+    """A weight that ramps up over the first epochs (Laine and Aila, ICLR 2017).
 
-    ``w(t) = weight * exp(-5 (1 - min(t, epochs) / epochs)^2)``, t in epochs; with ``epochs`` 0 it is ``weight`` always.
+    ``w(t) = weight * exp(-5 (1 - min(t, epochs) / epochs)^2)`` in epoch t. If ``epochs`` is 0, the weight is constant.
 
     Example:
         >>> ramp = Ramp(weight=2.0, epochs=80)
@@ -48,10 +48,13 @@ class Ramp:
 
 
 class Weighted(NamedTuple):
-    """A term in its place: its name among the parts of the loss, and its weight.
+    """A term with its weight and its name among the parts of the loss.
 
-    The term is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch`, and returns a scalar. In
-    its place there may be a function without arguments that makes it: it is not called where the weight is 0.
+    Attributes:
+        name: Name of the term in :attr:`Loss.parts`, unique within the method.
+        weight: A number of at least 0, or a :class:`Ramp`. A term of weight 0 is left out.
+        term: A module that is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch` and returns a
+            scalar. Or a function without arguments that returns such a module; it is not called if the weight is 0.
 
     Example:
         >>> from peerdistill.terms import CrossEntropy, Method, MutualKL, Weighted
@@ -73,15 +76,15 @@ class Weighted(NamedTuple):
 
 @runtime_checkable
 class FollowsWeights(Protocol):
-    """A term that keeps up with the peers' weights, such as their running means."""
+    """A term with a state that follows the peers' weights, such as their EMA."""
 
     def after_step(self, cohort: Cohort) -> None:
-        """Take note of the weights that the optimiser has just changed."""
+        """Update the state after an optimiser step."""
         ...
 
 
 class MeanEnsemble(nn.Module):
-    """The naive ensemble: the mean of the peers' logits (eq. 4)."""
+    """The default ensemble: the mean of the peers' logits (eq. 4)."""
 
     def forward(self, out: CohortOutput) -> Float[Tensor, "batch classes"]:
         """Return the ensemble's logits."""
@@ -91,19 +94,20 @@ class MeanEnsemble(nn.Module):
 class Method(nn.Module):
     """A weighted sum of terms.
 
-    Whatever a term owns (embedding heads, a memory bank) is a parameter or buffer of the method: it is trained and
-    checkpointed with it, and no part of the deployed leader.
+    Embedding heads, memory banks and other state of the terms are parameters and buffers of the method. They are
+    trained and saved with it, and are not part of the deployed leader.
 
-    A loop of your own calls :meth:`start_epoch` at the start of every epoch and :meth:`after_step` after every step of
-    the optimiser. Methods whose loss depends on neither can do without; the others refuse to go on.
+    In your own training loop, call :meth:`start_epoch` before each epoch and :meth:`after_step` after each optimiser
+    step. If the loss depends on one of these calls and it is missing, :meth:`forward` raises an error.
 
     Args:
-        terms: The terms. One of weight 0 is left out and not made: it costs nothing and owns nothing.
-        ensemble: Forms the ensemble's logits (batch, classes) from a cohort's output; by default their mean.
-        teacher: Runs once for a batch, before the terms.
+        terms: The terms. Terms of weight 0 are left out.
+        ensemble: A module that returns the ensemble's logits (batch, classes) for a cohort's output; the mean of the
+            peers' logits by default.
+        teacher: A module that returns the teacher's output for the images. It runs once per batch, before the terms.
 
     Raises:
-        UserError: For a negative weight, two terms of one name, or where no term is left.
+        UserError: For a negative weight, two terms with the same name, or if there is no term with a weight above 0.
 
     Example:
         >>> import torch
@@ -129,19 +133,19 @@ class Method(nn.Module):
         names = set()
         for term in terms:
             if term.name in names:
-                raise UserError(f"the terms of a method need different names, found '{term.name}' twice")
+                raise UserError(f"the terms of a method must have different names, found '{term.name}' twice")
             names.add(term.name)
             self.add(term)
         if not self.terms:
-            raise UserError("a method needs at least one term of a weight above 0")
+            raise UserError("a method needs at least one term with a weight above 0")
         self.ensemble = ensemble or MeanEnsemble()
         self.epoch: int | None = None
-        self._is_behind = False  # whether the weights may have changed since the last ``after_step``
-        # In a tuple, out of sight of ``state_dict``: a checkpoint need not repeat what does not learn.
+        self._awaits_after_step = False
+        # In a tuple, so that it is not part of ``state_dict``: checkpoints need not repeat weights that stay fixed.
         self._teacher = (teacher,)
 
     def add(self, term: Weighted) -> bool:
-        """Take a term in, unless its weight is 0; tell whether it was.
+        """Add a term, unless its weight is 0. Return whether it was added.
 
         Raises:
             UserError: For a negative weight.
@@ -155,22 +159,22 @@ class Method(nn.Module):
         return ramp.weight > 0
 
     def remove(self, name: str) -> None:
-        """Leave out the term called ``name``."""
+        """Remove the term called ``name``."""
         del self.terms[name], self.weights[name]
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the weights that change over time to those of ``epoch``, counted from 0."""
+        """Set all ramps to their weights in ``epoch``, counted from 0."""
         self.epoch = epoch
 
     def after_step(self, cohort: Cohort) -> None:
-        """Let terms that follow the peers' weights keep up; to be called after every step of the optimiser."""
+        """Update the terms that follow the peers' weights. Call it after each optimiser step."""
         for term in self._followers.values():
             term.after_step(cohort)
-        self._is_behind = False
+        self._awaits_after_step = False
 
     @property
     def ramps(self) -> dict[str, Ramp]:
-        """The weights that rise over the first epochs, by the names of their terms."""
+        """The weights that change over epochs, by the names of their terms."""
         return {name: ramp for name, ramp in self.weights.items() if ramp.epochs}
 
     @property
@@ -179,11 +183,11 @@ class Method(nn.Module):
 
     @property
     def teacher(self) -> nn.Module | None:
-        """What runs once for a batch, before the terms; no part of ``state_dict``."""
+        """The teacher, or None. It is not part of ``state_dict``."""
         return self._teacher[0]
 
     def add_teacher(self, teacher: nn.Module, term: Weighted) -> None:
-        """Let ``term`` learn from ``teacher`` too ("+KD"); at weight 0 neither is used.
+        """Add a teacher and a term that learns from it ("+KD"). If the weight is 0, neither is added.
 
         Raises:
             UserError: For a negative weight.
@@ -195,13 +199,13 @@ class Method(nn.Module):
         """Return the loss of a batch.
 
         Args:
-            out: What the cohort put out; terms see the method's own ensemble, and its teacher's output, in it.
-            labels: Class of every sample.
-            indices: Row of every sample in the training set, the rows of memory banks.
+            out: Output of the cohort. The terms receive it with the method's ensemble and the teacher's output.
+            labels: Class of each sample.
+            indices: Index of each sample in the training set, which is its row in memory banks.
 
         Raises:
-            UserError: In training mode, where a weight rises over epochs and :meth:`start_epoch` was never called, or
-                where a term follows the peers' weights and :meth:`after_step` was not called since the last batch.
+            UserError: In training mode, if a weight ramps up and :meth:`start_epoch` was never called, or if a term
+                follows the peers' weights and :meth:`after_step` was not called since the last batch.
         """
         if self.training:
             self._check_loop()
@@ -214,16 +218,16 @@ class Method(nn.Module):
         return Loss(torch.stack(list(parts.values())).sum(), parts)
 
     def _check_loop(self) -> None:
-        """Raise UserError where the training loop leaves out a call that the loss depends on."""
+        """Raise UserError if the training loop omits a call that the loss depends on."""
         if self.epoch is None and self.ramps:
             name, ramp = next(iter(self.ramps.items()))
             raise UserError(
-                f"the weight of '{name}' rises over {ramp.epochs} epochs: call method.start_epoch(epoch) before every "
-                "epoch, counted from 0"
+                f"the weight of '{name}' ramps up over {ramp.epochs} epochs: "
+                "call method.start_epoch(epoch) before each epoch, counted from 0"
             )
-        if self._is_behind and self._followers:
+        if self._awaits_after_step and self._followers:
             raise UserError(
                 f"'{next(iter(self._followers))}' follows the peers' weights: call method.after_step(cohort) after "
-                "every step of the optimiser"
+                "each optimiser step"
             )
-        self._is_behind = True
+        self._awaits_after_step = True

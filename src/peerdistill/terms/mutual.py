@@ -1,4 +1,4 @@
-"""Peers that learn from each other's class distributions.
+"""Mutual distillation between the class distributions of the peers.
 
 Axes: M peers, B batch, C classes.
 """
@@ -16,20 +16,20 @@ def divergence_from_others(
     logits_MBC: Float[Tensor, "peers batch classes"],
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Return ``sum_m 1 / (M - 1) sum_{j != m} KL_T(t_j -> z_m)``; the targets t_j carry no gradient."""
+    """Return ``sum_m 1 / (M - 1) sum_{j != m} KL_T(t_j -> z_m)``. No gradient flows through the targets t_j."""
     peers, batch, _ = logits_MBC.shape
     log_target_MBC = softened(targets_MBC.detach(), temperature)
     target_MBC = log_target_MBC.exp()
-    # Every target teaches M - 1 peers, and a peer sees the sum of the other targets: no loop over pairs.
+    # Each target is used by M - 1 peers, and each peer needs only the sum of the other targets, so no loop over pairs.
     own = (peers - 1) * (target_MBC * log_target_MBC).sum()
     crossed = ((target_MBC.sum(0) - target_MBC) * softened(logits_MBC, temperature)).sum()
     return temperature**2 * (own - crossed) / ((peers - 1) * batch)
 
 
 class MutualKL(SoftenedTerm):
-    """Every peer learns from every other one (deep mutual learning; Zhang et al., CVPR 2018).
+    """Each peer learns from each other peer (deep mutual learning; Zhang et al., CVPR 2018).
 
-    ``sum_m 1 / (M - 1) sum_{j != m} KL_T(z_j -> z_m)``; the targets z_j carry no gradient.
+    ``sum_m 1 / (M - 1) sum_{j != m} KL_T(z_j -> z_m)``. No gradient flows through the targets z_j.
 
     Example:
         >>> import torch
@@ -43,21 +43,21 @@ class MutualKL(SoftenedTerm):
     """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum over peers of the mean divergence from the others."""
+        """Return the sum over peers of the mean divergence from the other peers."""
         return divergence_from_others(out.logits, out.logits, self.temperature)
 
 
 class OthersToPeer(SoftenedTerm):
-    """Every peer learns from the mean of the others' logits (collaborative learning; Song and Chai, NeurIPS 2018).
+    """Each peer learns from the mean logits of the other peers (collaborative learning; Song and Chai, NeurIPS 2018).
 
-    ``sum_m KL_T(q_m -> z_m)`` with ``q_m = mean_{j != m} z_j``, which carries no gradient.
+    ``sum_m KL_T(q_m -> z_m)`` with ``q_m = mean_{j != m} z_j``. No gradient flows through q_m.
     """
 
     def __init__(self, temperature: float = 2.0):
         super().__init__(temperature)
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the peers' divergences from the others."""
+        """Return the sum of the peers' divergences from the mean of the other peers."""
         logits_MBC = out.logits.detach()
         others_MBC = (logits_MBC.sum(0) - logits_MBC) / (len(logits_MBC) - 1)
         return self.divergence(others_MBC, out.logits)

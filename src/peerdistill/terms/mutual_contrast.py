@@ -1,6 +1,6 @@
-"""Learning from each other's contrast within a batch (MCL; Yang et al., AAAI 2022).
+"""Mutual contrastive learning within a batch (MCL; Yang et al., AAAI 2022).
 
-Axes: M peers, P ordered pairs of them, B batch, K samples that a sample is compared with, E embedding width.
+Axes: M peers, P ordered pairs of peers, B batch, K samples that a sample is compared with, E embedding width.
 """
 
 import math
@@ -22,12 +22,12 @@ Compared = Literal["others", "all"]
 
 
 class InBatchScores(nn.Module):
-    """What the four terms below share: embedding heads, and the temperature tau of the embeddings' similarities.
+    """Embedding heads and scores that the four terms below share. Each batch is embedded once for all of them.
 
-    A head is two linear layers with a ReLU in between.
+    A head consists of two linear layers with a ReLU in between.
 
     Args:
-        feature_widths: Width D of every peer's penultimate features.
+        feature_widths: Width D of each peer's penultimate features.
         width: Width E of the embeddings.
         tau: Temperature of the cosine similarities.
 
@@ -48,22 +48,22 @@ class InBatchScores(nn.Module):
         )
 
     def embeddings(self, out: CohortOutput) -> Float[Tensor, "peers batch width"]:
-        """Return the peers' embeddings, of any length."""
+        """Return the peers' embeddings, not normalised."""
         return torch.stack([head(features) for head, features in zip(self.heads, out.features, strict=True)])
 
     def within(self, out: CohortOutput, batch: Batch) -> Float[Tensor, "peers batch batch"]:
-        """Return the scores of samples with samples for each peer; terms share the embeddings of a batch."""
+        """Return the scores of all pairs of samples for each peer."""
         return scores_within(batch.once(self.embeddings, out), self.tau)
 
     def across(
         self, out: CohortOutput, batch: Batch
     ) -> tuple[Float[Tensor, "pairs batch batch"], Float[Tensor, "pairs batch batch"]]:
-        """Return the scores of one peer's samples with another's for every ordered pair, and those the other way."""
+        """Return the scores of each ordered pair of peers (a, b), and those of (b, a)."""
         return scores_across(batch.once(self.embeddings, out), self.tau)
 
 
 class VanillaContrast(nn.Module):
-    """Every peer contrasts its own embeddings: ``sum_m VCL_m``."""
+    """Supervised contrast of each peer's embeddings: ``sum_m VCL_m``."""
 
     def __init__(self, scores: InBatchScores):
         super().__init__()
@@ -75,29 +75,29 @@ class VanillaContrast(nn.Module):
 
 
 class InteractiveContrast(nn.Module):
-    """Anchors of one peer are contrasted with the embeddings of another: ``sum_{a != b} ICL_ab``."""
+    """Supervised contrast of one peer's anchors with another peer's embeddings: ``sum_{a != b} ICL_ab``."""
 
     def __init__(self, scores: InBatchScores):
         super().__init__()
         self.scores = scores
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' contrastive losses."""
+        """Return the sum of the contrastive losses of all ordered pairs."""
         scores_PBB, _ = batch.once(self.scores.across, out, batch)
         return supervised_contrast(scores_PBB, batch.labels)
 
 
 class _SoftContrast(SoftenedTerm):
-    """What is common to both comparisons of contrastive distributions.
+    """Base class of both divergences between contrastive distributions.
 
     Args:
         scores: Heads and temperature tau.
-        temperature: Temperature T that softens the distributions further.
-        compared: A distribution is over the "others" of the batch (the paper), or over "all", the sample itself too
-            (the released code).
+        temperature: Temperature T of the divergences, which softens the distributions further.
+        compared: Whether a distribution is over the "others" of the batch (the paper) or over "all" samples including
+            the anchor (the released code).
 
     Raises:
-        UserError: For another word, or a temperature that is not above 0.
+        UserError: For an unknown value of ``compared``, or a temperature that is not above 0.
     """
 
     def __init__(self, scores: InBatchScores, temperature: float = 3.0, compared: Compared = "others"):
@@ -112,24 +112,24 @@ class _SoftContrast(SoftenedTerm):
 
 
 class SoftVanillaContrast(_SoftContrast):
-    """Peers learn each other's contrastive distributions: ``sum_{a != b} KL_T(p_b -> p_a)``, p the softmax of scores.
+    """Peers learn each other's contrastive distributions: ``sum_{a != b} KL_T(p_b -> p_a)``.
 
-    The targets p_b carry no gradient.
+    ``p_a`` is the softmax of the scores within peer a. No gradient flows through the targets p_b.
     """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' divergences."""
+        """Return the sum of the divergences of all ordered pairs."""
         scores_MBK = self._compared(batch.once(self.scores.within, out, batch))
         return (len(scores_MBK) - 1) * divergence_from_others(scores_MBK, scores_MBK, self.temperature)
 
 
 class SoftInteractiveContrast(_SoftContrast):
-    """Pairs of peers learn the distributions of the pair the other way: ``sum_{a != b} KL_T(q_ba -> q_ab)``.
+    """Each pair of peers learns the distributions of the reverse pair: ``sum_{a != b} KL_T(q_ba -> q_ab)``.
 
-    ``q_ab`` is the softmax of the scores of a's samples with b's. The targets q_ba carry no gradient.
+    ``q_ab`` is the softmax of the scores of a's samples with b's. No gradient flows through the targets q_ba.
     """
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the ordered pairs' divergences."""
+        """Return the sum of the divergences of all ordered pairs."""
         scores_PBB, reverse_PBB = batch.once(self.scores.across, out, batch)
         return self.divergence(self._compared(reverse_PBB), self._compared(scores_PBB))

@@ -1,4 +1,4 @@
-"""Learning from a teacher that was trained before and does not learn."""
+"""Offline distillation from a trained teacher, whose weights stay fixed."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,11 @@ class Teacher(nn.Module):
 
     Args:
         cohort: A cohort of one peer, the teacher.
-        scale: By channel, from images as the student sees them to those that the teacher was trained on:
-            ``scale * image + shift``. They differ where the two were normalised differently.
-        shift: See there.
-        size: Side of the images that the teacher was trained on, to which its student's are resized; None: the same.
+        scale: Factor per channel. The teacher gets ``scale * image + shift``, which converts the student's
+            normalisation of images to the teacher's.
+        shift: Offset per channel.
+        size: Image side in pixels that the teacher was trained with. The student's images are resized to it; None
+            keeps their size.
 
     Example:
         >>> import torch
@@ -57,13 +58,13 @@ class Teacher(nn.Module):
         return self.cohort.width
 
     def train(self, mode: bool = True) -> "Teacher":
-        """Stay in evaluation mode whatever the method around it does."""
+        """Stay in evaluation mode, also if the method is set to training mode."""
         del mode
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
-        """Return what the teacher says of a batch as its student sees it."""
+        """Return the teacher's output for the student's images."""
         if self.size is not None and images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
         return self.cohort(torch.addcmul(self.shift, images, self.scale))
@@ -72,7 +73,7 @@ class Teacher(nn.Module):
 class TeacherToLeader(SoftenedTerm):
     """The leader learns from the teacher's class distribution: ``KL_T(teacher -> z_M)`` (Hinton et al., 2015).
 
-    The other peers do not see the teacher. With one peer, the student, this is knowledge distillation.
+    The other peers do not learn from this term. With a single peer, the student, it is classic knowledge distillation.
     """
 
     def __init__(self, temperature: float = 4.0):

@@ -73,7 +73,11 @@ def test_a_returned_backbone_is_used_unchanged():
 @pytest.mark.parametrize(
     ("name", "channels", "message"),
     [
-        ("nonets:tiny", 3, "backbone nonets:tiny: there is no module nonets here or among installed packages"),
+        (
+            "nonets:tiny",
+            3,
+            "backbone nonets:tiny: there is no module nonets in the current folder",
+        ),
         ("mynets:huge", 3, "backbone mynets:huge: mynets has no function 'huge'"),
         ("mynets:number", 3, "backbone mynets:number: mynets has no function 'number'"),
         ("mynets:no_classes", 3, r"needs a parameter 'classes' or 'num_classes', found \['width'\]"),
