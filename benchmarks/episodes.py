@@ -32,7 +32,7 @@ from peerdistill.fewshot.dataset import ClassSource, assemble
 from peerdistill.fewshot.pictures import decode
 from peerdistill.terms import Teacher
 from peerdistill.training.config import OptimizerConfig
-from peerdistill.training.layout import memory_format
+from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.schedules import make_optimizer
 from training_step import update
 
@@ -165,7 +165,7 @@ class Step:
         teacher = Teacher(Cohort("conv4", CLASSES, peers=1, sharing="network", **sizes)) if card.needs_teacher else None
         labels = data.train.labels
         self.method = build_method(row.name, self.cohort, EPISODES, train_labels=labels, teacher=teacher).to(DEVICE)
-        self.cohort.to(memory_format=memory_format("auto", self.cohort, DEVICE, "32-true"))
+        self.cohort.to(memory_format=choose_memory_format("auto", self.cohort, DEVICE, "32-true"))
         parameters = [*self.cohort.parameters(), *self.method.parameters()]
         self.optimizer = make_optimizer(parameters, OptimizerConfig("adam", weight_decay=0.0), lr=1e-3)
         self.episodes = self._forever(resident(data))

@@ -3,7 +3,7 @@
     python benchmarks/peers.py [--repeats 5] [--json FILE] [--write]
 
 Needs only the package and PyTorch, takes some minutes on two CPU cores, most of them to compile, and runs on a GPU
-where there is one. What wins is what training does there: ``src/peerdistill/training/layout.py``.
+where there is one. What wins is what training does there: ``src/peerdistill/training/memory_format.py``.
 
 Axes: M peers, B batch, C classes, D feature width.
 """

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from measuring import DEVICE, synchronise
 from peerdistill import Cohort, methods, terms
 from peerdistill.training.config import OptimizerConfig, Precision
-from peerdistill.training.layout import memory_format
+from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.schedules import make_optimizer
 
 BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
@@ -71,7 +71,7 @@ class Step:
             options["teacher"] = terms.Teacher(Cohort(BACKBONE, CLASSES, peers=1, sharing="network"))
         self.method = methods.build(name, self.cohort, train_labels=train_labels(), **options).to(DEVICE)
         self.method.start_epoch(AFTER_RAMPS)
-        layout = memory_format("auto", self.cohort, DEVICE, precision)
+        layout = choose_memory_format("auto", self.cohort, DEVICE, precision)
         for module in filter(None, (self.cohort, self.method.teacher)):
             module.to(memory_format=layout)
         parameters = [*self.cohort.parameters(), *self.method.parameters()]

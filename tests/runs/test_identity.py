@@ -98,7 +98,7 @@ def test_metrics_that_are_missing_or_cut_short_are_said(run):
         run.metrics_file.write_bytes(left)
         said = resumed(run)
         assert f"{run.metrics_file} {told}" in said
-        assert "lines of epochs that were trained before are gone" in said
+        assert "lines of earlier epochs are gone" in said
         assert run.metrics_file.read_bytes() in (b"", lines[0])
 
 

@@ -1,4 +1,4 @@
-"""A cohort, a method and digits so small that an epoch takes a fraction of a second."""
+"""A cohort, a method and digits that are small enough for an epoch to take a fraction of a second."""
 
 import signal
 import sys
@@ -22,7 +22,7 @@ from peerdistill.training import Checkpoints, MetricsFile, Trainer, TrainingConf
 
 
 def tiny_network(channels: int, classes: int) -> nn.Sequential:
-    """BatchNorm and dropout are there for their state and their draws."""
+    """A network with state (BatchNorm) and random draws (dropout)."""
     body = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1))
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     stem = nn.Conv2d(channels, 4, 3)
@@ -35,12 +35,12 @@ def tiny_backbone(channels: int, classes: int) -> Backbone:
 
 
 class BatchesWith:
-    """Training batches that call ``happening`` before the step that has the number ``at``, counted from 1."""
+    """Training batches that call ``action`` before step number ``at``, counted from 1."""
 
-    def __init__(self, batches, at: int, happening: Callable[[], object]):
+    def __init__(self, batches, at: int, action: Callable[[], object]):
         self._batches = batches
         self._at = at
-        self._happening = happening
+        self._action = action
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,7 +49,7 @@ class BatchesWith:
     def epoch(self, epoch: int, start: int = 0) -> Iterator:
         for number, batch in enumerate(self._batches.epoch(epoch, start), start + 1):
             if epoch * self.steps_per_epoch + number == self._at:
-                self._happening()
+                self._action()
             yield batch
 
 
@@ -59,7 +59,7 @@ def interrupt() -> None:
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    """70 digits for training in 4 steps of 16, 30 for validation."""
+    """70 digits for training, which is 4 steps of 16, and 30 for validation."""
     data = load_dataset(DataConfig("digits"))
     assert isinstance(data.train, ArraySplit)
     train, val = (ArraySplit(data.train.images[rows], data.train.labels[rows]) for rows in (slice(70), slice(70, 100)))
@@ -68,7 +68,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, digits: Dataset) -> Callable[..., Trainer]:
-    """Return a function that makes a trainer as a new process would: everything anew, nothing remembered."""
+    """Return a function that makes a trainer as a new process would."""
 
     def make(name: str = "run", data: Dataset = digits, seed: int = 0, **changes) -> Trainer:
         folder = tmp_path / name
@@ -105,11 +105,11 @@ def make_trainer(tmp_path: Path, digits: Dataset) -> Callable[..., Trainer]:
 
 @pytest.fixture
 def interrupted_at():
-    """Return a function that makes batches during which Ctrl-C is pressed at a step."""
+    """Return a function that makes batches with Ctrl-C at a step."""
     return lambda step: lambda batches: BatchesWith(batches, step, interrupt)
 
 
 @pytest.fixture
 def killed_at():
-    """Return a function that makes batches during which the process ends at a step."""
+    """Return a function that makes batches at which the process exits at a step."""
     return lambda step: lambda batches: BatchesWith(batches, step, sys.exit)

@@ -33,7 +33,7 @@ def test_limits_are_allowed(config):
         *(("schedule.factor", value) for value in (0.0, 1.1)),
     ],
 )
-def test_a_value_out_of_range_is_named_as_its_option_is(name, value):
+def test_the_error_of_a_value_out_of_range_names_its_option(name, value):
     group, _, field = name.rpartition(".")
     kinds = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig}
     config = TrainingConfig(**({group: kinds[group](**{field: value})} if group else {field: value}))

@@ -1,15 +1,17 @@
+import importlib.util
 import signal
 import threading
 
 import pytest
 
-from peerdistill.training.interrupts import Interrupted, InterruptRequest
+from peerdistill.training import interrupts
+from peerdistill.training.interrupts import Interrupted, InterruptRequest, ignore_signals
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_only_asks(number):
+def test_the_first_signal_only_sets_the_request(number):
     with InterruptRequest() as interrupt:
         interrupt.end_if_requested()
         assert not interrupt.requested
@@ -18,12 +20,12 @@ def test_the_first_signal_only_asks(number):
         with pytest.raises(Interrupted) as caught:
             interrupt.end_if_requested()
         assert caught.value.exit_code == 128 + number
-        signal.raise_signal(number)  # what ends already is not interrupted
+        signal.raise_signal(number)  # ignored while training ends
 
 
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_interrupts_at_once_and_a_third_changes_nothing(first, second):
+def test_a_second_signal_interrupts_and_a_third_is_ignored(first, second):
     with InterruptRequest() as interrupt:
         signal.raise_signal(first)
         assert interrupt.requested
@@ -33,7 +35,7 @@ def test_a_second_signal_interrupts_at_once_and_a_third_changes_nothing(first, s
 
 
 @pytest.mark.parametrize("first", SIGNALS)
-def test_sighup_which_closed_windows_send_twice_is_no_second_signal(first):
+def test_a_second_sighup_is_ignored(first):
     with InterruptRequest():
         signal.raise_signal(first)
         signal.raise_signal(signal.SIGHUP)
@@ -52,7 +54,7 @@ def test_a_second_signal_waits_until_a_file_is_written():
     assert written
 
 
-def test_where_all_is_written_the_first_signal_ends_at_once():
+def test_with_all_progress_saved_the_first_signal_ends_training():
     with InterruptRequest() as interrupt:
         with interrupt.at_once():
             assert not interrupt.requested
@@ -65,7 +67,7 @@ def test_where_all_is_written_the_first_signal_ends_at_once():
 
 
 def test_an_ignored_signal_stays_ignored():
-    """As ``nohup`` and a shell's ``&`` want it."""
+    """``nohup`` and the ``&`` of a shell rely on it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with InterruptRequest() as interrupt:
@@ -76,7 +78,7 @@ def test_an_ignored_signal_stays_ignored():
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
-def test_afterwards_signals_mean_what_they_meant(error):
+def test_the_previous_handlers_are_restored(error):
     def handler(number, frame):
         raise AssertionError
 
@@ -91,11 +93,11 @@ def test_afterwards_signals_mean_what_they_meant(error):
             pass
         assert all(signal.getsignal(number) is handler for number in before)
     finally:
-        for number, meaning in before.items():
-            signal.signal(number, meaning)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
-def test_in_another_thread_signals_stay_as_they_are():
+def test_in_another_thread_handlers_are_not_changed():
     before, found = signal.getsignal(signal.SIGINT), []
 
     def work():
@@ -106,3 +108,41 @@ def test_in_another_thread_signals_stay_as_they_are():
     thread.start()
     thread.join()
     assert found == [before, False]
+
+
+def test_signals_are_ignored_in_a_cleanup_and_handled_again_after_it():
+    received = []
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in SIGNALS}
+    try:
+        with ignore_signals():
+            for number in SIGNALS:
+                signal.raise_signal(number)
+        assert received == []
+        for number in SIGNALS:
+            signal.raise_signal(number)
+        assert received == SIGNALS
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@pytest.fixture
+def without_sighup(monkeypatch):
+    """The module as it is on Windows, where `signal` has no SIGHUP."""
+    monkeypatch.delattr(signal, "SIGHUP")
+    spec = importlib.util.spec_from_file_location("interrupts_without_sighup", interrupts.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_platform_without_sighup_can_be_interrupted(without_sighup, number):
+    with without_sighup.InterruptRequest() as interrupt, without_sighup.ignore_signals():
+        signal.raise_signal(number)
+        assert not interrupt.requested
+    with without_sighup.InterruptRequest() as interrupt:
+        signal.raise_signal(number)
+        assert interrupt.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)

@@ -29,11 +29,11 @@ def console(terminal: bool, width: int = 160) -> tuple[Console, io.StringIO]:
 
 
 def shown_lines(text: str) -> list[str]:
-    """Return the lines and frames that were written to a terminal, without its control sequences."""
+    """Return the lines and frames written to a terminal, without control sequences."""
     return [line for line in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if line.strip()]
 
 
-def test_without_a_terminal_there_is_one_plain_line_an_epoch():
+def test_without_a_terminal_there_is_one_plain_line_per_epoch():
     out, written = console(terminal=False)
     log = ConsoleLog(out, epochs=10, steps=100)
     for epoch in (1, 2):
@@ -51,13 +51,13 @@ def test_without_a_terminal_there_is_one_plain_line_an_epoch():
         )
 
 
-def test_without_validation_the_line_says_nothing_of_it():
+def test_without_validation_the_line_has_no_accuracy():
     out, written = console(terminal=False)
     ConsoleLog(out, epochs=3, steps=30).epoch(record(1, 10, leader=None))
     assert "validation" not in written.getvalue()
 
 
-def test_one_peer_is_no_ensemble():
+def test_with_one_peer_the_ensemble_is_left_out():
     out, written = console(terminal=False)
     alone = record(1, 10)
     alone["validation"]["peers"] = [{"top1": 81.256}]
@@ -78,7 +78,7 @@ def test_on_a_terminal_the_bar_shows_epoch_parts_speed_and_time_left():
     assert re.search(r"\d:\d\d:\d\d left", shown)
 
 
-def test_on_a_terminal_there_is_a_line_an_epoch_as_well():
+def test_on_a_terminal_there_is_also_a_line_per_epoch():
     out, written = console(terminal=True)
     log = ConsoleLog(out, epochs=10, steps=100)
     log.step(reading(5))
@@ -88,7 +88,7 @@ def test_on_a_terminal_there_is_a_line_an_epoch_as_well():
 
 
 def test_the_bar_moves_before_the_first_reading():
-    """A run of fewer steps than `log_every`, or one whose steps are slow."""
+    """For a run with fewer steps than `log_every`, or with slow steps."""
     out, written = console(terminal=True, width=80)
     log = ConsoleLog(out, epochs=2, steps=12)
     log.advance(3)
@@ -113,7 +113,7 @@ def test_the_bar_is_full_after_the_last_epoch():
     total=st.floats(0, 99),
     leader=st.floats(1, 100),
 )
-def test_no_line_is_longer_than_the_terminal_is_wide_nor_lacks_what_matters(width, epochs, speed, total, leader):
+def test_lines_fit_the_terminal_and_contain_the_most_important_fields(width, epochs, speed, total, leader):
     out, written = console(terminal=True, width=width)
     log = ConsoleLog(out, epochs=epochs, steps=10 * epochs)
     loss = {**LOSS, "total": total}
@@ -127,7 +127,7 @@ def test_no_line_is_longer_than_the_terminal_is_wide_nor_lacks_what_matters(widt
 
 
 @pytest.mark.parametrize("width", [20, 40])
-def test_a_very_narrow_terminal_gets_the_beginning_of_the_line(width):
+def test_a_very_narrow_terminal_shows_the_beginning_of_the_line(width):
     out, written = console(terminal=True, width=width)
     log = ConsoleLog(out, epochs=3, steps=30)
     log.epoch(record(1, 10))
@@ -136,8 +136,8 @@ def test_a_very_narrow_terminal_gets_the_beginning_of_the_line(width):
 
 
 @pytest.mark.parametrize(("step", "expected"), [(150, "0:00:05"), (200, "0:00:00")])
-def test_time_left_comes_from_the_steps_of_this_process(monkeypatch, step, expected):
-    """100 steps were done before; 50 in 5 seconds leave 50 steps and 5 seconds."""
+def test_time_left_is_estimated_from_the_steps_of_this_process(monkeypatch, step, expected):
+    """100 steps were done before. After 50 more in 5 seconds, 50 steps and 5 seconds are left."""
     now = 1000.0
     monkeypatch.setattr("peerdistill.training.loggers.time", SimpleNamespace(perf_counter=lambda: now))
     out, written = console(terminal=False)
@@ -176,7 +176,7 @@ def test_tensorboard_without_validation_has_no_accuracy(tmp_path):
     assert curves(tmp_path) == {}
 
 
-def test_tensorboard_hides_what_a_resumed_run_does_again_and_keeps_the_rest(tmp_path):
+def test_tensorboard_hides_points_that_a_resumed_run_repeats_and_keeps_the_others(tmp_path):
     first = TensorBoardLog(tmp_path)
     for step in (1, 2):
         first.step(reading(step))

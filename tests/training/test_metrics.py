@@ -7,7 +7,7 @@ from peerdistill.files import WriteError
 from peerdistill.training import MetricsFile
 
 
-def test_lines_are_json_and_come_back(tmp_path):
+def test_lines_are_json_and_can_be_read(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     assert metrics.read() == []
     assert metrics.size == 0
@@ -19,13 +19,13 @@ def test_lines_are_json_and_come_back(tmp_path):
     assert metrics.size == len(metrics.path.read_bytes())
 
 
-def test_what_was_written_after_a_checkpoint_is_taken_back(tmp_path):
+def test_lines_after_a_checkpoint_are_removed(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     metrics.append({"epoch": 1})
     remembered = metrics.size
     metrics.append({"epoch": 2})
     with metrics.path.open("a") as file:
-        file.write('{"epo')  # killed within a line
+        file.write('{"epo')  # killed while writing a line
     metrics.truncate(remembered)
     assert metrics.read() == [{"epoch": 1}]
     metrics.append({"epoch": 2})
@@ -33,27 +33,26 @@ def test_what_was_written_after_a_checkpoint_is_taken_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("left", "kept", "told"),
+    ("left", "kept", "warning"),
     [
-        (0, 0, "is missing or empty: lines of epochs"),
-        (5, 0, "has lost 23 of 28 bytes: lines of epochs"),
-        (20, 14, "has lost 8 of 28 bytes: lines of epochs"),
+        (0, 0, "is missing or empty: lines of earlier epochs are gone"),
+        (5, 0, "has lost 23 of 28 bytes: lines of earlier epochs are gone"),
+        (20, 14, "has lost 8 of 28 bytes: lines of earlier epochs are gone"),
         (28, 28, ""),
         (42, 28, ""),
     ],
 )
-def test_lines_that_are_lost_are_told_and_half_ones_go(tmp_path, left, kept, told):
+def test_lost_lines_give_a_warning_and_incomplete_ones_are_removed(tmp_path, left, kept, warning):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     for epoch in (1, 2, 3):
         metrics.append({"epoch": epoch + 10})
     metrics.truncate(left)
-    said = metrics.go_back(28)
-    assert told in said
-    assert bool(said) == bool(told)
+    found = metrics.go_back(28)
+    assert found == (f"{metrics.path} {warning}" if warning else "")
     assert metrics.size == kept
 
 
-def test_a_full_disk_leaves_the_lines_before(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_earlier_lines(tmp_path, monkeypatch):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     metrics.append({"epoch": 1})
 
@@ -66,7 +65,7 @@ def test_a_full_disk_leaves_the_lines_before(tmp_path, monkeypatch):
     assert metrics.read() == [{"epoch": 1}]
 
 
-def test_truncating_never_lengthens_or_makes_a_file(tmp_path):
+def test_truncating_never_extends_or_creates_a_file(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     metrics.truncate(0)
     assert not metrics.path.exists()

@@ -1,4 +1,4 @@
-"""No step of any method brings a number from the device to the host: on a GPU that would wait for all work so far."""
+"""No step of any method copies a value from the device to the host: on a GPU it would wait for all queued work."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from peerdistill import Cohort, methods, terms
 from peerdistill.training.trainer import TrainingBatches
 
-# What reads a value, or returns as much as values say.
+# Operators that read a value, or whose output shape depends on values.
 WAITING = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "_unique2", "equal"}
 
 
 class Watch(TorchDispatchMode):
-    """Keeps the names of the operators that would wait."""
+    """Records the names of operators that would wait for the device."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class Watch(TorchDispatchMode):
 
 
 class WatchedBatches:
-    """Batches whose steps are watched: all but the first, in which networks and optimiser still get to know things."""
+    """Batches whose steps are watched, except the first: it initialises optimizer state and shape checks."""
 
     def __init__(self, batches: TrainingBatches, watch: Watch):
         self.batches, self.watch = batches, watch
@@ -44,7 +44,7 @@ class WatchedBatches:
         yield first
         for batch in others:
             self.watch.steps += 1
-            with self.watch:  # until the next batch is asked for
+            with self.watch:  # until the next batch is requested
                 yield batch
 
 

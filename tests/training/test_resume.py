@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed is, to the last bit, the run that was not."""
+"""A run that was stopped and resumed is bitwise equal to an uninterrupted run."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from peerdistill.training import Interrupted, Trainer
 
 
 def bits(value) -> object:
-    """Return nested values with tensors as their bytes: -0.0 is not 0.0, and NaN is itself."""
+    """Return nested values with tensors as bytes, so that -0.0 differs from 0.0 and NaN equals itself."""
     if isinstance(value, torch.Tensor):
         return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
     if isinstance(value, dict):
@@ -25,18 +25,18 @@ def bits(value) -> object:
 
 
 def outcome(trainer: Trainer) -> dict:
-    """Everything that is left of a run: weights, bank, optimiser, random states, metrics and the best checkpoint."""
+    """Return all results of a run: weights, bank, optimizer, random state, metrics and the best checkpoint."""
     checkpoints = trainer.checkpoints
     kept = {"last": checkpoints.load(checkpoints.last), "best": checkpoints.load(checkpoints.best)}
     for state in kept.values():
-        del state["random"]["python"]  # shape checks, which only tests have, draw from it
+        del state["random"]["python"]  # the shape checks of the tests draw from it
         del state["seconds"]
     now = {"cohort": trainer.cohort.state_dict(), "method": trainer.method.state_dict()}
     return {**bits(now), **bits(kept), "metrics": trainer.metrics.path.read_bytes()}
 
 
 def is_stopped(trainer: Trainer) -> bool:
-    """Train until something stops it, and let go of all it held as the end of its process does."""
+    """Train until the end or until something stops the run; return whether it was stopped."""
     try:
         trainer.fit()
     except (Interrupted, SystemExit):
@@ -45,7 +45,7 @@ def is_stopped(trainer: Trainer) -> bool:
 
 
 def load_last(trainer: Trainer) -> Trainer:
-    """Do what a new process does before it goes on."""
+    """Load the last checkpoint as a new process does."""
     state, _ = trainer.checkpoints.load_last()
     if state is None:
         trainer.metrics.truncate(0)
@@ -55,14 +55,14 @@ def load_last(trainer: Trainer) -> Trainer:
 
 
 def resume(trainer: Trainer) -> Trainer:
-    """Go on to the end as a new process does."""
+    """Resume and train to the end."""
     load_last(trainer).fit()
     return trainer
 
 
 @pytest.fixture
 def whole(make_trainer):
-    """The run of 8 steps, 4 an epoch, that was never stopped."""
+    """Results of an uninterrupted run of 8 steps, 4 per epoch."""
     trainer = make_trainer("whole")
     trainer.fit()
     return outcome(trainer)
@@ -70,7 +70,7 @@ def whole(make_trainer):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 5, 8])
 def test_after_ctrl_c(make_trainer, interrupted_at, whole, step):
-    """4 and 8 are the last steps of their epochs: these are over, but neither measured nor written down."""
+    """Steps 4 and 8 are the last of their epochs, which are then neither evaluated nor recorded yet."""
     assert is_stopped(make_trainer(batches=interrupted_at(step)))
     assert outcome(resume(make_trainer(seed=99))) == whole
 
@@ -81,22 +81,22 @@ def test_after_a_kill(make_trainer, killed_at, whole, step, checkpoint_every):
     assert is_stopped(make_trainer(batches=killed_at(step), checkpoint_every=checkpoint_every))
     trainer = make_trainer(seed=99)
     if trainer.checkpoints.load_last()[0] is None:
-        assert step <= (checkpoint_every or 4), "a checkpoint was due before"
-        trainer = make_trainer()  # starts from the beginning, so from the run's own seed
+        assert step <= (checkpoint_every or 4), "a checkpoint was expected"
+        trainer = make_trainer()  # starts from the beginning, with the run's seed
     assert outcome(resume(trainer)) == whole
 
 
 @pytest.mark.parametrize("kind", ["shared", "all", "queue"])
-def test_whatever_the_negatives_are(make_trainer, interrupted_at, kind):
-    """The queue of 40 is gone through more than once; the run stops in the middle of it."""
-    chosen = {"contrast": ContrastOptions(negatives=kind, count=40, width=8)}
-    whole = make_trainer("whole", **chosen)
+def test_with_every_source_of_negatives(make_trainer, interrupted_at, kind):
+    """The queue of 40 wraps around, and the run stops in the middle of it."""
+    options = {"contrast": ContrastOptions(negatives=kind, count=40, width=8)}
+    whole = make_trainer("whole", **options)
     whole.fit()
-    assert is_stopped(make_trainer(batches=interrupted_at(3), **chosen))
-    assert outcome(resume(make_trainer(seed=99, **chosen))) == outcome(whole)
+    assert is_stopped(make_trainer(batches=interrupted_at(3), **options))
+    assert outcome(resume(make_trainer(seed=99, **options))) == outcome(whole)
 
 
-def test_after_a_kill_between_an_epoch_s_line_and_its_checkpoint(make_trainer, whole):
+def test_after_a_kill_between_metrics_line_and_checkpoint(make_trainer, whole):
     trainer = make_trainer(checkpoint_every=3)
     save = trainer.checkpoints.save
 
@@ -115,7 +115,7 @@ def test_after_many_stops(make_trainer, interrupted_at, killed_at, whole):
     assert outcome(resume(make_trainer())) == whole
 
 
-def test_from_the_checkpoint_before_a_damaged_one(make_trainer, killed_at, whole):
+def test_from_the_previous_checkpoint_if_the_last_is_damaged(make_trainer, killed_at, whole):
     assert is_stopped(make_trainer(batches=killed_at(8), checkpoint_every=1))
     trainer = make_trainer(seed=99)
     raw = trainer.checkpoints.last.read_bytes()
@@ -132,7 +132,7 @@ def test_a_finished_run_has_nothing_left_to_do(make_trainer, whole):
 
 
 class OneSecondEach:
-    """Training batches, each of which takes a second of ``clock``."""
+    """Training batches that take one second of ``clock`` each."""
 
     def __init__(self, batches, clock):
         self._batches = batches
@@ -152,7 +152,7 @@ class Clock:
         return self.now
 
 
-def test_the_seconds_are_those_of_all_parts_and_of_nothing_between(
+def test_seconds_add_up_over_the_parts_of_a_run_without_the_time_between(
     make_trainer, interrupted_at, killed_at, monkeypatch
 ):
     clock = Clock()
@@ -166,8 +166,8 @@ def test_the_seconds_are_those_of_all_parts_and_of_nothing_between(
     assert trainer.seconds == 8
 
 
-def test_the_outcome_tells_runs_apart(make_trainer, whole):
-    """The comparisons above could fail."""
+def test_the_compared_results_differ_between_runs(make_trainer, whole):
+    """So the comparisons above can fail."""
     trainer = make_trainer("other", lr=0.1001)
     trainer.fit()
     other = outcome(trainer)
@@ -177,7 +177,7 @@ def test_the_outcome_tells_runs_apart(make_trainer, whole):
 
 @pytest.fixture
 def photos(tmp_path) -> Dataset:
-    """Pictures of two classes in files, decoded by two processes."""
+    """Images of two classes in files, decoded by two worker processes."""
     draws = np.random.default_rng(3)
     for number in range(56):
         file = tmp_path / "photos" / ("dark", "light")[number % 2] / f"{number}.png"
@@ -189,7 +189,7 @@ def photos(tmp_path) -> Dataset:
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_with_pictures_from_worker_processes(make_trainer, interrupted_at, photos, step):
+def test_with_images_from_worker_processes(make_trainer, interrupted_at, photos, step):
     trainer = make_trainer("whole", data=photos)
     trainer.fit()
     assert trainer.progress.step == 4

@@ -16,8 +16,8 @@ from peerdistill.training import Diverged, Interrupted, ScheduleConfig
 
 
 @dataclass
-class Told:
-    """A logger that remembers."""
+class RecordingLogger:
+    """A logger that keeps what it receives."""
 
     steps: list = field(default_factory=list)
     epochs: list = field(default_factory=list)
@@ -38,7 +38,7 @@ class Told:
 
 
 class Scripted:
-    """Ten validation images whose labels make the leader right on a given number of them in each epoch."""
+    """Ten validation images with labels such that the leader is right on a given number of them in each epoch."""
 
     def __init__(self, images: torch.Tensor, right: list[int]):
         self.images = images[:10]
@@ -47,14 +47,14 @@ class Scripted:
 
     def __iter__(self):
         assert self.cohort is not None
-        said = self.cohort(self.images).logits[-1].argmax(1)
-        labels = torch.where(torch.arange(10) < next(self.right), said, (said + 1) % 10)
+        predicted = self.cohort(self.images).logits[-1].argmax(1)
+        labels = torch.where(torch.arange(10) < next(self.right), predicted, (predicted + 1) % 10)
         yield Batch(self.images, labels, torch.arange(10))
 
 
 @pytest.fixture
 def scripted(make_trainer, digits):
-    """Return a function that trains with scripted accuracies on validation images."""
+    """Return a function that trains with given validation accuracies."""
 
     def fit(right: list[int]):
         validation = Scripted(digits.val.images / 255, right)
@@ -66,7 +66,7 @@ def scripted(make_trainer, digits):
     return fit
 
 
-def test_training_is_the_loop_one_would_write(make_trainer, digits):
+def test_training_agrees_with_a_plain_loop(make_trainer, digits):
     trainer = make_trainer(lr=0.1, memory_format="contiguous")
     trainer.fit()
 
@@ -92,7 +92,7 @@ def test_training_is_the_loop_one_would_write(make_trainer, digits):
 
 
 class Record(CrossEntropy):
-    """A term that keeps the weights that it is shown."""
+    """A term that records the weights after each step."""
 
     def __init__(self):
         super().__init__()
@@ -102,7 +102,7 @@ class Record(CrossEntropy):
         self.weights.append([parameter.detach().clone() for parameter in cohort.parameters()])
 
 
-def test_a_method_is_shown_the_weights_after_every_step(make_trainer):
+def test_a_method_gets_the_weights_after_every_step(make_trainer):
     record = Record()
     trainer = make_trainer(method=Method([Weighted("record", 1.0, record)]))
     before = [parameter.detach().clone() for parameter in trainer.cohort.parameters()]
@@ -112,21 +112,21 @@ def test_a_method_is_shown_the_weights_after_every_step(make_trainer):
     assert all(map(torch.equal, record.weights[-1], trainer.cohort.parameters()))
 
 
-def test_weights_rise_with_the_epochs(make_trainer):
-    """What a ramp would make of a loss of 1 a batch: the mean of an epoch tells its weight."""
+def test_ramped_weights_grow_from_epoch_to_epoch(make_trainer):
+    """The loss is 1 in every batch, so its mean over an epoch is the weight of that epoch."""
 
     class One(CrossEntropy):
         def forward(self, out, batch):
             return 1 + 0 * super().forward(out, batch)
 
-    ramp, told = Ramp(2.0, epochs=3), Told()
-    trainer = make_trainer(method=Method([Weighted("one", ramp, One())]), epochs=4, loggers=[told])
+    ramp, logger = Ramp(2.0, epochs=3), RecordingLogger()
+    trainer = make_trainer(method=Method([Weighted("one", ramp, One())]), epochs=4, loggers=[logger])
     trainer.fit()
-    weights = [record["loss"]["one"] for record in told.epochs]
+    weights = [record["loss"]["one"] for record in logger.epochs]
     assert weights == pytest.approx([2 * math.exp(-5 * (1 - epoch / 3) ** 2) for epoch in range(4)])
 
 
-def test_a_weight_that_the_run_is_too_short_for_is_told(make_trainer):
+def test_a_ramp_longer_than_the_run_gives_a_warning(make_trainer):
     rising = Weighted("record", Ramp(1.0, epochs=80), CrossEntropy())
     with pytest.warns(
         PeerdistillWarning,
@@ -138,16 +138,16 @@ def test_a_weight_that_the_run_is_too_short_for_is_told(make_trainer):
         make_trainer("other", method=Method([rising]), epochs=80)
 
 
-def test_the_memory_format_is_that_of_the_weights_and_changes_no_number(make_trainer):
+def test_the_memory_format_applies_to_weights_and_does_not_change_results(make_trainer):
     def trained(memory_format: str) -> dict[str, nn.Parameter]:
         trainer = make_trainer(memory_format, memory_format=memory_format)
         for dropout in (module for module in trainer.cohort.modules() if isinstance(module, nn.Dropout)):
-            dropout.p = 0.0  # which of its draws falls on which value depends on the layout
+            dropout.p = 0.0  # its mask depends on the memory format
         trainer.fit()
         return dict(trainer.cohort.named_parameters())
 
     plain, other = trained("contiguous"), trained("channels_last")
-    # One input channel has both layouts at once: the body's convolution has four.
+    # With one input channel both formats coincide; the convolution in the body has four.
     body = "networks.0.body.0.weight"
     assert not plain[body].is_contiguous(memory_format=torch.channels_last)
     assert other[body].is_contiguous(memory_format=torch.channels_last)
@@ -155,7 +155,7 @@ def test_the_memory_format_is_that_of_the_weights_and_changes_no_number(make_tra
         torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_metrics_have_a_line_an_epoch(make_trainer):
+def test_metrics_have_one_line_per_epoch(make_trainer):
     trainer = make_trainer(epochs=3)
     progress = trainer.fit()
     lines = trainer.metrics.read()
@@ -169,13 +169,13 @@ def test_metrics_have_a_line_an_epoch(make_trainer):
     assert (progress.epoch, progress.step, progress.step_in_epoch) == (3, 12, 0)
 
 
-def test_warmup_is_a_share_of_all_steps(make_trainer):
-    told = Told()
-    make_trainer(schedule=ScheduleConfig("constant", warmup=0.5), log_every=1, loggers=[told]).fit()
-    assert [reading.lr for reading in told.steps] == pytest.approx([0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+def test_warmup_is_a_fraction_of_all_steps(make_trainer):
+    logger = RecordingLogger()
+    make_trainer(schedule=ScheduleConfig("constant", warmup=0.5), log_every=1, loggers=[logger]).fit()
+    assert [reading.lr for reading in logger.steps] == pytest.approx([0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
 
 
-def test_the_best_epoch_is_that_of_the_leader_on_validation_and_the_first_of_equals(scripted):
+def test_the_best_epoch_has_the_highest_validation_accuracy_of_the_leader_and_is_the_first_of_equals(scripted):
     trainer = scripted([3, 6, 6, 5])
     assert (trainer.progress.best_epoch, trainer.progress.best_top1) == (2, 60.0)
     best, last = (trainer.checkpoints.load(path) for path in (trainer.checkpoints.best, trainer.checkpoints.last))
@@ -184,16 +184,16 @@ def test_the_best_epoch_is_that_of_the_leader_on_validation_and_the_first_of_equ
     assert last["progress"]["best_epoch"] == 2
 
 
-def test_a_better_epoch_takes_the_place_of_the_best(scripted):
+def test_a_better_epoch_replaces_the_best_checkpoint(scripted):
     trainer = scripted([3, 2, 4])
     assert trainer.checkpoints.load(trainer.checkpoints.best)["progress"]["epoch"] == 3
 
 
-def test_an_epoch_without_a_hit_can_still_be_the_best(scripted):
+def test_an_epoch_with_accuracy_zero_can_be_the_best(scripted):
     assert scripted([0, 0]).progress.best_epoch == 1
 
 
-def test_without_validation_only_the_last_epoch_is_kept(make_trainer):
+def test_without_validation_only_the_last_checkpoint_is_kept(make_trainer):
     trainer = make_trainer(validation=None)
     progress = trainer.fit()
     assert progress.best_epoch == 0
@@ -210,18 +210,19 @@ def test_checkpoints_carry_the_notes_and_need_no_pickle(make_trainer):
     assert "terms.contrast.memory.bank.rows" in found["method"]
 
 
-def test_loggers_are_told_of_every_interval_and_epoch(make_trainer):
-    told = Told()
-    trainer = make_trainer(log_every=3, loggers=[told])
+def test_loggers_receive_every_step_reading_and_epoch(make_trainer):
+    logger = RecordingLogger()
+    trainer = make_trainer(log_every=3, loggers=[logger])
     trainer.fit()
-    assert [(reading.epoch, reading.step) for reading in told.steps] == [(1, 3), (2, 6)]
-    assert all(reading.images_per_second > 0 for reading in told.steps)
-    assert told.epochs == trainer.metrics.read()
-    assert told.closed == 1
+    assert [(reading.epoch, reading.step) for reading in logger.steps] == [(1, 3), (2, 6)]
+    assert all(reading.images_per_second > 0 for reading in logger.steps)
+    assert logger.advanced == list(range(1, 9))
+    assert logger.epochs == trainer.metrics.read()
+    assert logger.closed == 1
 
 
 @pytest.mark.parametrize("log_every", [1, 3, 100])
-def test_how_often_one_looks_does_not_change_the_numbers(make_trainer, log_every):
+def test_log_every_does_not_change_results(make_trainer, log_every):
     often = make_trainer("often", log_every=log_every)
     often.fit()
     once = make_trainer("once", log_every=20)
@@ -230,7 +231,7 @@ def test_how_often_one_looks_does_not_change_the_numbers(make_trainer, log_every
 
 
 class BreaksAt(nn.Module):
-    """A term whose value, or only whose gradient, is not finite at a step."""
+    """A term whose value, or only its gradient, is not finite from a step on."""
 
     def __init__(self, step: int, gradient_only: bool = False):
         super().__init__()
@@ -250,9 +251,9 @@ def breaking(*at, **how) -> Method:
 
 @pytest.mark.parametrize(("log_every", "checkpoint_every"), [(1, 0), (100, 0), (100, 1), (100, 2)])
 def test_a_loss_that_is_not_finite_stops_before_anything_is_written(make_trainer, log_every, checkpoint_every):
-    told = Told()
+    logger = RecordingLogger()
     trainer = make_trainer(
-        epochs=3, method=breaking(6), log_every=log_every, checkpoint_every=checkpoint_every, loggers=[told]
+        epochs=3, method=breaking(6), log_every=log_every, checkpoint_every=checkpoint_every, loggers=[logger]
     )
     with pytest.raises(Diverged) as caught:
         trainer.fit()
@@ -262,7 +263,7 @@ def test_a_loss_that_is_not_finite_stops_before_anything_is_written(make_trainer
     assert good["progress"]["step"] == {0: 4, 1: 5, 2: 4}[checkpoint_every]
     assert all(value.isfinite().all() for value in good["cohort"].values())
     assert [line["epoch"] for line in trainer.metrics.read()] == [1]
-    assert told.closed == 1
+    assert logger.closed == 1
 
 
 def test_a_run_that_breaks_in_its_first_epoch_has_no_good_checkpoint(make_trainer):
@@ -272,15 +273,15 @@ def test_a_run_that_breaks_in_its_first_epoch_has_no_good_checkpoint(make_traine
     assert not trainer.checkpoints.folder.exists()
 
 
-def test_weights_that_are_not_finite_are_not_called_good(make_trainer):
+def test_weights_that_are_not_finite_are_not_saved(make_trainer):
     trainer = make_trainer(epochs=3, method=breaking(6, gradient_only=True), checkpoint_every=1)
     with pytest.raises(Diverged, match=r"the weights are not finite after step 6; the last good checkpoint is"):
         trainer.fit()
     assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["step"] == 5
 
 
-class SpoilsABuffer(CrossEntropy):
-    """A term whose state is not finite any more after a step, although all weights are."""
+class WritesIntoItsBuffer(CrossEntropy):
+    """A term that writes a value into its buffer after each step."""
 
     def __init__(self, value: float):
         super().__init__()
@@ -292,21 +293,21 @@ class SpoilsABuffer(CrossEntropy):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_other_state_that_is_not_finite_is_not_called_good(make_trainer, value):
-    trainer = make_trainer(method=Method([Weighted("spoilt", 1.0, SpoilsABuffer(value))]))
+def test_buffers_that_are_not_finite_are_not_saved(make_trainer, value):
+    trainer = make_trainer(method=Method([Weighted("spoilt", 1.0, WritesIntoItsBuffer(value))]))
     with pytest.raises(Diverged, match=r"^terms\.spoilt\.mean is not finite after step 4; no checkpoint"):
         trainer.fit()
 
 
-def test_masks_of_minus_infinity_are_sound(make_trainer):
-    make_trainer(method=Method([Weighted("masked", 1.0, SpoilsABuffer(-math.inf))])).fit()
+def test_buffers_may_contain_minus_infinity(make_trainer):
+    make_trainer(method=Method([Weighted("masked", 1.0, WritesIntoItsBuffer(-math.inf))])).fit()
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
 def test_ctrl_c_finishes_the_step_and_writes_a_checkpoint(make_trainer, interrupted_at, step):
-    told = Told()
-    trainer = make_trainer(batches=interrupted_at(step), loggers=[told])
+    logger = RecordingLogger()
+    trainer = make_trainer(batches=interrupted_at(step), loggers=[logger])
     with pytest.raises(Interrupted):
         trainer.fit()
     assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["step"] == step
-    assert told.closed == 1
+    assert logger.closed == 1

@@ -41,7 +41,7 @@ from peerdistill.training import (
     MetricsFile,
     TensorBoardLog,
     Trainer,
-    undisturbed,
+    ignore_signals,
 )
 
 
@@ -159,7 +159,7 @@ def _finished(
             result = _result(config, run, trainer, task, exams)
     finally:
         # Left to the end of the process, workers would be waited for for seconds.
-        with undisturbed():
+        with ignore_signals():
             for batches in (trainer.batches, *exams.values()):
                 if isinstance(batches, TrainBatches | EvalBatches):
                     batches.close()

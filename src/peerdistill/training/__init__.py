@@ -1,4 +1,4 @@
-"""Training: batches through cohort and method, and everything that a resumed run needs."""
+"""Training: runs batches through cohort and method, and keeps the state that a resumed run needs."""
 
 import lazy_loader
 

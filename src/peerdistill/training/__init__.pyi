@@ -1,8 +1,8 @@
 from .checkpoints import Checkpoints
 from .config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from .interrupts import Interrupted, InterruptRequest, undisturbed
+from .interrupts import Interrupted, InterruptRequest, ignore_signals
 from .loggers import ConsoleLog, Logger, TensorBoardLog
-from .meter import Diverged
+from .loss_meter import Diverged
 from .metrics import MetricsFile
 from .trainer import Progress, Trainer
 
@@ -20,5 +20,5 @@ __all__ = [
     "TensorBoardLog",
     "Trainer",
     "TrainingConfig",
-    "undisturbed",
+    "ignore_signals",
 ]

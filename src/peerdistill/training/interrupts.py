@@ -1,4 +1,4 @@
-"""Signals as a polite request: the step is finished and a checkpoint written."""
+"""Graceful stop on a signal: the trainer finishes its step and writes a checkpoint."""
 
 import os
 import signal
@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-# SIGHUP: the terminal or the connection is gone.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Sent when the terminal or the connection is closed. Windows has no such signal.
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, _HANGUP) if number is not None)
 
 
-class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
-    """Training ended early at the user's request, with a checkpoint written.
+class Interrupted(Exception):  # noqa: N818 (not an error)
+    """Training was stopped by a signal, after a checkpoint was written.
 
     Args:
-        number: The signal that asked for it.
+        number: The signal.
     """
 
     def __init__(self, number: int = signal.SIGINT):
@@ -24,19 +25,19 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports of a process that ended by this signal: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Exit code of a process stopped by this signal, as shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.number
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore signals while something is ended that takes a moment: further ones could only add a traceback."""
+def ignore_signals() -> Iterator[None]:
+    """Ignore signals during a short cleanup, where another one could only cause a traceback."""
     before: dict[signal.Signals, Any] = {}
     try:
         for number in _SIGNALS:
             try:
                 before[number] = signal.signal(number, signal.SIG_IGN)
-            except ValueError:  # only the main thread may
+            except ValueError:  # only the main thread can set handlers
                 break
         yield
     finally:
@@ -45,24 +46,31 @@ def undisturbed() -> Iterator[None]:
 
 
 class InterruptRequest:
-    """While entered, the first SIGINT, SIGTERM or SIGHUP only sets ``requested``; a second one interrupts at once.
+    """Context in which the first SIGINT, SIGTERM or SIGHUP only sets ``requested``, and a second one interrupts.
 
-    A second SIGHUP does not count: shell and terminal both send one when a window is closed. A signal that was
-    ignored before, as ``nohup`` does, stays ignored.
+    A second SIGHUP is ignored, because shell and terminal both send one when a window is closed. A signal that was
+    already ignored, for example by ``nohup``, stays ignored.
+
+    Example:
+        >>> import signal
+        >>> with InterruptRequest() as interrupt:
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     interrupt.requested
+        True
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._process = os.getpid()
-        self._at_once = False
+        self._immediate = False
         self._writing = False
         self._second = False
         self._ending = False
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self.number is not None
 
     def __enter__(self) -> "InterruptRequest":
@@ -71,7 +79,7 @@ class InterruptRequest:
                 continue
             try:
                 self._before[number] = signal.signal(number, self._request)
-            except ValueError:  # only the main thread may; in others signals keep their meaning
+            except ValueError:  # only the main thread can set handlers; in other threads signals keep theirs
                 break
         return self
 
@@ -82,24 +90,24 @@ class InterruptRequest:
             signal.signal(number, handler)
 
     def end_if_requested(self) -> None:
-        """Raise Interrupted where a signal has come; further ones then change nothing. A checkpoint is written."""
+        """Raise Interrupted if a signal has arrived; later signals are ignored. Call it after writing a checkpoint."""
         if self.number is not None:
             self._ending = True
             raise Interrupted(self.number)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let the first signal end training where it is: a checkpoint is written."""
+        """Let the first signal raise Interrupted immediately. Use it while all progress is in a checkpoint."""
         self.end_if_requested()
-        self._at_once = True
+        self._immediate = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._immediate = False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Let a second signal wait until a file is written."""
+        """Delay the effect of a second signal until a file is written."""
         self._writing = True
         try:
             yield
@@ -110,14 +118,14 @@ class InterruptRequest:
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process or self._ending:
-            return  # a data worker that was forked from here leaves it to this process
+            return  # forked data workers inherit the handler and must not stop the run
         if self.number is None:
             self.number = number
-            if self._at_once:
+            if self._immediate:
                 self.end_if_requested()
         elif self._writing:
-            self._second = self._second or number != signal.SIGHUP
-        elif number != signal.SIGHUP:
+            self._second = self._second or number != _HANGUP
+        elif number != _HANGUP:
             self._interrupt()
 
     def _interrupt(self) -> None:

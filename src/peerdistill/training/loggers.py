@@ -1,4 +1,4 @@
-"""Who is told how training goes: the terminal and TensorBoard."""
+"""Loggers of training progress: the terminal and TensorBoard."""
 
 import threading
 import time
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 60
 _BAR_WIDTH = 20
-_BESIDE_TEXT = _BAR_WIDTH + len(" 100% ")
+_BAR_COLUMNS = _BAR_WIDTH + len(" 100% ")
 
-# What a line tells beside the epoch, the loss and the accuracies, from the most to the least.
+# Optional fields of a line, in the order in which they are left out.
 _PARTS, _SPEED, _TIME_LEFT = "parts", "speed", "time left"
-_MORE_OR_LESS = ({_PARTS, _SPEED, _TIME_LEFT}, {_SPEED, _TIME_LEFT}, {_TIME_LEFT}, set[str]())
+_LEVELS_OF_DETAIL = ({_PARTS, _SPEED, _TIME_LEFT}, {_SPEED, _TIME_LEFT}, {_TIME_LEFT}, set[str]())
 
 
 @dataclass(frozen=True)
 class StepReading:
-    """What is known within an epoch.
+    """Progress within an epoch.
 
     Attributes:
         epoch: Number of the epoch, from 1.
-        step: Steps done since the start of the run.
-        images_per_second: Speed since the last reading.
+        step: Steps since the start of the run.
+        images_per_second: Training speed since the last reading.
         lr: Learning rate of the next step.
-        loss: Mean of the loss and its parts over the epoch so far.
+        loss: Mean of the loss ("total") and its parts over the epoch so far.
     """
 
     epoch: int
@@ -50,29 +50,30 @@ class StepReading:
 
 @runtime_checkable
 class Logger(Protocol):
-    """Told of every step, every reading and every epoch."""
+    """Receives every step, reading and epoch."""
 
     def advance(self, step: int) -> None:
-        """Note that ``step`` steps are done. Called after each of them: the device must not be waited for."""
+        """Called after every step with the number of steps so far. It must not wait for the device."""
 
     def step(self, reading: StepReading) -> None:
-        """Take a reading within an epoch."""
+        """Called with a reading every ``log_every`` steps."""
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Take an epoch's line of ``metrics.jsonl``."""
+        """Called after every epoch with its line of ``metrics.jsonl``."""
 
     def close(self) -> None:
-        """Training has ended, in whatever way."""
+        """Called when training ends, also after an error."""
 
 
 class TensorBoardLog:
     """Curves for TensorBoard.
 
-    Where they can't be written, to a full disk for example, a note says so, once, and training goes on without them.
+    If they cannot be written, for example because the disk is full, one warning is shown and training continues without
+    them.
 
     Args:
-        folder: Where the event files go.
-        resumed_at: Step at which the run goes on; curves of an earlier try beyond it are hidden.
+        folder: Folder of the event files.
+        resumed_at: Step at which the run is resumed. Later points of the interrupted run are hidden.
     """
 
     def __init__(self, folder: Path, resumed_at: int = 0):
@@ -82,18 +83,18 @@ class TensorBoardLog:
 
     @cached_property
     def _writer(self) -> "SummaryWriter":
-        from torch.utils.tensorboard import SummaryWriter  # slow to import: training begins before
+        from torch.utils.tensorboard import SummaryWriter  # slow import, delayed until the first reading
 
-        _say_nothing_of_failing_writers()
-        self._folder.mkdir(exist_ok=True)  # in a run's folder that is there: the writer would make that too
-        # From `purge_step` on what was written before is hidden; the step that was reached still counts.
+        _silence_failing_writers()
+        self._folder.mkdir(exist_ok=True)  # SummaryWriter would also create a run folder that was deleted
+        # Points from `purge_step` on are hidden; the step of the checkpoint itself is kept.
         return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
 
     def advance(self, step: int) -> None:
-        """Do nothing: curves are made of readings."""
+        """Do nothing: only readings are plotted."""
 
     def step(self, reading: StepReading) -> None:
-        """Write speed, rate and loss."""
+        """Write speed, learning rate and loss."""
         self._try(lambda: self._write_step(reading))
 
     def _write_step(self, reading: StepReading) -> None:
@@ -103,18 +104,18 @@ class TensorBoardLog:
             self._writer.add_scalar(f"loss/{name}", value, reading.step)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Write validation accuracies."""
+        """Write the validation accuracies."""
         if record["validation"] is not None:
             self._try(lambda: self._write_epoch(record))
 
     def _write_epoch(self, record: Mapping[str, Any]) -> None:
         validation = record["validation"]
-        voters = {f"peer{number}": peer for number, peer in enumerate(validation["peers"])}
-        for name, accuracy in {**voters, "leader": validation["leader"], "ensemble": validation["ensemble"]}.items():
+        peers = {f"peer{number}": peer for number, peer in enumerate(validation["peers"])}
+        for name, accuracy in {**peers, "leader": validation["leader"], "ensemble": validation["ensemble"]}.items():
             self._writer.add_scalar(f"validation_top1/{name}", accuracy["top1"], record["step"])
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         if "_writer" in vars(self):
             self._try(self._writer.close)
 
@@ -125,14 +126,14 @@ class TensorBoardLog:
             write()
         except OSError as error:
             self._is_broken = True
-            if self._folder.parent.exists():  # else the trainer says that the run is gone
-                text = f"{self._folder} can't be written: {cause(error)}; its curves end here"
+            if self._folder.parent.exists():  # otherwise the trainer reports that the run folder is gone
+                text = f"cannot write {self._folder}: {cause(error)}; training continues without TensorBoard curves"
                 warnings.warn(text, PeerdistillWarning, stacklevel=3)
 
 
 @cache
-def _say_nothing_of_failing_writers() -> None:
-    """Let no traceback be printed of an event writer's thread whose error the next call raises anyway."""
+def _silence_failing_writers() -> None:
+    """Suppress the traceback of TensorBoard's writer thread. The next call raises the same error."""
     from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 
     before = threading.excepthook
@@ -145,18 +146,17 @@ def _say_nothing_of_failing_writers() -> None:
 
 
 class ConsoleLog:
-    """A line an epoch and, within it, a bar on a terminal or else a line a minute.
+    """Prints a line per epoch and, within an epoch, a progress bar on a terminal or otherwise a line per minute.
 
-    On a terminal no line is longer than the terminal is wide: the parts of the loss are left out first, then the speed,
-    then the time left, which the bar shows.
+    On a terminal, lines fit its width: the parts of the loss are left out first, then the speed, then the time left.
 
-    Where the console can't be written to any more (a closed terminal or pipe), training goes on in silence.
+    If the console can no longer be written to (a closed terminal or pipe), training continues without output.
 
     Args:
-        console: Where to write.
+        console: The console to write to.
         epochs: Epochs of the whole run.
         steps: Steps of the whole run.
-        done: Steps done before.
+        done: Steps of the run that were done before it was resumed.
     """
 
     def __init__(self, console: Console, *, epochs: int, steps: int, done: int = 0):
@@ -178,21 +178,21 @@ class ConsoleLog:
             self._bar.start()
 
     def advance(self, step: int) -> None:
-        """Move the bar, or print a line where the last one is a minute old."""
+        """Update the progress bar, or print a line if the last one is a minute old."""
         if self._bar is not None:
             with suppress(OSError):
-                self._bar.update(self._task, completed=step, description=self._progress(step, beside=_BESIDE_TEXT))
+                self._bar.update(self._task, completed=step, description=self._progress(step, reserved=_BAR_COLUMNS))
         elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._print(f"{self._progress(step)}  (step {step:,} of {self._steps:,})")
 
     def step(self, reading: StepReading) -> None:
-        """Take speed and loss; they are shown with the next step."""
+        """Store speed and loss, and update the progress bar."""
         self._images_per_second, self._loss = reading.images_per_second, reading.loss
         if self._bar is not None:
             self.advance(reading.step)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Print a line."""
+        """Print the epoch's line."""
         width = len(str(self._epochs))
         accuracies = [] if record["validation"] is None else [f"validation: {_accuracy_text(record['validation'])}"]
         start = f"epoch {record['epoch']:>{width}}/{self._epochs}"
@@ -202,29 +202,29 @@ class ConsoleLog:
                 self._bar.update(self._task, completed=record["step"])
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.stop()
 
-    def _progress(self, step: int, beside: int = 0) -> str:
+    def _progress(self, step: int, reserved: int = 0) -> str:
         epoch = 1 + (step - 1) * self._epochs // self._steps
-        return self._line(f"epoch {epoch}/{self._epochs}", self._loss, [], step, beside)
+        return self._line(f"epoch {epoch}/{self._epochs}", self._loss, [], step, reserved)
 
     def _line(
-        self, start: str, loss: Mapping[str, float], accuracies: Sequence[str], step: int, beside: int = 0
+        self, start: str, loss: Mapping[str, float], accuracies: Sequence[str], step: int, reserved: int = 0
     ) -> str:
-        """Return the longest line that leaves ``beside`` columns of a terminal free; anywhere else the whole line."""
+        """Return a line with all fields, or on a terminal with those that fit beside ``reserved`` columns."""
         optional = {_TIME_LEFT: self._clock.left(step, self._steps)}
         if self._images_per_second:
             optional[_SPEED] = f"{self._images_per_second:,.0f} images/s"
-        room = self._console.width - beside
+        room = self._console.width - reserved
 
         def line(shown: Collection[str]) -> str:
             more = [optional[name] for name in (_SPEED, _TIME_LEFT) if name in shown and name in optional]
             return "  ".join([start, *_loss_text(loss, with_parts=_PARTS in shown), *accuracies, *more])
 
-        lines = [line(shown) for shown in _MORE_OR_LESS]
+        lines = [line(shown) for shown in _LEVELS_OF_DETAIL]
         if not self._console.is_terminal:
             return lines[0]
         return next((line for line in lines if len(line) <= room), lines[-1][: max(room, 0)])
@@ -236,7 +236,7 @@ class ConsoleLog:
 
 
 class _TimeLeft:
-    """Extrapolates from the steps done by this process."""
+    """Extrapolates the remaining time from the steps of this process."""
 
     def __init__(self, done: int):
         self._done = done
@@ -249,8 +249,8 @@ class _TimeLeft:
 
 
 def _accuracy_text(validation: Mapping[str, Any]) -> str:
-    voters = ("leader", "ensemble") if len(validation["peers"]) > 1 else ("leader",)
-    return ", ".join(f"{who} {validation[who]['top1']:.2f} %" for who in voters)
+    predictors = ("leader", "ensemble") if len(validation["peers"]) > 1 else ("leader",)
+    return ", ".join(f"{name} {validation[name]['top1']:.2f} %" for name in predictors)
 
 
 def _loss_text(loss: Mapping[str, float], *, with_parts: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one line an epoch, nothing in it that depends on the machine's speed."""
+"""``metrics.jsonl``: one line per epoch. It contains no timings, so a repeated run writes the same bytes."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from peerdistill.files import write_error
 
 
 class MetricsFile:
-    """Lines of JSON that a resumed run can take back to where its checkpoint was written.
+    """Lines of JSON. A resumed run can truncate them to the size at its checkpoint.
 
     Args:
-        path: The file; made with the first line.
+        path: The file, created with the first line.
     """
 
     def __init__(self, path: Path):
@@ -21,14 +21,14 @@ class MetricsFile:
 
     @property
     def size(self) -> int:
-        """Bytes written so far: what a checkpoint remembers."""
+        """Size in bytes, which checkpoints store."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one line and wait until it is on disk.
 
         Raises:
-            WriteError: Where it can't be written. The lines before it stay.
+            WriteError: If the line cannot be written. Previous lines are kept.
         """
         size = self.size
         try:
@@ -42,22 +42,22 @@ class MetricsFile:
             raise write_error(self.path, error) from error
 
     def go_back(self, size: int) -> str:
-        """Take back what was written after the file had ``size`` bytes, when a checkpoint was written.
+        """Remove what was written after a checkpoint, when the file had ``size`` bytes.
 
         Returns:
-            A sentence where lines from before the checkpoint are lost, else nothing.
+            A warning if lines from before the checkpoint are missing, otherwise an empty string.
         """
         found = self.size
         if found >= size:
             self.truncate(size)
             return ""
         if found:
-            self.truncate(self.path.read_bytes().rfind(b"\n") + 1)  # a line that was cut short is none
+            self.truncate(self.path.read_bytes().rfind(b"\n") + 1)  # drops an incomplete last line
         what = f"has lost {size - found} of {size} bytes" if found else "is missing or empty"
-        return f"{self.path} {what}: lines of epochs that were trained before are gone"
+        return f"{self.path} {what}: lines of earlier epochs are gone"
 
     def truncate(self, size: int) -> None:
-        """Take back what was written after the file had ``size`` bytes."""
+        """Shorten the file to ``size`` bytes. A shorter or missing file is not changed."""
         if self.size > size:
             with self.path.open("r+b") as file:
                 file.truncate(size)

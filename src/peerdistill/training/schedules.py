@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules from their configuration."""
+"""Optimizers and learning-rate schedules from their configuration."""
 
 import math
 from collections.abc import Iterable
@@ -11,10 +11,7 @@ from peerdistill.training.config import OptimizerConfig, ScheduleConfig
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig, lr: float) -> optim.Optimizer:
-    """Return the optimiser of ``parameters``; each parameter once, however many peers share it.
-
-    Its step is one kernel for all parameters.
-    """
+    """Return an optimizer with a fused step. Parameters that several peers share are included once."""
     unique = list(dict.fromkeys(parameters))
     decay = config.weight_decay
     if config.name == "sgd":
@@ -25,7 +22,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig, 
 
 
 def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load ``state``, laid out in memory as the parameters are now: the one kernel for all relies on that."""
+    """Load ``state`` and give it the memory format of the parameters, which the fused step relies on."""
     optimizer.load_state_dict(state)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
@@ -36,7 +33,7 @@ def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> N
 def make_schedule(
     optimizer: optim.Optimizer, config: ScheduleConfig, *, steps: int, warmup_steps: int
 ) -> optim.lr_scheduler.LambdaLR:
-    """Return the schedule, to be moved on once after every one of ``steps`` steps."""
+    """Return the schedule of a run of ``steps`` steps. Its ``step()`` is called after every optimizer step."""
     return optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_factor(step, config, steps=steps, warmup_steps=warmup_steps)
     )
@@ -45,8 +42,14 @@ def make_schedule(
 def rate_factor(step: int, config: ScheduleConfig, *, steps: int, warmup_steps: int) -> float:
     """Return the factor on the learning rate at ``step`` of ``steps``, counted from 0.
 
-    A linear rise over ``warmup_steps``, then 1 ("constant"), a fall by ``config.factor`` after every ``config.every``
-    further steps ("step") or half a cosine down to 0 ("cosine"; Loshchilov and Hutter, ICLR 2017, without restarts).
+    After a linear warmup over ``warmup_steps`` the factor is 1 ("constant"), is multiplied by ``config.factor`` after
+    every ``config.every`` steps ("step"), or follows a cosine from 1 to 0 ("cosine"; Loshchilov and Hutter, ICLR 2017,
+    without restarts).
+
+    Example:
+        >>> from peerdistill.training import ScheduleConfig
+        >>> [round(rate_factor(step, ScheduleConfig("cosine"), steps=8, warmup_steps=4), 2) for step in range(9)]
+        [0.25, 0.5, 0.75, 1.0, 1.0, 0.85, 0.5, 0.15, 0.0]
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps

@@ -19,9 +19,9 @@ from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
 from peerdistill.training.interrupts import InterruptRequest
-from peerdistill.training.layout import memory_format
 from peerdistill.training.loggers import Logger, StepReading
-from peerdistill.training.meter import Diverged, LossMeter
+from peerdistill.training.loss_meter import Diverged, LossMeter
+from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.metrics import MetricsFile
 from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
 
@@ -123,7 +123,7 @@ class Trainer:
         self._saved_step = 0
         self._interrupt = InterruptRequest()
         self.meter = LossMeter()
-        layout = memory_format(config.memory_format, cohort, fabric.device, config.precision)
+        layout = choose_memory_format(config.memory_format, cohort, fabric.device, config.precision)
         for module in filter(None, (cohort, method, method.teacher)):
             module.to(memory_format=layout)
         fabric.to_device(method)

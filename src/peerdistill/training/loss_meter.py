@@ -1,4 +1,4 @@
-"""The loss over an epoch, read from the device once an interval."""
+"""Mean of the loss over an epoch, read from the device once per interval."""
 
 import math
 from typing import Any
@@ -10,14 +10,22 @@ from peerdistill.errors import Failure
 
 
 class Diverged(Failure):
-    """A loss that is not finite. The message names the step and the part."""
+    """The loss or a weight is not finite. The message names the step and the part of the loss."""
 
 
 class LossMeter:
-    """Means of the loss parts over an epoch.
+    """Means of the loss and its parts over an epoch.
 
-    A step only keeps its parts on the device. :meth:`read` brings all that has come since the last reading to the
-    host at once, so a step never waits for the device.
+    :meth:`add` keeps the values on the device. At each call, :meth:`read` copies the new values to the host at once,
+    so no step waits for the device.
+
+    Example:
+        >>> import torch
+        >>> meter = LossMeter()
+        >>> meter.add(torch.tensor(3.0), {"cross_entropy": torch.tensor(2.0), "ensemble": torch.tensor(1.0)})
+        >>> meter.add(torch.tensor(1.0), {"cross_entropy": torch.tensor(1.0), "ensemble": torch.tensor(0.0)})
+        >>> meter.read(step=2)
+        {'total': 2.0, 'cross_entropy': 1.5, 'ensemble': 0.5}
     """
 
     def __init__(self) -> None:
@@ -27,7 +35,7 @@ class LossMeter:
         self._count = 0
 
     def add(self, total: Tensor, parts: dict[str, Tensor]) -> None:
-        """Take the loss of one step."""
+        """Add the loss of one step: scalars, detached from the graph."""
         self._names = ["total", *parts]
         self._waiting.append(torch.stack([total.detach(), *(part.detach() for part in parts.values())]))
 
@@ -35,10 +43,10 @@ class LossMeter:
         """Return the mean of each part over the epoch so far.
 
         Args:
-            step: Number of the last step added, for the message of an error.
+            step: Number of the last step added, used in the error message.
 
         Raises:
-            Diverged: Where a part of any step since the last reading is not finite.
+            Diverged: If a value added since the last call is not finite.
         """
         if self._waiting:
             rows = torch.stack(self._waiting).double().tolist()
@@ -60,11 +68,11 @@ class LossMeter:
         self.load_state_dict({"names": [], "sums": [], "count": 0})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed epoch needs; call :meth:`read` first."""
+        """Return the state for resuming within an epoch. Call :meth:`read` first."""
         assert not self._waiting
         return {"names": self._names, "sums": self._sums, "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Load a state that :meth:`state_dict` returned."""
         self._waiting.clear()
         self._names, self._sums, self._count = state["names"], state["sums"], state["count"]

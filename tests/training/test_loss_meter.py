@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerdistill.training import Diverged
-from peerdistill.training.meter import LossMeter
+from peerdistill.training.loss_meter import LossMeter
 
 
 def add(meter: LossMeter, total: float, **parts: float) -> None:
@@ -13,11 +16,11 @@ def add(meter: LossMeter, total: float, **parts: float) -> None:
 
 
 def losses(count: int) -> np.ndarray:
-    """Total and two parts of so many steps, as float32 on the device."""
+    """Total and two parts of ``count`` steps, in float32."""
     return np.random.default_rng(count).normal(3.0, 2.0, size=(count, 3)).astype(np.float32)
 
 
-def test_reading_is_the_mean_of_every_part():
+def test_read_returns_the_mean_of_every_part():
     meter, rows = LossMeter(), losses(23)
     for total, first, second in rows.tolist():
         add(meter, total, first=first, second=second)
@@ -28,7 +31,7 @@ def test_reading_is_the_mean_of_every_part():
 
 @settings(deadline=None, max_examples=20)
 @given(read_after=st.sets(st.integers(1, 20)))
-def test_reading_often_or_once_gives_the_same_to_the_last_bit(read_after):
+def test_how_often_it_is_read_does_not_change_the_result(read_after):
     often, once = LossMeter(), LossMeter()
     for step, row in enumerate(losses(20).tolist(), start=1):
         for meter in (often, once):
@@ -38,7 +41,7 @@ def test_reading_often_or_once_gives_the_same_to_the_last_bit(read_after):
     assert often.read(20) == once.read(20)
 
 
-def test_going_on_from_a_state_gives_the_same_to_the_last_bit():
+def test_a_resumed_meter_gives_the_same_result():
     whole, before = LossMeter(), LossMeter()
     rows = losses(12).tolist()
     for total, first, second in rows:
@@ -53,7 +56,7 @@ def test_going_on_from_a_state_gives_the_same_to_the_last_bit():
     assert after.read(12) == whole.read(12)
 
 
-def test_a_new_epoch_starts_from_nothing():
+def test_reset_starts_a_new_mean():
     meter = LossMeter()
     add(meter, 5.0, part=5.0)
     meter.read(1)
@@ -62,14 +65,34 @@ def test_a_new_epoch_starts_from_nothing():
     assert meter.read(2) == {"total": 1.0, "part": 1.0}
 
 
-def test_nothing_is_kept_of_the_graph():
+class Saved:
+    """A tensor that autograd keeps for the backward pass."""
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor
+
+
+def test_the_autograd_graph_is_freed():
+    saved = []
+
+    def pack(tensor: torch.Tensor) -> Saved:
+        kept = Saved(tensor)
+        saved.append(weakref.ref(kept))
+        return kept
+
     meter, weight = LossMeter(), torch.ones((), requires_grad=True)
-    meter.add(weight * 2, {"part": weight * 2})
-    assert not any(kept.requires_grad for kept in meter._waiting)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
+        total = weight * weight
+    meter.add(total, {"part": total})
+    assert all(reference() for reference in saved)
+    del total
+    gc.collect()
+    assert saved
+    assert not any(reference() for reference in saved)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_part_that_is_not_finite_is_named_with_its_step(value):
+def test_the_error_names_the_part_that_is_not_finite_and_its_step(value):
     meter = LossMeter()
     add(meter, 1.0, cross_entropy=0.5, contrast=0.5)
     meter.read(step=41)
@@ -80,7 +103,7 @@ def test_a_part_that_is_not_finite_is_named_with_its_step(value):
         meter.read(step=44)
 
 
-def test_a_sum_that_overflows_is_named_itself():
+def test_the_error_names_the_total_if_only_the_sum_overflows():
     meter = LossMeter()
     add(meter, float("inf"), first=3e38, second=3e38)
     with pytest.raises(Diverged, match="step 1: total"):
