@@ -15,10 +15,11 @@ from functools import partial
 
 import torch
 
-from measuring import alternating_medians, header, memory_mark
+from measuring import header, memory_mark
 from page import give_section, parser, section_text, table
 from peerdistill import Cohort, fewshot
 from peerdistill.cli.allocator import keep_freed_memory
+from peerdistill.study.timing import median_seconds
 from training_step import Step, draw_batch, update
 
 MIB = 2**20
@@ -50,7 +51,7 @@ def measured(name: str, way: str, repeats: int) -> None:
     """Print the seconds of a step, and the most memory that this process held."""
     if way == "kept":
         assert keep_freed_memory(), "this C library has no such setting"
-    took = alternating_medians({name: STEPS[name]()}, repeats)
+    took = median_seconds({name: STEPS[name]()}, repeats)
     print(json.dumps({"seconds": took[name], "memory_mib": memory_mark() / MIB}))
 
 

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 import contrast_report
 from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
-from measuring import alternating_medians, header, memory_mark
+from measuring import header, memory_mark
 from page import give, parser
 from peerdistill.contrast import keys
+from peerdistill.study.timing import median_seconds
 
 OBJECTIVES = ("nce", "softmax")
 FEW_NEGATIVES = (64, 256, 1024)
@@ -39,7 +40,7 @@ def compare(repeats: int) -> dict[str, float]:
     samples, negatives = case.banks.shape[1], case.own.shape[1]
     for kind, scored in {"own": samples, "shared": negatives, "all": samples, "queue": negatives}.items():
         runs[f"products {kind}"] = partial(two_products, case, scored)
-    return alternating_medians(runs, repeats)
+    return median_seconds(runs, repeats)
 
 
 def compare_few(repeats: int) -> list[dict[str, float]]:
@@ -48,9 +49,7 @@ def compare_few(repeats: int) -> list[dict[str, float]]:
     for negatives in FEW_NEGATIVES:
         case = draw_case(negatives=negatives)
         names = ("nce gather", "nce own")
-        took = alternating_medians(
-            {name: partial(forward_backward, FORMULATIONS[name], case) for name in names}, repeats
-        )
+        took = median_seconds({name: partial(forward_backward, FORMULATIONS[name], case) for name in names}, repeats)
         rows.append({"negatives": negatives, **took})
     return rows
 
@@ -107,7 +106,7 @@ def half_precision(repeats: int) -> list[dict]:
         for kind in KINDS:
             runs = {"float32": case, "bfloat16": halved}
             found = {name: forward_backward(partial(ours, kind), of) for name, of in runs.items()}
-            took = alternating_medians(
+            took = median_seconds(
                 {name: partial(forward_backward, partial(ours, kind), of) for name, of in runs.items()}, repeats
             )
             changed = difference(found["bfloat16"], found["float32"])
@@ -126,7 +125,7 @@ def route_seconds(samples: int, negatives: int, repeats: int) -> dict[str, float
 
     try:
         runs = {"counted": lambda: forced(float("inf")), "gathered": lambda: forced(0)}
-        return alternating_medians(runs, repeats, ROUTE_ENOUGH_S)
+        return median_seconds(runs, repeats, ROUTE_ENOUGH_S)
     finally:
         keys.GATHER_COST = chosen
 

@@ -17,8 +17,9 @@ import numpy as np
 
 import contrast_report
 from contrast_cases import KINDS, draw_case, forward_backward, ours
-from measuring import header, memory_mark, seconds
+from measuring import header, memory_mark
 from page import give
+from peerdistill.study.timing import seconds
 
 AXES = {
     "samples": (20_000, 50_000, 100_000, 200_000, 500_000, 1_281_167),

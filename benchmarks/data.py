@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import data_report
-from measuring import DEVICE, alternating_medians, header, seconds, synchronise
+from measuring import DEVICE, header, synchronise
 from page import give, header_text, parser
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, train_batches
@@ -29,6 +29,7 @@ from peerdistill.data.dataset import ArraySplit, FolderSplit
 from peerdistill.data.folders import SHORTER
 from peerdistill.data.images.preprocess import Resized
 from peerdistill.data.images.reader import picture_reader
+from peerdistill.study.timing import median_seconds, seconds
 from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch, update
 
 BATCHES, WORKERS, PADDING = SAMPLES // BATCH, 2, 4
@@ -110,7 +111,7 @@ def arrays(repeats: int) -> dict[str, float]:
             images.to(DEVICE), labels.to(DEVICE)
         synchronise()
 
-    took = alternating_medians({"ours": ours, "torchvision": torchvisions}, repeats)
+    took = median_seconds({"ours": ours, "torchvision": torchvisions}, repeats)
     images = BATCHES * BATCH
     return {
         "ours_images_per_second": images / took["ours"],
@@ -127,7 +128,7 @@ def _beside_steps(dataset: Dataset, repeats: int) -> dict[str, float]:
     runs: dict[str, Callable[[], object]] = {"batch": lambda: (next(coming), synchronise())}
     for name in ("mcl-okd", "baseline"):
         runs[name] = Step(name, batch)
-    took = alternating_medians(runs, repeats)
+    took = median_seconds(runs, repeats)
     return {
         "batch_seconds": took["batch"],
         "step_seconds": took["mcl-okd"],
@@ -196,7 +197,7 @@ def photographs(size: int, folder: Path, kept: Path, repeats: int) -> dict[str, 
         "first": lambda: epoch(our_batches(with_cache(next(empty)))),
         "later": lambda: epoch(keeping),
     }
-    took = alternating_medians(runs, repeats)
+    took = median_seconds(runs, repeats)
     return {
         "image_size": size,
         "images": keeping.steps_per_epoch * BATCH,
@@ -224,7 +225,7 @@ def _beside_photo_steps(dataset: Dataset, uncached: Dataset, repeats: int) -> di
         total = method(cohort(batch.images), batch.labels, batch.indices).total
         update(total, cohort, method, optimizer)
 
-    took = alternating_medians(
+    took = median_seconds(
         {"step": step, **{name: lambda made=made: next(made) for name, made in coming.items()}}, repeats
     )
     return {

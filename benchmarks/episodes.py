@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from measuring import DEVICE, alternating_medians, header, synchronise
+from measuring import DEVICE, header, synchronise
 from page import give_section, parser, section_text, table
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
@@ -30,6 +30,7 @@ from peerdistill.data.normaliser import Normaliser
 from peerdistill.fewshot import EpisodeBatches, EpisodeConfig, EpisodeSampler, FewShotDataset, build_method
 from peerdistill.fewshot.dataset import ClassSource, assemble
 from peerdistill.fewshot.pictures import decode
+from peerdistill.study.timing import median_seconds
 from peerdistill.terms import Teacher
 from peerdistill.training.config import OptimizerConfig
 from peerdistill.training.memory_format import choose_memory_format
@@ -121,7 +122,7 @@ def drawing(repeats: int) -> dict[str, float]:
             _ = [images.to(DEVICE) for images, _, _ in loader]
             synchronise()
 
-        took = alternating_medians({"tensor": from_tensor, "files": from_files}, repeats)
+        took = median_seconds({"tensor": from_tensor, "files": from_files}, repeats)
     return {
         "tensor_ms": 1e3 * took["tensor"] / DRAWN_AT_ONCE,
         "files_ms": 1e3 * took["files"] / DRAWN_AT_ONCE,
@@ -186,7 +187,7 @@ def training(repeats: int) -> list[dict[str, float | str]]:
     images = np.random.default_rng(0).integers(0, 256, (CLASSES * IMAGES_A_CLASS, SIDE, SIDE, 1), dtype=np.uint8)
     data = as_dataset(images, CLASSES)
     steps = {row: Step(row, data) for row in rows()}
-    took = alternating_medians({row.label: step for row, step in steps.items()}, repeats)
+    took = median_seconds({row.label: step for row, step in steps.items()}, repeats)
     alone = took[rows()[0].label]
     found = []
     for row in rows():

@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import onnxruntime
 import torch
 
 from measuring import header, header_lines
@@ -23,8 +22,8 @@ from peerdistill import backbones
 from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import torch_scorer
+from peerdistill.runs.environment import describe
 from peerdistill.study.leader_bench import BATCHES, Form, form_latencies, make_forms
-from peerdistill.study.machine import describe_machine
 
 CLASSES, CALIBRATION = 100, 128
 
@@ -96,13 +95,13 @@ def table(networks: Iterable[Mapping]) -> str:
 
 
 def about(repeats: int) -> dict:
-    machine = describe_machine()
+    machine = describe(torch.device("cpu"))
     return {
         **header(
             sizes=f"{CLASSES} classes, random weights, batches of {BATCHES[0]} and {BATCHES[1]}, CPU",
             method=f"one call, numpy to numpy; median of {repeats} bursts of at least 0.05 s in turns after a warm-up",
         ),
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": machine["packages"]["onnxruntime"],
         "int8": ", ".join(machine["int8_instructions"] or ["not known"]),
     }
 

@@ -10,9 +10,10 @@ that has none.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from measuring import alternating_medians, header
+from measuring import header
 from page import give_section, parser, section_text, table
 from peerdistill import methods
+from peerdistill.study.timing import median_seconds
 from training_step import BACKBONE, BATCH, CLASSES, PEERS, SAMPLES, Step, draw_batch
 
 
@@ -39,7 +40,7 @@ def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> lis
     batch = draw_batch()
     compared = ["baseline", *(name for name in names if name != "baseline")]
     steps = {name: Step(name, batch, setting._asdict()) for name in compared}
-    took = alternating_medians(steps, repeats)
+    took = median_seconds(steps, repeats)
     return [
         {"method": name, "setting": str(setting), "seconds": took[name], "cost": took[name] / took["baseline"]}
         for name in compared

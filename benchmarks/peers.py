@@ -18,9 +18,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 import step_report
-from measuring import DEVICE, alternating_medians, header, seconds, synchronise
+from measuring import DEVICE, header, synchronise
 from page import give, parser
 from peerdistill import Cohort, backbones
+from peerdistill.study.timing import median_seconds, seconds
 from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -228,7 +229,7 @@ def compare_ways(repeats: int, *, with_compiled: bool) -> list[dict]:
         error = None if off is None else float(off.norm() / exact.norm())
         rows.append({"way": name, "layout": layout, "precision": precision, "first_seconds": first, "error": error})
         steps[name, layout, precision] = step
-    took = alternating_medians(steps, repeats)
+    took = median_seconds(steps, repeats)
     return [row | {"seconds": took[row["way"], row["layout"], row["precision"]]} for row in rows]
 
 
@@ -243,7 +244,7 @@ def compare_layouts(repeats: int) -> list[dict]:
                 network = backbone.network().to(DEVICE, memory_format=memory_format)
                 images = torch.randn(batch, 3, size, size, device=DEVICE).to(memory_format=memory_format)
                 steps[layout, precision] = _step(_mean_logit(network, images, precision), network)
-        took = alternating_medians(steps, repeats)
+        took = median_seconds(steps, repeats)
         for precision in ("float32", "bfloat16"):
             by_layout = {layout: took[layout, precision] for layout in LAYOUTS}
             rows.append({"network": name, "batch": batch, "size": size, "precision": precision} | by_layout)

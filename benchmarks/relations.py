@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from measuring import DEVICE, alternating_medians, header, synchronise
+from measuring import DEVICE, header, synchronise
 from page import give_section, parser, section_text, table
+from peerdistill.study.timing import median_seconds
 from peerdistill.terms import angle_loss
 
 WIDTH = 64
@@ -53,7 +54,7 @@ def compared(batch: int, repeats: int) -> dict[str, float]:
     }
     expected = there_and_back(plain_loss, student.detach().double().requires_grad_(), teacher.double())
     apart = (ways["tiles"]() - expected).norm() / expected.norm()
-    took = alternating_medians(ways, repeats)
+    took = median_seconds(ways, repeats)
     return {
         "batch": batch,
         "tiles_ms": 1e3 * took["tiles"],

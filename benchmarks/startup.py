@@ -13,8 +13,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import data_report
-from measuring import alternating_medians, header
+from measuring import header
 from page import give, header_text, parser
+from peerdistill.study.timing import median_seconds
 
 _COMMAND = "from peerdistill.cli import entry; entry()"
 # Processes end at once: what is timed is how long it took until then.
@@ -59,7 +60,7 @@ def measure(repeats: int) -> dict[str, float]:
         if find_spec("torchmetrics") is not None:
             runs["first step, torchmetrics installed"] = training(_TO_FIRST_STEP)
         runs |= {name: timed(_COMMAND, *words) for name, words in ANSWERS.items()}
-        return alternating_medians(runs, repeats)
+        return median_seconds(runs, repeats)
 
 
 def main() -> None:

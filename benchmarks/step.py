@@ -18,10 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import step_report
 from contrast_cases import Case, gathered
-from measuring import DEVICE, alternating_medians, header, seconds, synchronise
+from measuring import DEVICE, header, synchronise
 from page import give, parser
 from peerdistill import Cohort
 from peerdistill.contrast import ContrastOptions
+from peerdistill.study.timing import median_seconds, seconds
 from peers import modules_shared_and_own
 from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS, SAMPLES, Batch, Step, draw_batch, train_labels
 
@@ -104,9 +105,9 @@ def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
     halved_networks = Step("baseline", batch, precision="bf16-mixed")
     plain = PlainStep(batch)
     return {
-        "float32": alternating_medians({"networks": networks, **ours}, repeats),
-        "bfloat16": alternating_medians({"networks": halved_networks, **halves}, repeats),
-        "plain": alternating_medians(
+        "float32": median_seconds({"networks": networks, **ours}, repeats),
+        "bfloat16": median_seconds({"networks": halved_networks, **halves}, repeats),
+        "plain": median_seconds(
             {"plain": plain, **ours, **{f"{kind}, bfloat16": step for kind, step in halves.items()}}, repeats
         ),
     }

@@ -234,8 +234,7 @@ def test_bench_leader_prints_the_promised_keys(peers, peerdistill):
     found = json.loads(peerdistill("bench-leader", peers[0], "--checkpoint", "best", "--repeats", "1", "--json").stdout)
     assert set(found) == {"run", "checkpoint", "epoch", "repeats", "machine", "test", "forms"}
     assert (found["run"], found["checkpoint"], found["epoch"], found["repeats"]) == (str(peers[0]), "best", 1, 1)
-    machine = {"processor", "cores", "int8_instructions", "threads", "load_average", "versions"}
-    assert set(found["machine"]) == machine
+    assert {"processor", "cores", "int8_instructions", "threads", "load_average", "packages"} <= set(found["machine"])
     assert list(found["forms"]) == ["pytorch", "onnx", "int8"]
     for form in found["forms"].values():
         assert set(form) == {"bytes", "accuracy", "milliseconds"}

@@ -31,7 +31,7 @@ def test_a_bench_of_a_folder_with_markup_in_its_name(capsys):
     form = {"bytes": 1, "milliseconds": {1: 1.0}}
     machine = {
         "int8_instructions": None,
-        "versions": {},
+        "packages": {},
         "processor": "[/]",
         "cores": 1,
         "threads": 1,

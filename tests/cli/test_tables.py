@@ -54,7 +54,7 @@ def test_a_bench_shows_the_folder_s_name_as_it_is():
         "checkpoint": "last",
         "epoch": 3,
         "repeats": 1,
-        "machine": {**dict.fromkeys(names, "[/x]"), "int8_instructions": [], "versions": {}},
+        "machine": {**dict.fromkeys(names, "[/x]"), "int8_instructions": [], "packages": {}},
         "test": None,
         "forms": dict.fromkeys(("pytorch", "onnx", "int8"), form),
     }

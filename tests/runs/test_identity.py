@@ -122,7 +122,7 @@ def test_another_number_of_threads_is_said(run):
     environment = json.loads(run.environment_file.read_text())
     assert "last bits" not in resumed(run)
     run.environment_file.write_text(json.dumps({**environment, "threads": 77}))
-    assert "was started with threads 77 and goes on with threads" in resumed(run)
+    assert "was started with threads 77 and continues with threads" in resumed(run)
     for broken in ("", "[]", "{}"):
         run.environment_file.write_text(broken)
         assert "last bits" not in resumed(run)

@@ -7,14 +7,13 @@ size, data size and precision are those of compare.py.
 """
 
 import json
-import statistics
-import time
 from pathlib import Path
 
 import torch
 from compare import CELLS, IMAGES_A_CLASS, Cell
 
 from peerdistill import Cohort, methods
+from peerdistill.study.timing import median_seconds
 from peerdistill.training.config import OptimizerConfig
 from peerdistill.training.schedules import make_optimizer
 
@@ -39,14 +38,12 @@ class Step:
         self.images = torch.randn(BATCH, 3, 32, 32)
         self.optimizer = make_optimizer([*self.cohort.parameters(), *self.method.parameters()], OptimizerConfig(), 0.01)
 
-    def __call__(self) -> float:
-        start = time.perf_counter()
+    def __call__(self) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.method(self.cohort(self.images), self.labels, self.indices)
         loss.total.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - start
 
 
 def baseline_of(cell: Cell) -> str:
@@ -56,8 +53,7 @@ def baseline_of(cell: Cell) -> str:
 
 def main() -> None:
     steps = {f"{cell.label}-{cell.setting}": Step(cell) for cell in CELLS}
-    rounds = [{name: step() for name, step in steps.items()} for _ in range(1 + REPEATS)][1:]
-    took = {name: statistics.median(times[name] for times in rounds) for name in steps}
+    took = median_seconds(steps, REPEATS)
     baselines = {f"{cell.label}-{cell.setting}": took[baseline_of(cell)] for cell in CELLS}
     report = {
         "threads": torch.get_num_threads(),

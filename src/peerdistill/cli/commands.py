@@ -18,8 +18,8 @@ from peerdistill.errors import Failure, UserError
 from peerdistill.paths import user_path
 from peerdistill.ranges import Range
 from peerdistill.runs.run import Run
+from peerdistill.study.timing import Repeats
 
-_Repeats = Annotated[int, Range(least=1, most=10_000)]
 _Top = Annotated[int, Range(least=1, most=1_000_000)]
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def bench_leader(words: list[str]) -> int:
     parser.add_argument("--checkpoint", type=Literal["last", "best"], default="last", help="Epoch to measure.")
     parser.add_argument(
         "--repeats",
-        type=_Repeats,
+        type=Repeats,
         default=11,
         help="Timed bursts of each form, in turns.",
     )

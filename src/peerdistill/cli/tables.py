@@ -26,6 +26,7 @@ _BRANCHES = {
     "early": "after layer1 of a ResNet, layer2 of a VGG, block1 of a DenseNet or HCGNet",
     "late": "after layer2 of a ResNet, layer3 of a VGG, block2 of a DenseNet or HCGNet",
 }
+_TIMED = ("peerdistill", "torch", "onnxruntime")
 _WAYS = "ways"  # only evaluations over episodes have it
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
@@ -97,7 +98,7 @@ def _conditions(value: Mapping[str, Any]) -> str:
     machine = value["machine"]
     instructions = machine["int8_instructions"]
     told = "not known" if instructions is None else ", ".join(instructions) or "none"
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name in _TIMED)
     return (
         f"{machine['processor']}, cores: {machine['cores']}, threads of PyTorch and of onnxruntime: "
         f"{machine['threads']}, instructions for int8: {told}, load average: {machine['load_average']}; {versions}; "

@@ -1,4 +1,4 @@
-"""What a deployed leader costs in each form, and how well it answers.
+"""Size, accuracy and latency of a run's leader in PyTorch and in the export formats.
 
 Axes: B batch.
 """
@@ -20,31 +20,28 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.formats import FORMATS, Format
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
-from peerdistill.errors import UserError
 from peerdistill.evaluation import Accuracy, Evaluation
 from peerdistill.runs import Run
+from peerdistill.runs.environment import describe
 from peerdistill.runs.restore import Which
 from peerdistill.runs.task import Task
-from peerdistill.study.latency import latencies
-from peerdistill.study.machine import describe_machine
+from peerdistill.study.timing import REPEATS, median_seconds
 from peerdistill.terms import MeanEnsemble
 
 BATCHES = (1, 64)
 """Batch sizes that are timed."""
 
-MAX_REPEATS = 10_000
-"""Most timed bursts of each form: they take an hour or more."""
-
+_BURST_S = 0.05
 _COMPARED_PICTURES = 512
-_VOTERS = ("peers", "leader", "ensemble")
+_PREDICTORS = ("peers", "leader", "ensemble")
 
 
 @dataclass(frozen=True)
 class Form:
-    """A leader ready to answer.
+    """A leader that is ready to predict.
 
     Attributes:
-        score: From images in 0..1 to its output, numpy to numpy.
+        score: Maps images in 0..1 to outputs.
         bytes: Size of its file.
     """
 
@@ -54,12 +51,12 @@ class Form:
 
 @dataclass(frozen=True)
 class FormBench:
-    """One form of a leader, measured.
+    """Figures of one form of a leader.
 
     Attributes:
         bytes: Size of its file.
-        accuracy: On test images or over test episodes; None where there are none.
-        milliseconds: Median time of one call, by batch size.
+        accuracy: Accuracy on the test images or test episodes; None if there are none.
+        milliseconds: Median time of one call for each batch size.
     """
 
     bytes: int
@@ -67,7 +64,7 @@ class FormBench:
     milliseconds: Mapping[int, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what goes into JSON."""
+        """Return the figures for JSON."""
         return {
             "bytes": self.bytes,
             "accuracy": None if self.accuracy is None else self.accuracy.as_dict(),
@@ -77,16 +74,17 @@ class FormBench:
 
 @dataclass(frozen=True)
 class LeaderBench:
-    """A run's leader in every form.
+    """Figures of a run's leader in all forms.
 
     Attributes:
         run: Folder of the run.
         checkpoint: "last" or "best".
-        epoch: Of the checkpoint.
-        repeats: Timed bursts of each form and batch size.
-        machine: On what it was measured, see :func:`describe_machine`.
-        test: How many test images there are, and of a few-shot run its episodes; None where there are no test images.
-        forms: "pytorch" (eager; its file is the safetensors one), "onnx" (float32) and "int8".
+        epoch: Epoch of the checkpoint.
+        repeats: Number of timed bursts of each form and batch size.
+        machine: The machine; see :func:`peerdistill.runs.environment.describe`.
+        test: Number of test images or, for a few-shot run, the shape and number of its test episodes; None if there
+            are none.
+        forms: "pytorch" (eager; its size is that of the safetensors file), then each format with its own runtime.
     """
 
     run: str
@@ -98,27 +96,26 @@ class LeaderBench:
     forms: Mapping[str, FormBench]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what goes into JSON."""
+        """Return the figures for JSON."""
         return {**vars(self), "forms": {name: form.as_dict() for name, form in self.forms.items()}}
 
 
 def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], object]) -> LeaderBench:
-    """Return size, accuracy and latency of a run's leader in every form.
+    """Measure a run's leader in all forms.
 
-    All files are made anew in a temporary folder: those that lie in the run may be of another epoch.
+    The files are written to a temporary folder: files in the run may be from another epoch.
 
     Args:
-        run: The run; its data must still be there.
+        run: The run; its data must be available.
         which: The checkpoint, "last" or "best".
-        repeats: Timed bursts of each form and batch size, from 1 to 10,000.
-        tell: Told what is being done.
+        repeats: Number of timed bursts of each form and batch size.
+        tell: Called with a description of each step.
 
     Raises:
-        UserError: Where run, checkpoint or data are not there, the data have changed, or ``repeats`` is out of range.
-        ExportError: For a leader that has no ONNX or int8 form.
+        UserError: If run, checkpoint or data are missing, the data have changed, or ``repeats`` is out of range.
+        ExportError: If the leader cannot be exported in one of the formats.
     """
-    if not 1 <= repeats <= MAX_REPEATS:
-        raise UserError(f"repeats must be from 1 to {MAX_REPEATS}, found {repeats}")
+    REPEATS.check("repeats", repeats)
     restored = runs.restore(run, which)
     tell("reading the images")
     task = runs.load_task_of(run)
@@ -134,7 +131,7 @@ def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], 
             times[batch] = form_latencies(forms, calibration, batch, repeats)
         found = {}
         for name, form in forms.items():
-            tell(f"answering the test images: {name}")
+            tell(f"evaluating on the test images: {name}")
             found[name] = _evaluation(form, card, task)
     tested = found["pytorch"]
     return LeaderBench(
@@ -142,15 +139,15 @@ def bench_leader(run: Run, which: Which, *, repeats: int, tell: Callable[[str], 
         checkpoint=which,
         epoch=restored.epoch,
         repeats=repeats,
-        machine=describe_machine(),
-        test=tested and {name: value for name, value in tested.as_dict().items() if name not in _VOTERS},
+        machine=describe(torch.device("cpu")),
+        test=tested and {name: value for name, value in tested.as_dict().items() if name not in _PREDICTORS},
         forms={
             name: FormBench(
-                form.bytes,
-                evaluation and evaluation.leader,
-                {batch: 1000 * seconds[name] for batch, seconds in times.items()},
+                bytes=form.bytes,
+                accuracy=found[name] and found[name].leader,
+                milliseconds={batch: 1000 * seconds[name] for batch, seconds in times.items()},
             )
-            for (name, form), evaluation in zip(forms.items(), found.values(), strict=True)
+            for name, form in forms.items()
         },
     )
 
@@ -197,23 +194,23 @@ def form_latencies(
     batch: int,
     repeats: int,
 ) -> dict[str, float]:
-    """Return the median seconds of each form for a batch of the pictures, which are repeated where they are few."""
+    """Return the median seconds of each form for a batch of the pictures, which are repeated to fill the batch."""
     images = (pictures[torch.arange(batch) % len(pictures)].float() / 255).numpy()
 
     def call_of(score: Scorer) -> Callable[[], Float32[np.ndarray, "batch outputs"]]:
         return lambda: score(images)
 
-    return latencies({name: call_of(form.score) for name, form in forms.items()}, repeats)
+    return median_seconds({name: call_of(form.score) for name, form in forms.items()}, repeats, burst_s=_BURST_S)
 
 
 def _evaluation(form: Form, card: LeaderCard, task: Task) -> Evaluation | None:
-    """Return how a form answers the test images, judged as the run's peers are; None where there are none."""
+    """Return the evaluation of a form, made as for the run's peers; None if there are no test images."""
     exam = task.exam("test", torch.device("cpu"))
     return None if exam is None else task.judge(_OnlyPeer(form.score, card), MeanEnsemble(), exam)
 
 
 class _OnlyPeer(nn.Module):
-    """A form of the leader in the place of a cohort of one peer."""
+    """A form of the leader as a cohort of one peer."""
 
     def __init__(self, score: Scorer, card: LeaderCard):
         super().__init__()
@@ -221,6 +218,6 @@ class _OnlyPeer(nn.Module):
         self._mean, self._std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
-        # Cohorts get normalised images; what is deployed normalises its own.
+        # A cohort gets normalised images, but a deployed leader normalises images itself.
         outputs = torch.from_numpy(self._score((images * self._std + self._mean).numpy()))
         return CohortOutput(logits=outputs[None], features=outputs[None], stem=images, ensemble=outputs)
