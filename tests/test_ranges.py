@@ -21,13 +21,13 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
 
 
-def test_ranges_are_found_by_dotted_names():
+def test_ranges_have_dotted_names():
     assert dict(ranges_of(Outer)) == {"inner.share": Range(least=0, below=1), "inner.count": Range(least=1, most=5)}
     assert range_of(int) is None
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("values", "message"),
     [
         (Outer(free=float("nan")), "free must be finite, found nan"),
         (Outer(inner=Inner(share=1.0)), "inner.share must be at least 0 and below 1, found 1.0"),
@@ -36,12 +36,12 @@ def test_ranges_are_found_by_dotted_names():
         (Outer(inner=Inner(count=10**5000)), "inner.count must be at least 1 and at most 5, found a number of"),
     ],
 )
-def test_what_is_outside_is_told(values, sentence):
+def test_the_error_names_the_first_option_out_of_range(values, message):
     with pytest.raises(UserError) as caught:
         check_ranges(values)
-    assert str(caught.value).startswith(sentence)
+    assert str(caught.value).startswith(message)
 
 
-def test_limits_are_inside():
+def test_bounds_are_allowed():
     check_ranges(Outer(inner=Inner(share=0.0, count=5)))
     check_values({"x": 10**400, "y": True, "z": "word", "w": None}, {})

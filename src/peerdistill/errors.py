@@ -1,4 +1,4 @@
-"""What is told to the user, in one sentence each."""
+"""Errors and warnings for the user, one sentence each."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,48 +6,60 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-# Difflib's measure. Below it a suggestion is another word rather than a misspelt one.
+# Similarity (difflib) from which a name counts as a misspelling of another.
 _NEAR = 0.68
 _MOST_LISTED = 30
 _LONGEST_VALUE = 80
-_LONGEST_SENTENCE = 900
-# C0 and C1 control characters, and what changes the direction of text or breaks a line in some terminals.
+_LONGEST_MESSAGE = 900
+# C0 and C1 control characters, surrogates, and characters that change the text direction or break lines in terminals.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 class UserError(ValueError):
-    """Bad input. The message is one sentence: what was found, where, and what is allowed.
+    """Invalid input. The message says what was found, what is allowed and what to do.
 
-    The command line prints it without a traceback and exits with code 2. Names from outside may stand in it: what could
-    control a terminal or break the line becomes an escape.
+    The command line prints the message without a traceback and exits with code 2. The message may contain file names
+    and other outside input: characters that control a terminal or break the line are escaped, and long messages are
+    shortened.
+
+    Example:
+        >>> from peerdistill import UserError
+        >>> print(UserError("cannot read 'a\\nb'"))
+        cannot read 'a\\nb'
     """
 
-    def __init__(self, sentence: str = ""):
-        text = printable(sentence)
-        if len(text) > _LONGEST_SENTENCE:
-            text = f"{text[: _LONGEST_SENTENCE // 2]} ... {text[-_LONGEST_SENTENCE // 3 :]}"
+    def __init__(self, message: str = ""):
+        text = printable(message)
+        if len(text) > _LONGEST_MESSAGE:
+            text = f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-_LONGEST_MESSAGE // 3 :]}"
         super().__init__(text)
 
 
-class Failure(RuntimeError):  # noqa: N818 (a name as the user reads it)
-    """What stopped the work although the input was right: a full disk, a killed data worker. One sentence.
+class Failure(RuntimeError):  # noqa: N818 (users see the name)
+    """The input was valid but the work could not be finished, for example because the disk is full.
 
-    The command line prints it without a traceback and exits with code 1.
+    The command line prints the message without a traceback and exits with code 1.
     """
 
 
 class PeerdistillWarning(UserWarning):
-    """Something the user should know that stops nothing. The command line prints its sentence alone."""
+    """A condition that the user should know about but that stops nothing. The command line prints only the message."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], *, listed_by: str | None = None) -> UserError:
-    """Return the error for a ``name`` that is none of ``allowed``.
+    """Return the error for a ``name`` that is not among ``allowed``.
 
     Args:
-        kind: What it should be the name of.
-        name: What was found.
-        allowed: All names.
-        listed_by: A command that lists them. Without it, they are listed here where none of them is near.
+        kind: What the name stands for, such as "backbone".
+        name: The name found.
+        allowed: All allowed names.
+        listed_by: A command that lists the allowed names. Without it, the message lists them if none is similar.
+
+    Example:
+        >>> print(unknown_name("fruit", "aple", ["apple", "pear"]))
+        unknown fruit 'aple': did you mean apple?
+        >>> print(unknown_name("fruit", "kiwi", ["apple", "pear"]))
+        unknown fruit 'kiwi': choose from apple, pear
     """
     allowed = list(allowed)
     near = _near(name, allowed)
@@ -63,7 +75,7 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], *, listed_by: str
 
 
 def _near(name: str, allowed: Iterable[str]) -> list[str]:
-    """Return the names that ``name`` may be a misspelling of; the dashes of options say nothing."""
+    """Return the names that ``name`` may be a misspelling of, ignoring the dashes of options."""
     if len(name) > _LONGEST_VALUE:
         return []
     bare = {word.removeprefix("--"): word for word in allowed}
@@ -72,16 +84,16 @@ def _near(name: str, allowed: Iterable[str]) -> list[str]:
 
 @contextmanager
 def reading(failure: str) -> Iterator[None]:
-    """Turn whatever a reader of outside input raises into one sentence.
+    """Convert any exception of a library that reads outside input to a UserError.
 
-    Libraries raise what they like for input that they did not expect. Put this around the call of the library, and
-    nothing else: what our own code raises by mistake must stay visible.
+    Libraries may raise anything for unexpected input. Use this only around calls of a library: bugs in our own code
+    must stay visible.
 
     Args:
-        failure: What the sentence starts with, such as "cannot read 'x.npz'".
+        failure: Start of the message, such as "cannot read 'x.npz'".
 
     Raises:
-        UserError: For every exception inside; one that is raised as such stays as it is.
+        UserError: For every exception inside the context. A UserError is not changed.
     """
     try:
         yield
@@ -92,7 +104,7 @@ def reading(failure: str) -> Iterator[None]:
 
 
 def cause(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
+    """Return the message of an exception in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, RecursionError):
@@ -104,29 +116,31 @@ def cause(error: BaseException) -> str:
 
 
 def shortened(value: Any, longest: int = _LONGEST_VALUE) -> str:
-    """Return a value as text that is no longer than a sentence can bear."""
+    """Return a value as text of at most ``longest`` characters."""
     try:
         text = str(value)
-    except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
+    except ValueError:  # Python does not convert integers of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without anything that could control a terminal.
-
-    Control characters become escapes such as ``\\x1b``, and so do the bytes of a file name that are not UTF-8.
-    """
+    """Return ``text`` with control characters and non-UTF-8 bytes of file names escaped, for example as ``\\x1b``."""
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
 
 
 def _escaped(character: str) -> str:
-    byte = ord(character) - 0xDC00  # how Python keeps a byte that is not UTF-8
+    byte = ord(character) - 0xDC00  # Python represents a byte that is not UTF-8 as a surrogate
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names in quotes, and how many more there are."""
+    """Return the first names in quotes and the number of the others.
+
+    Example:
+        >>> some_of(["a", "b", "c"], most=2)
+        "'a', 'b' and 1 more"
+    """
     listed = [f"'{name}'" for name in names[:most]]
     if len(names) > most:
         return f"{', '.join(listed)} and {len(names) - most} more"

@@ -1,8 +1,8 @@
-"""The range of a numeric option, stated where the option is declared.
+"""Ranges of numeric options, declared in their type annotations.
 
     lr: Annotated[float, Range(above=0, most=1000)] = 0.05
 
-The same statement is checked, shown by ``--help`` and told in errors.
+The range is checked, shown by ``--help`` and used in error messages.
 """
 
 import math
@@ -16,7 +16,14 @@ from peerdistill.errors import UserError, shortened
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Bounds of a number; those that are left out do not exist. A number is always finite."""
+    """Bounds of a number. A missing bound does not limit it, but the number must be finite.
+
+    Example:
+        >>> print(Range(above=0, most=1000))
+        above 0 and at most 1,000
+        >>> 0 in Range(above=0, most=1000)
+        False
+    """
 
     least: int | float | None = None
     above: int | float | None = None
@@ -37,7 +44,7 @@ class Range:
         return " and ".join(f"{word} {bound:,}" for word, bound in bounds.items() if bound is not None) or "finite"
 
     def check(self, name: str, value: int | float) -> None:
-        """Raise UserError where ``value`` of the option ``name`` is outside."""
+        """Raise UserError if the ``value`` of the option ``name`` is out of range."""
         if value not in self:
             raise UserError(f"{name} must be {self}, found {shortened(value)}")
 
@@ -46,58 +53,58 @@ _FINITE = Range()
 _MILLION = 10**6
 
 SEED_BELOW = 2**32
-"""What NumPy takes as a seed."""
+"""Upper bound of NumPy's seeds (exclusive)."""
 
 Seed = Annotated[int, Range(least=0, below=SEED_BELOW)]
 Count = Annotated[int, Range(least=1, most=_MILLION)]
-"""Of steps, epochs, episodes, samples: what is counted one by one."""
+"""Number of steps, epochs, episodes or samples."""
 Epochs = Annotated[int, Range(least=0, most=_MILLION)]
 Weight = Annotated[float, Range(least=0, most=_MILLION)]
-"""Of a part of a loss."""
+"""Weight of a part of the loss."""
 Temperature = Annotated[float, Range(above=0, most=_MILLION)]
 Momentum = Annotated[float, Range(least=0, below=1)]
 Width = Annotated[int, Range(least=1, most=65536)]
-"""Of embeddings."""
+"""Width of embeddings."""
 
 
 def range_of(annotation: Any) -> Range | None:
-    """Return the range that an annotation states, also as one part of a union."""
+    """Return the range in an annotation or in a member of a union; None if there is none."""
     for part in (annotation, *typing.get_args(annotation)):
-        for stated in getattr(part, "__metadata__", ()):
-            if isinstance(stated, Range):
-                return stated
+        for metadata in getattr(part, "__metadata__", ()):
+            if isinstance(metadata, Range):
+                return metadata
     return None
 
 
 def without_ranges(annotation: Any) -> Any:
-    """Return an annotation of a number, or of one that may be left out, without its range."""
+    """Return the annotation of a number, or of an optional number, without its range."""
     if hasattr(annotation, "__metadata__"):
         return annotation.__origin__
     parts = tuple(without_ranges(part) for part in typing.get_args(annotation))
-    return typing.Union[parts] if parts else annotation  # noqa: UP007 (of a tuple)
+    return typing.Union[parts] if parts else annotation  # noqa: UP007 (from a tuple)
 
 
 def ranges_of(group: type, prefix: str = "") -> Iterator[tuple[str, Range]]:
-    """Yield dotted name and range of each option of a dataclass and of those inside it."""
+    """Yield the dotted name and the range of each option in a dataclass and in nested dataclasses."""
     for name, annotation in typing.get_type_hints(group, include_extras=True).items():
         if isinstance(annotation, type) and is_dataclass(annotation):
             yield from ranges_of(annotation, f"{prefix}{name}.")
-        elif stated := range_of(annotation):
-            yield f"{prefix}{name}", stated
+        elif found := range_of(annotation):
+            yield f"{prefix}{name}", found
 
 
 def check_ranges(group: Any, prefix: str = "") -> None:
-    """Check every number in a dataclass and in those inside it.
+    """Check all numbers in a dataclass and in nested dataclasses.
 
     Raises:
-        UserError: For the first one that is outside the range of its option, or not finite.
+        UserError: If a number is out of its option's range or not finite. The message names the first such option.
     """
     values = {field.name: getattr(group, field.name) for field in fields(group)}
     check_values(values, dict(ranges_of(type(group))), prefix)
 
 
 def check_values(values: Mapping[str, Any], ranges: Mapping[str, Range], prefix: str = "") -> None:
-    """Check the numbers among values; a dataclass among them brings its own ranges.
+    """Check all numbers among ``values``. The ranges of a dataclass among them are those of its annotations.
 
     Raises:
         UserError: As :func:`check_ranges`.
