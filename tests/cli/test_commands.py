@@ -354,7 +354,7 @@ def test_a_note_is_a_line_of_its_own(at_home, tmp_path, peerdistill):
     assert len(outcome.stderr.splitlines()) == 1
 
 
-def test_notes_are_told_without_python_s_dress_and_other_warnings_as_ever(monkeypatch, capsys):
+def test_own_warnings_are_printed_as_sentences_and_others_as_python_does(monkeypatch, capsys):
     def warn(words):
         warnings.warn("be careful", stacklevel=1)
         warnings.warn("take note", PeerdistillWarning, stacklevel=1)
@@ -364,40 +364,10 @@ def test_notes_are_told_without_python_s_dress_and_other_warnings_as_ever(monkey
     monkeypatch.setattr(
         warnings, "showwarning", lambda message, category, *where: shown.append((category, str(message)))
     )
-    monkeypatch.setattr("peerdistill.cli.commands.evaluate", warn)
-    assert main(["evaluate"]) == 0
+    monkeypatch.setattr("peerdistill.cli.commands.methods.run", warn)
+    assert main(["methods"]) == 0
     assert shown == [(UserWarning, "be careful")]
     assert capsys.readouterr().err == "peerdistill: take note\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "sentence"),
-    [
-        (
-            FileNotFoundError(2, "No such file or directory", "a.png"),
-            2,
-            "peerdistill: a.png: no such file or directory\n",
-        ),
-        (PermissionError(13, "Permission denied", "run"), 2, "peerdistill: run: permission denied\n"),
-        (KeyboardInterrupt(), 130, ""),
-    ],
-)
-def test_what_the_system_refuses_is_told_in_one_sentence(monkeypatch, capsys, error, code, sentence):
-    def fail(words):
-        raise error
-
-    monkeypatch.setattr("peerdistill.cli.commands.evaluate", fail)
-    assert main(["evaluate"]) == code
-    assert capsys.readouterr().err == sentence
-
-
-def test_an_error_of_our_own_keeps_its_traceback(monkeypatch):
-    def fail(words):
-        raise KeyError("out of luck")
-
-    monkeypatch.setattr("peerdistill.cli.commands.evaluate", fail)
-    with pytest.raises(KeyError, match="out of luck"):
-        main(["evaluate"])
 
 
 def test_methods_are_listed_with_all_that_is_known(peerdistill, monkeypatch):
@@ -432,7 +402,7 @@ def test_methods_shows_the_options_of_a_group(peerdistill, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     said = peerdistill("methods", "mcl-okd").stdout
     assert "--contrast.count 16384" in said
-    assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in said
+    assert "Number of negatives (S) per anchor or per batch, or length of the queue." in said
 
 
 def test_pictures_that_changed_since_training_are_noticed(home, peerdistill, tmp_path, monkeypatch):

@@ -78,7 +78,7 @@ MISTAKES = [
     ),
     Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
     Mistake("weights missing", "train digits --weights none.safetensors", "none.safetensors"),
-    Mistake("weights twice", "train digits --pretrained --weights none.safetensors", "without pretrained"),
+    Mistake("weights twice", "train digits --pretrained --weights none.safetensors", "weights cannot be combined"),
     # Data
     Mistake("folder missing", "train photos/2026", "photos/2026"),
     Mistake("folder without class folders", "train flat", "/flat'"),
@@ -186,8 +186,8 @@ MISTAKES = [
     Mistake("resume, and the data has other classes", "train --resume --run runs/renamed", "null, eins, zwei"),
     Mistake("resume, and the data has another size", "train --resume --run runs/fewer", "images"),
     Mistake("resume, and the images have changed", "train --resume --run runs/repainted", "images"),
-    Mistake("resume a few-shot run by train", "train --resume --run runs/ten", "peerdistill fewshot --resume"),
-    Mistake("resume a run by fewshot", "fewshot --resume --run runs/digits", "peerdistill train --resume"),
+    Mistake("resume a few-shot run by train", "train --resume --run runs/ten", "by peerdistill fewshot"),
+    Mistake("resume a run by fewshot", "fewshot --resume --run runs/digits", "by peerdistill train"),
     # Evaluate
     Mistake("run missing", "evaluate runs/none", "runs/none"),
     Mistake("folder without a run", "evaluate thesis", "thesis "),
@@ -214,7 +214,7 @@ MISTAKES = [
     Mistake("export to a name that is empty", "export runs/digits --output ''", "--output "),
     Mistake("export into the home of nobody", "export runs/digits --output ~nobody-here/leader.onnx", "~nobody-here"),
     Mistake("int8 in another format", "export runs/digits --int8 --format pt2", "--format onnx"),
-    Mistake("int8 from an exported leader", "export leader.onnx --int8", "no training images"),
+    Mistake("int8 from an exported leader", "export leader.onnx --int8", "training images to calibrate on"),
     Mistake("int8 onto an existing file", "export runs/digits --int8 --output leader.onnx", "--force"),
     Mistake("int8 of a run whose data are gone", "export runs/gone --int8", "gone.npz"),
     Mistake("int8 of a run whose data have changed", "export runs/repainted --int8", "training images"),
@@ -307,7 +307,7 @@ def test_the_table_is_up_to_date(told, home):
 
 
 def test_a_process_ends_with_exit_code_2_and_no_traceback(at_home):
-    words = [sys.executable, "-c", "from peerdistill.cli import entry; entry()", "evaluate", "runs/none"]
+    words = [sys.executable, "-m", "peerdistill", "evaluate", "runs/none"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("peerdistill: ")

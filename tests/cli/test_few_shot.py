@@ -117,7 +117,7 @@ def test_compare_shows_both_leaders_and_their_difference(runs, peerdistill):
     difference = found["second"]["top1"] - found["first"]["top1"]
     assert found["difference"]["top1"] == pytest.approx(difference)
     text = " ".join(peerdistill(*words).stdout.split())
-    for part in (f"second: {runs[1]}", "in the same 30 episodes", "second minus first", f"{difference:.2f} ±"):
+    for part in (f"second: {runs[1]}", "on the same 30 episodes", "second minus first", f"{difference:.2f} ±"):
         assert part in text
 
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import peerdistill
-from peerdistill.cli import main
+from peerdistill.cli import commands, main
 
-COMMANDS = ("demo", "train", "fewshot", "evaluate", "compare", "export", "bench-leader", "predict")
+COMMANDS = tuple(commands.help_lines())
 HEAVY = ("torch", "torchvision", "lightning_fabric", "sklearn", "onnx", "onnxruntime", "tensorboard", "matplotlib")
 
 ASKED = (["--help"], ["--version"], *([command, "--help"] for command in COMMANDS))
@@ -62,12 +62,31 @@ def test_what_is_wrong_is_told_without_importing_anything_heavy():
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
-def test_help_of_the_program_names_every_command(capsys, words):
+def test_help_of_the_program_names_the_commands_in_the_order_of_first_use(capsys, words):
     assert main(words) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: peerdistill COMMAND")
-    for command in COMMANDS:
-        assert f"\n  {command} " in text
+    places = [text.index(f"\n  {command} ") for command in ("demo", "train", "evaluate", "export", "predict")]
+    assert places == sorted(places)
+
+
+@pytest.fixture
+def greet(tmp_path, monkeypatch):
+    """A command that is one file, added to the package's path."""
+    lines = '"""Greet a person."""', "def run(words):", "    print('hello', *words)", "    return len(words)"
+    (tmp_path / "say_hello.py").write_text("\n".join(lines))
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    yield
+    sys.modules.pop("peerdistill.cli.commands.say_hello", None)
+
+
+def test_a_command_is_one_file(greet, capsys):
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3].split() == ["say-hello", "Greet", "a", "person"]
+    assert main(["say-hello", "you", "two"]) == 2
+    assert capsys.readouterr().out == "hello you two\n"
+    assert main(["say-helo"]) == 2
+    assert "did you mean say-hello" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

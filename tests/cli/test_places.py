@@ -118,7 +118,7 @@ def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill,
     assert (found["split"], found["samples"]) == ("test", 6)
     outcome = peerdistill("evaluate", "run", "--data", "divided", "--split", "val")
     assert outcome.code == 2
-    assert outcome.stderr.endswith("has no val folder, only train and test\n")
+    assert outcome.stderr.endswith("has no val folder: it has train and test\n")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export --int8", "train --resume --run"])
@@ -143,4 +143,4 @@ def test_an_unknown_class_is_refused(place, peerdistill, write_picture):
     outcome = peerdistill("evaluate", "run", "--data", "birds")
     assert outcome.code == 2
     assert "class 'bird' of " in outcome.stderr
-    assert outcome.stderr.endswith("is none of the run's classes: 'cat' and 'dog'\n")
+    assert outcome.stderr.endswith("is not a class of the run: it has 'cat' and 'dog'\n")

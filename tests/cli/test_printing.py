@@ -8,11 +8,11 @@ import sys
 import pytest
 from rich.table import Table
 
-from peerdistill.cli import commands, main, tables
+from peerdistill.cli import main, tables
 from peerdistill.cli.printing import console
 from peerdistill.config import parse
 
-NO_MEMORY = "peerdistill: the memory is not enough: smaller batches, images, peers or networks need less\n"
+NO_MEMORY = "peerdistill: out of memory: use a smaller batch, smaller images, fewer peers or a smaller network\n"
 
 
 def test_names_from_outside_are_printed_as_they_are_but_for_what_controls_a_terminal(capsys):
@@ -60,13 +60,13 @@ def test_a_fault_of_the_machine_is_told_in_one_sentence(capsys, monkeypatch, err
     def fail(words):
         raise error
 
-    monkeypatch.setattr(commands, "methods", fail)
+    monkeypatch.setattr("peerdistill.cli.commands.methods.run", fail)
     assert main(["methods"]) == code
     assert capsys.readouterr().err == told
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(commands, "methods", lambda words: 1 / 0)
+    monkeypatch.setattr("peerdistill.cli.commands.methods.run", lambda words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["methods"])
 
@@ -83,7 +83,7 @@ def test_a_working_directory_that_is_gone_is_told(capsys, monkeypatch, tmp_path)
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
 def test_a_process_tells_that_its_output_can_t_be_written():
-    run = [sys.executable, "-c", "from peerdistill.cli import entry; entry()", "methods", "dml"]
+    run = [sys.executable, "-m", "peerdistill", "methods", "dml"]
     how = {"env": {**os.environ, "PYTHONIOENCODING": "ascii"}, "text": True, "stderr": subprocess.PIPE}
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(run, stdout=full, **how)

@@ -36,7 +36,7 @@ def test_without_a_test_split_a_result_shows_validation_and_says_so():
 
 
 def test_without_held_out_images_a_result_says_so():
-    assert "there are no images to evaluate on" in shown(tables.result({"last": {"epoch": 9}, "best": None}))
+    assert "the data has no images to evaluate on" in shown(tables.result({"last": {"epoch": 9}, "best": None}))
 
 
 def test_one_peer_is_no_ensemble():
@@ -73,7 +73,7 @@ def test_a_method_shows_only_options_that_it_uses(name, shown_too):
     [
         ("one", "late, after layer2 of a ResNet, layer3 of a VGG"),
         ("baseline", "early, after layer1 of a ResNet, layer2 of a VGG"),
-        ("crd", "branches part -"),
+        ("crd", "branches start -"),
     ],
 )
 def test_a_method_shows_where_its_branches_part(name, said):

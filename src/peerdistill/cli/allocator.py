@@ -1,4 +1,4 @@
-"""The C library's allocator, as tensors on a CPU need it."""
+"""Settings of the C library's allocator that make training on a CPU faster."""
 
 import os
 import sys
@@ -6,20 +6,20 @@ import sys
 # Names and numbers of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NEVER, _NONE = -1, 0
-_CHOICES_OF_THE_USER = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+_USER_SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep freed memory for its next step, instead of handing it back to the system.
+    """Make this process keep freed memory for its next step instead of returning it to the system.
 
-    glibc gives each large block back as soon as it is freed, so that the system must find and clear its pages again in
-    the next step: up to two fifths of a training step on a CPU (docs/performance.md). The process then always holds the
-    most that it has needed. Whoever sets one of glibc's own environment variables for this has chosen otherwise.
+    glibc returns each large block as soon as it is freed, so the system has to find and clear its pages again in the
+    next step. This takes up to two fifths of a training step on a CPU (docs/performance.md). With this setting, the
+    process keeps its peak memory. Nothing is changed if one of glibc's own environment variables for this is set.
 
     Returns:
-        Whether it is so now; False where nothing was changed, as with any other C library.
+        Whether the setting is active; False with any C library but glibc.
     """
-    if sys.platform != "linux" or any(name in os.environ for name in _CHOICES_OF_THE_USER):
+    if sys.platform != "linux" or any(name in os.environ for name in _USER_SETTINGS):
         return False
     import ctypes
 

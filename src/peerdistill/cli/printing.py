@@ -1,4 +1,4 @@
-"""The one way out: what is printed for people, and results for programs."""
+"""All output on stdout: text for people, JSON for programs."""
 
 import json
 import sys
@@ -13,14 +13,16 @@ from peerdistill.errors import printable
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for text that holds names from outside.
+    """Return a console that prints names of files, classes and runs literally.
 
-    Nothing in them is taken for markup, a number to be coloured or an emoji, and nothing in them reaches the terminal
-    as a control character.
+    Markup, numbers and emoji codes in them are not interpreted, and control characters are escaped.
+
+    Args:
+        stderr: Whether to print to stderr instead of stdout.
     """
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    made.push_render_hook(_OnlyPrintable())
-    return made
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    console.push_render_hook(_EscapeControlCharacters())
+    return console
 
 
 def print_json(value: Any) -> None:
@@ -28,25 +30,25 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-class _OnlyPrintable(RenderHook):
+class _EscapeControlCharacters(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Printable(renderable) for renderable in renderables]
+        return [_Escaped(renderable) for renderable in renderables]
 
 
-class _Printable:
-    """Something to print, with its control characters as escapes."""
+class _Escaped:
+    """A renderable with its control characters escaped."""
 
     def __init__(self, renderable: RenderableType):
         self._renderable = renderable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
-        yield from _only_printable(console.render(self._renderable, options))
+        yield from _escaped(console.render(self._renderable, options))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement.get(console, options, self._renderable)
 
 
-def _only_printable(segments: Iterable[Segment]) -> Iterable[Segment]:
+def _escaped(segments: Iterable[Segment]) -> Iterable[Segment]:
     for segment in segments:
         if segment.control:
             yield segment

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from peerdistill import methods as catalogue
+from peerdistill import methods as method_catalog
 from peerdistill.config.kinds import KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
 from peerdistill.deploy.formats import FORMATS
@@ -19,61 +19,61 @@ if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
 
 _FEW_SHOT = {
-    True: "the loss above on classifiers over all training classes, and the prototypical loss of every peer",
-    False: "the prototypical loss of every peer in place of the cross-entropy",
+    True: "the loss above on classifiers over all training classes, plus the prototypical loss of every peer",
+    False: "the prototypical loss of every peer replaces the cross-entropy",
 }
 _BRANCHES = {
     "early": "after layer1 of a ResNet, layer2 of a VGG, block1 of a DenseNet or HCGNet",
     "late": "after layer2 of a ResNet, layer3 of a VGG, block2 of a DenseNet or HCGNet",
 }
 _TIMED = ("peerdistill", "torch", "onnxruntime")
-_WAYS = "ways"  # only evaluations over episodes have it
+_WAYS = "ways"  # a key of evaluations over episodes only
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
 
 def result(values: Mapping[str, Any]) -> Table:
-    """Return the table of a run's result: the last epoch, and beside it the one that was best on validation."""
+    """Return the table of a run's result: the last epoch, and the best epoch on validation images if there is one."""
     split = "test" if "test" in values["last"] else "val" if "val" in values["last"] else None
     if split is None:
-        return Table("trained; there are no images to evaluate on")
-    table = Table(title=f"top-1 accuracy on {_asked(values['last'][split], split)}")
+        return Table("trained; the data has no images to evaluate on")
+    table = Table(title=f"top-1 accuracy on {_evaluation_set(values['last'][split], split)}")
     found = {which: values[which] for which in ("last", "best") if values[which]}
     columns = [f"{_EPOCHS[which]} ({value['epoch']})" for which, value in found.items()]
-    return _voters(table, columns, [value[split] for value in found.values()])
+    return _accuracies(table, columns, [value[split] for value in found.values()])
 
 
 def evaluations(values: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of a run's checkpoints on one split, a column each."""
+    """Return the table of a run's checkpoints on one evaluation set, one column each."""
     table = Table(title=f"top-1 accuracy on {_counted(values[0], values[0]['split'])}")
-    return _voters(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
+    return _accuracies(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
 
 
 def episodes(values: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of one checkpoint of a few-shot run in several exams, a column each."""
+    """Return the table of one checkpoint of a few-shot run, one column per shape of episodes."""
     first = values[0]
     table = Table(
         title=f"top-1 accuracy, {first['episodes']} {first['split']} episodes, {_EPOCHS[first['checkpoint']]}"
     )
-    return _voters(table, [_shape(value) for value in values], values)
+    return _accuracies(table, [_shape(value) for value in values], values)
 
 
-def comparison(exams: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of two leaders in the same episodes, a row for each exam."""
-    table = Table("", title=f"top-1 accuracy of two leaders in the same {exams[0]['episodes']} episodes")
+def comparison(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of two leaders on the same episodes, one row per shape of episodes."""
+    table = Table("", title=f"top-1 accuracy of two leaders on the same {results[0]['episodes']} episodes")
     for name in ("first", "second", "second minus first"):
         table.add_column(name, justify="right")
-    for exam in exams:
-        found = [_percent(exam[name]) for name in ("first", "second", "difference")]
-        table.add_row(_shape(exam), *found[:-1], Text(found[-1], style="bold"))
+    for result in results:
+        first, second, difference = (_percent(result[name]) for name in ("first", "second", "difference"))
+        table.add_row(_shape(result), first, second, Text(difference, style="bold"))
     return table
 
 
 def leader_bench(value: Mapping[str, Any]) -> Table:
-    """Return the table of a leader in every form: size, accuracy, latency and how many times as fast as eager."""
+    """Return the table of a leader in every form: size, accuracy, latency and speed relative to eager."""
     test, forms = value["test"], value["forms"]
     batches = list(forms["pytorch"]["milliseconds"])
     on = f"top-1 accuracy on {_counted(test, 'test')}" if test else "no test images, so no accuracy"
-    # Text, not str: a folder's name may look like markup.
+    # Text, not str: the name of a folder may look like markup.
     table = Table(
         "", title=Text(f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}", "table.title")
     )
@@ -94,25 +94,25 @@ def leader_bench(value: Mapping[str, Any]) -> Table:
 
 
 def _conditions(value: Mapping[str, Any]) -> str:
-    """Return on what a leader was timed, and how."""
+    """Return on what machine a leader was timed, and how."""
     machine = value["machine"]
     instructions = machine["int8_instructions"]
-    told = "not known" if instructions is None else ", ".join(instructions) or "none"
+    int8 = "unknown" if instructions is None else ", ".join(instructions) or "none"
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name in _TIMED)
     return (
         f"{machine['processor']}, cores: {machine['cores']}, threads of PyTorch and of onnxruntime: "
-        f"{machine['threads']}, instructions for int8: {told}, load average: {machine['load_average']}; {versions}; "
-        f"time of a batch: median of {value['repeats']} bursts in turns after a warm-up"
+        f"{machine['threads']}, int8 instructions: {int8}, load average: {machine['load_average']}; {versions}; "
+        f"time per batch: median of {value['repeats']} bursts, in turns after a warm-up"
     )
 
 
 def predictions(found: "Sequence[Prediction]") -> str:
-    """Return a line for each picture; not a table, which would cut long paths to the terminal's width."""
+    """Return one line per picture; a table would cut long paths to the width of the terminal."""
     width = max((len(str(prediction.path)) for prediction in found), default=0)
     lines = []
     for prediction in found:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        classes = ", ".join(f"{name} {share:.1%}" for name, share in pairs)
+        classes = ", ".join(f"{name} {probability:.1%}" for name, probability in pairs)
         lines.append(f"{prediction.path!s:<{width}}  {classes}")
     return "\n".join(lines)
 
@@ -121,35 +121,34 @@ def methods() -> Table:
     """Return the table of all methods."""
     table = Table(
         "name",
-        "loss, paper, sharings, what else is trained, what is deployed",
+        "loss; paper; sharings; modules trained besides the peers; deployed network",
         box=box.SIMPLE_HEAD,
-        caption="what a training step costs by each: docs/performance.md, Methods",
+        caption="cost of a training step with each method: docs/performance.md, section Methods",
         caption_justify="left",
     )
-    for name, card in catalogue.METHODS.items():
+    for name, card in method_catalog.METHODS.items():
         sharings = ", ".join(card.sharings)
-        facts = f"{card.paper}; in {sharings}; trained besides the peers: {card.trains}; deployed: {card.deployed}"
+        facts = f"{card.paper}; {sharings}; trained besides the peers: {card.trains}; deployed: {card.deployed}"
         table.add_row(name, Text(f"{card.loss}\n{facts}"))
     return table
 
 
 def method(name: str) -> Table:
-    """Return all that is known of one method, its options with their defaults and meanings.
+    """Return the description of one method, with the defaults and meanings of its options.
 
     Raises:
-        UserError: For an unknown name.
+        UserError: If the name is unknown.
     """
-    card = catalogue.find(name)
-    said = parse_docstring(card.documentation)
-    table = Table(
-        title=f"{name}: {said.short_description or '-'}", show_header=False, box=box.SIMPLE, title_justify="left"
-    )
+    card = method_catalog.find(name)
+    documentation = parse_docstring(card.documentation)
+    title = f"{name}: {documentation.short_description or '-'}"
+    table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
     facts = {
         "loss": card.loss,
         "paper": card.paper,
-        "sharings": f"{', '.join(card.sharings)} (its own choice: {card.sharings[0]})",
+        "sharings": f"{', '.join(card.sharings)} (default: {card.sharings[0]})",
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",
-        "branches part": _branches(card),
+        "branches start": _branches(card),
         "trained besides the peers": card.trains,
         "ensemble": card.ensemble,
         "few-shot": _FEW_SHOT[card.uses_logits],
@@ -159,17 +158,17 @@ def method(name: str) -> Table:
     for fact, text in facts.items():
         table.add_row(fact, Text(text))
     table.add_section()
-    meanings = {param.arg_name: " ".join((param.description or "").split()) for param in said.params}
+    meanings = {param.arg_name: " ".join((param.description or "").split()) for param in documentation.params}
     recipes = [(kind, set_by_recipes(name, kind)) for kind in KINDS.values()]
-    for option in catalogue.options_of(name):
+    for option in method_catalog.options_of(name):
         for label, default, meaning in _option_rows(option.name, option.default, meanings.get(option.name, "")):
-            said = [in_words(found.get(label, {}), default, kind) for kind, found in recipes]
-            table.add_row(f"--{label} {default}", Text("\n".join([meaning, *filter(None, said)])))
+            changed = [in_words(found.get(label, {}), default, kind) for kind, found in recipes]
+            table.add_row(f"--{label} {default}", Text("\n".join([meaning, *filter(None, changed)])))
     return table
 
 
-def _branches(card: catalogue.MethodCard) -> str:
-    """Return where the branches of a method part, and where that comes from."""
+def _branches(card: method_catalog.MethodCard) -> str:
+    """Return after which stage the branches of a method start, and the source of that choice."""
     if not card.branches:
         return "-"
     branch_at = card.cohort.get("branch_at", "early")
@@ -177,18 +176,18 @@ def _branches(card: catalogue.MethodCard) -> str:
 
 
 def _option_rows(name: str, default: Any, meaning: str) -> Iterator[tuple[str, Any, str]]:
-    """Yield name, default and meaning of an option, or of each option of a group."""
+    """Yield name, default and meaning of an option, or of every option of a group."""
     if not is_dataclass(default):
         yield name, default, meaning
         return
-    kinds = [kind for kind in reversed(type(default).__mro__) if is_dataclass(kind)]  # the nearest one wins
-    said = [param for kind in kinds for param in parse_attributes(kind).params]
-    documented = {param.arg_name: param.description or "" for param in said}
+    kinds = [kind for kind in reversed(type(default).__mro__) if is_dataclass(kind)]  # a subclass overrides its bases
+    attributes = [attribute for kind in kinds for attribute in parse_attributes(kind).params]
+    documented = {attribute.arg_name: attribute.description or "" for attribute in attributes}
     for member in fields(default):
         yield f"{name}.{member.name}", getattr(default, member.name), documented.get(member.name, "")
 
 
-def _voters(table: Table, columns: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Table:
+def _accuracies(table: Table, columns: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("")
     for column in columns:
         table.add_column(column, justify="right")
@@ -207,16 +206,16 @@ def _percent(accuracy: Mapping[str, float]) -> str:
     return f"{accuracy['top1']:.2f}{interval} %{top5}"
 
 
-def _asked(value: Mapping[str, Any], split: str) -> str:
-    """Return on what an evaluation was made: images, or episodes."""
+def _evaluation_set(value: Mapping[str, Any], split: str) -> str:
+    """Return the name of the evaluation set: images, or episodes."""
     name = {"val": "validation", "train": "training", "all": "other"}.get(split, split)
     return f"{value['episodes']} {name} episodes, {_shape(value)}" if _WAYS in value else f"{name} images"
 
 
 def _counted(value: Mapping[str, Any], split: str) -> str:
-    """Return on how many images or episodes an evaluation was made."""
-    asked = _asked(value, split)
-    return asked if _WAYS in value else f"{value['samples']} {asked}"
+    """Return the name of the evaluation set with its number of images or episodes."""
+    name = _evaluation_set(value, split)
+    return name if _WAYS in value else f"{value['samples']} {name}"
 
 
 def _shape(value: Mapping[str, Any]) -> str:

@@ -1,0 +1,97 @@
+"""Write the leader of a run as one file, such as ONNX."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from peerdistill.cli.options import add_checkpoint, add_json, add_places, add_run, format_help, open_run
+from peerdistill.cli.printing import console, print_json
+from peerdistill.config.parser import make_parser, parse_words
+from peerdistill.deploy import formats
+from peerdistill.deploy.destination import check_destination
+from peerdistill.errors import UserError
+from peerdistill.paths import user_path
+from peerdistill.runs.run import Run
+
+if TYPE_CHECKING:
+    from peerdistill.deploy import ExportReport, Format
+    from peerdistill.runs import Restored
+
+HELP_ORDER = 60
+
+
+def run(words: list[str]) -> int:
+    """Run ``peerdistill export RUN [options]``."""
+    parser = make_parser("export", "RUN --format FORMAT [options]", str(__doc__))
+    add_run(parser)
+    parser.add_argument("--format", type=str, default="onnx", help=format_help())
+    parser.add_argument("--int8", action="store_true", help="Short for --format int8.")
+    parser.add_argument(
+        "--output", type=str | None, default=None, help="File to write (default: RUN/leader[.int8].SUFFIX)."
+    )
+    add_checkpoint(parser)
+    parser.add_argument("--force", action="store_true", help="Replace an existing file.")
+    add_json(parser)
+    add_places(parser)
+    options = parse_words(parser, words, kind="option of export")
+    format = _chosen_format(options)
+    output = _destination(options, format)
+    from peerdistill import runs
+
+    exported = open_run(options)
+    restored = runs.restore(exported, options.checkpoint)
+    report, check = _write(exported, restored, output, format, force=options.force)
+    if options.json:
+        print_json(report.as_dict())
+        return 0
+    console().print(
+        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n{check}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _chosen_format(options: Namespace) -> "Format":
+    """Return the format given by ``--format`` or ``--int8``.
+
+    Raises:
+        UserError: If the format is unknown, or ``--int8`` contradicts it.
+    """
+    if options.int8 and options.format not in ("onnx", "int8"):
+        raise UserError(f"--int8 requires --format onnx, found {options.format}")
+    return formats.find("int8" if options.int8 else options.format)
+
+
+def _destination(options: Namespace, format: "Format") -> Path:
+    """Return the file to write.
+
+    Raises:
+        UserError: If there is no run, or the file cannot be written. Checked before anything slow.
+    """
+    if format.needs_calibration and user_path(options.run, "the run folder").is_file():
+        raise UserError(
+            f"{options.run} is a file: --format {format.name} needs a run folder, for training images to calibrate on"
+        )
+    run = Run(options.run)
+    run.require()
+    output = run.path / format.default_name
+    if options.output is not None:
+        output = user_path(options.output, "--output")
+    check_destination(output, format, force=options.force)
+    return output
+
+
+def _write(
+    run: Run, restored: "Restored", output: Path, format: "Format", *, force: bool
+) -> "tuple[ExportReport, str]":
+    """Write and verify a leader; return the report, and the verification as text."""
+    from peerdistill import deploy, runs
+
+    data = runs.load_data(run)
+    pictures, split = runs.sample_pictures(run, format.samples, data=data)
+    calibration = runs.calibration_pictures(run, restored, data) if format.needs_calibration else None
+    how = {"format": format, "pictures": pictures, "calibration": calibration, "force": force}
+    report = deploy.export(restored.leader(), restored.card, output, **how)
+    calibrated = f"calibrated on {len(calibration)} training pictures; " if calibration is not None else ""
+    return report, f"{calibrated}checked on {report.samples} {split} pictures: {report.summary}"

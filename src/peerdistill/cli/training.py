@@ -1,0 +1,67 @@
+"""``peerdistill train`` and ``peerdistill fewshot``: read the configuration, train or resume, show the result."""
+
+import shlex
+import sys
+from contextlib import suppress
+
+from jsonargparse import Namespace
+
+from peerdistill.cli import tables
+from peerdistill.cli.printing import console, print_json
+from peerdistill.config.command_line import parse
+from peerdistill.config.kinds import Kind
+from peerdistill.errors import Failure
+from peerdistill.runs.run import Run
+
+
+def run_training(words: list[str], kind: Kind) -> int:
+    """Train, or resume a run, and return the exit code.
+
+    Args:
+        words: Words after the name of the command: ``DATA [options]``.
+        kind: Kind of run: classes or episodes.
+    """
+    config, flags = parse(words, kind)
+    config.check()
+    if flags.print_config:
+        sys.stdout.write(config.as_yaml())
+        return 0
+    folder = config.default_run if flags.run is None else flags.run
+    if not flags.resume:
+        Run(folder).require_free()  # reported at once, before PyTorch is imported
+    screen = console(stderr=flags.json)
+    from peerdistill import runs, training
+
+    try:
+        result = runs.train(
+            config,
+            folder,
+            resume=flags.resume,
+            download=flags.download,
+            skip_unreadable=flags.skip_unreadable,
+            console=screen,
+        )
+    except training.Interrupted as stop:
+        text = f"stopped; a checkpoint was written. Resume with: {_resume_command(kind.command, folder, flags)}"
+        with suppress(OSError):  # the terminal may be what was closed
+            screen.print(text, soft_wrap=True)
+        return stop.exit_code
+    except training.Diverged:
+        raise
+    except Failure as error:
+        if not Run(folder).has_results:
+            raise
+        raise Failure(f"{error}; resume with: {_resume_command(kind.command, folder, flags)}") from error
+    if flags.json:
+        print_json({"run": str(folder), **result})
+    else:
+        screen.print(tables.result(result))
+        next_command = shlex.join(["peerdistill", "export", folder, "--format", "onnx"])
+        screen.print(f"written to {folder}; next: {next_command}", soft_wrap=True)
+    return 0
+
+
+def _resume_command(command: str, folder: str, flags: Namespace) -> str:
+    """Return the command that resumes the run; flags are not part of the run's configuration."""
+    kept = ["--skip_unreadable"] if flags.skip_unreadable else []
+    return shlex.join(["peerdistill", command, "--resume", "--run", folder, *kept])
