@@ -1,49 +1,25 @@
 """Few digits in an npz file, and a run that was trained on them."""
 
-import io
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from rich.console import Console
-from sklearn.datasets import load_digits
 
 from peerdistill import runs
 from peerdistill.config import Config, parse
 from peerdistill.runs import Run
 from peerdistill.training import ConsoleLog, Interrupted
+from support.console import silent_console
+from support.digits import write_digits
+from support.options import words
 
 QUICK = {"backbone": "resnet8", "peers": 2, "epochs": 2, "batch_size": 32, "crop_padding": 1, "flip": "false"}
 
 
-def write_few_digits(
-    file: Path, classes: int = 3, samples: int = 120, names: str = "abcdefghij", dark: int = 0
-) -> None:
-    """Write the first images of the first classes of scikit-learn's digits; ``dark`` of their pixels become black."""
-    pixels, labels = load_digits(return_X_y=True)
-    rows = np.flatnonzero(labels < classes)[:samples]
-    images = (pixels[rows].reshape(-1, 8, 8) * 15).astype(np.uint8)
-    images.reshape(-1)[:dark] = 0
-    np.savez(file, images=images, labels=labels[rows], class_names=np.array(list(names[:classes])))
-
-
-def silent() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
 @pytest.fixture(scope="session")
 def digits_file(tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("data") / "digits.npz"
-    write_few_digits(file)
-    return file
-
-
-@pytest.fixture(scope="session")
-def write_digits() -> Callable[..., None]:
-    """Return a function that writes digits, like those of `digits_file` or others."""
-    return write_few_digits
+    return write_digits(tmp_path_factory.mktemp("data") / "digits.npz")
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +30,7 @@ def quick_config(digits_file) -> Callable[..., Config]:
         options = {**QUICK, "contrast.count": 16, **changes}
         if options.get("method", "mcl-okd") not in ("mcl-okd", "crd", "crd+kd"):
             del options["contrast.count"]
-        config, _ = parse([str(data), *(f"--{name}={value}" for name, value in options.items())])
+        config, _ = parse([str(data), *words(options)])
         return config
 
     return make
@@ -65,7 +41,7 @@ def train_quickly() -> Callable[..., dict]:
     """Return a function that trains without a word and returns the result."""
 
     def run(config: Config, path: Path | str, **how) -> dict:
-        return runs.train(config, path, console=silent(), **how)
+        return runs.train(config, path, console=silent_console(), **how)
 
     return run
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from peerdistill import deploy, methods, runs
 from peerdistill.config import Config, parse, read_config
@@ -20,12 +19,10 @@ from peerdistill.fewshot import ExamConfig
 from peerdistill.runs import Run
 from peerdistill.terms import Method
 from peerdistill.training import Interrupted
+from support.digits import digits_of_each_class, write_npz
+from support.options import few_shot, words
 
-SHORT = {
-    **{"ways": 3, "queries": 2, "episodes": 4, "episodes_per_epoch": 2},
-    **{f"{exam}.{name}": 2 for exam in ("validation", "test") for name in ("ways", "queries")},
-    **{"validation.episodes": 5, "test.episodes": 8, "crop_padding": 1, "flip": "false"},
-}
+SHORT = {**few_shot(episodes=4, per_epoch=2, validation=5, test=8), "crop_padding": 1, "flip": "false"}
 CONTRASTING = [
     name
     for name in methods.names()
@@ -35,13 +32,8 @@ CONTRASTING = [
 
 @pytest.fixture(scope="session")
 def sixteen(tmp_path_factory) -> Path:
-    """The first ten images of each digit at 16 x 16, the smallest that four halvings leave something of."""
-    pixels, labels = load_digits(return_X_y=True)
-    rows = np.concatenate([np.flatnonzero(labels == digit)[:10] for digit in range(10)])
-    images = np.kron(pixels[rows].reshape(-1, 8, 8) * 15, np.ones((2, 2))).astype(np.uint8)
-    file = tmp_path_factory.mktemp("few-shot") / "sixteen.npz"
-    np.savez(file, images=images, labels=labels[rows], class_names=np.array(list("abcdefghij")))
-    return file
+    """Ten images of each digit at 16 x 16."""
+    return write_npz(tmp_path_factory.mktemp("few-shot") / "sixteen.npz", *digits_of_each_class(10))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +44,7 @@ def short_config(sixteen) -> Callable[..., Config]:
         options = {"method": "baseline", "peers": 1, **SHORT, **changes}
         if options["method"] in CONTRASTING:
             options["contrast.count"] = 16
-        return parse([str(data), *(f"--{name}={value}" for name, value in options.items())], EPISODES)[0]
+        return parse([str(data), *words(options)], EPISODES)[0]
 
     return make
 

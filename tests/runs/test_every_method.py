@@ -13,6 +13,7 @@ from peerdistill import deploy, methods, runs
 from peerdistill.config import parse
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
+from support.digits import write_digits
 
 PEERS = 3
 # With memory banks, with statistics of a gate, with running means of the peers, with a teacher and its bank.
@@ -79,7 +80,7 @@ def test_what_is_refused_of_a_teacher(tmp_path, quick_config, train_quickly, cha
     assert not (tmp_path / "run").exists()
 
 
-def test_a_teacher_of_other_classes_is_refused(tmp_path, trained, quick_config, write_digits, train_quickly):
+def test_a_teacher_of_other_classes_is_refused(tmp_path, trained, quick_config, train_quickly):
     write_digits(tmp_path / "other.npz", names="xyz")
     with pytest.raises(UserError, match="does not know the classes of the data"):
         train_quickly(quick_config(f"npz:{tmp_path}/other.npz", teacher=trained.path), tmp_path / "run")

@@ -1,17 +1,16 @@
 """Checkpoints, configuration and metrics that do not belong together, or are not all there."""
 
-import io
 import json
 import shutil
 
 import pytest
 import torch
 import yaml
-from rich.console import Console
 
 from peerdistill import runs
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
+from support.console import printed, silent_console
 
 
 @pytest.fixture
@@ -28,9 +27,9 @@ def edit(run: Run, **changes) -> None:
 
 def resumed(run: Run) -> str:
     """Go on with a run and return what was said."""
-    console = Console(file=io.StringIO(), width=200)
+    console = silent_console()
     runs.train(run.config, run.path, resume=True, console=console)
-    return console.file.getvalue()
+    return printed(console)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from peerdistill import deploy, runs
 from peerdistill.config import parse
@@ -17,6 +16,8 @@ from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 from peerdistill.methods import METHODS
 from peerdistill.runs import Run
+from support.digits import write_digits
+from support.photos import write_photos
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
@@ -85,13 +86,9 @@ def test_sample_pictures_are_spread_over_the_test_split(trained):
     assert torch.equal(everything, test.images)
 
 
-def photos(folder: Path, splits: tuple[str, ...]) -> None:
-    draws = np.random.default_rng(5)
-    for split in splits:
-        for number in range(8):
-            file = folder / split / ("cat", "dog")[number % 2] / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(draws.integers(0, 256, (20, 26, 3), dtype=np.uint8)).save(file)
+def write_splits(folder: Path, splits: tuple[str, ...]) -> None:
+    for number, split in enumerate(splits):
+        write_photos(folder / split, 8, seed=100 * number)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,7 @@ def photos(folder: Path, splits: tuple[str, ...]) -> None:
     ],
 )
 def test_sample_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, splits, validation, name, place):
-    photos(tmp_path / "photos", splits)
+    write_splits(tmp_path / "photos", splits)
     run = Run(tmp_path / "run")
     run.create(parse([str(tmp_path / "photos"), f"--validation={validation}", "--image_size=16"])[0])
     pictures, split = runs.sample_pictures(run, 3)
@@ -116,7 +113,7 @@ def test_sample_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, splits,
 
 def test_without_held_out_pictures_training_pictures_are_taken(tmp_path, digits_file):
     run = Run(tmp_path / "run")
-    photos(tmp_path / "photos", ("train", "test"))
+    write_splits(tmp_path / "photos", ("train", "test"))
     shutil.rmtree(tmp_path / "photos" / "test")
     run.create(parse([str(tmp_path / "photos"), "--validation=0", "--image_size=16"])[0])
     data = load_dataset(run.config.data)
@@ -151,7 +148,7 @@ def test_of_few_training_pictures_all_calibrate(trained):
 
 
 def test_calibration_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, train_quickly):
-    photos(tmp_path / "photos", ("train", "test"))
+    write_splits(tmp_path / "photos", ("train", "test"))
     words = "--validation=0 --image_size=16 --epochs=1 --batch_size=4 --workers=0 --peers=1 --method=baseline"
     train_quickly(parse([str(tmp_path / "photos"), "--backbone=resnet8", *words.split()])[0], tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -161,7 +158,7 @@ def test_calibration_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, tr
     assert {picture.numpy().tobytes() for picture in pictures} == expected
 
 
-def test_calibration_pictures_must_be_those_of_the_run(trained, digits_file, tmp_path, write_digits):
+def test_calibration_pictures_must_be_those_of_the_run(trained, digits_file, tmp_path):
     write_digits(tmp_path / "dark.npz", dark=3000)
     data = load_dataset(replace(trained.config.data, data=f"npz:{tmp_path / 'dark.npz'}"))
     with pytest.raises(UserError, match="not those that the run was started with"):

@@ -1,5 +1,4 @@
 import errno
-import io
 import json
 import shutil
 import signal
@@ -8,18 +7,18 @@ from importlib import metadata
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
-from rich.console import Console
 
 from peerdistill import files, runs
 from peerdistill.config import read_config
 from peerdistill.errors import Failure, UserError
 from peerdistill.runs import Run
 from peerdistill.training import ConsoleLog, Interrupted
+from support.console import printed, silent_console
+from support.digits import write_digits
+from support.photos import write_photos
 
 
 def metrics(path: Path) -> bytes:
@@ -126,11 +125,7 @@ def test_what_does_not_change_the_numbers_may_change(trained, interrupted, train
 
 
 def test_a_cache_does_not_change_the_numbers(tmp_path, quick_config, train_quickly):
-    draws = np.random.default_rng(5)
-    for number in range(40):
-        file = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draws.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(file)
+    write_photos(tmp_path / "photos", 40, height=40, width=50)
     found = {}
     for name, cache in (("without", "off"), ("empty", tmp_path / "cache"), ("filled", tmp_path / "cache")):
         config = quick_config(tmp_path / "photos", image_size=16, batch_size=8, workers=0, cache=cache)
@@ -191,9 +186,9 @@ def test_resuming_before_the_first_checkpoint_starts_from_the_beginning(trained,
 def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(trained, interrupted, quick_config):
     last = Run(interrupted).checkpoints.last
     last.write_bytes(last.read_bytes()[:-100])
-    console = Console(file=io.StringIO(), width=40)
+    console = silent_console(width=40)
     runs.train(quick_config(), interrupted, resume=True, console=console)
-    assert f"the checkpoint {last} is damaged: going on from the one before it" in console.file.getvalue()
+    assert f"the checkpoint {last} is damaged: going on from the one before it" in printed(console)
     assert metrics(interrupted) == metrics(trained.path)
     assert weights(interrupted) == weights(trained.path)
 
@@ -224,7 +219,7 @@ def with_own_data(tmp_path, trained, digits_file):
         ({"dark": 900}, "the training images are not those that the run was started with"),
     ],
 )
-def test_other_data_are_refused(with_own_data, write_digits, train_quickly, change, sentence):
+def test_other_data_are_refused(with_own_data, train_quickly, change, sentence):
     run, data = with_own_data
     runs.evaluate_run(run)
     write_digits(data, **change)

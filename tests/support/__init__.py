@@ -1,0 +1,1 @@
+"""What several test folders build: small data sets, a silent console, options of short runs, command lines."""
