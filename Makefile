@@ -24,12 +24,13 @@ coverage: $(READY)
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/campaign.py --inputs 20000
 
-# About twenty minutes on two quiet cores; writes docs/performance.md.
+# About twenty minutes on two quiet cores: writes docs/performance/*.json and fills the figures into the documentation.
 bench: $(READY)
-	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data startup; do \
-		$(BIN)/python benchmarks/$$name.py --write; \
+	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data startup leader; do \
+		$(BIN)/python benchmarks/$$name.py --json docs/performance/$$name.json; \
 	done
-	$(BIN)/python benchmarks/leader.py --json docs/performance/leader.json
+	$(BIN)/python benchmarks/plot_growth.py
+	$(BIN)/python benchmarks/fill_figures.py
 
 # Made anew only when what is required changes.
 $(READY): pyproject.toml constraints.txt

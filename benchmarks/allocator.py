@@ -1,6 +1,6 @@
 """Training steps on a CPU where freed memory is kept for the next step, beside the C library's own way.
 
-    python benchmarks/allocator.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/allocator.py [--repeats 5] [--json FILE]
 
 Needs only the package, PyTorch and glibc, takes two minutes on two CPU cores. benchmarks/README.md says how to read
 what it prints.
@@ -15,14 +15,11 @@ from functools import partial
 
 import torch
 
-from measuring import header, memory_mark
-from page import give_section, parser, section_text, table
+from measuring import MIB, give, header, memory_mark, parser
 from peerdistill import Cohort, fewshot
 from peerdistill.cli.allocator import keep_freed_memory
 from peerdistill.study.timing import median_seconds
 from training_step import Step, draw_batch, update
-
-MIB = 2**20
 
 
 def episode_step(ways: int, channels: int, side: int) -> Callable[[], None]:
@@ -76,31 +73,6 @@ def compared(name: str, repeats: int) -> dict[str, float | str]:
     }
 
 
-_INTRODUCTION = """
-`python benchmarks/allocator.py --write` measures and writes this part. glibc hands every large block back to the
-system when it is freed, which must find and clear its pages anew for the next layer, in every step. The command line
-asks it to keep them (`src/peerdistill/cli/allocator.py`); for a program of your own, the environment variables
-`MALLOC_MMAP_MAX_=0` and `MALLOC_TRIM_THRESHOLD_=8589934592` do the same. No number that is computed changes. Where
-memory is short, `MALLOC_MMAP_MAX_=65536` leaves it with glibc's own way.
-"""
-
-
-def text_of(report: dict) -> str:
-    head = ["training step", "given back, ms", "kept, ms", "times as fast", "most memory, MiB", "kept, MiB"]
-    rows = [
-        [
-            row["step"],
-            f"{row['given_back_ms']:.0f}",
-            f"{row['kept_ms']:.0f}",
-            f"{row['ratio']:.2f}",
-            f"{row['given_back_mib']:,.0f}",
-            f"{row['kept_mib']:,.0f}",
-        ]
-        for row in report["steps"]
-    ]
-    return section_text(_INTRODUCTION, report, table(head, rows))
-
-
 def main() -> None:
     options = parser("Time of training steps by what happens to freed memory.")
     options.add_argument("--step", choices=STEPS, help="measure this one in this process")
@@ -114,7 +86,7 @@ def main() -> None:
         method=f"median of 3 fresh processes in turns, each the median of {asked.repeats} steps after one untimed",
     )
     report = {"header": about, "steps": [compared(name, asked.repeats) for name in STEPS]}
-    give_section("Freed memory", text_of(report), report, "allocator", asked)
+    give(report, asked)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the multi-view contrast costs: every kind of negatives beside the plain gather formulation, time and memory.
 
-    python benchmarks/contrast.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/contrast.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
 benchmarks/README.md says how to read what it prints; contrast_growth.py measures how it grows.
@@ -14,14 +14,16 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-import contrast_report
 from contrast_cases import KINDS, Case, draw_case, forward_backward, gathered, gathered_kind, ours, two_products
-from measuring import header, memory_mark
-from page import give, parser
-from peerdistill.contrast import keys
+from measuring import MIB, give, header, memory_mark, parser, target
+from peerdistill.contrast import keys, options, score_blocks
 from peerdistill.study.timing import median_seconds
 
 OBJECTIVES = ("nce", "softmax")
+# Negatives of an anchor; "all" has those of 99 of 100 classes.
+SCORED = {"plain": 16_384, "own": 16_384, "shared": 16_384, "all": 49_500, "queue": 16_384}
+# Targets: this many times as fast as the plain formulation, and this many times less memory.
+TIMES_AS_FAST, TIMES_LESS = {"own": 15, "shared": 60, "all": 12}, 20
 FEW_NEGATIVES = (64, 256, 1024)
 FEW_REPEATS = 5
 AGREEMENT_SIZES = {"batch": 16, "negatives": 1024, "samples": 5000}
@@ -125,7 +127,7 @@ def route_seconds(samples: int, negatives: int, repeats: int) -> dict[str, float
 
     try:
         runs = {"counted": lambda: forced(float("inf")), "gathered": lambda: forced(0)}
-        return median_seconds(runs, repeats, ROUTE_ENOUGH_S)
+        return median_seconds(runs, repeats, enough_s=ROUTE_ENOUGH_S)
     finally:
         keys.GATHER_COST = chosen
 
@@ -151,26 +153,86 @@ def measure(repeats: int) -> dict:
             method=f"forward and backward; median of {repeats} alternating repeats after one untimed "
             f"(routes: fewer where they took {ROUTE_ENOUGH_S} s); memory from one pass in a fresh process",
         ),
-        "peak_bytes": peaks(),
-        "seconds": compare(repeats),
-        "few": compare_few(max(repeats, FEW_REPEATS)),
+        **comparison(peaks(), compare(repeats)),
+        "few": [few_row(row) for row in compare_few(max(repeats, FEW_REPEATS))],
         "agreement_sizes": AGREEMENT_SIZES,
         "agreement": agreement(),
-        "half_precision": half_precision(repeats),
-        "routes": routes(repeats),
+        "half_precision": [half_row(row) for row in half_precision(repeats)],
+        "bank_mib": bank_sizes(),
+        "routes": [route_row(row) for row in routes(repeats)],
+        "limits": limits(),
+    }
+
+
+def comparison(peak_bytes: dict[str, int], took: dict[str, float]) -> dict[str, list[dict]]:
+    """Return a row for each kind of negatives beside the plain formulation, and the targets."""
+    rows = {}
+    for objective in OBJECTIVES:
+        plain = f"{objective} gather"
+        rows[objective] = [
+            {
+                "kind": kind,
+                "per_anchor": SCORED[kind],
+                "seconds": took[name],
+                "times_as_fast": took[plain] / took[name],
+                "over_products": None if name == plain else took[name] / took[f"products {kind}"],
+                "mib": peak_bytes[name] / MIB,
+                "times_less": peak_bytes[plain] / max(peak_bytes[name], 1),
+            }
+            for kind, name in {"plain": plain, **{kind: f"{objective} {kind}" for kind in KINDS}}.items()
+        ]
+    targets = []
+    for row in rows["nce"]:
+        if row["kind"] in TIMES_AS_FAST:
+            fast = target(row["times_as_fast"], least=TIMES_AS_FAST[row["kind"]])
+            small = target(row["times_less"], least=TIMES_LESS)
+            reached = fast["reached"] and small["reached"]
+            targets.append({"kind": row["kind"], "times_as_fast": fast, "times_less": small, "reached": reached})
+    return {**rows, "targets": targets}
+
+
+def few_row(row: dict[str, float]) -> dict[str, float]:
+    plain, own = row["nce gather"], row["nce own"]
+    return {"negatives": row["negatives"], "plain_ms": 1e3 * plain, "own_ms": 1e3 * own, "times_as_fast": plain / own}
+
+
+def half_row(row: dict) -> dict:
+    times = row["seconds"]
+    return row | {"one_minus_cosine": 1 - row["cosine"], "time_ratio": times["bfloat16"] / times["float32"]}
+
+
+def bank_sizes() -> list[dict[str, float | str]]:
+    """Return the memory of banks and of a queue for 4 peers and E 128, by precision."""
+    kept = {"banks, N 50,000": 50_000, "banks, N 1,281,167": 1_281_167, "queue of 16,384": 16_384}
+    sizes = {"float32": 4, "bfloat16": 2}
+    return [
+        {"memory": name, **{dtype: 4 * rows * 128 * size / MIB for dtype, size in sizes.items()}}
+        for name, rows in kept.items()
+    ]
+
+
+def route_row(row: dict) -> dict:
+    return row | {f"{name}_ms": 1e3 * row[name] for name in ("counted", "gathered")}
+
+
+def limits() -> dict[str, float]:
+    """Return the constants of the code that the documentation states."""
+    return {
+        "block_mib": keys.CPU_BLOCK_BYTES // MIB,
+        "cached_mib": score_blocks.CACHED_BYTES // MIB,
+        "float32_temperature": options.FLOAT32_TEMPERATURE,
+        "lowest_temperature": options.LOWEST_TEMPERATURE,
     }
 
 
 def main() -> None:
-    options_of = parser("Time and memory of the multi-view contrast.")
-    options_of.add_argument("--peak-of", choices=FORMULATIONS, help=argparse.SUPPRESS)
-    options = options_of.parse_args()
-    if options.peak_of:
-        print(peak_of_this_process(options.peak_of))
+    accepted = parser("Time and memory of the multi-view contrast.")
+    accepted.add_argument("--peak-of", choices=FORMULATIONS, help=argparse.SUPPRESS)
+    options_of = accepted.parse_args()
+    if options_of.peak_of:
+        print(peak_of_this_process(options_of.peak_of))
         return
-    report = measure(options.repeats)
-    write = contrast_report.write_section if options.write else None
-    give(report, "contrast", contrast_report.comparison_text(report), json_file=options.json, write=write)
+    give(measure(options_of.repeats), options_of)
 
 
 if __name__ == "__main__":

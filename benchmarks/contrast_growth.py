@@ -1,6 +1,6 @@
 """How the multi-view contrast grows: one step's time and memory against N, S, M and B, and the growth fitted to them.
 
-    python benchmarks/contrast_growth.py [--json FILE] [--write]
+    python benchmarks/contrast_growth.py [--json FILE]
 
 Each point is a process of its own. Needs the package, PyTorch and about 8 GB of memory, takes half an hour on two CPU
 cores, and runs on a GPU where there is one.
@@ -15,10 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-import contrast_report
 from contrast_cases import KINDS, draw_case, forward_backward, ours
-from measuring import header, memory_mark
-from page import give
+from measuring import MIB, give, header, memory_mark
 from peerdistill.study.timing import seconds
 
 AXES = {
@@ -47,7 +45,8 @@ def point_of_this_process(kind: str, axis: str, value: int) -> dict[str, float]:
 def measure_point(kind: str, axis: str, value: int) -> dict:
     command = [sys.executable, __file__, "--point", kind, axis, str(value)]
     found = json.loads(subprocess.check_output(command, text=True))
-    print(f"{kind:7} {axis:10} {value:8} {found['seconds']:8.3f} s {found['peak_bytes'] / 2**20:7.0f} MiB", flush=True)
+    progress = f"{kind:7} {axis:10} {value:8} {found['seconds']:8.3f} s {found['peak_bytes'] / MIB:7.0f} MiB"
+    print(progress, file=sys.stderr, flush=True)
     return {"kind": kind, "axis": axis, "value": value, **found}
 
 
@@ -76,27 +75,33 @@ def measure() -> dict:
         f"each point in a fresh process: memory from its first step, seconds of the fastest of {REPEATS} more; "
         f"exponents of power laws through the {LARGEST} largest values of each axis"
     )
-    return {"header": header(sizes, method), "points": points, "exponents": fitted(points)}
+    return {"header": header(sizes, method), "points": points, **growth(points)}
+
+
+def growth(points: list[dict]) -> dict[str, list[dict]]:
+    """Return a row of exponents for each kind of negatives, of time and of memory, and the largest N's steps."""
+    rows = fitted(points)
+    tables = {
+        f"{name}_exponents": [
+            {"kind": kind, **{row["axis"]: row[name] for row in rows if row["kind"] == kind}} for kind in KINDS
+        ]
+        for name in ("seconds", "peak_bytes")
+    }
+    largest = max(AXES["samples"])
+    at_largest = [point for point in points if point["axis"] == "samples" and point["value"] == largest]
+    return {**tables, "at_largest": [point | {"mib": point["peak_bytes"] / MIB} for point in at_largest]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Growth of the multi-view contrast.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    parser.add_argument("--write", action="store_true", help="write them to docs/performance, and text and plots")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--point", nargs=3, metavar=("KIND", "AXIS", "VALUE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.point:
         kind, axis, value = options.point
         print(json.dumps(point_of_this_process(kind, axis, int(value))))
         return
-    report = measure()
-
-    def write() -> None:
-        contrast_report.plot_growth(report)
-        contrast_report.write_section()
-
-    text = contrast_report.growth_text(report)
-    give(report, "contrast-growth", text, json_file=options.json, write=write if options.write else None)
+    give(measure(), options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What few-shot training costs: drawing an episode, and a training step of every method on one.
 
-    python benchmarks/episodes.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/episodes.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes about ten minutes on two CPU cores, and runs on a GPU where there is one.
 benchmarks/README.md says how to read what it prints.
@@ -19,8 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from measuring import DEVICE, header, synchronise
-from page import give_section, parser, section_text, table
+from measuring import DEVICE, give, header, parser, synchronise
 from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation
 from peerdistill.data.arrays import LabelledImages
@@ -207,29 +206,6 @@ def about(repeats: int) -> dict[str, str | int | float]:
     )
 
 
-_INTRODUCTION = """
-`python benchmarks/episodes.py --write` measures and writes this part, at the size of Omniglot. Drawing: an episode
-gathered from the tensor of bytes, beside a DataLoader that reads, shrinks and converts each image of the same episode
-from its PNG file. Training: forward, loss, backward and update by each method in its own choice of setting, over one
-prototypical network alone, and over the baseline with as many peers in the same setting (of a student with a teacher:
-over one alone).
-"""
-
-
-def text_of(report: dict) -> str:
-    drawn = report["drawing"]
-    drawing_text = (
-        f"Drawing an episode: {drawn['tensor_ms']:.2f} ms from the tensor, {drawn['files_ms']:.1f} ms from files; "
-        f"{drawn['ratio']:.0f} times as fast. Largest difference of a pixel: {drawn['largest_difference']:.1e}."
-    )
-    rows = [
-        [row["row"], f"{row['s']:.2f}", f"{row['to_alone']:.2f}", f"{row['to_baseline']:.2f}"]
-        for row in report["training"]
-    ]
-    trained = table(["training step", "seconds", "over one peer", "over the baseline"], rows)
-    return section_text(_INTRODUCTION, report, drawing_text, trained)
-
-
 def main() -> None:
     options = parser("Time of drawing episodes and of training steps on them.").parse_args()
     report = {
@@ -237,7 +213,7 @@ def main() -> None:
         "drawing": drawing(options.repeats),
         "training": training(options.repeats),
     }
-    give_section("Episodes", text_of(report), report, "episodes", options)
+    give(report, options)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,15 @@ size nor time depends; for accuracy see ``peerdistill bench-leader RUN``. Every 
 (OMP_NUM_THREADS).
 """
 
-import argparse
 import copy
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
 
-from measuring import header, header_lines
+from measuring import give, header, parser
 from peerdistill import backbones
 from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.normalised import Normalised
@@ -77,21 +75,18 @@ def measure_network(network: Network, repeats: int) -> dict:
     }
 
 
-def table(networks: Iterable[Mapping]) -> str:
-    """Return the figures as a Markdown table, a row for each network and batch size."""
-    columns = (
-        *("network", "batch", "eager, ms", "eager channels-last, ms", "ONNX, ms", "int8, ms"),
-        *("ONNX over eager", "int8 over ONNX", "ONNX, MB", "int8, MB"),
-    )
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for row in networks:
-        name = f"{row['network'].partition(':')[2] or row['network']} at {row['image_size']}"
-        sizes = " | ".join(f"{row['bytes'][form] / 1e6:.2f}" for form in ("onnx", "int8"))
-        for batch, ms in row["milliseconds"].items():
-            times = " | ".join(f"{ms[form]:.2f}" for form in ("pytorch", "channels_last", "onnx", "int8"))
-            ratios = f"{ms['pytorch'] / ms['onnx']:.1f} x | {ms['onnx'] / ms['int8']:.1f} x"
-            lines.append(f"| {name} | {batch} | {times} | {ratios} | {sizes} |")
-    return "\n".join(lines) + "\n"
+def rows_of(network: dict) -> Iterator[dict]:
+    """Yield a row for each batch size."""
+    for batch, ms in network["milliseconds"].items():
+        yield {
+            "network": network["network"].partition(":")[2] or network["network"],
+            "image_size": network["image_size"],
+            "batch": int(batch),
+            "ms": ms,
+            "megabytes": {name: size / 1e6 for name, size in network["bytes"].items()},
+            "onnx_times_as_fast": ms["pytorch"] / ms["onnx"],
+            "int8_times_as_fast": ms["onnx"] / ms["int8"],
+        }
 
 
 def about(repeats: int) -> dict:
@@ -107,17 +102,9 @@ def about(repeats: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Latency and size of deployed leaders in every form.")
-    parser.add_argument("--repeats", type=int, default=7, help="timed bursts of each form")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    options = parser.parse_args()
-    report = {
-        "header": about(options.repeats),
-        "networks": [measure_network(network, options.repeats) for network in NETWORKS],
-    }
-    print(f"{header_lines(report['header'])}\n\n{table(report['networks'])}", end="")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    options = parser("Latency and size of deployed leaders in every form.", repeats=7).parse_args()
+    networks = [measure_network(network, options.repeats) for network in NETWORKS]
+    give({"header": about(options.repeats), "rows": [row for network in networks for row in rows_of(network)]}, options)
 
 
 if __name__ == "__main__":

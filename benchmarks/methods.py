@@ -1,6 +1,6 @@
 """What a training step costs by each method, beside the baseline in the same sharing.
 
-    python benchmarks/methods.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/methods.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes some minutes on one CPU core, and runs on a GPU where there is one. Each
 method is measured in its own choice of sharing; those that need a teacher with one student, and against one student
@@ -10,8 +10,7 @@ that has none.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from measuring import header
-from page import give_section, parser, section_text, table
+from measuring import give, header, parser
 from peerdistill import methods
 from peerdistill.study.timing import median_seconds
 from training_step import BACKBONE, BATCH, CLASSES, PEERS, SAMPLES, Step, draw_batch
@@ -55,20 +54,6 @@ def measure(repeats: int) -> list[dict]:
     return [row for setting, names in groups.items() for row in measure_setting(setting, names, repeats)]
 
 
-_INTRODUCTION = """
-`python benchmarks/methods.py --write` measures and writes this part: a training step by each method beside the
-baseline's with the same cohort, at the size of the paper's CIFAR-100 experiments. Batches, banks and networks are of
-that size, images are noise. Each method is measured in its own choice of sharing, those that need a teacher with one
-student.
-"""
-
-
-def text_of(report: dict) -> str:
-    rows = [[row["method"], row["setting"], f"{row['seconds']:.3f}", f"{row['cost']:.2f}"] for row in report["steps"]]
-    found = table(["method", "setting", "seconds a step", "cost"], rows)
-    return section_text(_INTRODUCTION, report, found)
-
-
 def main() -> None:
     options = parser("Time of a training step by each method.").parse_args()
     about = header(
@@ -77,7 +62,7 @@ def main() -> None:
         "untimed",
     )
     report = {"header": about, "steps": measure(options.repeats)}
-    give_section("Methods", text_of(report), report, "methods", options)
+    give(report, options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Ways to run the peers of a cohort: time of forward and backward, and whether the gradients are the same.
 
-    python benchmarks/peers.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/peers.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes some minutes on two CPU cores, most of them to compile, and runs on a GPU
 where there is one. What wins is what training does there: ``src/peerdistill/training/memory_format.py``.
@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-import step_report
-from measuring import DEVICE, header, synchronise
-from page import give, parser
+from measuring import DEVICE, give, header, parser, synchronise
 from peerdistill import Cohort, backbones
 from peerdistill.study.timing import median_seconds, seconds
 from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PLAIN_LOOP = ("loop", "contiguous", "float32")
 # Networks of each kind, with batch and side of the images: one peer of each, forward and backward.
 NETWORKS = (
     ("resnet32", 64, 32),
@@ -251,6 +250,23 @@ def compare_layouts(repeats: int) -> list[dict]:
     return rows
 
 
+def fastest_first(ways: list[dict]) -> list[dict]:
+    """Return the ways, the fastest first, beside the loop in PyTorch's default layout."""
+    (loop,) = (way for way in ways if (way["way"], way["layout"], way["precision"]) == PLAIN_LOOP)
+    rows = [way | {"times_as_fast": loop["seconds"] / way["seconds"]} for way in ways]
+    return sorted(rows, key=lambda way: way["seconds"])
+
+
+def by_network(layouts: list[dict]) -> list[dict]:
+    """Return a row for each network: how many times as fast channels-last is, by precision."""
+    rows: dict[str, dict] = {}
+    for found in layouts:
+        row = rows.setdefault(found["network"], {name: found[name] for name in ("network", "batch", "size")})
+        times = {layout: found[layout] for layout in LAYOUTS}
+        row[found["precision"]] = times | {"times_as_fast": times["contiguous"] / times["channels_last"]}
+    return list(rows.values())
+
+
 def _mean_logit(network: nn.Module, images: Tensor, precision: str) -> Callable[[], Tensor]:
     def run() -> Tensor:
         with _autocast(precision):
@@ -269,11 +285,10 @@ def main() -> None:
     )
     report = {
         "header": about,
-        "ways": compare_ways(options.repeats, with_compiled=not options.without_compiled),
-        "layouts": compare_layouts(options.repeats),
+        "ways": fastest_first(compare_ways(options.repeats, with_compiled=not options.without_compiled)),
+        "layouts": by_network(compare_layouts(options.repeats)),
     }
-    write = step_report.write_section if options.write else None
-    give(report, "peers", step_report.peers_text(report), json_file=options.json, write=write)
+    give(report, options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The angles of all triplets of a batch (RKD): tile by tile with their own gradient, beside the whole cube at once.
 
-    python benchmarks/relations.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/relations.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes a minute on two CPU cores, and runs on a GPU where there is one.
 benchmarks/README.md says how to read what it prints.
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from measuring import DEVICE, header, synchronise
-from page import give_section, parser, section_text, table
+from measuring import DEVICE, give, header, parser, synchronise
 from peerdistill.study.timing import median_seconds
 from peerdistill.terms import angle_loss
 
@@ -64,28 +63,6 @@ def compared(batch: int, repeats: int) -> dict[str, float]:
     }
 
 
-_INTRODUCTION = """
-`python benchmarks/relations.py --write` measures and writes this part: the angle term of RKD-DA, forward and backward.
-The plain formulation holds the cosines of all B x B x B triplets of student and teacher, their Huber losses and their
-gradients; ours one tile of them, and computes the gradient with the loss.
-"""
-
-
-def text_of(report: dict) -> str:
-    head = ["batch", "tiles, ms", "plain, ms", "times as fast", "gradient, relative to float64"]
-    rows = [
-        [
-            str(row["batch"]),
-            f"{row['tiles_ms']:.1f}",
-            f"{row['plain_ms']:.1f}",
-            f"{row['ratio']:.1f}",
-            f"{row['gradient_apart']:.0e}",
-        ]
-        for row in report["angles"]
-    ]
-    return section_text(_INTRODUCTION, report, table(head, rows))
-
-
 def main() -> None:
     options = parser("Time of the angles between all triplets of a batch.").parse_args()
     about = header(
@@ -93,7 +70,7 @@ def main() -> None:
         method=f"median of {options.repeats} alternating repeats after one untimed",
     )
     report = {"header": about, "angles": [compared(batch, options.repeats) for batch in BATCHES]}
-    give_section("Angles of triplets", text_of(report), report, "relations", options)
+    give(report, options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long it takes from a command to its answer, and from `peerdistill train digits` to the first step.
 
-    python benchmarks/startup.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/startup.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch. Every figure is one of fresh processes, from their start to their end or, in
 training, until the optimiser has done its first step.
@@ -12,9 +12,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 
-import data_report
-from measuring import header
-from page import give, header_text, parser
+from measuring import give, header, parser, target
 from peerdistill.study.timing import median_seconds
 
 _COMMAND = "from peerdistill.cli import entry; entry()"
@@ -31,6 +29,8 @@ raise AssertionError("training ended before its first step")
 """
 # As where the package was installed alone: Fabric imports torchmetrics wherever it finds it.
 _WITHOUT_TORCHMETRICS = f"import sys; sys.modules['torchmetrics'] = None{_TO_FIRST_STEP}"
+IMPORT, TRAINING = "import torch", "peerdistill train digits: first step"
+FIRST_STEP_TARGET_S, ANSWER_TARGET_S = 2.0, 0.5
 ANSWERS = {
     "peerdistill --help": ["--help"],
     "peerdistill methods": ["methods"],
@@ -56,11 +56,25 @@ def measure(repeats: int) -> dict[str, float]:
         def training(code: str) -> Callable[[], None]:
             return lambda: process(code, "train", "digits", "--run", tempfile.mkdtemp(dir=folder), cwd=folder)
 
-        runs = {"import torch": timed(_IMPORT), "first step": training(_WITHOUT_TORCHMETRICS)}
+        runs = {IMPORT: timed(_IMPORT), TRAINING: training(_WITHOUT_TORCHMETRICS)}
         if find_spec("torchmetrics") is not None:
-            runs["first step, torchmetrics installed"] = training(_TO_FIRST_STEP)
+            runs[f"{TRAINING}, torchmetrics installed"] = training(_TO_FIRST_STEP)
         runs |= {name: timed(_COMMAND, *words) for name, words in ANSWERS.items()}
         return median_seconds(runs, repeats)
+
+
+def rows_of(took: dict[str, float]) -> dict:
+    """Return a row for each process, and the figures that have a target."""
+    alone = took[IMPORT]
+    rows = [
+        {"process": name, "seconds": value, "beyond_import": value - alone if name.startswith(TRAINING) else None}
+        for name, value in took.items()
+    ]
+    return {
+        "processes": rows,
+        "first_step": target(took[TRAINING] - alone, most=FIRST_STEP_TARGET_S),
+        "slowest_answer": target(max(took[name] for name in ANSWERS), most=ANSWER_TARGET_S),
+    }
 
 
 def main() -> None:
@@ -69,10 +83,7 @@ def main() -> None:
         sizes="train digits with its recipe: mcl-okd, 4 x resnet20, branch",
         method=f"seconds of a fresh process; median of {options.repeats} alternating repeats after one untimed",
     )
-    report = {"header": about, "seconds": measure(options.repeats)}
-    text = f"{header_text(report)}\n\n{data_report.startup_text(report['seconds'])}"
-    write = data_report.write_section if options.write else None
-    give(report, "startup", text, json_file=options.json, write=write)
+    give({"header": about, **rows_of(measure(options.repeats))}, options)
 
 
 if __name__ == "__main__":

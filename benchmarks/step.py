@@ -1,6 +1,6 @@
 """A training step: what MCL-OKD adds to its networks, the plain trainer beside it, and where the time goes.
 
-    python benchmarks/step.py [--repeats 5] [--json FILE] [--write]
+    python benchmarks/step.py [--repeats 5] [--json FILE]
 
 Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
 
@@ -16,10 +16,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-import step_report
 from contrast_cases import Case, gathered
-from measuring import DEVICE, header, synchronise
-from page import give, parser
+from measuring import DEVICE, give, header, parser, synchronise, target
 from peerdistill import Cohort
 from peerdistill.contrast import ContrastOptions
 from peerdistill.study.timing import median_seconds, seconds
@@ -29,6 +27,10 @@ from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS, SAMPLES, 
 NEGATIVES = 16_384
 KINDS = ("own", "shared", "all", "queue")
 PROFILED_STEPS = 3
+# Targets: at most this many times the networks' time, and at least this many times as fast as the plain step.
+TO_NETWORKS = {"shared": 1.15, "own": 1.5}
+TO_PLAIN = {"own": 12, "shared": 16}
+HALVED = ("float32", "bfloat16")
 # What a kernel is called by the profiler, and what it is part of.
 PARTS = {
     "convolutions": ("mkldnn_convolution", "convolution_backward", "cudnn_convolution"),
@@ -113,6 +115,38 @@ def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
     }
 
 
+def rows_of(took: dict[str, dict[str, float]]) -> dict:
+    """Return a row for each step, and the figures that have a target."""
+    plain = took["plain"]["plain"]
+    rows = []
+    for precision in ("float32", "bfloat16"):
+        for name, spent in took[precision].items():
+            beside_plain = took["plain"].get(name if precision == "float32" else f"{name}, {precision}")
+            rows.append(
+                {
+                    "step": name,
+                    "precision": precision,
+                    "seconds": spent,
+                    "over_networks": spent / took[precision]["networks"],
+                    "times_as_fast": plain / beside_plain if beside_plain else None,
+                }
+            )
+    rows.append(
+        {"step": "plain", "precision": "float32", "seconds": plain, "over_networks": None, "times_as_fast": 1.0}
+    )
+    found = {(row["step"], row["precision"]): row for row in rows}
+    to_networks = [
+        {"step": name, **target(found[name, "float32"]["over_networks"], most=most)}
+        for name, most in TO_NETWORKS.items()
+    ]
+    to_plain = [
+        {"step": name, **{how: target(found[name, how]["times_as_fast"], least=least) for how in HALVED}}
+        for name, least in TO_PLAIN.items()
+    ]
+    limit = plain / took["float32"]["networks"]
+    return {"steps": rows, "to_networks": to_networks, "to_plain": to_plain, "limit": limit}
+
+
 def profiled(run: Callable[[], object]) -> dict[str, float]:
     """Seconds of each kernel in one run, by its name."""
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (DEVICE.type == "cuda")
@@ -192,8 +226,30 @@ def where_time_goes(batch: Batch) -> dict:
         "optimiser": 5 * weights / rates["bytes"],
         **{part: size / rates["bytes"] for part, size in moved.items()},
     }
-    rows = [{"part": part, "seconds": taken, "floor": floors.get(part)} for part, taken in parts.items()]
-    return {"peaks": rates, "networks": rows, "contrast": [of_contrast(kind, batch) for kind in KINDS]}
+    rows = [time_row(part, taken, floors.get(part)) for part, taken in parts.items()]
+    contrast = [contrast_row(of_contrast(kind, batch), rates) for kind in KINDS]
+    peak_rates = {"gflops": rates["flops"] / 1e9, "gbytes": rates["bytes"] / 1e9}
+    return {"peaks": peak_rates, "networks": rows, "contrast": contrast}
+
+
+def time_row(part: str, taken: float, floor: float | None) -> dict:
+    """Return a part of the networks' step in milliseconds, beside its floor."""
+    ms = {"ms": 1e3 * taken, "floor_ms": floor and 1e3 * floor, "over_floor": floor and taken / floor}
+    return {"part": part, **ms}
+
+
+def contrast_row(kind: dict, rates: dict[str, float]) -> dict:
+    """Return the parts of the contrast in milliseconds, beside the floor of its two products."""
+    floor = kind["flops"] / rates["flops"]
+    parts = {name: 1e3 * kind[name] for name in ("draws", "products", "between")}
+    total = sum(parts.values())
+    return {
+        "kind": kind["kind"],
+        **{f"{name}_ms": ms for name, ms in parts.items()},
+        "total_ms": total,
+        "floor_ms": 1e3 * floor,
+        "over_floor": total / (1e3 * floor),
+    }
 
 
 def of_contrast(kind: str, batch: Batch) -> dict:
@@ -229,11 +285,10 @@ def main() -> None:
     )
     report = {
         "header": about,
-        "steps": compare(batch, options.repeats),
+        **rows_of(compare(batch, options.repeats)),
         "time": where_time_goes(batch),
     }
-    write = step_report.write_section if options.write else None
-    give(report, "step", step_report.step_text(report), json_file=options.json, write=write)
+    give(report, options)
 
 
 if __name__ == "__main__":
