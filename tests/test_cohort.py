@@ -2,7 +2,6 @@ import io
 from collections import OrderedDict
 from itertools import combinations
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -12,7 +11,6 @@ from peerdistill import Cohort, backbones
 from peerdistill.backbones import Backbone, Stage
 from peerdistill.cohort import pooled
 from peerdistill.errors import UserError
-from peerdistill.sharing import copies_per_stage
 
 TREE = [1, 1, 2, 4, 4]
 SHARINGS = ["network", "branch", TREE]
@@ -46,68 +44,8 @@ def parameter_count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-class TestCopiesPerStage:
-    """resnet18 has the stages stem, layer1, layer2, layer3 and layer4."""
-
-    BACKBONE = backbones.build("resnet18", classes=10)
-
-    @pytest.mark.parametrize(
-        ("sharing", "share_until", "expected"),
-        [
-            ("network", None, (4, 4, 4, 4, 4)),
-            ("branch", None, (1, 1, 1, 4, 4)),
-            ("branch", "stem", (1, 4, 4, 4, 4)),
-            ("branch", "layer3", (1, 1, 1, 1, 4)),
-            ("branch", "layer4", (1, 1, 1, 1, 1)),
-            (TREE, None, (1, 1, 2, 4, 4)),
-            ("tree", None, (1, 1, 1, 2, 4)),
-            ("tree", "layer1", (1, 1, 2, 4, 4)),
-            ("tree", "stem", (1, 2, 2, 4, 4)),
-            ("tree", "layer3", (1, 1, 1, 1, 4)),
-            ((2, 2, 2, 2, 4), None, (2, 2, 2, 2, 4)),
-        ],
-    )
-    def test_counts(self, sharing, share_until, expected):
-        assert copies_per_stage(self.BACKBONE, 4, sharing, share_until) == expected
-
-    @pytest.mark.parametrize(
-        ("name", "last_shared"),
-        [("resnet32", "layer1"), ("resnet110", "layer1"), ("vgg16", "layer2"), ("densenet40_12", "block1")],
-    )
-    def test_branches_part_where_the_paper_says(self, name, last_shared):
-        backbone = backbones.build(name, classes=10)
-        counts = copies_per_stage(backbone, 4, "branch")
-        shared = [stage.name for stage, count in zip(backbone.stages, counts, strict=True) if count == 1]
-        assert shared[-1] == last_shared
-
-    @pytest.mark.parametrize(
-        ("sharing", "share_until", "message"),
-        [
-            ("branches", None, "unknown sharing 'branches': did you mean branch"),
-            ("branch", "layer9", "unknown share_until of resnet18 'layer9': did you mean layer"),
-            (
-                "branch",
-                "head",
-                "unknown share_until of resnet18 'head': choose from stem, layer1, layer2, layer3, layer4",
-            ),
-            ("network", "layer1", "share_until='layer1' requires sharing branch or tree, found sharing 'network'"),
-            (TREE, "layer1", "share_until='layer1' requires sharing branch or tree"),
-            ([1, 2, 4], None, "has 3 counts but there are 5 stages: stem, layer1, layer2, layer3, layer4"),
-            ([1, 1, 3, 3, 3], None, "cannot divide 4 peers into a tree"),
-            ([1, 2, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
-            ([4, 4, 2, 2, 2], None, "cannot divide 4 peers into a tree"),
-            ([1, 1, 1, 4, 8], None, "cannot divide 4 peers into a tree"),
-            ([0, 1, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
-            ([-1, 1, 1, 4, 4], None, "cannot divide 4 peers into a tree"),
-        ],
-    )
-    def test_what_is_refused(self, sharing, share_until, message):
-        with pytest.raises(UserError, match=message):
-            copies_per_stage(self.BACKBONE, 4, sharing, share_until)
-
-
 @pytest.mark.parametrize("peers", [0, -2])
-def test_a_cohort_has_a_peer(peers):
+def test_a_cohort_needs_a_peer(peers):
     with pytest.raises(UserError, match=f"peers must be at least 1, found {peers}"):
         small(peers=peers)
 
@@ -149,7 +87,7 @@ def test_a_shared_stage_counts_once():
 
 
 @pytest.mark.parametrize(("sharing", "copies"), [("branch", 1), ([2, 4, 4, 4], 2), ("network", 4)])
-def test_each_copy_runs_once_for_a_batch(sharing, copies):
+def test_each_copy_runs_once_per_batch(sharing, copies):
     cohort = small(sharing)
     stems = list({network.stem: None for network in cohort.networks})
     ran = []
@@ -160,7 +98,7 @@ def test_each_copy_runs_once_for_a_batch(sharing, copies):
     assert [stem[1].num_batches_tracked.item() for stem in stems] == [1] * copies
 
 
-def test_running_statistics_of_the_shared_stem_move_once():
+def test_running_statistics_of_the_shared_stem_are_updated_once():
     cohort = small("branch")
     stem = cohort.networks[0].stem
     images = torch.randn(4, 3, 8, 8)
@@ -171,9 +109,9 @@ def test_running_statistics_of_the_shared_stem_move_once():
 
 
 @pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4], [2, 2, 2, 4], [1, 1, 1, 1]])
-def test_every_peer_says_what_it_says_alone(sharing):
+def test_each_peer_gives_the_same_logits_alone(sharing):
     cohort = small(sharing)
-    cohort(torch.randn(8, 3, 16, 16))  # running statistics that say something
+    cohort(torch.randn(8, 3, 16, 16))  # update the running statistics
     cohort.eval()
     images = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
@@ -185,7 +123,7 @@ def test_every_peer_says_what_it_says_alone(sharing):
 @pytest.mark.parametrize(
     ("sharing", "last_shared"), [("branch", "layer1"), ([1, 2, 4, 4], "stem"), ([1, 1, 1, 1], "layer3")]
 )
-def test_stem_is_what_the_last_shared_stage_put_out(sharing, last_shared):
+def test_stem_is_the_output_of_the_last_shared_stage(sharing, last_shared):
     cohort = small(sharing).eval()
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
@@ -198,7 +136,7 @@ def test_stem_is_what_the_last_shared_stage_put_out(sharing, last_shared):
     assert torch.equal(stem, expected)
 
 
-def test_stem_is_the_images_where_nothing_is_shared():
+def test_stem_is_the_images_if_no_stage_is_shared():
     images = torch.randn(2, 3, 16, 16)
     assert small("network")(images).stem is images
 
@@ -217,7 +155,7 @@ def test_leader_loads_into_torchvision(sharing):
         assert torch.equal(cohort.eval()(images).logits[-1], expected)
 
 
-def test_leader_is_the_last_peer_and_ready_for_use():
+def test_leader_is_the_last_peer_in_evaluation_mode():
     cohort = small().train()
     leader = cohort.leader()
     assert not any(module.training for module in leader.modules())
@@ -237,7 +175,7 @@ def test_leader_is_a_copy():
 
 
 @pytest.mark.parametrize("index", [-1, 4])
-def test_a_peer_that_does_not_exist(index):
+def test_peer_index_out_of_range(index):
     with pytest.raises(UserError, match=f"peer index must be from 0 to 3, found {index}"):
         small().peer(index)
 
@@ -254,8 +192,8 @@ def test_own_backbone(sharing):
         assert torch.equal(cohort(images).logits[-1], stock(images))
 
 
-def test_own_backbone_whose_branches_change_their_input_in_place():
-    """Branches get the same stem output: what one of them does to it must not reach the next."""
+def test_branches_may_modify_their_input_in_place():
+    """All branches read the same stem output, so an in-place change by one must not affect the others."""
 
     def network():
         layers = {
@@ -277,7 +215,7 @@ def test_own_backbone_whose_branches_change_their_input_in_place():
 
 
 @pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4]])
-def test_a_saved_cohort_comes_back_with_its_sharing(sharing):
+def test_state_dict_restores_a_cohort_with_its_sharing(sharing):
     cohort = small(sharing)
     cohort(torch.randn(8, 3, 16, 16))
     file = io.BytesIO()
@@ -292,12 +230,12 @@ def test_a_saved_cohort_comes_back_with_its_sharing(sharing):
     assert [network.stem is other.networks[0].stem for network in other.networks] == [
         network.stem is cohort.networks[0].stem for network in cohort.networks
     ]
-    # A shared tensor lies in the file once.
+    # The file contains a shared tensor once.
     tensors = {tensor.data_ptr(): tensor.nbytes for tensor in cohort.state_dict().values()}
     assert len(file.getvalue()) < 1.3 * sum(tensors.values()) + 500_000
 
 
-def test_gradients_of_all_branches_meet_in_the_stem():
+def test_the_stem_gets_the_gradients_of_all_branches():
     cohort = small("branch", peers=2).eval()
     images = torch.randn(2, 3, 16, 16)
     stem = cohort.networks[0].stem[0].weight
@@ -309,27 +247,8 @@ def test_gradients_of_all_branches_meet_in_the_stem():
     torch.testing.assert_close(both, gradient(lambda logits: logits[0]) + gradient(lambda logits: logits[1]))
 
 
-@pytest.mark.parametrize(
-    ("peers", "stages", "expected"),
-    [
-        (8, 2, (4, 8)),
-        (8, 3, (2, 4, 8)),
-        (6, 2, (3, 6)),
-        (6, 3, (3, 6, 6)),
-        (4, 4, (2, 2, 4, 4)),
-        (3, 2, (3, 3)),
-        (5, 1, (5,)),
-        (2, 3, (2, 2, 2)),
-    ],
-)
-def test_a_tree_splits_down_to_single_peers(peers, stages, expected):
-    backbone = backbones.build("resnet18", classes=10)
-    shared = backbone.stages[-stages - 1].name
-    assert copies_per_stage(backbone, peers, "tree", shared)[-stages:] == expected
-
-
-def test_the_mean_of_gradients_is_the_sum_over_the_number_of_children():
-    """1-2-4: stem and middles have 2 children each, so a middle's gradient is halved and the stem's twice."""
+def test_the_mean_of_gradients_is_the_sum_divided_by_the_number_of_children():
+    """Copies 1, 2, 4: stem and middle stages have 2 children each, which halves a gradient once and twice."""
     images = torch.randn(2, 3, 16, 16)
     gradients = {}
     for rule in ("sum", "mean"):
@@ -343,7 +262,7 @@ def test_the_mean_of_gradients_is_the_sum_over_the_number_of_children():
         torch.testing.assert_close(gradients["mean"][name], share * gradients["sum"][name], msg=name)
 
 
-def test_peers_that_share_all_stages_part_at_the_classifier():
+def test_classifiers_are_the_children_of_a_fully_shared_backbone():
     images = torch.randn(2, 3, 16, 16)
     gradients = []
     for rule in ("sum", "mean"):
@@ -363,7 +282,7 @@ def test_peers_that_share_all_stages_part_at_the_classifier():
         ("resnet18", "branch", 128),
     ],
 )
-def test_stem_channels_are_those_of_its_output(name, sharing, channels):
+def test_stem_channels(name, sharing, channels):
     cohort = Cohort(name, classes=5, peers=2, sharing=sharing).eval()
     assert cohort.stem_channels == channels
     with torch.no_grad():
@@ -380,7 +299,7 @@ class TestPeersOfDifferentBackbones:
     def cohort(self, **options):
         return Cohort("resnet20", 5, peers=3, sharing="network", peer_backbones=["vgg8", "resnet32"], **options)
 
-    def test_each_peer_is_its_own_network_and_the_leader_the_last(self):
+    def test_each_peer_has_its_backbone_and_the_leader_is_the_last(self):
         cohort = self.cohort().eval()
         images = torch.randn(2, 3, 32, 32)
         out = cohort(images)
@@ -388,31 +307,31 @@ class TestPeersOfDifferentBackbones:
         torch.testing.assert_close(out.logits, torch.stack([network(images) for network in cohort.networks]))
         backbones.build("resnet20", classes=5).network().load_state_dict(cohort.leader().state_dict(), strict=True)
 
-    def test_features_are_one_tensor_a_peer_where_widths_differ(self):
+    def test_features_are_one_tensor_per_peer_if_widths_differ(self):
         cohort = self.cohort()
         out = cohort(torch.randn(2, 3, 32, 32))
         assert cohort.widths == (512, 64, 64)
         assert [tuple(features.shape) for features in out.features] == [(2, 512), (2, 64), (2, 64)]
 
     @pytest.mark.parametrize("sharing", ["branch", "tree", [1, 3, 3, 3]])
-    def test_they_share_nothing(self, sharing):
+    def test_they_cannot_share_stages(self, sharing):
         with pytest.raises(UserError, match="different backbones can't share stages: sharing must be network"):
             Cohort("resnet20", 5, peers=2, sharing=sharing, peer_backbones=["vgg8"])
 
-    def test_there_is_one_for_each_peer_but_the_leader(self):
+    def test_number_of_backbones(self):
         with pytest.raises(UserError, match=r"peer_backbones lists 1 backbone, .* so peers must be 2, found 4"):
             Cohort("resnet20", 5, sharing="network", peer_backbones=["vgg8"])
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 4, 4), (2, 16, 6), (2, 4, 4, 6)], ids=["channels first", "tokens", "last"])
-def test_a_pooled_stem_has_its_channels(shape):
+def test_pooled_is_the_mean_over_positions(shape):
     stem = torch.randn(shape)
     channels = shape.index(6)
     places = [axis for axis in range(1, len(shape)) if axis != channels]
     torch.testing.assert_close(pooled(stem), stem.mean(places))
 
 
-def test_the_encoder_is_the_leader_without_its_classifier():
+def test_encoder_is_the_leader_without_its_classifier():
     cohort = small().eval()
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
@@ -420,40 +339,3 @@ def test_the_encoder_is_the_leader_without_its_classifier():
     left_out = cohort.leader().state_dict().keys() - cohort.encoder().state_dict().keys()
     assert left_out == {"fc.weight", "fc.bias"}
     assert not cohort.encoder().training
-
-
-@pytest.mark.parametrize(
-    ("name", "early", "late"),
-    [
-        ("resnet32", "layer1", "layer2"),
-        ("resnet110", "layer1", "layer2"),
-        ("vgg16", "layer2", "layer3"),
-        ("densenet40_12", "block1", "block2"),
-        ("hcgnet_a1", "block1", "block2"),
-        ("conv4", "block2", "block2"),
-        ("resnet18", "layer2", "layer3"),
-    ],
-)
-def test_branches_part_early_or_late(name, early, late):
-    backbone = backbones.build(name, classes=10)
-    stages = [stage.name for stage in backbone.stages]
-    for branch_at, last in (("early", early), ("late", late)):
-        expected = [1 if number <= stages.index(last) else 4 for number in range(len(stages))]
-        assert [*copies_per_stage(backbone, 4, "branch", branch_at=branch_at)] == expected
-    assert copies_per_stage(backbone, 4, "branch", stages[0], "late")[:2] == (1, 4)  # a named stage wins
-    for sharing in ("network", "tree"):  # where it says nothing
-        assert copies_per_stage(backbone, 4, sharing, branch_at="late") == copies_per_stage(backbone, 4, sharing)
-
-
-@pytest.mark.parametrize(("share_until", "late"), [("a", "b"), ("b", "c"), ("c", "c"), ("d", "d")])
-def test_late_is_one_stage_on_and_never_the_last(share_until, late):
-    stages = tuple(Stage(name, (name,)) for name in "abcd")
-    backbone = Backbone("own", nn.Identity, stages, "head", share_until)
-    shared = copies_per_stage(backbone, 2, "branch", branch_at="late").count(1)
-    assert stages[shared - 1].name == late
-
-
-def test_branches_part_early_or_late_alone(monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
-    with pytest.raises(UserError, match="unknown branch_at 'lately': did you mean late"):
-        small(branch_at="lately")

@@ -27,7 +27,7 @@ def naively_updated(rows, embeddings, indices, momentum):
     return moved
 
 
-def test_rows_are_unit_and_different_from_the_start():
+def test_initial_rows_are_different_unit_vectors():
     bank = MemoryBank(peers=3, samples=50, width=16)
     assert bank.rows.shape == (3, 50, 16)
     torch.testing.assert_close(bank.rows.norm(dim=-1), torch.ones(3, 50))
@@ -69,7 +69,7 @@ def test_order_of_a_batch_does_not_matter():
     torch.testing.assert_close(bank.rows, other.rows)
 
 
-def test_converges_to_what_the_peers_keep_saying():
+def test_converges_to_constant_embeddings():
     bank = MemoryBank(2, 3, 8)
     embeddings = torch.randn(2, 3, 8)
     for _ in range(60):
@@ -77,7 +77,7 @@ def test_converges_to_what_the_peers_keep_saying():
     torch.testing.assert_close(bank.rows, F.normalize(embeddings, dim=-1))
 
 
-def test_state_dict_brings_the_rows_back():
+def test_state_dict_restores_the_rows():
     bank, other = MemoryBank(2, 5, 4), MemoryBank(2, 5, 4)
     bank.update(torch.randn(2, 2, 4), torch.tensor([0, 3]))
     assert list(bank.state_dict()) == ["rows"]
@@ -85,7 +85,7 @@ def test_state_dict_brings_the_rows_back():
     assert torch.equal(other.rows, bank.rows)
 
 
-def test_carries_no_gradient():
+def test_has_no_gradient():
     bank = MemoryBank(2, 5, 4)
     embeddings = torch.randn(2, 3, 4, requires_grad=True)
     bank.update(embeddings, torch.arange(3))
@@ -94,7 +94,7 @@ def test_carries_no_gradient():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_update_from_embeddings_of_half_precision(dtype):
+def test_update_with_half_precision_embeddings(dtype):
     bank, other = MemoryBank(2, 5, 16), MemoryBank(2, 5, 16)
     other.load_state_dict(bank.state_dict())
     embeddings = torch.randn(2, 3, 16)
@@ -104,7 +104,7 @@ def test_update_from_embeddings_of_half_precision(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_autocast_does_not_reach_the_rows(dtype):
+def test_autocast_does_not_affect_the_rows(dtype):
     bank, other = MemoryBank(2, 5, 16), MemoryBank(2, 5, 16)
     other.load_state_dict(bank.state_dict())
     embeddings = torch.randn(2, 3, 16)
@@ -112,7 +112,3 @@ def test_autocast_does_not_reach_the_rows(dtype):
         bank.update(embeddings, torch.arange(3))
     other.update(embeddings, torch.arange(3))
     torch.testing.assert_close(bank.rows, other.rows)
-
-
-def test_repr_tells_the_sizes():
-    assert "peers=2, samples=5, width=4, momentum=0.25" in repr(MemoryBank(2, 5, 4, 0.25))

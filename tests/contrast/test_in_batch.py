@@ -45,9 +45,9 @@ def test_within_is_the_sum_over_peers(embeddings, tau):
 
 @pytest.mark.parametrize("tau", [0.05, 0.07, 1.0])
 def test_across_is_the_sum_over_ordered_pairs(embeddings, tau):
-    said = embeddings.tolist()
+    embeddings_ = embeddings.tolist()
     pairs = [(a, b) for a in range(M) for b in range(M) if a != b]
-    expected = sum(naive_contrast(said[a], said[b], LABELS.tolist(), tau) for a, b in pairs)
+    expected = sum(naive_contrast(embeddings_[a], embeddings_[b], LABELS.tolist(), tau) for a, b in pairs)
     scores, reverse = scores_across(embeddings, tau)
     assert supervised_contrast(scores, LABELS).item() == pytest.approx(expected, rel=1e-10)
     for number, (a, b) in enumerate(pairs):
@@ -56,14 +56,14 @@ def test_across_is_the_sum_over_ordered_pairs(embeddings, tau):
 
 @settings(max_examples=25, deadline=None)
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=7), seed=st.integers(0, 99))
-def test_of_any_labels_with_and_without_positives(labels, seed):
-    said = torch.randn(2, len(labels), E, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    expected = sum(naive_contrast(peer, peer, labels, 0.2) for peer in said.tolist())
-    found = supervised_contrast(scores_within(said, 0.2), torch.tensor(labels))
+def test_any_labels_with_and_without_positives(labels, seed):
+    embeddings_ = torch.randn(2, len(labels), E, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    expected = sum(naive_contrast(peer, peer, labels, 0.2) for peer in embeddings_.tolist())
+    found = supervised_contrast(scores_within(embeddings_, 0.2), torch.tensor(labels))
     assert found.item() == pytest.approx(expected, rel=1e-10, abs=1e-14)
 
 
-def test_an_anchor_without_a_positive_is_no_anchor_but_a_negative(embeddings):
+def test_an_anchor_without_a_positive_is_ignored_but_is_a_negative(embeddings):
     alone = 3
     scores = scores_within(embeddings, 0.5).detach().requires_grad_()
     supervised_contrast(scores, LABELS).backward()
@@ -71,7 +71,7 @@ def test_an_anchor_without_a_positive_is_no_anchor_but_a_negative(embeddings):
     assert scores.grad[:, 0, alone].all()
 
 
-def test_no_positives_at_all_give_nothing_to_learn(embeddings):
+def test_no_positives_at_all_give_zero(embeddings):
     loss = supervised_contrast(scores_within(embeddings, 0.07), torch.arange(B))
     loss.backward()
     assert loss.item() == 0
@@ -80,22 +80,22 @@ def test_no_positives_at_all_give_nothing_to_learn(embeddings):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_small_temperature_stays_finite(dtype):
-    said = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    embeddings_ = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
-    for scores in (scores_within(said, 1e-4), *scores_across(said, 1e-4)):
+    for scores in (scores_within(embeddings_, 1e-4), *scores_across(embeddings_, 1e-4)):
         assert scores.dtype == torch.float32
         loss = supervised_contrast(scores, labels)
         assert 100 < loss.item() < 1e5
-        (gradient,) = torch.autograd.grad(loss, said, retain_graph=True)
+        (gradient,) = torch.autograd.grad(loss, embeddings_, retain_graph=True)
         assert gradient.isfinite().all()
 
 
-def test_own_is_the_diagonal():
+def test_without_self_removes_the_diagonal():
     values = torch.arange(9.0).view(1, 3, 3)
     assert without_self(values).tolist() == [[[1, 2], [3, 5], [6, 7]]]
 
 
 @pytest.mark.parametrize("scores", [scores_within, scores_across])
-def test_temperature_is_above_zero(embeddings, scores):
+def test_temperature_must_be_above_zero(embeddings, scores):
     with pytest.raises(UserError, match=r"the contrast's temperature must be above 0, found 0\.0"):
         scores(embeddings, 0.0)

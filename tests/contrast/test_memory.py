@@ -1,4 +1,4 @@
-"""What both kinds of memory look up and take in."""
+"""Lookup and update of both kinds of memory."""
 
 import pytest
 import torch
@@ -16,14 +16,14 @@ def memory(kind, **options):
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("own", (3, 9)), ("shared", (9,))])
-def test_draws_anew_for_each_batch(kind, shape):
+def test_each_lookup_draws_new_negatives(kind, shape):
     found = memory(kind)
     first, second = (found.lookup(*BATCH)["negatives"] for _ in range(2))
     assert first.shape == second.shape == shape
     assert not torch.equal(first, second)
 
 
-def test_takes_all_without_a_draw():
+def test_all_draws_no_random_numbers():
     state = torch.get_rng_state()
     found = memory("all").bank
     torch.set_rng_state(state)
@@ -35,7 +35,7 @@ def test_takes_all_without_a_draw():
 
 
 @pytest.mark.parametrize("kind", ["own", "shared", "all"])
-def test_bank_is_looked_up_and_moved(kind):
+def test_lookup_and_update_of_a_bank(kind):
     found = memory(kind, momentum=0.25)
     embeddings = torch.randn(3, 3, 4)
     before = found.bank.rows.clone()
@@ -48,7 +48,7 @@ def test_bank_is_looked_up_and_moved(kind):
     torch.testing.assert_close(found.bank.rows[:, 20], moved)
 
 
-def test_queue_is_looked_up_and_pushed():
+def test_lookup_and_update_of_a_queue():
     found = memory("queue")
     embeddings = torch.randn(3, 3, 4)
     found.update(torch.randn(3, 5, 4), torch.arange(5), torch.arange(5))
@@ -76,7 +76,7 @@ def test_half_precision_halves_the_memory(kind):
         ("queue", ["queue.labels", "queue.next", "queue.rows"]),
     ],
 )
-def test_checkpoint_holds_what_was_said_and_nothing_else(kind, keys):
+def test_state_dict_has_the_embeddings_and_nothing_else(kind, keys):
     assert sorted(memory(kind).state_dict()) == keys
 
 
@@ -94,7 +94,7 @@ def test_one_label_leaves_no_negatives(kind):
         ("queue", "the queue holds 40 samples instead of 100: there are no more training samples"),
     ],
 )
-def test_no_more_than_there_are(kind, sentence):
+def test_warning_if_there_are_fewer_samples(kind, sentence):
     with pytest.warns(PeerdistillWarning, match=sentence):
         memory(kind, count=100)
 

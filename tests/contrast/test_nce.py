@@ -16,7 +16,7 @@ OPTIONS = [
     pytest.param({"normaliser": normaliser, "views": views}, id=f"{normaliser}-{views}")
     for normaliser, views in itertools.product(("anchor", "batch"), ("full", "core"))
 ]
-# Seven negatives of a small bank are counted in a product with all of it, those of a large one are gathered.
+# Seven negatives of a small bank: a product with the whole bank, with multiplicities. Of a large bank: gathered.
 ROUTES = [pytest.param(40, CommonKeys, id="multiplicity"), pytest.param(200, GatheredKeys, id="gathered")]
 
 
@@ -52,14 +52,14 @@ def test_value_is_equations_6_to_11_at_any_size(draw_case, naive_loss, sizes, te
 
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
 @pytest.mark.parametrize("size", [1, 500, 2_000, 10_000])
-def test_size_of_tiles_does_not_show(draw_case, naive_loss, set_block_bytes, samples, route, size):
+def test_block_size_does_not_matter(draw_case, naive_loss, set_block_bytes, samples, route, size):
     set_block_bytes(size)
     case = draw_case(batch=7, samples=samples)
     assert multi_view_nce(*case).item() == pytest.approx(naive_loss(case), rel=1e-10)
 
 
-def test_all_vectors_equal(draw_case):
-    """With one h everywhere h / Z is 1 / N, so p = (1/N) / (1/N + S/N) = 1 / (1 + S) for every row looked at.
+def test_equal_vectors(draw_case):
+    """With one h everywhere h / Z is 1 / N, so p = (1/N) / (1/N + S/N) = 1 / (1 + S) for every key.
 
     A pair costs -log p - S log(1 - p) = log(1 + S) + S log((1 + S) / S), at any temperature.
     """
@@ -109,8 +109,8 @@ def test_order_of_negatives_does_not_matter(draw_case, order):
 
 
 @pytest.mark.parametrize(("views", "pairs"), [("full", list(itertools.combinations(range(4), 2))), ("core", None)])
-def test_views_are_sums_of_mutual_losses_of_two(draw_case, views, pairs):
-    """Full graph: all pairs a < b. Core view: the leader, the last peer, with each other peer."""
+def test_views_are_sums_over_pairs_of_peers(draw_case, views, pairs):
+    """Full: all pairs a < b. Core: the leader, which is the last peer, with each other peer."""
     case = draw_case(peers=4)
     pairs = pairs or [(0, 3), (1, 3), (2, 3)]
     of_two = [
@@ -120,13 +120,13 @@ def test_views_are_sums_of_mutual_losses_of_two(draw_case, views, pairs):
 
 
 @pytest.mark.parametrize(("samples", "route"), ROUTES)
-def test_a_negative_drawn_seven_times_counts_seven_times(draw_case, naive_loss, samples, route):
+def test_repeated_negatives_count_repeatedly(draw_case, naive_loss, samples, route):
     case = draw_case(samples=samples)
     case = case._replace(negatives=case.negatives[:, :1].expand(-1, 7))
     assert multi_view_nce(*case).item() == pytest.approx(naive_loss(case), rel=1e-10)
 
 
-def test_same_value_without_gradient(draw_case):
+def test_inference_mode_gives_the_same_value(draw_case):
     case = draw_case()
     with torch.inference_mode():
         inferred = multi_view_nce(*case)
@@ -144,16 +144,16 @@ def test_same_value_without_gradient(draw_case):
     ],
 )
 def test_options_out_of_range(draw_case, monkeypatch, options, message):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # disables the shape checks of the tests
     with pytest.raises(UserError, match=message):
         multi_view_nce(*draw_case(), **options)
 
 
-def test_one_peer_has_nobody_to_contrast_with(draw_case):
+def test_one_peer_is_an_error(draw_case):
     with pytest.raises(UserError, match="at least 2 peers, found 1"):
         multi_view_nce(*draw_case(peers=1))
 
 
-def test_no_negatives_is_a_mistake_of_the_user(draw_case):
+def test_no_negatives_is_an_error(draw_case):
     with pytest.raises(UserError, match="negative"):
         multi_view_nce(*draw_case(negatives=0))

@@ -1,4 +1,4 @@
-"""The gradient, with Z a constant: what finite differences of the loss itself would not see."""
+"""The gradient of the NCE loss with constant Z, which finite differences of the loss itself would not give."""
 
 import itertools
 
@@ -16,15 +16,15 @@ OPTIONS = [
 
 
 def loss_with_constant_z(embeddings, z_from, case, temperature, normaliser, views):
-    """Eq. 6 to 11 for all pairs at once, Z taken from the embeddings ``z_from`` and without gradient.
+    """Eq. 6 to 11 for all pairs at once, with Z computed from the embeddings ``z_from``, without gradient.
 
-    Axes: a anchor peers, n bank peers, b batch, k columns, e width.
+    Axes: a anchor peers, n bank peers, b batch, k keys, e width.
     """
     peers, samples, S = len(embeddings), case.banks.shape[1], case.negatives.shape[1]
-    looked_at = case.banks[:, torch.cat([case.indices[:, None], case.negatives], dim=1)]
+    keys = case.banks[:, torch.cat([case.indices[:, None], case.negatives], dim=1)]
 
     def critic(of):
-        return torch.exp(torch.einsum("abe,nbke->anbk", F.normalize(of, dim=-1), looked_at) / temperature)
+        return torch.exp(torch.einsum("abe,nbke->anbk", F.normalize(of, dim=-1), keys) / temperature)
 
     Z = samples * critic(z_from.detach()).mean(3 if normaliser == "anchor" else (2, 3), keepdim=True)
     h = critic(embeddings)
@@ -37,7 +37,7 @@ def loss_with_constant_z(embeddings, z_from, case, temperature, normaliser, view
 
 
 class ValueOfOneGradientOfTheOther(torch.autograd.Function):
-    """``value(x)``, with the gradient of ``loss(x)``."""
+    """The value of ``value(x)`` with the gradient of ``loss(x)``."""
 
     @staticmethod
     def forward(ctx, x, value, loss):
@@ -54,9 +54,9 @@ class ValueOfOneGradientOfTheOther(torch.autograd.Function):
 
 
 @pytest.mark.parametrize(("normaliser", "views"), OPTIONS)
-@pytest.mark.parametrize("samples", [40, 200], ids=["counted", "gathered"])
-@pytest.mark.parametrize("size", [500, 2**20], ids=["many tiles", "one tile"])
-def test_equals_autograd_of_the_plain_formula(draw_case, set_block_bytes, samples, normaliser, views, size):
+@pytest.mark.parametrize("samples", [40, 200], ids=["multiplicity", "gathered"])
+@pytest.mark.parametrize("size", [500, 2**20], ids=["many blocks", "one block"])
+def test_gradient_is_that_of_autograd(draw_case, set_block_bytes, samples, normaliser, views, size):
     set_block_bytes(size)
     case = draw_case(batch=7, samples=samples)
     x = case.embeddings.requires_grad_()
@@ -67,10 +67,10 @@ def test_equals_autograd_of_the_plain_formula(draw_case, set_block_bytes, sample
 
 
 @pytest.mark.parametrize(("normaliser", "views"), OPTIONS)
-@pytest.mark.parametrize("samples", [40, 200], ids=["counted", "gathered"])
-def test_gradcheck_against_the_formula_with_z_held(draw_case, samples, normaliser, views):
-    # A finite difference of the loss itself would move Z, which the paper calls a constant. So the values that
-    # gradcheck differences come from the plain formula with Z held at the point itself; the gradient is ours.
+@pytest.mark.parametrize("samples", [40, 200], ids=["multiplicity", "gathered"])
+def test_gradcheck_with_fixed_z(draw_case, samples, normaliser, views):
+    # Finite differences of the loss itself would change Z, which is a constant in the paper. So gradcheck gets its
+    # values from the plain formula with Z fixed at the point itself, and the gradient from the package.
     case = draw_case(samples=samples, batch=3, width=4)
 
     def held(x):
@@ -84,17 +84,19 @@ def test_gradcheck_against_the_formula_with_z_held(draw_case, samples, normalise
 
 
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
-def test_gradcheck_where_z_stands_still(draw_case, normaliser):
-    # Here the loss itself goes into gradcheck. Every row that an anchor looks at has its mirror image across the
-    # anchor among the others: equal scores, opposite pulls. Z, which weighs both alike, stays to first order, while
-    # the loss, for which one of them is the positive, moves.
+def test_gradcheck_where_z_is_stationary(draw_case, normaliser):
+    # Here gradcheck gets the loss itself. The keys of each anchor include the reflection of each key across the anchor:
+    # equal scores, opposite gradients. Z, which depends on both in the same way, is constant to first order. The loss,
+    # for which one of them is the positive, is not.
     batch = 3
     case = draw_case(peers=2, batch=batch, samples=2 * batch, width=4)
-    anchors = F.normalize(case.embeddings, dim=-1).flip(0).repeat(1, 2, 1)  # of the peer that looks into the bank
+    anchors = F.normalize(case.embeddings, dim=-1).flip(0).repeat(1, 2, 1)  # of the other peer
     mirrored = 2 * (anchors * case.banks).sum(-1, keepdim=True) * anchors - case.banks
     banks = torch.cat([case.banks, mirrored], dim=1)
     own = torch.arange(batch)
-    negatives = torch.stack([own + 2 * batch, own + batch, own + 3 * batch], dim=1)  # own image; another and its image
+    negatives = torch.stack(
+        [own + 2 * batch, own + batch, own + 3 * batch], dim=1
+    )  # reflection of the own row; another row and its reflection
     x = case.embeddings.clone().requires_grad_()
 
     def loss(x):
@@ -115,7 +117,7 @@ def test_banks_may_change_between_forward_and_backward(draw_case):
     assert torch.equal(gradient, expected)
 
 
-def test_none_flows_into_the_banks(draw_case):
+def test_banks_get_no_gradient(draw_case):
     case = draw_case()
     case.embeddings.requires_grad_()
     case.banks.requires_grad_()
@@ -124,7 +126,7 @@ def test_none_flows_into_the_banks(draw_case):
     assert case.banks.grad is None
 
 
-def test_scales_with_what_comes_from_above(draw_case):
+def test_gradient_is_multiplied_by_the_upstream_gradient(draw_case):
     case = draw_case()
     x = case.embeddings.requires_grad_()
     (one,) = torch.autograd.grad(multi_view_nce(*case), x)
@@ -132,7 +134,7 @@ def test_scales_with_what_comes_from_above(draw_case):
     torch.testing.assert_close(three, 3 * one)
 
 
-def test_embeddings_are_left_as_they_were(draw_case):
+def test_inputs_are_not_modified(draw_case):
     case = draw_case()
     before = [tensor.clone() for tensor in case]
     multi_view_nce(*case)

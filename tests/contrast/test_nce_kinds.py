@@ -1,4 +1,4 @@
-"""Shared negatives and all of them, NCE and softmax: values and gradients against the contrast anchor by anchor."""
+"""Values and gradients for each source of negatives and both objectives, against a loop over anchors."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from peerdistill.contrast import log_normalisers, multi_view_nce
 from peerdistill.errors import UserError
 
-KINDS = ("own counted", "own gathered", "shared", "all")
+KINDS = ("own multiplicity", "own gathered", "shared", "all")
 HOW = [
     pytest.param({"objective": "nce", "normaliser": normaliser, "views": views}, id=f"nce-{normaliser}-{views}")
     for normaliser, views in itertools.product(("anchor", "batch"), ("full", "core"))
@@ -20,7 +20,7 @@ HOW = [
 
 
 def drawn(kind, case, classes=4, seed=0):
-    """Negatives of a kind, and labels of which some anchors share one."""
+    """Negatives from a source, and labels such that some anchors share one."""
     generator = torch.Generator().manual_seed(seed)
     samples = case.banks.shape[1]
     labels = torch.randint(classes, (samples,), generator=generator)
@@ -46,8 +46,8 @@ def assert_same(found, expected, tolerance):
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [1, 900, 2**20], ids=["one column a tile", "tiles of unequal width", "one tile"])
-def test_value_and_gradient_are_the_formula(draw_case, autograd_loss, set_block_bytes, kind, how, size):
+@pytest.mark.parametrize("size", [1, 900, 2**20], ids=["one key per block", "blocks of unequal size", "one block"])
+def test_value_and_gradient_are_those_of_the_loop(draw_case, autograd_loss, set_block_bytes, kind, how, size):
     set_block_bytes(size)
     case = draw_case(batch=4, samples=200 if kind == "own gathered" else 37)
     negatives, labels = drawn(kind, case)
@@ -74,7 +74,7 @@ def test_value_and_gradient_are_the_formula(draw_case, autograd_loss, set_block_
     objective=st.sampled_from(["nce", "softmax"]),
 )
 def test_any_size(draw_case, autograd_loss, sizes, classes, kind, temperature, normaliser, objective):
-    """Among them: more negatives than samples, anchors without any, samples twice in a batch."""
+    """Includes more negatives than samples, anchors without negatives, and samples twice in a batch."""
     case = draw_case(**sizes)
     negatives, labels = drawn(kind, case, classes, sizes["seed"])
     how = {"temperature": temperature, "normaliser": normaliser, "objective": objective}
@@ -86,7 +86,7 @@ def test_any_size(draw_case, autograd_loss, sizes, classes, kind, temperature, n
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_single_precision(draw_case, autograd_loss, kind, objective):
+def test_float32(draw_case, autograd_loss, kind, objective):
     case = draw_case(batch=6, samples=3000 if kind == "own gathered" else 700, negatives=400, width=64)
     negatives, labels = drawn(kind, case)
     expected = value_and_gradient(autograd_loss, case, negatives, labels, objective=objective)
@@ -95,8 +95,8 @@ def test_single_precision(draw_case, autograd_loss, kind, objective):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_of_half_precision_cost_no_more_than_their_rounding(draw_case, autograd_loss, kind):
-    """What is scored in single precision are the rows as bfloat16 has them."""
+def test_bfloat16_banks_are_only_rounded(draw_case, autograd_loss, kind):
+    """The scores are those of the rounded rows, computed in float32."""
     case = draw_case(batch=6, samples=3000 if kind == "own gathered" else 700, negatives=400, width=64)
     negatives, labels = drawn(kind, case)
     halved = case._replace(embeddings=case.embeddings.float(), banks=case.banks.bfloat16())
@@ -125,7 +125,7 @@ def test_more_negatives_than_samples(draw_case, autograd_loss, kind):
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
 @pytest.mark.parametrize("kind", ["shared", "all"])
-def test_one_class_leaves_nothing_to_lose(draw_case, kind, normaliser, objective):
+def test_one_class_gives_zero(draw_case, kind, normaliser, objective):
     case = draw_case()
     negatives, _ = drawn(kind, case)
     one_class = torch.zeros(40, dtype=torch.long)
@@ -136,7 +136,7 @@ def test_one_class_leaves_nothing_to_lose(draw_case, kind, normaliser, objective
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("kind", ["shared", "all"])
-def test_other_rows_of_the_anchors_label_do_not_matter(draw_case, kind, objective):
+def test_other_rows_of_the_same_label_do_not_matter(draw_case, kind, objective):
     case = draw_case(batch=3, samples=30)
     negatives, labels = drawn(kind, case, classes=2)
     labels[case.indices] = 1
@@ -152,7 +152,7 @@ def test_other_rows_of_the_anchors_label_do_not_matter(draw_case, kind, objectiv
 
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
-def test_all_are_the_own_negatives_of_one_who_has_them_all(draw_case, objective):
+def test_all_equals_negatives_per_anchor_that_list_all(draw_case, objective):
     case = draw_case(samples=40)
     labels = torch.arange(40) % 5
     everyone = torch.stack([(labels != labels[own]).nonzero()[:, 0] for own in case.indices])
@@ -160,7 +160,7 @@ def test_all_are_the_own_negatives_of_one_who_has_them_all(draw_case, objective)
     assert found.item() == pytest.approx(multi_view_nce(*case[:3], everyone, objective=objective).item(), rel=1e-12)
 
 
-def test_without_labels_nothing_shared_is_left_out(draw_case, naive_loss):
+def test_without_labels_all_shared_negatives_count(draw_case, naive_loss):
     case = draw_case()
     shared = torch.tensor([3, 3, 9, 14])
     expected = naive_loss(case, [shared.tolist()] * 5)
@@ -168,8 +168,8 @@ def test_without_labels_nothing_shared_is_left_out(draw_case, naive_loss):
 
 
 @pytest.mark.parametrize("kind", ["shared", "all"])
-def test_log_normalisers_of_the_kinds(draw_case, kind):
-    """The mean of h over all that the other peers of the batch look up in a bank, their positives among it."""
+def test_log_normalisers(draw_case, kind):
+    """The log of the mean of h over the positives and negatives of all anchors that are scored against a bank."""
     case = draw_case(peers=3, batch=4, samples=20)
     negatives, labels = drawn(kind, case)
     found = log_normalisers(*case[:3], negatives, labels=labels, temperature=0.3)
@@ -194,7 +194,7 @@ def test_log_normalisers_of_the_kinds(draw_case, kind):
         (torch.zeros(0, dtype=torch.long), "at least 1 negative"),
     ],
 )
-def test_mistakes(draw_case, monkeypatch, negatives, message):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+def test_errors(draw_case, monkeypatch, negatives, message):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # disables the shape checks of the tests
     with pytest.raises(UserError, match=message):
         multi_view_nce(*draw_case()[:3], negatives)

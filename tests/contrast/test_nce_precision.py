@@ -1,4 +1,4 @@
-"""Half and single precision, and temperatures at which exp(1 / tau) overflows them."""
+"""Half precision, float32, and temperatures at which exp(1 / tau) would overflow them."""
 
 import pytest
 import torch
@@ -14,10 +14,10 @@ def wide_case(draw_case, dtype, **sizes):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
-@pytest.mark.parametrize("samples", [300, 3000], ids=["counted", "gathered"])
-def test_finite_at_temperature_one_hundredth(draw_case, dtype, normaliser, samples):
+@pytest.mark.parametrize("samples", [300, 3000], ids=["multiplicity", "gathered"])
+def test_finite_at_a_low_temperature(draw_case, dtype, normaliser, samples):
     case = wide_case(draw_case, dtype, samples=samples)
-    # From s = -100 to s = 100: one bank holds the anchors' own directions, another their opposites.
+    # Scores from -100 to 100: one bank has the directions of the anchors, another the opposite directions.
     directions = F.normalize(case.embeddings[0].double(), dim=-1).to(dtype)
     case.banks[1, case.indices] = directions
     case.banks[2, case.indices] = -directions
@@ -33,7 +33,7 @@ def test_finite_at_temperature_one_hundredth(draw_case, dtype, normaliser, sampl
     ("dtype", "tolerance"), [(torch.float16, 1e-2), (torch.bfloat16, 5e-2), (torch.float32, 1e-5)], ids=str
 )
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
-def test_close_to_double_precision_at_temperature_one_twentieth(draw_case, dtype, tolerance, normaliser):
+def test_close_to_float64(draw_case, dtype, tolerance, normaliser):
     exact = wide_case(draw_case, torch.float64)
     rounded = wide_case(draw_case, dtype)
     exact.embeddings.requires_grad_()
@@ -60,15 +60,15 @@ def test_precision_of_the_loss(draw_case, dtype, returned):
     assert multi_view_nce(*wide_case(draw_case, dtype)).dtype == returned
 
 
-@pytest.mark.parametrize("samples", [300, 3000], ids=["counted", "gathered"])
-def test_autocast_does_not_lower_it(draw_case, samples):
+@pytest.mark.parametrize("samples", [300, 3000], ids=["multiplicity", "gathered"])
+def test_autocast_does_not_change_it(draw_case, samples):
     case = wide_case(draw_case, torch.float32, samples=samples)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         lowered = multi_view_nce(*case)
     assert lowered.item() == multi_view_nce(*case).item()
 
 
-def test_embeddings_of_half_precision_look_into_a_bank_of_single_precision(draw_case):
+def test_bfloat16_embeddings_with_a_float32_bank(draw_case):
     case = wide_case(draw_case, torch.float32)
     mixed = case._replace(embeddings=case.embeddings.bfloat16())
     assert multi_view_nce(*mixed).item() == pytest.approx(multi_view_nce(*case).item(), rel=1e-2)

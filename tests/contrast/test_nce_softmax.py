@@ -1,4 +1,4 @@
-"""The softmax (eq. 8) against cross-entropy, closed forms and finite differences: it has no constant Z."""
+"""The softmax objective (eq. 8) against cross-entropy, closed forms and finite differences."""
 
 import math
 
@@ -39,8 +39,8 @@ def test_gradcheck(draw_case, negatives):
     assert gradcheck(loss, x)
 
 
-def test_all_vectors_equal(draw_case):
-    """Among 1 + S equal scores each has probability 1 / (1 + S)."""
+def test_equal_vectors(draw_case):
+    """Of 1 + S equal scores, each has probability 1 / (1 + S)."""
     case = draw_case(peers=3)
     same = F.normalize(torch.arange(1.0, 7.0, dtype=torch.float64), dim=0)
     equal = (same.expand_as(case.embeddings), same.expand_as(case.banks), case.indices)

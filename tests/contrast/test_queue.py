@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from peerdistill.contrast import EmbeddingQueue, queue_nce
 
-LABELS = torch.tensor([0, 1, 1, -1, 2, 0, -1, 2])  # two places are empty yet
+LABELS = torch.tensor([0, 1, 1, -1, 2, 0, -1, 2])  # two entries are empty
 
 
 @settings(max_examples=40, deadline=None)
@@ -17,7 +17,7 @@ LABELS = torch.tensor([0, 1, 1, -1, 2, 0, -1, 2])  # two places are empty yet
     batches=st.lists(st.integers(1, 14), min_size=1, max_size=6),
     seed=st.integers(0, 2**32),
 )
-def test_holds_the_latest_in_a_ring(length, batches, seed):
+def test_holds_the_latest_samples(length, batches, seed):
     generator = torch.Generator().manual_seed(seed)
     queue = EmbeddingQueue(peers=2, length=length, width=3).double()
     ring, place = [None] * length, 0
@@ -38,7 +38,7 @@ def test_is_empty_at_first():
     assert EmbeddingQueue(2, 5, 3).labels.tolist() == [-1] * 5
 
 
-def test_state_dict_brings_rows_labels_and_place_back():
+def test_state_dict_restores_rows_labels_and_position():
     queue, other = EmbeddingQueue(2, 5, 3), EmbeddingQueue(2, 5, 3)
     queue.push(torch.randn(2, 7, 3), torch.arange(7))
     assert sorted(queue.state_dict()) == ["labels", "next", "rows"]
@@ -50,7 +50,7 @@ def test_state_dict_brings_rows_labels_and_place_back():
     assert torch.equal(other.rows, queue.rows)
 
 
-def test_carries_no_gradient():
+def test_has_no_gradient():
     queue = EmbeddingQueue(2, 5, 3)
     queue.push(torch.randn(2, 2, 3, requires_grad=True), torch.zeros(2, dtype=torch.long))
     assert not list(queue.parameters())
@@ -66,12 +66,8 @@ def test_rows_of_half_precision():
     assert torch.equal(queue.rows, precise.rows.bfloat16())
 
 
-def test_repr_tells_the_sizes():
-    assert "peers=2, length=5, width=3" in repr(EmbeddingQueue(2, 5, 3))
-
-
 def as_banks(case, unit):
-    """The case of a bank that holds the queue, and what peers say of the batch now; rows of each anchor's negatives."""
+    """The same inputs with a bank of the queue and the batch's embeddings, and the rows of each anchor's negatives."""
     labels = torch.tensor([0, 2, 1, 0, 5])
     queue = case.banks[:, :8]
     case = case._replace(banks=torch.cat([queue, unit.detach()], dim=1), indices=8 + torch.arange(5))
@@ -82,7 +78,7 @@ def as_banks(case, unit):
 @pytest.mark.parametrize("views", ["full", "core"])
 @pytest.mark.parametrize("normaliser", ["anchor", "batch"])
 @pytest.mark.parametrize("samples", [1, 10, 10**6])
-def test_value_is_equations_6_to_11_whatever_n(draw_case, naive_loss, samples, normaliser, views):
+def test_value_is_equations_6_to_11_for_any_n(draw_case, naive_loss, samples, normaliser, views):
     """N of eq. 9 and 10 cancels: any number of samples gives the same loss."""
     case = draw_case()
     laid_out, negatives, queue, labels = as_banks(case, F.normalize(case.embeddings, dim=-1))
@@ -93,8 +89,8 @@ def test_value_is_equations_6_to_11_whatever_n(draw_case, naive_loss, samples, n
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("size", [1, 2**20])
-def test_gradient_is_that_of_the_anchors_alone(draw_case, autograd_loss, set_block_bytes, objective, size):
-    """The positive, what the other peer says now, carries none."""
+def test_gradient_flows_only_through_the_anchors(draw_case, autograd_loss, set_block_bytes, objective, size):
+    """No gradient flows through the positive, the embedding of the other peer."""
     set_block_bytes(size)
     case = draw_case()
     x = case.embeddings.requires_grad_()
@@ -119,7 +115,7 @@ def test_embeddings_and_rows_of_half_precision(draw_case, dtype):
 
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
-def test_empty_queue_has_nothing_to_lose(draw_case, objective):
+def test_an_empty_queue_gives_zero(draw_case, objective):
     case = draw_case()
     x = case.embeddings.requires_grad_()
     loss = queue_nce(x, case.banks, torch.full((40,), -1), torch.arange(5), objective=objective)

@@ -12,14 +12,14 @@ from peerdistill.errors import UserError
 
 @settings(max_examples=50, deadline=None)
 @given(
-    # Unequal classes, and among the labels 0 to 6 some that no sample has.
+    # Classes of unequal size; some of the labels 0 to 6 may not occur.
     labels=st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda labels: len(set(labels)) > 1),
     seed=st.integers(0, 2**32),
 )
-def test_never_of_the_anchors_label(labels, seed):
+def test_never_draws_the_anchors_label(labels, seed):
     labels_N = torch.tensor(labels)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer than 60 exist
+        warnings.simplefilter("ignore")  # there may be fewer than 60
         sampler = NegativeSampler(labels_N, 60)
     drawn_BS = sampler(labels_N, torch.Generator().manual_seed(seed))
     assert (labels_N[drawn_BS] != labels_N[:, None]).all()
@@ -37,7 +37,7 @@ def test_uniform_over_all_samples_of_other_labels(anchor_label):
     assert stats.chisquare(counts_N[labels_N != anchor_label].numpy()).pvalue > 0.01
 
 
-def test_anchors_of_a_batch_draw_for_themselves():
+def test_anchors_of_a_batch_have_different_draws():
     labels_N = torch.arange(200) % 4
     drawn_BS = NegativeSampler(labels_N, 100)(torch.zeros(8, dtype=torch.long))
     assert len(torch.unique(drawn_BS, dim=0)) == 8
@@ -58,7 +58,7 @@ def test_same_seed_same_draw(explicit):
     assert not torch.equal(draw(1), draw(2))
 
 
-def test_capped_where_fewer_exist():
+def test_count_is_lowered_if_there_are_fewer():
     labels_N = torch.tensor([0, 0, 0, 1, 1, 2])
     with pytest.warns(UserWarning, match="drawing 3 negatives per anchor instead of 16384: some anchors have only 3"):
         sampler = NegativeSampler(labels_N, 16384)
@@ -67,7 +67,7 @@ def test_capped_where_fewer_exist():
 
 
 @pytest.mark.filterwarnings("error")
-def test_silent_where_enough_exist():
+def test_no_warning_if_there_are_enough():
     assert NegativeSampler(torch.tensor([0, 0, 0, 1, 1, 2]), 3).count == 3
 
 
@@ -81,11 +81,11 @@ def test_shared_are_uniform_over_all_samples():
 
 
 @pytest.mark.filterwarnings("error")
-def test_shared_are_all_samples_where_as_many_are_asked_for():
+def test_shared_returns_each_sample_once_if_count_equals_their_number():
     assert SharedSampler(torch.arange(9) % 2, 9)(torch.tensor([0])).tolist() == list(range(9))
 
 
-def test_shared_are_all_samples_where_fewer_exist():
+def test_shared_returns_each_sample_once_if_there_are_fewer():
     with pytest.warns(UserWarning, match="using all 9 training samples as shared negatives instead of 10"):
         sampler = SharedSampler(torch.arange(9) % 2, 10)
     assert sampler(torch.tensor([0])).tolist() == list(range(9))
@@ -113,14 +113,8 @@ def test_labels_that_leave_no_negatives(sampler, labels, message):
 
 
 @pytest.mark.parametrize("sampler", [NegativeSampler, SharedSampler, AllSampler])
-def test_nothing_to_keep_in_a_checkpoint(sampler):
+def test_state_dict_is_empty(sampler):
     assert not sampler(torch.tensor([0, 1]), 1).state_dict()
-
-
-def test_repr_tells_the_sizes():
-    labels_N = torch.tensor([0, 1, 2, 0, 1])
-    assert "count=2, samples=5, labels=3" in repr(NegativeSampler(labels_N, 2))
-    assert "count=2, samples=5" in repr(SharedSampler(labels_N, 2))
 
 
 LABELS_TWICE = st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda labels: len(set(labels)) > 1)
@@ -128,11 +122,11 @@ LABELS_TWICE = st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambd
 
 @settings(max_examples=50, deadline=None)
 @given(labels=LABELS_TWICE, count=st.integers(1, 40), seed=st.integers(0, 2**32))
-def test_without_replacement_no_anchor_draws_a_sample_twice(labels, count, seed):
+def test_draws_without_replacement_are_distinct(labels, count, seed):
     labels_N = torch.tensor(labels)
     generator = torch.Generator().manual_seed(seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer may exist
+        warnings.simplefilter("ignore")  # there may be fewer
         own, shared = (kind(labels_N, count, replacement=False) for kind in (NegativeSampler, SharedSampler))
     drawn_BS = own(labels_N, generator)
     assert drawn_BS.shape == (len(labels), own.count)
@@ -143,7 +137,7 @@ def test_without_replacement_no_anchor_draws_a_sample_twice(labels, count, seed)
 
 @pytest.mark.parametrize("anchor_label", [0, 1, 2, 3])
 def test_without_replacement_uniform_over_all_samples_of_other_labels(anchor_label):
-    """Each anchor takes a sample with probability S over those there are: a binomial number of 4,000 anchors does."""
+    """Each of 4,000 anchors draws a sample with probability S / candidates."""
     generator = torch.Generator().manual_seed(anchor_label)
     labels_N = torch.multinomial(torch.tensor([5.0, 1.0, 2.0, 3.0]), 300, replacement=True, generator=generator)
     sampler = NegativeSampler(labels_N, 60, replacement=False)
@@ -151,20 +145,20 @@ def test_without_replacement_uniform_over_all_samples_of_other_labels(anchor_lab
     others = labels_N != anchor_label
     counts_N = torch.bincount(drawn_BS.flatten(), minlength=300)
     assert counts_N[~others].sum() == 0
-    # Less scattered than independent draws, by the share that is not drawn.
+    # The variance is lower than that of independent draws, by the fraction of candidates that are not drawn.
     scatter = (counts_N[others] - counts_N[others].double().mean()).square().sum() / counts_N[others].double().mean()
     expected = others.sum() * (1 - 60 / others.sum())
     assert 0.7 < scatter / expected < 1.4
 
 
-def test_anchors_draw_for_themselves_without_replacement_too():
+def test_anchors_have_different_draws_without_replacement():
     labels_N = torch.arange(200) % 4
     drawn_BS = NegativeSampler(labels_N, 100, replacement=False)(torch.zeros(8, dtype=torch.long))
     assert len(torch.unique(drawn_BS.sort(-1).values, dim=0)) == 8
 
 
-def test_draws_with_replacement_are_those_they_were():
-    """What was drawn before there was a choice, so that runs from before can be repeated."""
+def test_draws_are_those_of_earlier_versions():
+    """So that runs of earlier versions can be reproduced."""
     labels_N = torch.arange(20) % 4
     sampler = NegativeSampler(labels_N, 5)
     drawn = sampler(torch.tensor([1, 3]), torch.Generator().manual_seed(0))
@@ -174,10 +168,3 @@ def test_draws_with_replacement_are_those_they_were():
     ]
     expected = [samples[row % len(samples)] for samples, row in zip(others, bits, strict=True)]
     assert torch.equal(drawn, torch.stack(expected))
-
-
-@pytest.mark.parametrize("kind", [NegativeSampler, SharedSampler])
-def test_repr_tells_of_draws_without_replacement(kind):
-    labels_N = torch.arange(20) % 4
-    assert "replacement=False" in repr(kind(labels_N, 5, replacement=False))
-    assert "replacement" not in repr(kind(labels_N, 5))

@@ -1,4 +1,4 @@
-"""Methods from the user's own code, in a folder outside the package."""
+"""Methods and terms in the user's own code, in a folder outside the package."""
 
 import sys
 import textwrap
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from peerdistill import Cohort, methods
+from peerdistill.config import parse
 from peerdistill.errors import UserError
 from peerdistill.terms import Method
 
@@ -27,7 +28,8 @@ MODULE = """
     def with_card(cohort, train_labels): return plain(cohort, train_labels)
     CARD = MethodCard(with_card, loss="CE", sharings=("tree",), cohort={"peers": 2})
 
-    def taught(cohort, train_labels, teacher): return Method([Weighted("labels", 1.0, CrossEntropy())], teacher=teacher)
+    def with_teacher(cohort, train_labels, teacher):
+        return Method([Weighted("labels", 1.0, CrossEntropy())], teacher=teacher)
 
     class Own(Method):
         def __init__(self, cohort, train_labels, *, labels: float = 1.0):
@@ -44,14 +46,57 @@ MODULE = """
 """
 
 
+TERM = """
+    from torch import nn
+
+    class Similarity(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.head = nn.Linear(width, 4)
+
+        def forward(self, out, batch):
+            first, second = (nn.functional.normalize(self.head(out.features[peer]), dim=-1) for peer in (0, 1))
+            return (first * second).sum(-1).mean()
+"""
+METHOD = """
+    from peerdistill.ranges import Weight
+    from peerdistill.terms import CrossEntropy, Method, Weighted
+    from myterms import Similarity
+
+    def diverse(cohort, train_labels, *, similarity: Weight = 0.1):
+        return Method(
+            [
+                Weighted("cross_entropy", 1.0, CrossEntropy()),
+                Weighted("similarity", similarity, lambda: Similarity(cohort.width)),
+            ]
+        )
+"""
+
+
 @pytest.fixture(autouse=True)
 def in_a_folder_with_code(tmp_path, monkeypatch):
     (tmp_path / "mymethods.py").write_text(textwrap.dedent(MODULE))
+    (tmp_path / "myterms.py").write_text(textwrap.dedent(TERM))
+    (tmp_path / "diversity.py").write_text(textwrap.dedent(METHOD))
     (tmp_path / "broken.py").write_text("x = 1\ny = x / 0\n")
     monkeypatch.chdir(tmp_path)
     yield
-    for name in ("mymethods", "broken"):
+    for name in ("mymethods", "broken", "myterms", "diversity"):
         sys.modules.pop(name, None)
+
+
+def test_a_term_and_a_method_are_a_file_each():
+    """Each is used by its name on the command line; nothing in the package changes."""
+    config, _ = parse(["digits", "--method", "diversity:diverse", "--similarity", "0.25", "--peers", "2"])
+    config.check()
+    cohort, labels = Cohort("resnet20", 3, peers=2), torch.arange(4) % 3
+    method = methods.build(config.method, cohort, train_labels=labels, **config.options)
+    loss = method(cohort(torch.rand(4, 3, 8, 8)), labels, torch.arange(4))
+    loss.total.backward()
+    assert method.weights["similarity"].weight == 0.25
+    assert -0.25 <= loss.parts["similarity"].item() <= 0.25
+    assert method.terms["similarity"].head.weight.grad.any()
+    assert not methods.build(config.method, cohort, train_labels=labels, similarity=0.0).state_dict()
 
 
 def test_options_are_those_of_the_signature():
@@ -62,7 +107,7 @@ def test_options_are_those_of_the_signature():
 
 
 @pytest.mark.parametrize(("name", "options"), [("plain", {"labels": 2.0}), ("Own", {"labels": 2.0}), ("with_card", {})])
-def test_built_like_any_other(name, options):
+def test_build(name, options):
     cohort, labels = Cohort("resnet20", 3, peers=2), torch.arange(4) % 3
     method = methods.build(f"mymethods:{name}", cohort, train_labels=labels, **options)
     assert isinstance(method, Method)
@@ -71,12 +116,12 @@ def test_built_like_any_other(name, options):
         methods.build(f"mymethods:{name}", cohort, train_labels=labels, label=1.0)
 
 
-def test_a_card_of_its_own_is_found_else_there_is_a_default_one():
+def test_the_card_in_the_module_is_used_or_else_a_default():
     assert methods.find("mymethods:with_card").sharings == ("tree",)
     default = methods.find("mymethods:plain")
     assert (default.sharings[0], default.cohort, default.needs_teacher) == ("branch", {}, False)
-    taught = methods.find("mymethods:taught")
-    assert (taught.sharings, taught.cohort, taught.needs_teacher) == (("network",), {"peers": 1}, True)
+    offline = methods.find("mymethods:with_teacher")
+    assert (offline.sharings, offline.cohort, offline.needs_teacher) == (("network",), {"peers": 1}, True)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +146,13 @@ def test_a_card_of_its_own_is_found_else_there_is_a_default_one():
         ("plain", "unknown method 'plain': choose from baseline, .*, package.module:function"),
     ],
 )
-def test_what_is_no_method_is_told_in_a_sentence(name, sentence):
+def test_errors_are_one_sentence(name, sentence):
     with pytest.raises(UserError, match=sentence) as told:
         methods.find(name)
     assert "\n" not in str(told.value)
     assert not methods.is_known(name)
 
 
-def test_what_makes_no_method_is_told_when_it_is_called():
+def test_a_function_must_return_a_method():
     with pytest.raises(UserError, match=r"mymethods:nothing must return a peerdistill.terms.Method, found a NoneType"):
         methods.build("mymethods:nothing", Cohort("resnet20", 3, peers=2), train_labels=torch.arange(3))

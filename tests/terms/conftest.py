@@ -10,7 +10,7 @@ PEERS, BATCH, CLASSES, WIDTH = 3, 4, 5, 6
 
 @pytest.fixture
 def out():
-    """What a cohort could have put out, in float64, every tensor a leaf that takes gradient."""
+    """Output of a cohort in float64. Logits, features and stem are leaves that require gradient."""
     generator = torch.Generator().manual_seed(0)
 
     def leaf(*shape):
@@ -22,7 +22,7 @@ def out():
 
 @pytest.fixture
 def divergence():
-    """T^2 KL_T of plain lists of scores, written out, mean over the batch."""
+    """A function: T^2 KL of the softened distributions in plain Python, averaged over the batch."""
 
     def softmax(scores, T):
         total = sum(math.exp(score / T) for score in scores)

@@ -53,7 +53,7 @@ def test_group_is_the_mean_of_the_auxiliaries(out, labels, indices, mix):
 
 @pytest.mark.parametrize("mix", ["probabilities", "logits"])
 def test_gradient_through_targets_as_released(out, labels, indices, mix):
-    """Attention learns in either case, and the group's mean carries gradient to the auxiliaries only where it may."""
+    """The attention learns in both cases, the auxiliaries from the group's mean only without stop_gradient."""
     for stop, auxiliaries_learn in (("none", True), ("logits", False)):
         out.logits.grad = None
         GroupToLeader(3.0, mix, stop)(out, Batch(labels, indices)).backward()
@@ -81,13 +81,13 @@ def test_gradient_of_the_attention_is_a_finite_difference(out, labels, indices, 
     assert weight.grad[0, 2].item() == pytest.approx((above - below) / (2 * step), rel=1e-6)
 
 
-def test_attention_adds_up_to_one(out):
+def test_attention_weights_sum_to_one(out):
     log_alpha = AttentionTargets(6).double().log_attention(out.features[:-1])
     assert log_alpha.shape == (4, 2, 2)
     torch.testing.assert_close(log_alpha.exp().sum(-1), torch.ones(4, 2, dtype=torch.float64))
 
 
-def test_attention_that_ignores_a_peer_stays_finite(out, labels, indices):
+def test_extreme_attention_is_finite(out, labels, indices):
     term = AttentionTargets(6).double()
     sharp = out._replace(features=(out.features.detach() * 1e4).requires_grad_())
     loss = term(sharp, Batch(labels, indices))

@@ -5,7 +5,7 @@ from peerdistill.terms import Batch, Method, Weighted
 
 
 class Shared(nn.Module):
-    """What two terms share."""
+    """A module that two terms share."""
 
     def __init__(self):
         super().__init__()
@@ -16,8 +16,8 @@ class Shared(nn.Module):
         return out.features.norm()
 
 
-class Asks(nn.Module):
-    """A term that asks for what another one asks for too."""
+class NeedsNorm(nn.Module):
+    """A term that needs a result of the shared module."""
 
     def __init__(self, shared, batches):
         super().__init__()
@@ -28,10 +28,10 @@ class Asks(nn.Module):
         return batch.once(self.shared.norm, out)
 
 
-def test_terms_of_a_method_share_a_batch_and_what_is_computed_of_it(out, labels, indices):
+def test_terms_share_results_within_a_batch(out, labels, indices):
     shared, other, batches = Shared(), Shared(), []
-    asking = {"a": shared, "b": shared, "c": other}
-    method = Method([Weighted(name, 1.0, Asks(of, batches)) for name, of in asking.items()])
+    modules = {"a": shared, "b": shared, "c": other}
+    method = Method([Weighted(name, 1.0, NeedsNorm(of, batches)) for name, of in modules.items()])
     out = out._replace(images=torch.zeros(4, 1, 2, 2))
     loss = method(out, labels, indices)
     assert loss.parts["a"].item() == loss.parts["c"].item() == out.features.norm().item()
@@ -44,7 +44,7 @@ def test_terms_of_a_method_share_a_batch_and_what_is_computed_of_it(out, labels,
     assert shared.calls == 2
 
 
-def test_what_is_none_is_computed_once_too(labels, indices):
+def test_none_is_computed_once_too(labels, indices):
     calls = []
     batch = Batch(labels, indices)
     assert [batch.once(calls.append, 1) for _ in range(2)] == [None, None]

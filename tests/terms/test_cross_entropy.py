@@ -14,7 +14,7 @@ def test_is_equation_1_summed_over_peers(out, labels, indices):
     assert CrossEntropy()(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_teaches_every_peer(out, labels, indices):
+def test_gradient_is_softmax_minus_one_hot(out, labels, indices):
     CrossEntropy()(out, Batch(labels, indices)).backward()
     softmax = out.logits.detach().softmax(-1)
     softmax[:, range(4), labels] -= 1

@@ -1,4 +1,4 @@
-"""Running means of peers against their closed form, and the divergence from them against loops."""
+"""EMAs of the peers against their closed form, and the divergence from them against loops."""
 
 import pytest
 import torch
@@ -27,14 +27,14 @@ def weights(module: nn.Module) -> torch.Tensor:
 
 
 def changed(cohort) -> torch.Tensor:
-    """Return the weights after a step of whatever optimiser."""
+    """Change the weights as an optimiser step would, and return them."""
     with torch.no_grad():
         for parameter in cohort.parameters():
             parameter.add_(torch.randn_like(parameter))
     return weights(cohort)
 
 
-def test_at_first_a_mean_is_that_of_all_steps(cohort):
+def test_the_ema_starts_as_the_mean_over_all_steps(cohort):
     term = EMAPeersToPeers(cohort)
     torch.testing.assert_close(weights(term.means), weights(cohort))
     steps = []
@@ -44,8 +44,8 @@ def test_at_first_a_mean_is_that_of_all_steps(cohort):
         torch.testing.assert_close(weights(term.means), torch.stack(steps).mean(0))
 
 
-def test_later_a_mean_forgets_exponentially(cohort):
-    """With momentum 0.6 the mean of the first two steps, then 0.6^(k - 2) of it and 0.4 * 0.6^(k - g) of step g."""
+def test_the_ema_becomes_exponential(cohort):
+    """With momentum 0.6: the mean of steps 1, 2 with weight 0.6^(k - 2), and step g with weight 0.4 * 0.6^(k - g)."""
     term = EMAPeersToPeers(cohort, momentum=0.6)
     steps = []
     for _ in range(6):
@@ -56,7 +56,7 @@ def test_later_a_mean_forgets_exponentially(cohort):
 
 
 @pytest.mark.parametrize("T", [1.0, 3.0])
-def test_is_the_mean_divergence_from_the_others_means(cohort, images, divergence, T):
+def test_loss_is_the_mean_divergence_from_the_other_emas(cohort, images, divergence, T):
     term = EMAPeersToPeers(cohort, T)
     changed(cohort)
     term.after_step(cohort)
@@ -67,7 +67,7 @@ def test_is_the_mean_divergence_from_the_others_means(cohort, images, divergence
     assert term(out, Batch(LABELS, INDICES, out.images)).item() == pytest.approx(expected, rel=1e-10)
 
 
-def test_the_means_do_not_learn(cohort, images):
+def test_the_emas_get_no_gradient(cohort, images):
     term = EMAPeersToPeers(cohort)
     before = weights(term.means).clone()
     term(cohort(images), Batch(LABELS, INDICES, images)).backward()
@@ -76,7 +76,7 @@ def test_the_means_do_not_learn(cohort, images):
     assert torch.equal(weights(term.means), before)
 
 
-def test_means_normalise_by_the_batch_and_keep_statistics_of_their_own(cohort, images):
+def test_the_emas_use_batch_statistics_and_update_their_own_running_statistics(cohort, images):
     term = EMAPeersToPeers(cohort)
     fresh = {name: value.clone() for name, value in term.means.named_buffers()}
     loss = term(cohort(images), Batch(LABELS, INDICES, images)).item()
@@ -87,14 +87,14 @@ def test_means_normalise_by_the_batch_and_keep_statistics_of_their_own(cohort, i
     assert all(torch.equal(now[name], value) for name, value in term.means.named_buffers())
 
 
-def test_means_share_what_peers_share(cohort):
+def test_the_emas_share_the_same_stages_as_the_peers(cohort):
     means = EMAPeersToPeers(cohort).means
     assert means.networks[0].stem is means.networks[2].stem
     assert means.networks[0].stem is not cohort.networks[0].stem
     assert means.networks[0].layer3 is not means.networks[1].layer3
 
 
-def test_a_checkpoint_holds_the_means_and_the_count_of_steps(cohort):
+def test_state_dict_restores_the_emas_and_the_number_of_steps(cohort):
     def method():
         return Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("means", 1.0, EMAPeersToPeers(cohort))])
 
@@ -111,6 +111,6 @@ def test_a_checkpoint_holds_the_means_and_the_count_of_steps(cohort):
 
 
 @pytest.mark.parametrize("momentum", [1.0, -0.1])
-def test_what_is_refused(cohort, momentum):
+def test_errors(cohort, momentum):
     with pytest.raises(UserError, match=f"momentum must be at least 0 and below 1, found {momentum}"):
         EMAPeersToPeers(cohort, momentum=momentum)

@@ -27,7 +27,7 @@ def test_is_equations_3_to_5_times_t_squared(out, labels, indices, T):
 
 
 def test_only_the_leader_learns(out, labels, indices):
-    """The ensemble is a target: with respect to the leader's logits the gradient is T (p_L - p_E) / B, no more."""
+    """The gradient with respect to the leader's logits is T (p_L - p_E) / B: none flows through the ensemble."""
     T = 3.0
     EnsembleToLeader(T)(out, Batch(labels, indices)).backward()
     logits = out.logits.detach()
@@ -37,12 +37,12 @@ def test_only_the_leader_learns(out, labels, indices):
     assert out.features.grad is None
 
 
-def test_nothing_to_learn_where_all_agree(out, labels, indices):
+def test_loss_is_zero_if_all_peers_agree(out, labels, indices):
     agreed = out._replace(logits=out.logits[:1].expand(3, -1, -1), ensemble=out.logits[0])
     assert EnsembleToLeader()(agreed, Batch(labels, indices)).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_every_peer_learns_from_the_ensemble_it_is_given(out, labels, indices, divergence):
+def test_each_peer_learns_from_the_methods_ensemble(out, labels, indices, divergence):
     T = 2.0
     own = out._replace(ensemble=out.logits.detach()[0] * 2)
     loss = EnsembleToPeers(T)(own, Batch(labels, indices))
@@ -52,7 +52,7 @@ def test_every_peer_learns_from_the_ensemble_it_is_given(out, labels, indices, d
     torch.testing.assert_close(out.logits.grad, expected)
 
 
-def test_the_ensemble_as_a_target_does_not_learn(out, labels, indices):
+def test_the_target_gets_no_gradient(out, labels, indices):
     given = torch.randn_like(out.ensemble).requires_grad_()
     for term in (EnsembleToLeader(), EnsembleToPeers()):
         term(out._replace(ensemble=given), Batch(labels, indices)).backward()
@@ -69,10 +69,6 @@ def test_the_ensemble_learns_from_labels(out, labels, indices):
 
 
 @pytest.mark.parametrize("T", [0.0, -3.0])
-def test_temperature_is_above_zero(T):
+def test_temperature_must_be_above_zero(T):
     with pytest.raises(UserError, match=f"temperature must be above 0, found {T}"):
         EnsembleToLeader(T)
-
-
-def test_temperature_is_the_papers():
-    assert EnsembleToLeader().temperature == 3.0

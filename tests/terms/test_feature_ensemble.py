@@ -20,14 +20,14 @@ def test_is_one_classifier_on_all_features(out, ensemble):
         assert row == pytest.approx(expected, rel=1e-10)
 
 
-def test_classifier_and_peers_learn_from_its_labels(out, labels, indices, ensemble):
+def test_labels_train_classifier_and_peers(out, labels, indices, ensemble):
     Method([Weighted("labels", 1.0, EnsembleCrossEntropy())], ensemble)(out, labels, indices).total.backward()
     assert ensemble.classifier.weight.grad.any()
     assert all(features.any() for features in out.features.grad)
     assert out.logits.grad is None
 
 
-def test_peers_learn_from_it_and_it_does_not_learn_from_them(out, labels, indices, ensemble):
+def test_distillation_trains_only_the_peers(out, labels, indices, ensemble):
     Method([Weighted("peers", 1.0, EnsembleToPeers())], ensemble)(out, labels, indices).total.backward()
     assert ensemble.classifier.weight.grad is None
     assert out.features.grad is None

@@ -8,8 +8,8 @@ def gate():
     return GatedEnsemble(peers=3, stem_channels=2).double()
 
 
-def test_is_the_mean_weighed_by_the_gate(out):
-    """The gate's formula once more, batch statistics by hand."""
+def test_is_the_mean_weighted_by_the_gate(out):
+    """With the batch norm written out."""
     ensemble = gate()
     linear, norm, _ = ensemble.gate
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_equal_gates_give_the_mean(out):
     torch.testing.assert_close(ensemble(out), out.logits.mean(0))
 
 
-def test_gate_learns_from_labels_alone(out, labels, indices):
+def test_the_gate_learns_only_from_labels(out, labels, indices):
     ensemble = gate()
     Method([Weighted("ensemble", 1.0, EnsembleToPeers())], ensemble)(out, labels, indices).total.backward()
     assert all(parameter.grad is None for parameter in ensemble.parameters())
@@ -39,7 +39,7 @@ def test_gate_learns_from_labels_alone(out, labels, indices):
     assert all(parameter.grad is not None for parameter in ensemble.parameters())
 
 
-def test_the_gate_sees_a_batch_once(out, labels, indices):
+def test_the_gate_runs_once_per_batch(out, labels, indices):
     ensemble = gate()
     terms = [Weighted("labels", 1.0, EnsembleCrossEntropy()), Weighted("peers", 1.0, EnsembleToPeers())]
     Method(terms, ensemble)(out, labels, indices)

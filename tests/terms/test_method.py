@@ -10,7 +10,7 @@ from peerdistill.terms import Batch, CrossEntropy, EnsembleToLeader, MeanEnsembl
 
 
 class Norm(nn.Module):
-    """A term of one's own, which owns a parameter."""
+    """A term with a parameter."""
 
     def __init__(self):
         super().__init__()
@@ -21,7 +21,7 @@ class Norm(nn.Module):
 
 
 class Peer(nn.Module):
-    """An ensemble of one peer."""
+    """An ensemble that is a single peer."""
 
     def __init__(self, number):
         super().__init__()
@@ -49,41 +49,35 @@ def test_gradient_of_the_total_is_that_of_all_parts(out, labels, indices):
     assert method.terms["norm"].scale.grad.item() == pytest.approx(0.25 * out.features.norm().item())
 
 
-def test_a_term_of_weight_zero_is_left_out(out, labels, indices):
-    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", 0.0, Norm())])
-    assert list(method(out, labels, indices).parts) == ["labels"]
-    assert not method.state_dict()
-
-
-def test_what_terms_own_is_the_methods(out):
+def test_state_of_terms_is_state_of_the_method(out):
     method = Method([Weighted("norm", 1.0, Norm())])
     assert list(method.state_dict()) == ["terms.norm.scale"]
 
 
-@pytest.mark.parametrize("weight", [-1.0, -1e-9])
-def test_negative_weight_is_refused(weight):
+@pytest.mark.parametrize("weight", [-1.0, -1e-9, float("nan"), float("inf")])
+def test_weight_out_of_range(weight):
     with pytest.raises(UserError, match=f"the weight of 'norm' must be at least 0, found {weight}"):
         Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", weight, Norm())])
 
 
 @pytest.mark.parametrize("terms", [[], [Weighted("labels", 0.0, CrossEntropy())]])
-def test_no_term_left_is_refused(terms):
+def test_a_method_needs_a_term(terms):
     with pytest.raises(UserError, match="at least one term"):
         Method(terms)
 
 
-def test_two_terms_of_one_name_are_refused():
+def test_names_of_terms_are_unique():
     with pytest.raises(UserError, match="labels"):
         Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("labels", 2.0, CrossEntropy())])
 
 
-def test_ensemble_is_the_mean_unless_told_otherwise(out):
+def test_the_default_ensemble_is_the_mean(out):
     labels_only = [Weighted("labels", 1.0, CrossEntropy())]
     assert torch.equal(Method(labels_only).ensemble(out), out.logits.mean(0))
     assert torch.equal(Method(labels_only, Peer(0)).ensemble(out), out.logits[0])
 
 
-def test_a_ramp_rises_to_its_weight():
+def test_ramp_is_the_formula():
     ramp = Ramp(2.0, epochs=80)
     assert ramp.at(0) == pytest.approx(2.0 * math.exp(-5))
     assert ramp.at(40) == pytest.approx(2.0 * math.exp(-5 * 0.25))
@@ -104,7 +98,7 @@ def test_weights_follow_the_epoch(out, labels, indices):
 
 
 class Follower(nn.Module):
-    """A term that wants to know of every step."""
+    """A term with a state that follows the weights."""
 
     def __init__(self):
         super().__init__()
@@ -117,7 +111,7 @@ class Follower(nn.Module):
         self.seen.append(cohort)
 
 
-def test_terms_that_follow_the_weights_are_told_of_every_step():
+def test_after_step_reaches_the_terms():
     follower, cohort = Follower(), Cohort("resnet20", classes=3, peers=2)
     method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("follower", 1.0, follower)])
     for _ in range(2):
@@ -125,7 +119,7 @@ def test_terms_that_follow_the_weights_are_told_of_every_step():
     assert follower.seen == [cohort, cohort]
 
 
-def test_a_weight_that_rises_must_be_told_the_epoch(out, labels, indices):
+def test_a_ramp_requires_start_epoch(out, labels, indices):
     method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=80), Norm())])
     with pytest.raises(
         UserError, match=r"the weight of 'norm' ramps up over 80 epochs: call method\.start_epoch\(epoch\)"
@@ -136,14 +130,14 @@ def test_a_weight_that_rises_must_be_told_the_epoch(out, labels, indices):
     assert first.parts["norm"].item() == method.eval()(out, labels, indices).parts["norm"].item()
 
 
-def test_without_a_ramp_epochs_do_not_matter(out, labels, indices):
+def test_without_a_ramp_start_epoch_is_optional(out, labels, indices):
     method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("norm", Ramp(0.5, epochs=0), Norm())])
     told = method(out, labels, indices).total.item()
     method.start_epoch(50)
     assert method(out, labels, indices).total.item() == told
 
 
-def test_what_follows_the_weights_must_be_told_of_every_step(out, labels, indices):
+def test_a_follower_requires_after_step(out, labels, indices):
     cohort = Cohort("resnet20", classes=3, peers=2)
     method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("follower", 1.0, Follower())])
     for _ in range(2):
@@ -152,21 +146,21 @@ def test_what_follows_the_weights_must_be_told_of_every_step(out, labels, indice
     method(out, labels, indices)
     with pytest.raises(UserError, match=r"'follower' follows the peers' weights: call method\.after_step\(cohort\)"):
         method(out, labels, indices)
-    method.eval()(out, labels, indices)  # nothing is trained here
+    method.eval()(out, labels, indices)  # evaluation does not train
 
 
-def test_what_follows_nothing_needs_not_be_told_of_steps(out, labels, indices):
+def test_without_a_follower_after_step_is_optional(out, labels, indices):
     method = Method([Weighted("labels", 1.0, CrossEntropy())])
     assert method(out, labels, indices).total.item() == method(out, labels, indices).total.item()
 
 
-def test_terms_see_the_methods_own_ensemble(out, labels, indices):
+def test_terms_receive_the_methods_ensemble(out, labels, indices):
     method = Method([Weighted("ensemble", 1.0, EnsembleToLeader())], ensemble=Peer(-1))
     assert method(out, labels, indices).total.item() == pytest.approx(0, abs=1e-12)
     assert torch.equal(MeanEnsemble()(out), out.logits.mean(0))
 
 
-def test_a_term_of_weight_zero_is_not_made(out, labels, indices):
+def test_a_term_of_weight_zero_is_not_built(out, labels, indices):
     made = []
 
     def make():

@@ -17,7 +17,7 @@ def term():
 
 @pytest.fixture
 def drawn(term):
-    """Every draw of negatives that the term makes."""
+    """All draws of negatives by the term."""
     draws = []
     term.memory.sampler.register_forward_hook(lambda module, args, output: draws.append(output))
     return draws
@@ -30,7 +30,7 @@ def embedded(term, out):
 
 
 def test_is_the_contrast_of_the_heads_embeddings(term, drawn, out, labels, indices):
-    """``multi_view_nce`` is held to eq. 6 to 11 by its own tests, the whole of eq. 12 by those of the methods."""
+    """Other tests compare ``multi_view_nce`` with eq. 6 to 11 and the method with eq. 12."""
     rows = term.memory.bank.rows.clone()
     loss = term(out, Batch(labels, indices))
     (negatives,) = drawn
@@ -42,8 +42,8 @@ def test_is_the_contrast_of_the_heads_embeddings(term, drawn, out, labels, indic
     assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
 
 
-def test_teaches_heads_and_features_and_nothing_else(term, drawn, out, labels, indices):
-    """The bank has moved by the time of ``backward``; the gradient is that of the bank that was scored."""
+def test_gradient_flows_into_heads_and_features(term, drawn, out, labels, indices):
+    """The gradient is that of the bank before its update, although ``backward`` runs after it."""
     rows = term.memory.bank.rows.clone()
     term(out, Batch(labels, indices)).backward()
     learnt = [out.features.grad, *(parameter.grad for parameter in term.parameters())]
@@ -69,13 +69,13 @@ def test_training_moves_the_rows_of_the_batch(term, out, labels, indices):
     torch.testing.assert_close(term.memory.bank.rows[:, 17], expected)
 
 
-def test_evaluation_leaves_the_bank_alone(term, out, labels, indices):
+def test_evaluation_does_not_change_the_bank(term, out, labels, indices):
     rows = term.memory.bank.rows.clone()
     term.eval()(out, Batch(labels, indices))
     assert torch.equal(term.memory.bank.rows, rows)
 
 
-def test_checkpoint_holds_heads_and_bank(term):
+def test_state_dict_has_heads_and_bank(term):
     keys = [f"heads.{peer}.{kind}" for peer in range(3) for kind in ("weight", "bias")]
     assert sorted(term.state_dict()) == sorted([*keys, "memory.bank.rows"])
     other = MultiViewContrast((6, 6, 6), TRAIN_LABELS, OPTIONS).double()
@@ -100,14 +100,9 @@ def test_options_out_of_range():
         MultiViewContrast((6, 6, 6), TRAIN_LABELS, ContrastOptions(temperature=0.0))
 
 
-def test_one_label_leaves_no_negatives():
-    with pytest.raises(UserError, match="same label"):
-        MultiViewContrast((6, 6, 6), torch.zeros(8, dtype=torch.long), OPTIONS)
-
-
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 @pytest.mark.parametrize("kind", ["shared", "all"])
-def test_kinds_of_negatives_in_a_bank(out, labels, indices, kind, objective):
+def test_shared_and_all_negatives(out, labels, indices, kind, objective):
     term = of_kind(kind, objective=objective).double()
     draws = []
     term.memory.sampler.register_forward_hook(lambda module, args, output: draws.append(output))
@@ -121,28 +116,30 @@ def test_kinds_of_negatives_in_a_bank(out, labels, indices, kind, objective):
 
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
-def test_queue_holds_what_was_said_before(out, labels, indices, objective):
-    """The first batch has nothing to be contrasted with; each is put in after it was scored."""
+def test_queue_holds_earlier_batches(out, labels, indices, objective):
+    """The first batch has no negatives: each batch is appended after its loss was computed."""
     term = of_kind("queue", objective=objective).double()
     first, second = (term(out, Batch(labels, indices)) for _ in range(2))
     assert first.item() == pytest.approx(0, abs=1e-12)
-    said = embedded(term, out)
-    rows = F.normalize(said.detach(), dim=-1)
-    assert second.item() == pytest.approx(queue_nce(said, rows, labels, labels, objective=objective).item(), rel=1e-10)
+    embeddings = embedded(term, out)
+    rows = F.normalize(embeddings.detach(), dim=-1)
+    assert second.item() == pytest.approx(
+        queue_nce(embeddings, rows, labels, labels, objective=objective).item(), rel=1e-10
+    )
     assert term.memory.queue.labels.tolist() == [*labels.tolist(), *labels.tolist(), -1]
     second.backward()
     assert all(head.weight.grad.any() for head in term.heads)
 
 
-def test_evaluation_leaves_the_queue_alone(out, labels, indices):
+def test_evaluation_does_not_change_the_queue(out, labels, indices):
     term = of_kind("queue").double().eval()
     term(out, Batch(labels, indices))
     assert term.memory.queue.labels.tolist() == [-1] * 9
 
 
-def test_checkpoint_brings_the_queue_back(out, labels, indices):
+def test_state_dict_restores_the_queue(out, labels, indices):
     term, other = of_kind("queue").double(), of_kind("queue").double()
-    for _ in range(3):  # past its end
+    for _ in range(3):  # more than the queue holds
         term(out, Batch(labels, indices))
     other.load_state_dict(term.state_dict())
     for _ in range(2):

@@ -12,8 +12,8 @@ def test_mutual_is_the_mean_over_the_others_summed_over_peers(out, labels, indic
     assert MutualKL(T)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
-def test_mutual_targets_do_not_learn(out, labels, indices):
-    """With respect to z_m the gradient is T times the difference to the mean of the others, over the batch."""
+def test_mutual_targets_get_no_gradient(out, labels, indices):
+    """The gradient with respect to z_m is T times the difference to the mean of the others, divided by B."""
     T = 2.0
     MutualKL(T)(out, Batch(labels, indices)).backward()
     p = (out.logits.detach() / T).softmax(-1)
@@ -28,7 +28,7 @@ def test_others_is_the_divergence_from_the_mean_of_the_others(out, labels, indic
     assert OthersToPeer(T)(out, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
-def test_the_mean_of_the_others_does_not_learn(out, labels, indices):
+def test_the_mean_of_the_others_gets_no_gradient(out, labels, indices):
     T = 3.0
     OthersToPeer(T)(out, Batch(labels, indices)).backward()
     z = out.logits.detach()
@@ -37,7 +37,7 @@ def test_the_mean_of_the_others_does_not_learn(out, labels, indices):
 
 
 @pytest.mark.parametrize("term", [MutualKL, OthersToPeer])
-def test_nothing_to_learn_where_all_agree(out, labels, indices, term):
+def test_loss_is_zero_if_all_peers_agree(out, labels, indices, term):
     agreed = out._replace(logits=out.logits[:1].detach().expand(3, -1, -1).clone().requires_grad_())
     loss = term(2.0)(agreed, Batch(labels, indices))
     assert loss.item() == pytest.approx(0, abs=1e-12)
@@ -46,6 +46,6 @@ def test_nothing_to_learn_where_all_agree(out, labels, indices, term):
 
 
 @pytest.mark.parametrize("term", [MutualKL, OthersToPeer])
-def test_temperature_is_above_zero(term):
+def test_temperature_must_be_above_zero(term):
     with pytest.raises(UserError, match=r"temperature must be above 0, found 0\.0"):
         term(0.0)

@@ -1,4 +1,4 @@
-"""MCL's four parts against loops over pairs of peers and anchors."""
+"""The four terms of MCL against loops over pairs of peers and anchors."""
 
 import math
 
@@ -51,7 +51,7 @@ def naive_contrast(anchors, contrasted, labels):
 
 
 def distributions(anchors, contrasted, own):
-    """Scores of every anchor with the other samples, or with all."""
+    """Scores of each anchor with the other samples, or with all samples."""
     return torch.tensor(
         [[similarity(anchors[i], contrasted[k]) for k in range(B) if own or k != i] for i in range(B)],
         dtype=torch.float64,
@@ -98,8 +98,8 @@ def test_heads_and_peers_learn_from_every_part(out, labels, indices, scores, par
     assert out.logits.grad is None
 
 
-def test_targets_of_the_soft_parts_do_not_learn(out, labels, indices, scores):
-    """The gradient is that of the cross-entropies with targets that are held fixed."""
+def test_targets_of_the_soft_terms_get_no_gradient(out, labels, indices, scores):
+    """The gradient is that of cross-entropies with fixed targets."""
     T = 3.0
     SoftVanillaContrast(scores, T, "all")(out, Batch(labels, indices)).backward()
     found, out.features.grad = out.features.grad, None
@@ -116,8 +116,8 @@ def test_targets_of_the_soft_parts_do_not_learn(out, labels, indices, scores):
 
 
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
-def test_peers_are_alike(out, labels, indices, scores, part):
-    """Two peers that change places, with their heads, have the same loss."""
+def test_order_of_the_peers_does_not_matter(out, labels, indices, scores, part):
+    """The loss does not change if two peers are swapped together with their heads."""
     pair = out._replace(features=out.features[:2])
     swapped = out._replace(features=out.features[:2].flip(0))
     two = InBatchScores((6, 6), width=5).double()
@@ -127,7 +127,7 @@ def test_peers_are_alike(out, labels, indices, scores, part):
 
 
 @pytest.mark.parametrize("part", [SoftVanillaContrast, SoftInteractiveContrast])
-def test_nothing_to_learn_where_all_agree(out, labels, indices, scores, part):
+def test_loss_is_zero_if_all_peers_agree(out, labels, indices, scores, part):
     for head in scores.heads[1:]:
         head.load_state_dict(scores.heads[0].state_dict())
     agreed = out._replace(features=out.features[:1].detach().expand(M, -1, -1).clone().requires_grad_())
@@ -138,7 +138,7 @@ def test_nothing_to_learn_where_all_agree(out, labels, indices, scores, part):
 
 
 @pytest.mark.parametrize("part", [VanillaContrast, InteractiveContrast, SoftVanillaContrast, SoftInteractiveContrast])
-def test_one_sample_has_nobody_to_be_compared_with(out, labels, indices, scores, part):
+def test_a_batch_of_one_sample_gives_zero(out, labels, indices, scores, part):
     alone = out._replace(features=out.features[:, :1])
     assert part(scores)(alone, Batch(labels[:1], indices[:1])).item() == 0
 
@@ -159,8 +159,8 @@ def test_a_small_temperature_stays_finite(out, labels, indices, part):
         ({"compared": "own"}, "unknown compared 'own': choose from others, all"),
     ],
 )
-def test_what_is_refused(monkeypatch, scores, part, options, sentence):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the checks of the tests refuse first
+def test_errors(monkeypatch, scores, part, options, sentence):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # disables the shape checks of the tests
     with pytest.raises(UserError, match=sentence):
         part(scores, **options)
 
@@ -182,4 +182,4 @@ def test_embeddings_and_scores_are_computed_once_for_all_terms(out, labels, indi
     for found, value in zip(torch.autograd.grad(together, variables), expected, strict=True):
         torch.testing.assert_close(found, value)
     VanillaContrast(scores)(out, Batch(labels, indices))
-    assert len(calls) == 2 * M  # nothing is kept for the next batch
+    assert len(calls) == 2 * M  # the next batch is computed again

@@ -39,7 +39,7 @@ LOSSES = [distance_loss, angle_loss]
 @pytest.mark.parametrize(("loss", "naive"), NAIVE)
 @given(seed=st.integers(0, 2**31), rows=st.integers(2, 7), width=st.integers(1, 5), teacher_width=st.integers(1, 5))
 def test_loss_is_the_loop(loss, naive, seed, rows, width, teacher_width):
-    """Of every size; with one number a sample the cosines are 1 and -1, so the loss is met beyond its bend too."""
+    """With features of width 1 the cosines are 1 and -1, so the linear part of the Huber loss is tested, too."""
     draws = torch.Generator().manual_seed(seed)
     student = torch.randn(rows, width, dtype=torch.float64, generator=draws)
     teacher = torch.randn(rows, teacher_width, dtype=torch.float64, generator=draws)
@@ -47,8 +47,8 @@ def test_loss_is_the_loop(loss, naive, seed, rows, width, teacher_width):
     assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
-def test_many_tiles_are_one_loss():
-    """More samples than one tile of cosines takes, against the whole cube at once, with its gradient by autograd."""
+def test_many_blocks_give_the_same_loss():
+    """With more samples than fit into a block, against all cosines at once and autograd."""
     student = torch.randn(100, 8, dtype=torch.float64, requires_grad=True)
     teacher = torch.randn(100, 6, dtype=torch.float64)
 
@@ -78,7 +78,7 @@ def test_term_is_the_loss_of_the_leader(out, labels, indices, loss, naive):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_half_precision_is_compared_in_single(out, labels, indices, loss):
+def test_half_precision_features_are_compared_in_float32(out, labels, indices, loss):
     halved = out._replace(features=out.features.detach().bfloat16())
     teacher = out._replace(features=torch.randn(1, 4, 9).bfloat16())
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -98,8 +98,8 @@ def test_gradient_is_a_finite_difference(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("equal", [2, 4])
-def test_coinciding_points_are_safe(loss, equal):
-    """Two of the points, or all of them, are the same."""
+def test_equal_features_give_a_finite_gradient(loss, equal):
+    """Two samples, or all of them, have the same features."""
     features = torch.randn(4, 3)
     features[:equal] = features[0]
     features.requires_grad_()
@@ -110,7 +110,7 @@ def test_coinciding_points_are_safe(loss, equal):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_scale_and_place_do_not_matter(loss):
+def test_scale_and_shift_of_features_do_not_matter(loss):
     features, teacher = torch.randn(2, 5, 3, dtype=torch.float64)
     torch.testing.assert_close(loss(7 * features + 2, teacher), loss(features, teacher))
     torch.testing.assert_close(

@@ -9,13 +9,13 @@ from peerdistill.terms import Batch, CrossEntropy, Method, Teacher, TeacherToLea
 
 
 @pytest.fixture
-def taught(out):
-    """The output of a cohort with a teacher's beside it."""
+def with_teacher(out):
+    """Output of a cohort with the output of a teacher."""
     torch.manual_seed(1)
     logits = torch.randn(1, 4, 5, dtype=torch.float64).requires_grad_()
     features = torch.randn(1, 4, 7, dtype=torch.float64).requires_grad_()
-    said = out._replace(logits=logits, features=features, ensemble=logits[0])
-    return out._replace(teacher=said)
+    output = out._replace(logits=logits, features=features, ensemble=logits[0])
+    return out._replace(teacher=output)
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +25,19 @@ def teacher():
 
 
 @pytest.mark.parametrize("T", [1.0, 4.0])
-def test_is_the_divergence_of_the_leader_from_the_teacher(taught, labels, indices, divergence, T):
-    expected = divergence(taught.teacher.logits[0], taught.logits[-1], T)
-    assert TeacherToLeader(T)(taught, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
+def test_is_the_divergence_of_the_leader_from_the_teacher(with_teacher, labels, indices, divergence, T):
+    expected = divergence(with_teacher.teacher.logits[0], with_teacher.logits[-1], T)
+    assert TeacherToLeader(T)(with_teacher, Batch(labels, indices)).item() == pytest.approx(expected, rel=1e-10)
 
 
-def test_the_leader_alone_learns(taught, labels, indices):
-    TeacherToLeader()(taught, Batch(labels, indices)).backward()
-    assert taught.logits.grad[-1].any()
-    assert not taught.logits.grad[:-1].any()
-    assert taught.teacher.logits.grad is None
+def test_only_the_leader_learns(with_teacher, labels, indices):
+    TeacherToLeader()(with_teacher, Batch(labels, indices)).backward()
+    assert with_teacher.logits.grad[-1].any()
+    assert not with_teacher.logits.grad[:-1].any()
+    assert with_teacher.teacher.logits.grad is None
 
 
-def test_a_teacher_equal_to_the_student_teaches_nothing(out, labels, indices):
+def test_loss_is_zero_if_teacher_and_student_agree(out, labels, indices):
     equal = out._replace(teacher=out)
     loss = TeacherToLeader()(equal, Batch(labels, indices))
     assert loss.item() == pytest.approx(0, abs=1e-12)
@@ -45,24 +45,24 @@ def test_a_teacher_equal_to_the_student_teaches_nothing(out, labels, indices):
     assert out.logits.grad.abs().max() < 1e-12
 
 
-def test_temperature_is_above_zero():
+def test_temperature_must_be_above_zero():
     with pytest.raises(UserError, match=r"temperature must be above 0, found 0\.0"):
         TeacherToLeader(0.0)
 
 
-def test_teacher_stays_in_evaluation_mode_and_takes_no_gradient(teacher):
+def test_teacher_stays_in_evaluation_mode_without_gradient(teacher):
     images = torch.randn(2, 3, 8, 8, requires_grad=True)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     teacher.train()
     assert not any(module.training for module in teacher.modules())
-    said = teacher(images)
-    assert not said.logits.requires_grad
+    output = teacher(images)
+    assert not output.logits.requires_grad
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
 
 
-def test_teacher_sees_images_normalised_as_its_own_were(teacher):
-    """Pixels normalised by one mean and deviation become those normalised by another."""
+def test_teacher_gets_images_in_its_own_normalisation(teacher):
+    """Scale and shift convert from one mean and standard deviation to another."""
     pixels = torch.rand(2, 3, 8, 8)
     (mean, std), (own_mean, own_std) = (0.5, 0.25), (0.4, 0.2)
     other = Teacher(teacher.cohort, scale=[std / own_std] * 3, shift=[(mean - own_mean) / own_std] * 3)
@@ -70,7 +70,7 @@ def test_teacher_sees_images_normalised_as_its_own_were(teacher):
     torch.testing.assert_close(found, teacher((pixels - own_mean) / own_std).logits, rtol=1e-4, atol=1e-4)
 
 
-def test_teacher_sees_images_of_the_size_that_its_own_were(teacher):
+def test_teacher_gets_images_of_its_own_size(teacher):
     images = torch.randn(2, 3, 24, 24)
     larger = Teacher(teacher.cohort, size=32)
     resized = F.interpolate(images, (32, 32), mode="bilinear", antialias=True)
@@ -78,7 +78,7 @@ def test_teacher_sees_images_of_the_size_that_its_own_were(teacher):
     assert torch.equal(larger(resized).logits, teacher(resized).logits)
 
 
-def test_runs_once_for_a_batch_and_is_no_part_of_the_checkpoint(teacher):
+def test_runs_once_per_batch_and_is_not_in_the_state_dict(teacher):
     seen = []
     teacher.register_forward_hook(lambda module, args, output: seen.append(args[0]))
     cohort = Cohort("resnet20", classes=5, peers=2)

@@ -1,4 +1,4 @@
-"""CRD against a loop, and against the multi-view contrast of two views where their definitions agree."""
+"""CRD against a loop, and against the multi-view contrast of two views if Z is that of the batch."""
 
 import math
 
@@ -15,7 +15,7 @@ OPTIONS = TeacherContrastOptions(count=6, width=4, temperature=0.07)
 
 
 @pytest.fixture
-def taught(out):
+def with_teacher(out):
     teacher = out._replace(features=torch.randn(1, 4, 9, dtype=torch.float64).requires_grad_())
     return out._replace(teacher=teacher)
 
@@ -26,20 +26,20 @@ def term():
     return TeacherContrast(9, 6, TRAIN_LABELS, OPTIONS).double()
 
 
-def watch(term):
-    """Return the embeddings, bank rows and negatives of the next call, filled by it."""
+def record_draws(term):
+    """Return a list to which each call of the term appends its negatives."""
     drawn = []
     term.memory.sampler.register_forward_hook(lambda module, args, output: drawn.append(output))
     return drawn
 
 
-def embeddings(term, taught):
-    features = (taught.teacher.features[0], taught.features[-1])
+def embeddings(term, with_teacher):
+    features = (with_teacher.teacher.features[0], with_teacher.features[-1])
     return [F.normalize(head(feature), dim=-1).detach() for head, feature in zip(term.heads, features, strict=True)]
 
 
 def naive_direction(anchors, bank, indices, negatives, Z_over_N, tau):
-    """One direction's loss, one anchor and one row at a time, Z given."""
+    """Loss of one direction by a loop over anchors and keys, given Z / N."""
     S, loss = negatives.shape[1], 0.0
     for anchor, i, others in zip(anchors, indices.tolist(), negatives.tolist(), strict=True):
         h = [math.exp((anchor @ bank[row]).item() / tau) / Z_over_N for row in (i, *others)]
@@ -57,13 +57,13 @@ def naive_mean(anchors, bank, indices, negatives, tau):
     return sum(scores) / len(scores)
 
 
-def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indices, term):
-    drawn = watch(term)
+def test_is_both_directions_with_the_z_of_the_first_batch(with_teacher, labels, indices, term):
+    drawn = record_draws(term)
     Z = None
     for call in range(3):
         banks = term.memory.bank.rows.clone()
-        teacher, student = embeddings(term, taught)
-        loss = term(taught, Batch(labels, indices)).item()
+        teacher, student = embeddings(term, with_teacher)
+        loss = term(with_teacher, Batch(labels, indices)).item()
         sides = ((student, banks[0]), (teacher, banks[1]))
         if Z is None:
             Z = [naive_mean(anchors, bank, indices, drawn[0], 0.07) for anchors, bank in sides]
@@ -75,34 +75,34 @@ def test_is_both_directions_with_the_z_of_the_first_batch(taught, labels, indice
         assert not torch.equal(term.memory.bank.rows, banks)
 
 
-def test_is_the_multi_view_contrast_where_z_is_that_of_the_batch(taught, labels, indices, term):
-    drawn = watch(term)
-    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, Batch(labels, indices))
+def test_first_batch_is_the_multi_view_contrast_with_z_of_the_batch(with_teacher, labels, indices, term):
+    drawn = record_draws(term)
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, with_teacher))
+    loss = term(with_teacher, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, normaliser="batch")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
 
 
-def test_both_heads_learn_and_the_teacher_does_not(taught, labels, indices, term):
-    term(taught, Batch(labels, indices)).backward()
+def test_both_heads_learn_and_the_teacher_does_not(with_teacher, labels, indices, term):
+    term(with_teacher, Batch(labels, indices)).backward()
     assert all(head.weight.grad.any() for head in term.heads)
-    assert taught.features.grad[-1].any()
-    assert not taught.features.grad[:-1].any()
-    assert taught.teacher.features.grad is None
+    assert with_teacher.features.grad[-1].any()
+    assert not with_teacher.features.grad[:-1].any()
+    assert with_teacher.teacher.features.grad is None
 
 
-def test_z_comes_back_with_a_checkpoint(taught, labels, indices, term):
-    term(taught, Batch(labels, indices))
+def test_state_dict_restores_z(with_teacher, labels, indices, term):
+    term(with_teacher, Batch(labels, indices))
     other = TeacherContrast(9, 6, TRAIN_LABELS, OPTIONS).double()
     other.load_state_dict(term.state_dict())
     first = term.log_normalisers.clone()
-    other(taught._replace(features=taught.features * 3), Batch(labels, indices))
+    other(with_teacher._replace(features=with_teacher.features * 3), Batch(labels, indices))
     assert torch.equal(other.log_normalisers, first)
 
 
-def test_evaluation_leaves_the_bank_as_it_is(taught, labels, indices, term):
+def test_evaluation_does_not_change_the_bank(with_teacher, labels, indices, term):
     rows = term.memory.bank.rows.clone()
-    term.eval()(taught, Batch(labels, indices))
+    term.eval()(with_teacher, Batch(labels, indices))
     assert torch.equal(term.memory.bank.rows, rows)
 
 
@@ -117,31 +117,31 @@ def test_log_normalisers_are_means_over_all_anchors_of_a_bank():
 
 
 @pytest.mark.parametrize("kind", ["shared", "all"])
-def test_kinds_of_negatives_in_a_bank(taught, labels, indices, kind):
+def test_shared_and_all_negatives(with_teacher, labels, indices, kind):
     term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives=kind, count=9, width=4)).double()
-    drawn = watch(term)
-    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, Batch(labels, indices))
+    drawn = record_draws(term)
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, with_teacher))
+    loss = term(with_teacher, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, labels=TRAIN_LABELS, normaliser="batch")
     assert len(drawn) == 1
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
 
 
-def test_softmax_does_without_z(taught, labels, indices):
+def test_softmax_has_no_z(with_teacher, labels, indices):
     term = TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(objective="softmax", count=9, width=4)).double()
-    drawn = watch(term)
-    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, taught))
-    loss = term(taught, Batch(labels, indices))
+    drawn = record_draws(term)
+    banks, views = term.memory.bank.rows.clone(), torch.stack(embeddings(term, with_teacher))
+    loss = term(with_teacher, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, objective="softmax")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
     assert term.log_normalisers.isnan().all()
 
 
-def test_queue_has_no_z_of_the_first_batch(taught, labels, indices):
+def test_a_queue_requires_the_softmax(with_teacher, labels, indices):
     with pytest.raises(UserError, match=r"queue is still empty: choose .* own, shared or all, or .* softmax"):
         TeacherContrast(9, 6, TRAIN_LABELS, TeacherContrastOptions(negatives="queue", count=9, width=4))
     softmax = TeacherContrastOptions(negatives="queue", objective="softmax", count=9, width=4)
     term = TeacherContrast(9, 6, TRAIN_LABELS, softmax).double()
-    losses = [term(taught, Batch(labels, indices)) for _ in range(2)]
+    losses = [term(with_teacher, Batch(labels, indices)) for _ in range(2)]
     assert losses[0].item() == pytest.approx(0, abs=1e-12)
     assert losses[1].item() > 0.1

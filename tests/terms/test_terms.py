@@ -1,4 +1,4 @@
-"""What the room offers is what its files define."""
+"""Names of ``peerdistill.terms`` are those that its files define."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from peerdistill import terms
 
 
-def test_public_names_of_every_file_are_names_of_the_room():
+def test_public_names_of_all_files_can_be_imported():
     assert terms.MultiViewContrast is sys.modules["peerdistill.terms.multi_view_contrast"].MultiViewContrast
     assert {"Method", "Weighted", "Ramp", "angle_loss", "softened"} <= set(dir(terms))
     assert terms.__all__ == dir(terms)
@@ -16,7 +16,7 @@ def test_public_names_of_every_file_are_names_of_the_room():
     assert {path.stem for path in Path(terms.__file__).parent.glob("*.py")} >= {"method", "gate"}
 
 
-def test_what_files_import_is_none_of_them():
+def test_imports_of_the_files_are_not_exported():
     for name in ("Tensor", "nn", "CohortOutput", "UserError", "_SoftContrast"):
         with pytest.raises(AttributeError, match=f"module 'peerdistill.terms' has no attribute '{name}'"):
             getattr(terms, name)

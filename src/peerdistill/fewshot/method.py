@@ -33,7 +33,7 @@ def build_method(
         UserError: As :func:`peerdistill.methods.build`.
     """
     method = methods.build(name, cohort, train_labels=train_labels, **options)
-    method.add(Weighted("prototypical", episodes.prototypical, Prototypical(episodes.ways, episodes.shots)))
+    method.add(Weighted("prototypical", episodes.prototypical, lambda: Prototypical(episodes.ways, episodes.shots)))
     if not methods.find(name).uses_logits:
         method.remove("cross_entropy")
     return method
