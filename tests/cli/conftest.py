@@ -1,7 +1,8 @@
-"""A home folder with data, runs and an exported leader, as a user would have them."""
+"""A home folder with data, runs and exported leaders, shared by all tests of the command line."""
 
 import contextlib
 import io
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -14,12 +15,15 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from peerdistill import runs
 from peerdistill.cli import main
+from peerdistill.runs import Run
 
 EPISODES = (
     "--method baseline --peers 1 --sharing network --ways 3 --queries 2 --episodes 1 --episodes_per_epoch 1 "
     "--validation.ways 2 --validation.episodes 2 --test.ways 2 --test.episodes 2"
 )
+PEERS = ("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
 ALONE = "--method baseline --peers 1 --backbone resnet8x4 --epochs 1 --batch_size 8"
 
 
@@ -47,7 +51,7 @@ def digit_images(classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_arrays(folder: Path) -> None:
-    """Write digits, and what somebody could have made of the file meanwhile."""
+    """Write digits, and versions of the file that were changed later."""
     images, labels = digit_images(3)
     names = np.array(["zero", "one", "two"])
     np.savez(folder / "digits.npz", images=images, labels=labels, class_names=names)
@@ -73,7 +77,7 @@ def write_photos(folder: Path, pictures: int = 12) -> None:
 
 
 def write_folders(folder: Path) -> None:
-    """Write a folder of class folders, and folders that are none."""
+    """Write folders of class folders, some of them invalid."""
     for name in ("photos", "broken", "empty", "divided/train", "divided/val", "twice/train", "twice/test"):
         write_photos(folder / name)
     (folder / "broken" / "cat" / "notes.png").write_text("no picture")
@@ -83,7 +87,7 @@ def write_folders(folder: Path) -> None:
 
 
 def train_runs(folder: Path) -> None:
-    """Train on digits and on pictures without a test split; let copies of the run have other data, or none."""
+    """Train on digits and on pictures without a test split; let copies of a run refer to other or missing data."""
     for words in (f"npz:digits.npz --run runs/digits {ALONE}", f"divided --run runs/divided --image_size 16 {ALONE}"):
         outcome = run_words("train", *words.split())
         assert outcome.code == 0, outcome.stderr
@@ -120,7 +124,7 @@ def write_texts(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory) -> Path:
-    """The folder, not to be changed by a test."""
+    """The folder; tests must not change it."""
     folder = tmp_path_factory.mktemp("home")
     write_arrays(folder)
     write_folders(folder)
@@ -132,7 +136,7 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def at_home(home, monkeypatch) -> Path:
-    """The folder, where the test's command lines are run."""
+    """The folder, as the working directory of a test."""
     monkeypatch.chdir(home)
     return home
 
@@ -153,3 +157,32 @@ def picture_writer() -> Callable[..., None]:
 def photo_writer() -> Callable[..., None]:
     """Return a function that writes a folder of two class folders."""
     return write_photos
+
+
+@pytest.fixture(scope="session")
+def peers(home, tmp_path_factory) -> tuple[Path, Outcome]:
+    """A run of two peers on digits, and what its training printed with ``--json``."""
+    path = tmp_path_factory.mktemp("runs") / "peers"
+    return path, run_words("train", f"npz:{home}/digits.npz", "--run", path, "--json", *PEERS)
+
+
+@pytest.fixture(scope="session")
+def digit_pictures(home, tmp_path_factory) -> list[Path]:
+    """Test images of the digits as picture files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels, split = runs.sample_pictures(Run(home / "runs/digits"), 6)
+    assert split == "test"
+    files = [folder / f"{number}.png" for number in range(len(pixels))]
+    for file, picture in zip(files, pixels, strict=True):
+        Image.fromarray(picture[0].numpy()).save(file)
+    return files
+
+
+@pytest.fixture(scope="session")
+def int8(home, tmp_path_factory) -> tuple[Path, dict]:
+    """The int8 leader of a run on digits, and what its export printed with ``--json``."""
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    shutil.copytree(home / "runs/digits", run)
+    outcome = run_words("export", run, "--int8", "--json")
+    assert outcome.code == 0, outcome.stderr
+    return run / "leader.int8.onnx", json.loads(outcome.stdout)

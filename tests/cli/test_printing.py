@@ -1,21 +1,23 @@
-"""What leaves the program: nothing from outside controls the terminal, and what can't be written is told."""
+"""Output: names cannot control the terminal, and errors are one sentence."""
 
 import errno
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from rich.table import Table
 
-from peerdistill.cli import main, tables
+from peerdistill.cli import main
 from peerdistill.cli.printing import console
 from peerdistill.config import parse
+from peerdistill.errors import PeerdistillWarning
 
 NO_MEMORY = "peerdistill: out of memory: use a smaller batch, smaller images, fewer peers or a smaller network\n"
 
 
-def test_names_from_outside_are_printed_as_they_are_but_for_what_controls_a_terminal(capsys):
+def test_names_are_printed_literally_with_control_characters_escaped(capsys):
     table = Table("\x1b]0;title\x07", title="runs/[/b] [red]x[/red] :smile:")
     table.add_row("a\x1b[31m\x9bred", "\udcff[/b]")
     console().print(table)
@@ -23,27 +25,19 @@ def test_names_from_outside_are_printed_as_they_are_but_for_what_controls_a_term
     out = capsys.readouterr().out
     assert "\x1b" not in out.replace("\x1b[0m", "").replace("\x1b[1m", "").replace("\x1b[3m", "")
     assert "\x9b" not in out
-    for told in (r"\x1b]0;title", "runs/[/b]", "[red]x[/red] :smile:", r"a\x1b[31m\x9bred", r"\xff[/b]", r"b\x1b[2J"):
-        assert told in out.replace("\n", "")
-
-
-def test_a_bench_of_a_folder_with_markup_in_its_name(capsys):
-    form = {"bytes": 1, "milliseconds": {1: 1.0}}
-    machine = {
-        "int8_instructions": None,
-        "packages": {},
-        "processor": "[/]",
-        "cores": 1,
-        "threads": 1,
-        "load_average": 0,
-    }
-    found = {"run": "runs/[/b]", "checkpoint": "last", "epoch": 1, "test": None, "repeats": 1, "machine": machine}
-    console().print(tables.leader_bench({**found, "forms": dict.fromkeys(("pytorch", "onnx", "int8"), form)}))
-    assert "runs/[/b]" in capsys.readouterr().out
+    for text in (
+        r"\x1b]0;title",
+        "runs/[/b]",
+        "[red]x[/red] :smile:",
+        r"a\x1b[31m\x9bred",
+        r"\xff[/b]",
+        r"b\x1b[2J",
+    ):
+        assert text in out.replace("\n", "")
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "sentence"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), 1, "peerdistill: no space left on device\n"),
         (OSError(errno.ENOSPC, "No space left on device", "a\nb"), 1, "peerdistill: a\\nb: no space left on device\n"),
@@ -56,22 +50,22 @@ def test_a_bench_of_a_folder_with_markup_in_its_name(capsys):
     ],
     ids=repr,
 )
-def test_a_fault_of_the_machine_is_told_in_one_sentence(capsys, monkeypatch, error, code, told):
+def test_an_error_of_the_system_is_one_sentence(capsys, monkeypatch, error, code, sentence):
     def fail(words):
         raise error
 
     monkeypatch.setattr("peerdistill.cli.commands.methods.run", fail)
     assert main(["methods"]) == code
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == sentence
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("peerdistill.cli.commands.methods.run", lambda words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["methods"])
 
 
-def test_a_working_directory_that_is_gone_is_told(capsys, monkeypatch, tmp_path):
+def test_a_deleted_working_directory_is_reported(capsys, monkeypatch, tmp_path):
     folder = tmp_path / "gone"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -82,7 +76,7 @@ def test_a_working_directory_that_is_gone_is_told(capsys, monkeypatch, tmp_path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
-def test_a_process_tells_that_its_output_can_t_be_written():
+def test_a_process_reports_that_its_output_cannot_be_written():
     run = [sys.executable, "-m", "peerdistill", "methods", "dml"]
     how = {"env": {**os.environ, "PYTHONIOENCODING": "ascii"}, "text": True, "stderr": subprocess.PIPE}
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -93,7 +87,7 @@ def test_a_process_tells_that_its_output_can_t_be_written():
 
 
 @pytest.mark.parametrize("words", [["digits", "--epochs", "3"], ["digits", "--method=okddip", "--peers=3"]])
-def test_the_configuration_that_is_printed_is_one_to_read(capsys, tmp_path, words):
+def test_a_printed_configuration_can_be_read(capsys, tmp_path, words):
     assert main(["train", *words, "--print_config"]) == 0
     text = capsys.readouterr().out
     (tmp_path / "c.yaml").write_text(text)
@@ -101,9 +95,25 @@ def test_the_configuration_that_is_printed_is_one_to_read(capsys, tmp_path, word
     assert "data: digits" in text
 
 
-def test_a_folder_whose_name_is_not_utf_8_stays_the_same_in_a_configuration(tmp_path):
+def test_a_folder_name_that_is_not_utf_8_survives_in_a_configuration(tmp_path):
     folder = tmp_path / os.fsdecode(b"\xff\xe4")
     folder.mkdir()
     config, _ = parse([str(folder)])
     (tmp_path / "c.yaml").write_text(config.as_yaml(), encoding="utf-8")
     assert parse([f"--config={tmp_path / 'c.yaml'}"])[0].data.data == str(folder)
+
+
+def test_own_warnings_are_printed_as_sentences_and_others_as_python_does(monkeypatch, capsys):
+    def warn(words):
+        warnings.warn("be careful", stacklevel=1)
+        warnings.warn("take note", PeerdistillWarning, stacklevel=1)
+        return 0
+
+    shown = []
+    monkeypatch.setattr(
+        warnings, "showwarning", lambda message, category, *where: shown.append((category, str(message)))
+    )
+    monkeypatch.setattr("peerdistill.cli.commands.methods.run", warn)
+    assert main(["methods"]) == 0
+    assert shown == [(UserWarning, "be careful")]
+    assert capsys.readouterr().err == "peerdistill: take note\n"
