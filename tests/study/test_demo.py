@@ -1,4 +1,4 @@
-"""The demonstration from its command to its files, with a shorter schedule; what it says follows from its numbers."""
+"""A short demonstration: its files, and whether its text follows from its numbers."""
 
 import io
 import json
@@ -23,7 +23,7 @@ PLAN = Plan(seeds=(3, 4, 5), labelled=6, epochs=1, longer=2, longer_seeds=2)
 
 
 class Here(Executor):
-    """Does everything at once in this process: starting others takes seconds."""
+    """Runs everything at once in this process: starting processes takes seconds."""
 
     def submit(self, function, /, *args, **kwargs):
         done = Future()
@@ -33,20 +33,18 @@ class Here(Executor):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> tuple[Path, str]:
-    """Folder and words of a short demonstration."""
+    """Folder and output of a short demonstration."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
     said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "_workers", lambda: nullcontext(Here()))
-        demo.run_demo(folder, Console(file=said, width=80), PLAN)
+    demo.run_demo(folder, Console(file=said, width=80), PLAN, workers=lambda: nullcontext(Here()))
     return folder, said.getvalue()
 
 
-def test_trainings_run_in_other_processes_and_what_has_not_begun_is_dropped_at_an_error():
+def test_trainings_run_in_other_processes_and_are_cancelled_after_an_error():
     waiting: list[Future] = []
 
     def fail_early() -> None:
-        with demo._workers() as pool:
+        with demo.processes() as pool:
             assert pool.submit(os.getpid).result() != os.getpid()
             waiting.extend(pool.submit(time.sleep, 0.1) for _ in range(50))
             raise RuntimeError
@@ -56,13 +54,13 @@ def test_trainings_run_in_other_processes_and_what_has_not_begun_is_dropped_at_a
     assert waiting[-1].cancelled()
 
 
-def accuracies(folder: Path, way: str, voter: str) -> list[float]:
+def accuracies(folder: Path, way: str, predictor: str) -> list[float]:
     files = [folder / way / f"seed-{seed}" / "result.json" for seed in PLAN.seeds]
     results = [json.loads(file.read_text()) for file in files if file.exists()]
-    return [result["last"]["test"][voter]["top1"] for result in results]
+    return [result["last"]["test"][predictor]["top1"] for result in results]
 
 
-def test_it_says_mean_deviation_and_paired_interval_of_what_its_runs_found(shown):
+def test_the_table_has_mean_deviation_and_paired_interval_of_the_runs(shown):
     folder, said = shown
     alone = np.array(accuracies(folder, "alone", "leader"))
     rows = {
@@ -80,9 +78,9 @@ def test_it_says_mean_deviation_and_paired_interval_of_what_its_runs_found(shown
     assert max(map(len, said.splitlines())) <= 80 or str(folder) in said
 
 
-def test_training_and_test_images_are_apart_and_wrong_labels_are_as_many_as_it_says(tmp_path):
+def test_training_and_test_images_are_disjoint_and_the_plan_s_fraction_of_labels_is_wrong(tmp_path):
     plan = Plan(seeds=(0,))
-    demo._write_data(tmp_path / "data", plan)
+    demo.write_data(tmp_path / "data", plan)
     train, test = (np.load(tmp_path / "data" / name) for name in ("train-0.npz", "test.npz"))
     pixels, labels = load_digits(return_X_y=True)
     truth = {
@@ -96,7 +94,7 @@ def test_training_and_test_images_are_apart_and_wrong_labels_are_as_many_as_it_s
     assert not {image.tobytes() for image in train["images"]} & {image.tobytes() for image in test["images"]}
 
 
-def test_it_deploys_a_leader_that_classifies_pictures(shown):
+def test_an_exported_leader_classifies_pictures(shown):
     folder, said = shown
     session = onnxruntime.InferenceSession(folder / "leader.onnx")
     assert session.get_inputs()[0].shape[1:] == [1, 8, 8]
@@ -114,12 +112,12 @@ def test_it_deploys_a_leader_that_classifies_pictures(shown):
         ([2.0, -2.1, 0.2], "neither better nor worse"),
     ],
 )
-def test_the_verdict_goes_whichever_way_the_interval_goes(gains, words):
+def test_the_verdict_follows_the_interval(gains, words):
     def scores(accuracies: list[float]) -> list:
-        return [demo._Score(top1, top1, 1.0, {"leader": 1, "cohort": 4}) for top1 in accuracies]
+        return [demo.Score(top1, top1, 1.0, {"leader": 1, "cohort": 4}) for top1 in accuracies]
 
     peers = scores([80 + gain for gain in gains])
-    said = demo._verdict({"alone": scores([80.0] * 3), "longer": scores([80.0, 80.1, 79.9]), "mcl-okd": peers})
+    said = demo.verdict({"alone": scores([80.0] * 3), "longer": scores([80.0, 80.1, 79.9]), "mcl-okd": peers})
     leader, ensemble, longer = said.splitlines()[1:]
     assert words in leader
     assert words in ensemble

@@ -1,4 +1,4 @@
-"""Figures show what they are given: they are looked at through their pixels."""
+"""Plots are checked by their pixels."""
 
 from pathlib import Path
 
@@ -37,13 +37,13 @@ def test_contact_sheet_shows_every_picture(sheet):
     assert all(has_colour(path, (0, 200, 40 * number)) for number in range(5))
 
 
-def test_contact_sheet_marks_what_is_wrong_and_nothing_else(sheet):
+def test_contact_sheet_marks_only_wrong_predictions(sheet):
     marked = (0xD5, 0x5E, 0x00)
     assert not has_colour(sheet(["a", "a"]), marked)
     assert has_colour(sheet(["a", "b"]), marked)
 
 
-def test_comparison_draws_the_mean_of_every_way_and_a_line_for_each_part(tmp_path):
+def test_comparison_draws_the_mean_of_each_way_and_a_line_for_each_part(tmp_path):
     accuracies = {"alone": [88.0, 90.0], "leader": [91.0, 92.0], "ensemble": [92.0, 94.0], "longer": [80.0]}
     losses = [{"total": 3.0, "cross_entropy": 2.0 / epoch, "ensemble": 0.5, "contrast": 0.1} for epoch in (1, 2, 3)]
     plot_comparison(accuracies, losses, tmp_path / "curves.png")

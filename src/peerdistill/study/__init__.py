@@ -1,1 +1,1 @@
-"""Studies of runs: the demonstration and its figures."""
+"""Studies of runs: the demonstration, the benchmark of deployed leaders, plots and timing."""

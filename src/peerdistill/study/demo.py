@@ -1,17 +1,17 @@
-"""The demonstration: what a leader gains over the same network alone, shown on digits, and its deployment.
+"""The demonstration: the gain of a leader over the same network trained alone, on digits, and its deployment.
 
-Every number is a mean over draws of the training set, the networks and the order of the batches. Sizes, schedule and
-options were chosen with seeds from 100 on and other test images than those used here. Seeds 0 to 7 were seen with an
-earlier choice (``--ensemble 1``), with which eight seeds could not tell the leader from the network alone
-(+0.6 points, 95 % interval -1.0 to 2.1); so they are not used.
+All numbers are means over seeds; a seed decides the training set, the initial weights and the order of the batches.
+Sizes, schedule and options were chosen with seeds from 100 upwards and with other test images. Seeds 0 to 7 are not
+used: they were evaluated with an earlier choice (``--ensemble 1``), for which eight seeds showed no difference between
+the leader and the network alone (+0.6 points, 95 % interval -1.0 to 2.1).
 """
 
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from peerdistill import deploy, runs
-from peerdistill.config import parse
+from peerdistill.config.config import Config
 from peerdistill.data.arrays import LabelledImages, all_digits
 from peerdistill.deploy import Prediction
 from peerdistill.runs import Run
@@ -37,40 +37,29 @@ _SHEET = 40
 _SHOWN = 5
 _MOST_WORKERS = 4
 _POOL = 897
-"""Digits, half of all, from which training sets are drawn; the others are the test images."""
+"""Number of digits, half of all, from which training sets are drawn; the others are the test images."""
 
-_ENSEMBLE = "5"
+_ENSEMBLE = 5
 _ALONE, _LONGER, _PEERS = "alone", "longer", "mcl-okd"
 _METHOD = {
-    _ALONE: ("--method", "baseline", "--peers", "1"),
-    _LONGER: ("--method", "baseline", "--peers", "1"),
-    _PEERS: (
-        "--method",
-        "mcl-okd",
-        "--peers",
-        "4",
-        "--sharing",
-        "branch",
-        "--ensemble",
-        _ENSEMBLE,
-        "--contrast.count",
-        "256",
-    ),
+    _ALONE: {"method": "baseline", "peers": 1},
+    _LONGER: {"method": "baseline", "peers": 1},
+    _PEERS: {"method": "mcl-okd", "peers": 4, "sharing": "branch", "ensemble": _ENSEMBLE, "contrast.count": 256},
 }
-_RECIPE = ("--recipe", "digits", "--backbone", "resnet8", "--batch_size", "50", "--validation", "0")
+_RECIPE = {"recipe": "digits", "backbone": "resnet8", "batch_size": 50, "validation": 0.0}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large the demonstration is.
+    """Size of the demonstration.
 
     Attributes:
-        seeds: Seeds, each with a training set of its own.
-        labelled: Training images of a class.
-        wrong: Share of the labels that are replaced by a wrong one.
-        epochs: Passes over the training images.
-        longer: Times as many passes for the network alone that gets as much time as four peers, or more.
-        longer_seeds: How many seeds are enough for that: it takes half of the time, and its difference is large.
+        seeds: The seeds; each has another training set.
+        labelled: Number of training images per class.
+        wrong: Fraction of the labels that are replaced by a wrong one.
+        epochs: Number of epochs.
+        longer: Factor of the epochs for a network alone that is trained at least as long as four peers.
+        longer_seeds: Number of seeds for that network. It takes half of the time, and its difference is large.
     """
 
     seeds: Sequence[int] = range(8, 20)
@@ -81,13 +70,13 @@ class Plan:
     longer_seeds: int = 4
 
     def ways(self, seed: int) -> list[str]:
-        """Return how a network is trained with a seed."""
+        """Return the ways to train a network with a seed."""
         return [way for way in _METHOD if way != _LONGER or seed in self.seeds[: self.longer_seeds]]
 
 
 @dataclass(frozen=True)
-class _Score:
-    """What came of one training: test accuracies in percent, and seconds."""
+class Score:
+    """Test accuracies of one training in percent, its seconds and the numbers of parameters."""
 
     leader: float
     ensemble: float
@@ -95,25 +84,32 @@ class _Score:
     parameters: Mapping[str, int]
 
 
-def run_demo(folder: Path, console: Console, plan: Plan | None = None) -> None:
+def run_demo(
+    folder: Path,
+    console: Console,
+    plan: Plan | None = None,
+    *,
+    workers: Callable[[], AbstractContextManager[Executor]] | None = None,
+) -> None:
     """Train one network alone and four peers by MCL-OKD with every seed, compare them, and deploy a leader.
 
-    The trainings run side by side, each in one thread: the numbers do not depend on the number of threads or cores.
+    The trainings run in parallel with one thread each: the numbers do not depend on the number of threads or cores.
 
     Args:
-        folder: New or empty; data, runs, figures, pictures and the exported leader are written there.
-        console: Told of every step.
-        plan: How large it is.
+        folder: A new or empty folder for data, runs, figures, pictures and the exported leader.
+        console: Where progress and results are shown.
+        plan: Size of the demonstration.
+        workers: Returns the executor of the trainings; :func:`processes` by default.
     """
     started = time.perf_counter()
     plan = plan or Plan()
     first = plan.seeds[0]
-    test = _write_data(folder / "data", plan)
+    test = write_data(folder / "data", plan)
     console.rule("1  the same network, trained alone and as one of four peers")
     console.print(_task(plan, len(test.labels)), highlight=False)
-    scores = _train_all(folder, plan, console)
+    scores = _train_all(folder, plan, console, workers or processes)
     console.print(_comparison(scores, plan))
-    console.print(_verdict(scores), highlight=False)
+    console.print(verdict(scores), highlight=False)
 
     console.rule("2  a leader alone, exported")
     run = Run(_run_folder(folder, _PEERS, first))
@@ -137,8 +133,8 @@ def run_demo(folder: Path, console: Console, plan: Plan | None = None) -> None:
 # Data
 
 
-def _write_data(folder: Path, plan: Plan) -> LabelledImages:
-    """Write a training set for every seed and the test images of all; return these."""
+def write_data(folder: Path, plan: Plan) -> LabelledImages:
+    """Write a training set for each seed, and the test images; return the test images."""
     folder.mkdir(parents=True)
     digits = all_digits()
     order = np.random.RandomState(0).permutation(len(digits.labels))
@@ -165,11 +161,13 @@ def _training_set(pool: LabelledImages, seed: int, plan: Plan) -> LabelledImages
 # Training
 
 
-def _train_all(folder: Path, plan: Plan, console: Console) -> dict[str, list[_Score]]:
-    """Return the scores of every way to train, one for each seed."""
-    scores: dict[str, list[_Score]] = {way: [] for way in _METHOD}
-    with _workers() as pool, _bar(console, total=sum(len(plan.ways(seed)) for seed in plan.seeds)) as advance:
-        waiting: dict[tuple[str, int], Future[_Score]] = {}
+def _train_all(
+    folder: Path, plan: Plan, console: Console, workers: Callable[[], AbstractContextManager[Executor]]
+) -> dict[str, list[Score]]:
+    """Return the scores of every way to train, one per seed."""
+    scores: dict[str, list[Score]] = {way: [] for way in _METHOD}
+    with workers() as pool, _bar(console, total=sum(len(plan.ways(seed)) for seed in plan.seeds)) as advance:
+        waiting: dict[tuple[str, int], Future[Score]] = {}
         for seed in plan.seeds:
             for way in plan.ways(seed):
                 waiting[way, seed] = pool.submit(_train, folder, way, seed, plan)
@@ -182,15 +180,15 @@ def _train_all(folder: Path, plan: Plan, console: Console) -> dict[str, list[_Sc
     return scores
 
 
-def _train(folder: Path, way: str, seed: int, plan: Plan) -> _Score:
+def _train(folder: Path, way: str, seed: int, plan: Plan) -> Score:
     torch.set_num_threads(1)
     data = folder.absolute() / "data"
     epochs = plan.epochs * (plan.longer if way == _LONGER else 1)
-    words = [f"npz:{data / f'train-{seed}.npz'}", "--test", f"npz:{data / 'test.npz'}", *_RECIPE, *_METHOD[way]]
-    config, _ = parse([*words, "--epochs", str(epochs), "--seed", str(seed), "--device", "cpu"])
+    images = {"data": f"npz:{data / f'train-{seed}.npz'}", "test": f"npz:{data / 'test.npz'}"}
+    config = Config.from_dict({**images, **_RECIPE, **_METHOD[way], "epochs": epochs, "seed": seed, "device": "cpu"})
     result = runs.train(config, _run_folder(folder, way, seed), console=Console(file=io.StringIO()))
     test = result["last"]["test"]
-    return _Score(test["leader"]["top1"], test["ensemble"]["top1"], result["seconds"], result["parameters"])
+    return Score(test["leader"]["top1"], test["ensemble"]["top1"], result["seconds"], result["parameters"])
 
 
 def _run_folder(folder: Path, way: str, seed: int) -> Path:
@@ -198,8 +196,8 @@ def _run_folder(folder: Path, way: str, seed: int) -> Path:
 
 
 @contextmanager
-def _workers() -> Iterator[ProcessPoolExecutor]:
-    """Yield processes that train; when this ends early, what has not begun is dropped."""
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Yield the processes that train. After an error, trainings that have not started are cancelled."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ProcessPoolExecutor(min(cores, _MOST_WORKERS), mp_context=get_context("spawn"))
     try:
@@ -210,14 +208,14 @@ def _workers() -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _bar(console: Console, total: int) -> Iterator[Any]:
-    """Yield a function to call after each training; on a terminal it moves a bar."""
+    """Yield a function to call after each training. On a terminal it advances a progress bar."""
     columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("trainings"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.advance(task)
 
 
-# What is said
+# Text and tables
 
 
 def _task(plan: Plan, tested: int) -> str:
@@ -231,7 +229,7 @@ def _task(plan: Plan, tested: int) -> str:
     )
 
 
-def _seed_line(seed: int, of: Mapping[str, _Score]) -> str:
+def _seed_line(seed: int, of: Mapping[str, Score]) -> str:
     peers = of[_PEERS]
     longer = f"; longer alone {of[_LONGER].leader:.1f} %" if _LONGER in of else ""
     return (
@@ -240,8 +238,8 @@ def _seed_line(seed: int, of: Mapping[str, _Score]) -> str:
     )
 
 
-def _columns(scores: Mapping[str, Sequence[_Score]]) -> dict[str, list[float]]:
-    """Return the accuracies of every row of the table, one for each seed; the last row has the first seeds only."""
+def _columns(scores: Mapping[str, Sequence[Score]]) -> dict[str, list[float]]:
+    """Return the accuracies of each row of the table, one per seed; the last row has only the first seeds."""
     return {
         "alone": [score.leader for score in scores[_ALONE]],
         "leader": [score.leader for score in scores[_PEERS]],
@@ -250,13 +248,13 @@ def _columns(scores: Mapping[str, Sequence[_Score]]) -> dict[str, list[float]]:
     }
 
 
-def _against_alone(scores: Mapping[str, Sequence[_Score]], row: str) -> Spread:
+def _against_alone(scores: Mapping[str, Sequence[Score]], row: str) -> Spread:
     columns = _columns(scores)
     before = columns["alone"][: len(columns[row])]
     return spread([after - of_same_seed for of_same_seed, after in zip(before, columns[row], strict=True)])
 
 
-def _comparison(scores: Mapping[str, Sequence[_Score]], plan: Plan) -> Table:
+def _comparison(scores: Mapping[str, Sequence[Score]], plan: Plan) -> Table:
     table = Table("", title=f"test accuracy in %, mean ± standard deviation over {len(plan.seeds)} seeds")
     for name in ("accuracy", "minus alone *", "training", "parameters **"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -286,8 +284,12 @@ def _interval(found: Spread) -> str:
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def _verdict(scores: Mapping[str, Sequence[_Score]]) -> str:
-    """Return in words what the intervals say, whichever way it goes."""
+def verdict(scores: Mapping[str, Sequence[Score]]) -> str:
+    """Return in words what the intervals show.
+
+    Args:
+        scores: Scores of the ways "alone", "longer" and "mcl-okd", one per seed.
+    """
     subjects = {
         "leader": "the leader is",
         "ensemble": "the ensemble of all peers is",
@@ -319,7 +321,7 @@ def _export(run: Run, output: Path, console: Console) -> Path:
 
 
 def _write_pictures(test: LabelledImages, folder: Path) -> tuple[list[Path], list[str]]:
-    """Write test images as PNG files, as a user would have them; return them and their classes."""
+    """Write some test images as PNG files; return the files and their classes."""
     folder.mkdir()
     rows = np.linspace(0, len(test.labels) - 1, _SHEET).astype(int)
     paths = [folder / f"test-{row:03}.png" for row in rows]

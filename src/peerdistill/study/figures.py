@@ -1,4 +1,4 @@
-"""Figures of runs, as PNG files."""
+"""Plots of runs, as PNG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from peerdistill.data.images.decode import open_picture
 from peerdistill.deploy import Prediction
 
-# Okabe and Ito's colours: told apart by colour-blind readers, and in grey.
+# Colours of Okabe and Ito: colour-blind readers can tell them apart, and so can readers in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _STYLE: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "figure.dpi": 150}
 _SHEET_COLUMNS = 10
@@ -21,13 +21,13 @@ _SHEET_COLUMNS = 10
 def plot_comparison(
     accuracies: Mapping[str, Sequence[float]], losses: Sequence[Mapping[str, float]], path: Path
 ) -> None:
-    """Write what came of every seed, and beside it the parts of one cohort's loss.
+    """Plot the accuracies of all seeds, and the parts of one cohort's loss.
 
     Args:
-        accuracies: In percent, of each way to train, one for each seed in the same order; the last ways may have the
-            first seeds only.
-        losses: The loss and its parts in each epoch, as ``metrics.jsonl`` has them.
-        path: The PNG file.
+        accuracies: Accuracies in percent for each way to train, one per seed in the same order. The last ways may have
+            only the first seeds.
+        losses: The loss and its parts in each epoch, as in ``metrics.jsonl``.
+        path: The PNG file to write.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -43,7 +43,7 @@ def plot_comparison(
 
 
 def _draw_seeds(axes: Axes, accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Draw a grey line for each seed and, above it, the mean of each way to train."""
+    """Draw a grey line for each seed, and the mean of each way to train."""
     places = range(len(accuracies))
     for seed in range(max(map(len, accuracies.values()))):
         of_seed = [values[seed] for values in accuracies.values() if seed < len(values)]
@@ -55,12 +55,12 @@ def _draw_seeds(axes: Axes, accuracies: Mapping[str, Sequence[float]]) -> None:
 
 
 def plot_predictions(predictions: Sequence[Prediction], labels: Sequence[str], path: Path) -> None:
-    """Write a contact sheet of pictures with the class that was predicted; wrong ones are red and say what is right.
+    """Plot pictures with their predicted class; wrong predictions are red and name the true class.
 
     Args:
-        predictions: What was predicted.
-        labels: Name of the right class of each picture.
-        path: The PNG file.
+        predictions: The predictions.
+        labels: Name of the true class of each picture.
+        path: The PNG file to write.
     """
     rows = -(-len(predictions) // _SHEET_COLUMNS)
     with matplotlib.rc_context(_STYLE):
