@@ -1,9 +1,8 @@
-"""What the multi-view contrast costs: every kind of negatives beside the plain gather formulation, time and memory.
+"""Time and memory of the multi-view contrast for each source of negatives, beside a plain formulation.
 
     python benchmarks/contrast.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
-benchmarks/README.md says how to read what it prints; contrast_growth.py measures how it grows.
+Takes a few minutes on two CPU cores. Runs on a GPU if there is one. contrast_growth.py measures how the cost grows.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from peerdistill.contrast import keys, options, score_blocks
 from peerdistill.study.timing import median_seconds
 
 OBJECTIVES = ("nce", "softmax")
-# Negatives of an anchor; "all" has those of 99 of 100 classes.
+# Negatives per anchor; "all" has those of 99 of 100 classes.
 SCORED = {"plain": 16_384, "own": 16_384, "shared": 16_384, "all": 49_500, "queue": 16_384}
 # Targets: this many times as fast as the plain formulation, and this many times less memory.
 TIMES_AS_FAST, TIMES_LESS = {"own": 15, "shared": 60, "all": 12}, 20
@@ -36,7 +35,7 @@ FORMULATIONS = {f"{objective} gather": partial(gathered, objective=objective) fo
 
 
 def compare(repeats: int) -> dict[str, float]:
-    """Seconds of every formulation at the paper's size, and of the two products alone."""
+    """Seconds of each formulation at the paper's size, and of the two matrix products alone."""
     case = draw_case()
     runs = {name: partial(forward_backward, formulation, case) for name, formulation in FORMULATIONS.items()}
     samples, negatives = case.banks.shape[1], case.own.shape[1]
@@ -46,7 +45,7 @@ def compare(repeats: int) -> dict[str, float]:
 
 
 def compare_few(repeats: int) -> list[dict[str, float]]:
-    """Seconds with few negatives of each anchor's own."""
+    """Seconds with few negatives per anchor."""
     rows = []
     for negatives in FEW_NEGATIVES:
         case = draw_case(negatives=negatives)
@@ -57,8 +56,8 @@ def compare_few(repeats: int) -> list[dict[str, float]]:
 
 
 def peak_of_this_process(name: str) -> int:
-    """Bytes by which one forward and backward pass raises the memory mark above that of its inputs."""
-    forward_backward(FORMULATIONS[name], draw_case(batch=2, negatives=8, samples=100))  # what libraries set up once
+    """Bytes by which a forward and backward pass raises the peak memory of the process above that of its inputs."""
+    forward_backward(FORMULATIONS[name], draw_case(batch=2, negatives=8, samples=100))  # one-time set-up
     case = draw_case()
     before = memory_mark()
     forward_backward(FORMULATIONS[name], case)
@@ -66,16 +65,16 @@ def peak_of_this_process(name: str) -> int:
 
 
 def peaks() -> dict[str, int]:
-    """Peak extra memory of each formulation, in a process of its own.
+    """Peak extra memory of each formulation, measured in a separate process.
 
-    Must run before this process has grown: on Linux a child's mark starts from what its parent held.
+    Call it before this process has grown: on Linux the peak memory of a child starts at that of its parent.
     """
     command = [sys.executable, __file__, "--peak-of"]
     return {name: int(subprocess.check_output([*command, name], text=True)) for name in FORMULATIONS}
 
 
 def agreement() -> list[dict[str, float | str]]:
-    """Relative differences to the plain formulation, which computes in float64, in loss and gradient."""
+    """Relative differences of loss and gradient to the plain formulation in float64."""
     single = draw_case(**AGREEMENT_SIZES)
     double = Case(*(tensor.detach().double() if tensor.is_floating_point() else tensor for tensor in single))
     double.embeddings.requires_grad_()
@@ -100,7 +99,7 @@ def difference(found: tuple[float, torch.Tensor], expected: tuple[float, torch.T
 
 
 def half_precision(repeats: int) -> list[dict]:
-    """What a bank in bfloat16 changes: seconds, memory of the bank, loss and gradient."""
+    """Seconds, loss and gradient with a bank in bfloat16, compared with float32."""
     rows = []
     for trained in (False, True):
         case = draw_case(trained=trained)
@@ -117,7 +116,7 @@ def half_precision(repeats: int) -> list[dict]:
 
 
 def route_seconds(samples: int, negatives: int, repeats: int) -> dict[str, float]:
-    """Own negatives forced onto each route, whatever would be chosen."""
+    """Seconds of both ways to handle negatives per anchor, whichever would be chosen."""
     case = draw_case(samples=samples, negatives=negatives)
     chosen = keys.GATHER_COST
 

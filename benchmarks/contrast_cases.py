@@ -1,4 +1,4 @@
-"""The multi-view contrast as the benchmarks measure it: inputs, our formulations, and the plain one.
+"""Inputs of the contrast benchmarks, the functions of the package and a plain formulation.
 
 Axes: M peers, B batch, S negatives, N samples, E embedding width, K = 1 + S.
 """
@@ -41,7 +41,7 @@ class Case(NamedTuple):
 def draw_case(
     peers: int = 4, batch: int = 64, negatives: int = 16384, samples: int = 50_000, *, trained: bool = False
 ) -> Case:
-    """Return random inputs; ``trained``: rows lie around the direction of their class, as after some training."""
+    """Return random inputs. With ``trained``, embeddings are close to the direction of their class."""
     drawn = {"generator": torch.Generator(DEVICE).manual_seed(0), "device": DEVICE}
     labels = torch.randint(CLASSES, (samples,), **drawn)
     indices = torch.randint(samples, (batch,), **drawn)
@@ -51,13 +51,13 @@ def draw_case(
         classes = torch.randn(CLASSES, WIDTH, **drawn)
         banks.mul_(0.5).add_(classes[labels])
         embeddings.mul_(0.5).add_(classes[labels[indices]])
-    banks /= banks.norm(dim=-1, keepdim=True)  # in place: no second bank may raise the memory mark
+    banks /= banks.norm(dim=-1, keepdim=True)  # in place, so that a second bank does not raise the peak memory
     own = torch.randint(samples, (batch, negatives), **drawn)
     return Case(embeddings.requires_grad_(), banks, indices, labels, own)
 
 
 def ours(kind: str, case: Case, **how) -> Tensor:
-    """The contrast of a kind of negatives."""
+    """The contrast of the package with a source of negatives."""
     if kind == "queue":
         return queue_nce(
             case.embeddings, case.queue, case.queue_labels, case.labels[case.indices], temperature=TEMPERATURE, **how
@@ -68,31 +68,31 @@ def ours(kind: str, case: Case, **how) -> Tensor:
     )
 
 
-def two_products(case: Case, columns: int, tile: int = 2048) -> None:
-    """The arithmetic that nobody gets around: scores of all anchors and columns, and the way back, of every bank."""
+def two_products(case: Case, keys: int, block: int = 2048) -> None:
+    """The unavoidable arithmetic: for each bank, the scores of all anchors and keys, and the gradient."""
     anchors = case.embeddings.detach()[1:].flatten(0, 1)
     gradient = torch.zeros_like(anchors)
-    room = anchors.new_empty(len(anchors), tile)
+    buffer = anchors.new_empty(len(anchors), block)
     for bank in case.banks:
-        for rows in bank[:columns].split(tile):
-            scores = torch.mm(anchors, rows.T, out=room[:, : len(rows)])
+        for rows in bank[:keys].split(block):
+            scores = torch.mm(anchors, rows.T, out=buffer[:, : len(rows)])
             gradient.addmm_(scores, rows)
     synchronise()
 
 
 def gathered(case: Case, objective: str = "nce", kept_BS: Tensor | None = None) -> Tensor:
-    """Eq. 6 to 11 (or 8) as they are commonly written: a (B, K, E) block of bank rows for every ordered pair of peers.
+    """Eq. 6 to 11 (or 8) in the common formulation: gathers (B, K, E) bank rows for each ordered pair of peers.
 
-    ``kept_BS``: 0 for negatives that an anchor must leave out; by default it has all of them.
+    ``kept_BS``: 0 for negatives that an anchor ignores; by default it uses all.
     """
     samples, count = case.banks.shape[1], case.own.shape[1]
     unit_MBE = F.normalize(case.embeddings, dim=-1)
-    columns_BK = torch.cat([case.indices[:, None], case.own], dim=1)
+    keys_BK = torch.cat([case.indices[:, None], case.own], dim=1)
     if kept_BS is not None:
         kept_BK, count = F.pad(kept_BS, (1, 0), value=1.0), kept_BS.sum(1, keepdim=True)
     total = case.embeddings.new_zeros(())
     for anchor, bank in permutations(range(len(case.banks)), 2):
-        rows_BKE = case.banks[bank][columns_BK]
+        rows_BKE = case.banks[bank][keys_BK]
         h_BK = torch.exp(torch.bmm(rows_BKE, unit_MBE[anchor, :, :, None]).squeeze(2) / TEMPERATURE)
         if kept_BS is not None:
             h_BK = h_BK * kept_BK
@@ -106,18 +106,18 @@ def gathered(case: Case, objective: str = "nce", kept_BS: Tensor | None = None) 
 
 
 def gathered_kind(kind: str, case: Case, objective: str) -> Tensor:
-    """The plain formulation for any kind of negatives: all that could be one, and what an anchor must leave out."""
+    """The plain formulation for each source of negatives: all candidates, with a mask."""
     if kind == "own":
         return gathered(case, objective)
     batch, anchor_labels = len(case.indices), case.labels[case.indices]
-    among = case.shared if kind == "shared" else torch.arange(len(case.labels), device=DEVICE)
-    if kind == "queue":  # a bank of the queue's rows, and of what the other peers say now as the positives
-        said = F.normalize(case.embeddings.detach(), dim=-1)
-        among = among[: case.queue.shape[1]]
-        positives = len(among) + torch.arange(batch, device=DEVICE)
-        case = case._replace(banks=torch.cat([case.queue, said], dim=1), indices=positives)
-    kept_BS = case.labels[among] != anchor_labels[:, None]
-    return gathered(case._replace(own=among.expand(batch, -1)), objective, kept_BS.to(case.embeddings.dtype))
+    candidates = case.shared if kind == "shared" else torch.arange(len(case.labels), device=DEVICE)
+    if kind == "queue":  # a bank of the queue and, as positives, of the embeddings of the other peers
+        current = F.normalize(case.embeddings.detach(), dim=-1)
+        candidates = candidates[: case.queue.shape[1]]
+        positives = len(candidates) + torch.arange(batch, device=DEVICE)
+        case = case._replace(banks=torch.cat([case.queue, current], dim=1), indices=positives)
+    kept_BS = case.labels[candidates] != anchor_labels[:, None]
+    return gathered(case._replace(own=candidates.expand(batch, -1)), objective, kept_BS.to(case.embeddings.dtype))
 
 
 def forward_backward(formulation: Callable[[Case], Tensor], case: Case) -> tuple[float, Tensor]:

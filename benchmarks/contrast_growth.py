@@ -1,9 +1,9 @@
-"""How the multi-view contrast grows: one step's time and memory against N, S, M and B, and the growth fitted to them.
+"""Growth of the time and memory of the multi-view contrast with N, S, M and B, with fitted exponents.
 
     python benchmarks/contrast_growth.py [--json FILE]
 
-Each point is a process of its own. Needs the package, PyTorch and about 8 GB of memory, takes half an hour on two CPU
-cores, and runs on a GPU where there is one.
+Each point is measured in a separate process. Needs about 8 GB of memory and half an hour on two CPU cores. Runs on a
+GPU if there is one.
 """
 
 import argparse
@@ -27,13 +27,13 @@ AXES = {
 }
 SIZES = {"samples": 50_000, "negatives": 16_384, "peers": 4, "batch": 64}
 REPEATS = 4
-LARGEST = 4  # points through which the growth is fitted: the smallest hold what a step costs at any size
+LARGEST = 4  # points used for the fit; the others are dominated by the fixed cost of a step
 
 
 def point_of_this_process(kind: str, axis: str, value: int) -> dict[str, float]:
-    """Bytes by which the first step raises the memory mark, and seconds of the fastest of those after it."""
+    """Bytes by which the first step raises the peak memory, and seconds of the fastest of the following steps."""
     formulation = partial(ours, kind)
-    forward_backward(formulation, draw_case(batch=2, negatives=8, samples=100))  # what libraries set up once
+    forward_backward(formulation, draw_case(batch=2, negatives=8, samples=100))  # one-time set-up
     case = draw_case(**{**SIZES, axis: value})
     before = memory_mark()
     forward_backward(formulation, case)
@@ -51,7 +51,7 @@ def measure_point(kind: str, axis: str, value: int) -> dict:
 
 
 def exponent(values: list[float], measured: list[float]) -> float:
-    """Return p of the power law ``measured = c * value^p`` that fits the largest values best."""
+    """Return p of the power law ``measured = c * value^p`` fitted to the largest values."""
     logs = np.log(values[-LARGEST:]), np.log(np.maximum(measured[-LARGEST:], 1e-9))
     return float(np.polyfit(*logs, 1)[0])
 
