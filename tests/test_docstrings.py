@@ -15,13 +15,22 @@ import peerdistill
 # Each of these must have an example. Add a name when you write an example for it.
 WITH_EXAMPLE = (
     "Cohort",
+    "UserError",
+    "backbones.Backbone",
+    "backbones.build",
+    "config.Config",
+    "deploy.LeaderCard",
+    "deploy.predict",
     "methods.build",
     "methods.find",
     "methods.mcl_okd",
     "methods.MethodCard",
     "terms.Batch",
     "terms.CrossEntropy",
+    "terms.EMAPeersToPeers",
     "terms.EnsembleToLeader",
+    "terms.GatedEnsemble",
+    "terms.InBatchScores",
     "terms.Method",
     "terms.MultiViewContrast",
     "terms.MutualKL",
@@ -35,7 +44,12 @@ WITH_EXAMPLE = (
     "contrast.multi_view_nce",
     "contrast.queue_nce",
     "contrast.supervised_contrast",
+    "numerics.min_float32",
+    "numerics.with_custom_gradient",
+    "ranges.Range",
     "rng.keyed_generator",
+    "sharing.copies_per_stage",
+    "user_code.user_function",
     "load_leader",
 )
 
@@ -50,7 +64,7 @@ def modules_with_examples() -> list[str]:
 def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
     """Yield a module, and the functions, classes and members of classes that are defined in it."""
     yield module.__name__, module
-    for name, value in vars(module).items():
+    for name, value in list(vars(module).items()):  # a lazy import may add names
         if getattr(value, "__module__", None) != module.__name__:
             continue
         yield f"{module.__name__}.{name}", value

@@ -34,6 +34,20 @@ class EMAPeersToPeers(SoftenedTerm):
 
     Raises:
         UserError: If ``momentum`` or ``temperature`` is out of range.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort
+        >>> from peerdistill.terms import CrossEntropy, EMAPeersToPeers, Method, Weighted
+        >>> cohort = Cohort("resnet20", classes=10, peers=2)
+        >>> method = Method(
+        ...     [Weighted("cross_entropy", 1.0, CrossEntropy()), Weighted("ema", 1.0, EMAPeersToPeers(cohort))]
+        ... )
+        >>> optimizer = torch.optim.SGD(cohort.parameters(), lr=0.1)
+        >>> loss = method(cohort(torch.rand(4, 3, 32, 32)), labels=torch.arange(4), indices=torch.arange(4))
+        >>> loss.total.backward()
+        >>> optimizer.step()
+        >>> method.after_step(cohort)  # updates the averages
     """
 
     steps: Int[Tensor, ""]

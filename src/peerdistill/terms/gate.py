@@ -16,6 +16,15 @@ class GatedEnsemble(nn.Module):
     Args:
         peers: Number of peers M.
         stem_channels: Channels D of the shared stem's output.
+
+    Example:
+        >>> from peerdistill import Cohort
+        >>> from peerdistill.terms import CrossEntropy, EnsembleCrossEntropy, GatedEnsemble, Method, Weighted
+        >>> cohort = Cohort("resnet20", classes=10, peers=3, sharing="branch")
+        >>> method = Method(
+        ...     [Weighted("peers", 1.0, CrossEntropy()), Weighted("ensemble", 1.0, EnsembleCrossEntropy())],
+        ...     ensemble=GatedEnsemble(cohort.peers, cohort.stem_channels),
+        ... )
     """
 
     def __init__(self, peers: int, stem_channels: int):

@@ -33,6 +33,17 @@ class InBatchScores(nn.Module):
 
     Raises:
         UserError: For a width below 1, or a temperature that is not above 0.
+
+    Example:
+        >>> import torch
+        >>> from peerdistill import Cohort
+        >>> from peerdistill.terms import Batch, InBatchScores, SoftVanillaContrast, VanillaContrast
+        >>> cohort = Cohort("resnet20", classes=10, peers=2)
+        >>> scores = InBatchScores(cohort.widths, width=64)
+        >>> terms = [VanillaContrast(scores), SoftVanillaContrast(scores)]
+        >>> out, batch = cohort(torch.rand(4, 3, 32, 32)), Batch(torch.tensor([0, 0, 1, 1]), torch.arange(4))
+        >>> sum(term(out, batch) for term in terms).shape  # the embeddings are computed once
+        torch.Size([])
     """
 
     def __init__(self, feature_widths: Sequence[int], width: int = 128, tau: float = 0.07):
