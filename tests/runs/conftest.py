@@ -12,7 +12,7 @@ from peerdistill.runs import Run
 from peerdistill.training import ConsoleLog, Interrupted
 from support.console import silent_console
 from support.digits import write_digits
-from support.options import words
+from support.options import option_words
 
 QUICK = {"backbone": "resnet8", "peers": 2, "epochs": 2, "batch_size": 32, "crop_padding": 1, "flip": "false"}
 
@@ -30,7 +30,7 @@ def quick_config(digits_file) -> Callable[..., Config]:
         options = {**QUICK, "contrast.count": 16, **changes}
         if options.get("method", "mcl-okd") not in ("mcl-okd", "crd", "crd+kd"):
             del options["contrast.count"]
-        config, _ = parse([str(data), *words(options)])
+        config, _ = parse([str(data), *option_words(options)])
         return config
 
     return make

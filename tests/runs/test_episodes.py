@@ -20,7 +20,7 @@ from peerdistill.runs import Run
 from peerdistill.terms import Method
 from peerdistill.training import Interrupted
 from support.digits import digits_of_each_class, write_npz
-from support.options import few_shot, words
+from support.options import few_shot, option_words
 
 SHORT = {**few_shot(episodes=4, per_epoch=2, validation=5, test=8), "crop_padding": 1, "flip": "false"}
 CONTRASTING = [
@@ -44,7 +44,7 @@ def short_config(sixteen) -> Callable[..., Config]:
         options = {"method": "baseline", "peers": 1, **SHORT, **changes}
         if options["method"] in CONTRASTING:
             options["contrast.count"] = 16
-        return parse([str(data), *words(options)], EPISODES)[0]
+        return parse([str(data), *option_words(options)], EPISODES)[0]
 
     return make
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 
-def words(options: Mapping[str, object]) -> list[str]:
+def option_words(options: Mapping[str, object]) -> list[str]:
     """Return options as words of the command line: ``--name=value``."""
     return [f"--{name}={value}" for name, value in options.items()]
 
