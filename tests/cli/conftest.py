@@ -1,79 +1,41 @@
 """A home folder with data, runs and exported leaders, shared by all tests of the command line."""
 
 import contextlib
-import io
 import json
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from peerdistill import runs
-from peerdistill.cli import main
 from peerdistill.runs import Run
+from support.command_line import Outcome, run
+from support.digits import digit_images, write_npz
+from support.options import PROTOTYPICAL, few_shot, option_words
+from support.photos import write_noise, write_photos
 
-EPISODES = (
-    "--method baseline --peers 1 --sharing network --ways 3 --queries 2 --episodes 1 --episodes_per_epoch 1 "
-    "--validation.ways 2 --validation.episodes 2 --test.ways 2 --test.episodes 2"
-)
+EPISODES = option_words({**PROTOTYPICAL, **few_shot(episodes=1, validation=2, test=2)})
 PEERS = ("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
 ALONE = "--method baseline --peers 1 --backbone resnet8x4 --epochs 1 --batch_size 8"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command line did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def run_words(*words: str | Path) -> Outcome:
-    """Run a command line in this process."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        code = main([str(word) for word in words])
-    return Outcome(code, stdout.getvalue(), stderr.getvalue())
-
-
-def digit_images(classes: int) -> tuple[np.ndarray, np.ndarray]:
-    pixels, labels = load_digits(return_X_y=True)
-    rows = np.flatnonzero(labels < classes)[:100]
-    return (pixels[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels[rows]
-
-
 def write_arrays(folder: Path) -> None:
     """Write digits, and versions of the file that were changed later."""
-    images, labels = digit_images(3)
+    images, labels = digit_images(3, 100)
     names = np.array(["zero", "one", "two"])
     np.savez(folder / "digits.npz", images=images, labels=labels, class_names=names)
     np.savez(folder / "renamed.npz", images=images, labels=labels, class_names=np.array(["null", "eins", "zwei"]))
     np.savez(folder / "fewer.npz", images=images[:90], labels=labels[:90], class_names=names)
     np.savez(folder / "repainted.npz", images=255 - images, labels=labels, class_names=names)
     np.savez(folder / "lacking.npz", images=images, labels=labels)
-    images, labels = digit_images(10)
-    names = np.array(list("abcdefghij"))
-    np.savez(folder / "small.npz", images=images, labels=labels, class_names=names)
-    np.savez(folder / "ten.npz", images=images.repeat(2, 1).repeat(2, 2), labels=labels, class_names=names)
-
-
-def write_picture(file: Path, seed: int) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (18, 24, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(file)
-
-
-def write_photos(folder: Path, pictures: int = 12) -> None:
-    for number in range(pictures):
-        write_picture(folder / ("cat", "dog")[number % 2] / f"{number}.png", number)
+    images, labels = digit_images(10, 100)
+    write_npz(folder / "small.npz", images, labels)
+    write_npz(folder / "ten.npz", images.repeat(2, axis=1).repeat(2, axis=2), labels)
 
 
 def write_folders(folder: Path) -> None:
@@ -82,23 +44,23 @@ def write_folders(folder: Path) -> None:
         write_photos(folder / name)
     (folder / "broken" / "cat" / "notes.png").write_text("no picture")
     (folder / "empty" / "bird").mkdir()
-    write_picture(folder / "one" / "cat" / "0.png", 0)
-    write_picture(folder / "flat" / "0.png", 0)
+    write_noise(folder / "one" / "cat" / "0.png", 0)
+    write_noise(folder / "flat" / "0.png", 0)
 
 
 def train_runs(folder: Path) -> None:
     """Train on digits and on pictures without a test split; let copies of a run refer to other or missing data."""
-    for words in (f"npz:digits.npz --run runs/digits {ALONE}", f"divided --run runs/divided --image_size 16 {ALONE}"):
-        outcome = run_words("train", *words.split())
+    for line in (f"npz:digits.npz --run runs/digits {ALONE}", f"divided --run runs/divided --image_size 16 {ALONE}"):
+        outcome = run("train", *line.split())
         assert outcome.code == 0, outcome.stderr
-    assert run_words("fewshot", *f"npz:ten.npz --run runs/ten {EPISODES}".split()).code == 0
-    assert run_words("export", "runs/ten", "--output", "encoder.onnx").code == 0
+    assert run("fewshot", "npz:ten.npz", "--run=runs/ten", *EPISODES).code == 0
+    assert run("export", "runs/ten", "--output", "encoder.onnx").code == 0
     for other in ("renamed", "fewer", "repainted", "gone"):
         shutil.copytree("runs/digits", f"runs/{other}")
         file = Path("runs", other, "config.yaml")
         values = yaml.safe_load(file.read_text())
         file.write_text(yaml.safe_dump({**values, "data": f"npz:{folder / other}.npz"}))
-    assert run_words("export", "runs/digits", "--output", "leader.onnx").code == 0
+    assert run("export", "runs/digits", "--output", "leader.onnx").code == 0
 
 
 def write_texts(folder: Path) -> None:
@@ -119,7 +81,7 @@ def write_texts(folder: Path) -> None:
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    write_picture(folder / "photo.png", 1)
+    write_noise(folder / "photo.png", 1)
 
 
 @pytest.fixture(scope="session")
@@ -144,26 +106,14 @@ def at_home(home, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def peerdistill() -> Callable[..., Outcome]:
     """Return a function that runs a command line in this process."""
-    return run_words
-
-
-@pytest.fixture(scope="session", name="write_picture")
-def picture_writer() -> Callable[..., None]:
-    """Return a function that writes a picture of noise."""
-    return write_picture
-
-
-@pytest.fixture(scope="session", name="write_photos")
-def photo_writer() -> Callable[..., None]:
-    """Return a function that writes a folder of two class folders."""
-    return write_photos
+    return run
 
 
 @pytest.fixture(scope="session")
 def peers(home, tmp_path_factory) -> tuple[Path, Outcome]:
     """A run of two peers on digits, and what its training printed with ``--json``."""
     path = tmp_path_factory.mktemp("runs") / "peers"
-    return path, run_words("train", f"npz:{home}/digits.npz", "--run", path, "--json", *PEERS)
+    return path, run("train", f"npz:{home}/digits.npz", "--run", path, "--json", *PEERS)
 
 
 @pytest.fixture(scope="session")
@@ -181,8 +131,8 @@ def digit_pictures(home, tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="session")
 def int8(home, tmp_path_factory) -> tuple[Path, dict]:
     """The int8 leader of a run on digits, and what its export printed with ``--json``."""
-    run = tmp_path_factory.mktemp("runs") / "digits"
-    shutil.copytree(home / "runs/digits", run)
-    outcome = run_words("export", run, "--int8", "--json")
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    shutil.copytree(home / "runs/digits", path)
+    outcome = run("export", path, "--int8", "--json")
     assert outcome.code == 0, outcome.stderr
-    return run / "leader.int8.onnx", json.loads(outcome.stdout)
+    return path / "leader.int8.onnx", json.loads(outcome.stdout)

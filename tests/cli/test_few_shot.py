@@ -1,43 +1,24 @@
 """Few-shot learning as a user has it: train, resume, evaluate, compare, export, predict by examples."""
 
-import io
 import json
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from rich.console import Console
 
 from peerdistill.cli import tables
 from peerdistill.training import ConsoleLog
+from support.console import printed, silent_console
+from support.options import PROTOTYPICAL, few_shot, option_words
+from support.photos import write_stripes
 
-SHORT = (
-    *("--ways", "3", "--queries", "2", "--episodes", "2", "--episodes_per_epoch", "1", "--image_size", "16"),
-    *("--validation.ways", "2", "--validation.queries", "2", "--validation.episodes", "3"),
-    *("--test.ways", "2", "--test.queries", "2", "--test.episodes", "6"),
-)
-ALONE = ("--method", "baseline", "--peers", "1", "--sharing", "network")
-
-
-def write_shapes(folder: Path) -> None:
-    """Write ten classes of eight pictures: stripes of a class's own distance and direction."""
-    draws = np.random.default_rng(0)
-    for number in range(10):
-        (folder / f"shape{number}").mkdir(parents=True)
-        for picture in range(8):
-            pixels = draws.integers(0, 60, (18, 18, 3), dtype=np.uint8)
-            pixels[:: 2 + number % 5] += 150
-            pixels = pixels if number < 5 else pixels.swapaxes(0, 1)
-            Image.fromarray(pixels).save(folder / f"shape{number}" / f"{picture}.png")
+SHORT = option_words({**few_shot(), "image_size": 16})
+ALONE = option_words(PROTOTYPICAL)
 
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("few-shot") / "shapes"
-    write_shapes(folder)
-    return folder
+    return write_stripes(tmp_path_factory.mktemp("few-shot") / "shapes")
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +166,9 @@ def test_bench_leader_judges_an_encoder_by_the_run_s_episodes(runs, peerdistill)
     for form in ("pytorch", "onnx"):
         assert found["forms"][form]["accuracy"] == pytest.approx(expected["leader"], abs=1e-3)
     assert abs(found["forms"]["int8"]["accuracy"]["top1"] - expected["leader"]["top1"]) < 20
-    console = Console(file=io.StringIO(), width=200)
+    console = silent_console()
     console.print(tables.leader_bench(found))  # what the command prints without --json
-    assert "6 test episodes, 2-way 1-shot" in console.file.getvalue()
+    assert "6 test episodes, 2-way 1-shot" in printed(console)
 
 
 def test_a_run_goes_to_a_folder_of_its_own_by_default(shapes, tmp_path, monkeypatch, peerdistill):

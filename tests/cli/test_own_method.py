@@ -5,10 +5,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from sklearn.datasets import load_digits
+
+from support.digits import write_digits
 
 MODULE = '''
     from peerdistill.contrast import ContrastOptions
@@ -37,9 +37,7 @@ TRAIN = ("train", *QUICK, "--method", "mymethods:apart")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    pixels, labels = load_digits(n_class=3, return_X_y=True)
-    images = (pixels[:90].reshape(-1, 8, 8) * 15).astype(np.uint8)
-    np.savez(tmp_path / "digits.npz", images=images, labels=labels[:90], class_names=np.array(list("abc")))
+    write_digits(tmp_path / "digits.npz", samples=90)
     (tmp_path / "mymethods.py").write_text(textwrap.dedent(MODULE))
     monkeypatch.chdir(tmp_path)
     yield tmp_path

@@ -6,12 +6,13 @@ import shutil
 import pytest
 
 from peerdistill.runs import Run
+from support.photos import write_noise, write_photos
 
 WORDS = "--image_size 16 --epochs 1 --batch_size 8 --peers 2 --workers 0 --cache off --backbone resnet8 --method one"
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, peerdistill, write_photos):
+def kept(tmp_path_factory, peerdistill):
     """A run on class folders, trained on none of whose pictures anything is asked in place."""
     folder = tmp_path_factory.mktemp("moved")
     write_photos(folder / "photos", 40)
@@ -67,7 +68,7 @@ def test_a_resumed_run_remembers_where_its_data_is(place, peerdistill):
     assert evaluated(peerdistill)[1] == ""
 
 
-def test_a_folder_that_grew_keeps_its_split(place, peerdistill, write_photos):
+def test_a_folder_that_grew_keeps_its_split(place, peerdistill):
     before, _ = evaluated(peerdistill, "--data", "moved")
     for file in list((place / "moved/cat").iterdir()):
         shutil.copy(file, file.with_name(f"new{file.name}"))
@@ -78,7 +79,7 @@ def test_a_folder_that_grew_keeps_its_split(place, peerdistill, write_photos):
     assert found["samples"] > before["samples"]
 
 
-def test_other_pictures_are_evaluated_as_such(place, peerdistill, write_photos):
+def test_other_pictures_are_evaluated_as_such(place, peerdistill):
     write_photos(place / "other", 10)
     found, told = evaluated(peerdistill, "--data", "other")
     assert found["split"] == "all"
@@ -88,7 +89,7 @@ def test_other_pictures_are_evaluated_as_such(place, peerdistill, write_photos):
     assert " of which the run was trained on" in told
 
 
-def test_pictures_of_one_class_are_enough(place, peerdistill, write_photos):
+def test_pictures_of_one_class_are_enough(place, peerdistill):
     write_photos(place / "other", 10)
     shutil.rmtree(place / "other/dog")
     found, told = evaluated(peerdistill, "--data", "other")
@@ -96,7 +97,7 @@ def test_pictures_of_one_class_are_enough(place, peerdistill, write_photos):
     assert "has no picture of 'dog'" in told
 
 
-def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, peerdistill, write_photos):
+def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, peerdistill):
     checkpoints = Run("run").checkpoints
     state = checkpoints.load(checkpoints.last)
     del state["notes"]["data"]["contents"]
@@ -111,7 +112,7 @@ def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, 
     assert "trained on" in outcome.stderr
 
 
-def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill, write_photos):
+def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill):
     for split, pictures in (("train", 8), ("test", 6)):
         write_photos(place / "divided" / split, pictures)
     found, _ = evaluated(peerdistill, "--data", "divided")
@@ -122,10 +123,10 @@ def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill,
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export --int8", "train --resume --run"])
-def test_replaced_pictures_are_noticed(place, peerdistill, write_picture, command):
-    write_picture(sorted((place / "moved/cat").iterdir())[-1], seed=99)
+def test_replaced_pictures_are_noticed(place, peerdistill, command):
+    write_noise(sorted((place / "moved/cat").iterdir())[-1], seed=99)
     for file in (place / "moved/dog").iterdir():
-        write_picture(file, seed=hash(file.name) % 1000 + 1000)
+        write_noise(file, seed=hash(file.name) % 1000 + 1000)
     name, *options = command.split()
     words = [name, "run", *options] if name != "train" else [name, *options, "run"]
     outcome = peerdistill(*words, "--data", "moved")
@@ -136,10 +137,10 @@ def test_replaced_pictures_are_noticed(place, peerdistill, write_picture, comman
         assert "the training images are not those that the run was started with" in outcome.stderr
 
 
-def test_an_unknown_class_is_refused(place, peerdistill, write_picture):
+def test_an_unknown_class_is_refused(place, peerdistill):
     for number in range(3):
-        write_picture(place / "birds/bird" / f"{number}.png", number)
-        write_picture(place / "birds/cat" / f"{number}.png", number)
+        write_noise(place / "birds/bird" / f"{number}.png", number)
+        write_noise(place / "birds/cat" / f"{number}.png", number)
     outcome = peerdistill("evaluate", "run", "--data", "birds")
     assert outcome.code == 2
     assert "class 'bird' of " in outcome.stderr

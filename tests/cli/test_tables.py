@@ -1,15 +1,13 @@
-import io
-
 import pytest
-from rich.console import Console
 
 from peerdistill.cli import tables
+from support.console import printed, silent_console
 
 
 def shown(table) -> str:
-    written = io.StringIO()
-    Console(file=written, width=160).print(table)
-    return " ".join(written.getvalue().split())
+    console = silent_console(width=160)
+    console.print(table)
+    return " ".join(printed(console).split())
 
 
 def split(leader: float, peers: int = 2) -> dict:

@@ -1,9 +1,7 @@
-import io
 import json
 
-from rich.console import Console
-
 from peerdistill.cli import tables
+from support.console import printed, silent_console
 
 
 def test_bench_leader_prints_the_promised_keys(peers, peerdistill):
@@ -38,7 +36,7 @@ def test_bench_leader_reports_no_accuracy_without_test_images(at_home, peerdisti
     found = json.loads(peerdistill("bench-leader", "runs/divided", "--repeats", "1", "--json").stdout)
     assert found["test"] is None
     assert [form["accuracy"] for form in found["forms"].values()] == [None] * 3
-    console = Console(file=io.StringIO(), width=200)
+    console = silent_console()
     console.print(tables.leader_bench(found))  # what the command prints without --json
-    assert "no test images, so no accuracy" in console.file.getvalue()
-    assert "accuracy │" not in console.file.getvalue()
+    assert "no test images, so no accuracy" in printed(console)
+    assert "accuracy │" not in printed(console)
