@@ -9,6 +9,7 @@ import pytest
 from peerdistill import methods
 from peerdistill.backbones.adapters.splitting import split
 from peerdistill.cli import main
+from peerdistill.data import DataConfig
 from peerdistill.methods import catalog
 from peerdistill.terms import Batch
 
@@ -30,6 +31,8 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
     assert names["method"].epoch == 1
     stem = names["cohort"].networks[0][0]
     assert all(network[0] is stem for network in names["cohort"].networks)
+    data = names["SOURCE"].load(names["LoadRequest"](DataConfig("squares")))
+    assert (data.name, data.class_names, data.image_size) == ("squares", ("top", "upper", "lower", "bottom"), 16)
     found = split("mynets:tiny", lambda: names["tiny"](10), None, (3, 32, 32))
     assert [stage.name for stage in found.stages] == ["0", "1", "2"]
 
@@ -56,7 +59,7 @@ def test_the_method_of_the_page_is_one_file_in_the_package(tmp_path, monkeypatch
 
 
 def test_every_block_is_at_most_25_lines():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8
     assert max(len(block.splitlines()) for block in BLOCKS) <= 30
     for block in BLOCKS:
         code = [line for line in block.splitlines() if line.strip() and not line.startswith(("import", "from"))]

@@ -17,6 +17,11 @@ FORM = "package.module:function"
 _NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 
 
+def is_function_name(name: str) -> bool:
+    """Return whether ``name`` has the form ``package.module:function``."""
+    return _NAME.fullmatch(name) is not None
+
+
 def user_function(name: str, kind: str) -> Callable[..., Any]:
     """Import the function called ``package.module:function``.
 

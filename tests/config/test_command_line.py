@@ -47,7 +47,7 @@ def write_yaml(tmp_path):
         ("cifar10", "cifar"),
         ("cifar100", "cifar"),
         ("npz:some.npz", "arrays"),
-        ("pictures", "folder"),
+        ("./pictures", "folder"),
         ("pictures/of/digits", "folder"),
     ],
 )
@@ -59,11 +59,11 @@ def test_the_data_choose_the_recipe(data, name):
 
 
 def test_a_recipe_can_be_asked_for():
-    assert values_of("pictures", "--recipe", "digits")["epochs"] == recipe("digits")["epochs"]
+    assert values_of("./pictures", "--recipe", "digits")["epochs"] == recipe("digits")["epochs"]
 
 
 def test_a_recipe_can_be_asked_for_in_a_file(write_yaml):
-    assert values_of("pictures", write_yaml(recipe="digits"))["epochs"] == recipe("digits")["epochs"]
+    assert values_of("./pictures", write_yaml(recipe="digits"))["epochs"] == recipe("digits")["epochs"]
 
 
 def test_what_no_recipe_says_is_the_signature_s_default():

@@ -179,7 +179,7 @@ def test_a_group_of_options_may_be_its_dataclass():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "data is missing in x: it is digits, cifar10"),
+        ({}, "data is missing in x: it is cifar10, cifar100, digits"),
         (
             {"data": "digits", "kind": "sequences"},
             "unknown kind of run in x 'sequences': choose from classes, episodes",

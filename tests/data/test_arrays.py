@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits as sklearn_digits
 
-from peerdistill.data import DataConfig, arrays, load_dataset
+from peerdistill.data import DataConfig, digits, load_dataset
 from peerdistill.data.arrays import LabelledImages, array_dataset
 
 
@@ -23,9 +23,9 @@ def numbers(split) -> list[int]:
     return [] if split is None else split.images[:, 0, 0, 0].tolist()
 
 
-def test_digits_of_a_scikit_learn_that_keeps_them_elsewhere(monkeypatch):
+def test_digits_of_a_scikit_learn_with_the_file_elsewhere(monkeypatch):
     expected = load_dataset(DataConfig("digits"))
-    monkeypatch.setattr(arrays, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr(digits, "find_spec", lambda name: ModuleSpec(name, None))
     found = load_dataset(DataConfig("digits"))
     assert found.fingerprint == expected.fingerprint
     assert torch.equal(found.train.images, expected.train.images)

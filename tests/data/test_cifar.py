@@ -82,7 +82,8 @@ def test_absent(tmp_path, name, reader):
     with pytest.raises(UserError) as error:
         load_dataset(config(name, tmp_path))
     assert str(error.value) == (
-        f"{name} is not in '{tmp_path}' (no folder '{reader.base_folder}' there): --download fetches it"
+        f"'{tmp_path}' has no {name} (no folder '{reader.base_folder}'): choose another folder with --root, or add "
+        "--download"
     )
 
 
@@ -94,9 +95,7 @@ def test_damaged(tmp_path, tiny_cifar):
     (folder / reader.test_list[0][0]).write_bytes(b"something else")
     with pytest.raises(UserError) as error:
         load_dataset(config(name, tmp_path))
-    assert str(error.value) == (
-        f"{name} in '{folder}' is incomplete or damaged: remove that folder, and --download fetches it again"
-    )
+    assert str(error.value) == (f"{name} in '{folder}' is incomplete or damaged: remove this folder and add --download")
 
 
 def test_download_that_fails(tmp_path, tiny_cifar, monkeypatch):

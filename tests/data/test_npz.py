@@ -56,22 +56,23 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"without": "images"}, "'FILE' lacks 'images'; it holds 'labels', 'class_names'"),
-        ({"without": "labels"}, "'FILE' lacks 'labels'; it holds 'images', 'class_names'"),
-        ({"without": "class_names"}, "'FILE' lacks 'class_names'; it holds 'images', 'labels'"),
+        ({"without": "images"}, "'FILE' lacks 'images': it has 'labels' and 'class_names'"),
+        ({"without": "labels"}, "'FILE' lacks 'labels': it has 'images' and 'class_names'"),
+        ({"without": "class_names"}, "'FILE' lacks 'class_names': it has 'images' and 'labels'"),
         ({"images": np.zeros((40, 8, 8, 3))}, "images of 'FILE' must be uint8, found float64"),
         (
             {"images": np.zeros((40, 64), np.uint8)},
-            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, found (40, 64)",
+            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3) with N, H, W above 0, "
+            "found (40, 64)",
         ),
         (
             {"images": np.zeros((40, 8, 8, 4), np.uint8)},
-            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, "
+            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3) with N, H, W above 0, "
             "found (40, 8, 8, 4)",
         ),
         (
             {"images": np.zeros((0, 8, 8, 3), np.uint8), "labels": np.zeros(0, int)},
-            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), none of them 0, "
+            "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3) with N, H, W above 0, "
             "found (0, 8, 8, 3)",
         ),
         ({"images": np.zeros((40, 8, 9, 3), np.uint8)}, "images of 'FILE' must be square, found 8 x 9"),
@@ -99,10 +100,13 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
             {"class_names": np.array(["ant"])},
             "class_names of 'FILE' must be two or more strings, found <U3 of shape (1,)",
         ),
-        ({"class_names": np.array(["ant", "bee", "ant", "dog"])}, "class_names of 'FILE' holds 'ant' more than once"),
+        (
+            {"class_names": np.array(["ant", "bee", "ant", "dog"])},
+            "class_names of 'FILE' contains 'ant' more than once",
+        ),
         (
             {"class_names": NAMES.astype(object)},
-            "'class_names' of 'FILE' must hold numbers or strings, found the type object",
+            "'class_names' of 'FILE' must contain numbers or strings, found the type object",
         ),
     ],
 )
@@ -119,7 +123,7 @@ def test_file_that_is_absent(tmp_path):
 
 def test_file_that_is_no_archive(tmp_path):
     np.save(tmp_path / "array.npy", np.arange(3))
-    with pytest.raises(UserError, match=r"array\.npy' is no npz file"):
+    with pytest.raises(UserError, match=r"array\.npy' is not an npz file"):
         load(tmp_path / "array.npy")
 
 
@@ -138,11 +142,12 @@ def test_files_that_disagree(make_npz):
     other_order = make_npz("3.npz", class_names=NAMES[::-1])
     other_size = make_npz("4.npz", images=np.zeros((40, 9, 9, 3), np.uint8))
     grey = make_npz("5.npz", images=np.zeros((40, 8, 8), np.uint8))
+    shape = "shape (height, width, channels)"
     sentences = {
-        other_names: f"'{other_names}' and '{first}' have different class_names: only one of them has 'cat', 'cow'",
-        other_order: f"'{other_order}' and '{first}' have different class_names: the order differs",
-        other_size: f"'{other_size}' holds images of (height, width, channels) (9, 9, 3), but '{first}' of (8, 8, 3)",
-        grey: f"'{grey}' holds images of (height, width, channels) (8, 8, 1), but '{first}' of (8, 8, 3)",
+        other_names: f"'{other_names}' and '{first}' have different class_names: only one of them has 'cat' and 'cow'",
+        other_order: f"'{other_order}' and '{first}' have different class_names: their order differs",
+        other_size: f"'{other_size}' has images of {shape} (9, 9, 3), but '{first}' of shape (8, 8, 3)",
+        grey: f"'{grey}' has images of {shape} (8, 8, 1), but '{first}' of shape (8, 8, 3)",
     }
     for file, sentence in sentences.items():
         for arguments in ({"files": [first, file]}, {"files": [first], "test": file}):
@@ -166,7 +171,7 @@ def test_shared_cifar100(shared_data):
 
 def test_a_class_without_a_training_image_is_refused(make_npz):
     file = make_npz(class_names=np.array(["ant", "bee", "cat", "dog", "emu"]))
-    with pytest.raises(UserError, match="class 'emu'"):
+    with pytest.raises(UserError, match="has no training image of class 'emu': every class needs one"):
         load(file)
 
 

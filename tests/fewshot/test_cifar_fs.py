@@ -48,6 +48,6 @@ def test_absent(tmp_path):
     with pytest.raises(UserError) as error:
         load_few_shot(config(tmp_path))
     assert str(error.value) == (
-        f"cifar-fs is not in '{tmp_path}' (neither the folder cifar-100-python nor files cifar100_*.npz there): "
-        "--root names another folder, --download fetches it"
+        f"'{tmp_path}' has no cifar-fs (no folder cifar-100-python, no files cifar100_*.npz): choose another folder "
+        "with --root, or add --download"
     )

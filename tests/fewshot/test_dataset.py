@@ -65,8 +65,8 @@ def test_the_fingerprint_is_that_of_classes_and_pixels(digit_source, digits):
     others = {
         assemble("digits", dark).fingerprint,
         assemble("digits", digit_source, trainval=True).fingerprint,
-        assemble("digits", digit_source, statistics=known).fingerprint,
-        assemble("digits", dark, statistics=known).fingerprint,
+        assemble("digits", replace(digit_source, statistics=known)).fingerprint,
+        assemble("digits", replace(dark, statistics=known)).fingerprint,
     }
     assert len(others | {digits.fingerprint}) == 5
 
@@ -86,7 +86,7 @@ def test_splits_that_make_no_episodes_are_refused(digit_source, changed, sentenc
 def test_a_class_without_images_is_named(digit_source):
     images = digit_source.images
     left = images.rows(np.flatnonzero(images.labels != 3))
-    with pytest.raises(UserError, match="class '3' of digits has no image"):
+    with pytest.raises(UserError, match="digits has no image of class '3': every class needs one"):
         assemble("digits", replace(digit_source, images=left))
 
 
@@ -110,5 +110,5 @@ def test_a_hundred_classes_are_divided_as_those_of_miniimagenet():
 
 
 def test_three_classes_are_too_few():
-    with pytest.raises(UserError, match="needs at least 4 classes, two to train and two to test on, found 3"):
+    with pytest.raises(UserError, match="needs at least 4 classes, two for training and two for testing, found 3"):
         divide_classes("abc")

@@ -132,7 +132,7 @@ def test_drawings_that_can_not_be_read_are_named_or_left_out(tmp_path):
 def test_half_of_the_folders_is_not_enough(tmp_path):
     write_folders(tmp_path)
     shutil.rmtree(tmp_path / "images_evaluation")
-    with pytest.raises(UserError, match="is incomplete: there is no folder images_evaluation"):
+    with pytest.raises(UserError, match="is incomplete: the folder images_evaluation is missing"):
         load_few_shot(omniglot(tmp_path))
 
 
@@ -140,8 +140,8 @@ def test_absent(tmp_path):
     with pytest.raises(UserError) as error:
         load_few_shot(omniglot(tmp_path))
     assert str(error.value) == (
-        f"omniglot is not in '{tmp_path}' (neither images_background and images_evaluation nor omniglot28_grey.npz or "
-        "omniglot28.npz there): --root names another folder, --download fetches it"
+        f"'{tmp_path}' has no omniglot (no folders images_background and images_evaluation, no file "
+        "omniglot28_grey.npz or omniglot28.npz): choose another folder with --root, or add --download"
     )
 
 
@@ -200,6 +200,6 @@ def test_a_download_that_fails_is_told(tmp_path, monkeypatch):
         load_few_shot(omniglot(tmp_path), download=True)
 
 
-def test_the_split_by_name_is_omniglot_s():
-    with pytest.raises(UserError, match="class_split=background goes with omniglot, not with 'photos'"):
-        load_few_shot(FewShotData("photos", class_split="background"))
+def test_the_class_split_applies_only_to_omniglot(tmp_path):
+    with pytest.raises(UserError, match=f"class_split applies only to omniglot, found data '{tmp_path}'"):
+        load_few_shot(FewShotData(str(tmp_path), class_split="background"))

@@ -359,7 +359,7 @@ def _read_npz(folder: Path, content: bytes) -> None:
 
 def _read_few_shot(data: Path) -> None:
     from peerdistill.fewshot.config import FewShotData
-    from peerdistill.fewshot.sources import load_few_shot
+    from peerdistill.fewshot.load import load_few_shot
 
     load_few_shot(FewShotData(str(data), image_size=8))
 

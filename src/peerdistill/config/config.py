@@ -1,6 +1,6 @@
 """The whole configuration of a run. Reading one does not import PyTorch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from peerdistill.config.options import CohortConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
 from peerdistill.config.typed import build_group, checked, flattened, option_types, typed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
-from peerdistill.data.data_spec import absolute_word
+from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.paths import absolute_path
@@ -111,7 +111,7 @@ class Config:
     @property
     def default_run(self) -> str:
         """Folder for a run whose user named none: ``runs/DATA-METHOD-BACKBONE``."""
-        source = Path(self.data.data.split(",")[0].removeprefix("npz:")).stem
+        source = self.data.sources.title(self.data.data)
         method, backbone = (name.replace(":", "-") for name in (self.method, self.cohort.backbone))
         return str(Path("runs") / f"{source}-{method}-{backbone}")
 
@@ -127,7 +127,7 @@ class Config:
         known = {field.name for field in fields(self.data)}
         for name in sorted(places.keys() - known):
             raise UserError(f"{name} does not go with {self.data.data}")
-        return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.names)))
+        return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.sources)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "") -> "Config":
@@ -166,7 +166,7 @@ class Config:
         """Return the configuration of complete options by dotted name, and further options of an unknown method."""
         groups = {group: _fields_of(group, values) for group in (*kind.options, kind.data_options)}
         data_group = kind.data_options
-        groups[data_group] |= with_absolute_paths(groups[data_group], data_group.names)
+        groups[data_group] |= with_absolute_paths(groups[data_group], data_group.sources)
         episodes = build_group(EpisodeConfig, groups[EpisodeConfig]) if EpisodeConfig in groups else None
         if episodes is not None:
             groups[TrainingConfig] |= {"epochs": episodes.epochs, "batch_size": episodes.shape.images}
@@ -259,9 +259,9 @@ def _is_group(annotation: Any) -> bool:
     return isinstance(annotation, type) and is_dataclass(annotation)
 
 
-def with_absolute_paths(data: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the options of the data with paths that hold in any folder; ``names`` are those of built-in data."""
-    words = {name: absolute_word(data[name], names) for name in ("data", "test") if data.get(name) is not None}
+def with_absolute_paths(data: dict[str, Any], sources: SourceCatalog) -> dict[str, Any]:
+    """Return the data options with absolute paths; ``sources`` are what ``data`` can name."""
+    words = {name: sources.absolute(data[name]) for name in ("data", "test") if data.get(name) is not None}
     folders = {name: data[name] for name in ("root", "cache") if data.get(name) not in (None, USERS_CACHE, NO_CACHE)}
     return {**data, **words, **{name: str(absolute_path(word, name)) for name, word in folders.items()}}
 

@@ -1,6 +1,6 @@
 """The kinds of run: what DATA may be, which options there are, and where the recipes lie."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -8,7 +8,7 @@ from typing import Literal
 
 from peerdistill.config.options import CohortConfig, TeacherConfig
 from peerdistill.data.config import DataConfig
-from peerdistill.fewshot.config import FEW_SHOT_NAMES, EpisodeConfig, FewShotData
+from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.training.config import TrainingConfig
 
 KindName = Literal["classes", "episodes"]
@@ -23,38 +23,35 @@ class Kind:
         name: Its name in a configuration.
         command: The command that trains such a run.
         does: What that command does, in a sentence.
-        data: What DATA may be.
-        data_options: Group of the options of the data, one of ``options``.
+        data_options: Group of the options of the data, one of ``options``. Its sources are what DATA can name.
         options: Groups of options, each with the fields that are not options of this kind.
         recipes: The package that holds its recipes.
-        recipe_for: Returns the name of the default recipe for DATA.
     """
 
     name: KindName
     command: str
     does: str
-    data: str
     data_options: type[DataConfig] | type[FewShotData]
     options: Mapping[type, frozenset[str]]
     recipes: str
-    recipe_for: Callable[[str | None], str]
+
+    @property
+    def data(self) -> str:
+        """What DATA can be."""
+        return self.data_options.sources.forms
+
+    def recipe_for(self, data: str | None) -> str:
+        """Return the name of the default recipe for DATA.
+
+        Raises:
+            UserError: Unknown data.
+        """
+        return self.data_options.sources.recipe_for(data)
 
     def recipe_files(self) -> dict[str, Traversable]:
         """Return its recipes by name."""
         found = [file for file in resources.files(self.recipes).iterdir() if file.name.endswith(_YAML)]
         return {file.name.removesuffix(_YAML): file for file in sorted(found, key=lambda file: file.name)}
-
-
-def _recipe_for_classes(data: str | None) -> str:
-    if data == "digits":
-        return "digits"
-    if data in ("cifar10", "cifar100"):
-        return "cifar"
-    return "arrays" if str(data).startswith("npz:") else "folder"
-
-
-def _recipe_for_episodes(data: str | None) -> str:
-    return str(data) if data in FEW_SHOT_NAMES else "folder"
 
 
 _ALL_FIELDS: frozenset[str] = frozenset()
@@ -66,7 +63,6 @@ CLASSES = Kind(
     name="classes",
     command="train",
     does="Train peers on",
-    data="digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders",
     data_options=DataConfig,
     options={
         DataConfig: frozenset({"data"}),
@@ -75,14 +71,12 @@ CLASSES = Kind(
         TeacherConfig: _ALL_FIELDS,
     },
     recipes="peerdistill.config.recipes",
-    recipe_for=_recipe_for_classes,
 )
 
 EPISODES = Kind(
     name="episodes",
     command="fewshot",
     does="Train prototypical peers on episodes of",
-    data="omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders",
     data_options=FewShotData,
     options={
         FewShotData: frozenset({"data"}),
@@ -92,7 +86,6 @@ EPISODES = Kind(
         TeacherConfig: _ALL_FIELDS,
     },
     recipes="peerdistill.config.recipes.fewshot",
-    recipe_for=_recipe_for_episodes,
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSES, EPISODES)}

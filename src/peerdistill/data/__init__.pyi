@@ -4,7 +4,7 @@ from .config import DataConfig
 from .dataset import Dataset
 from .images.decode import open_picture
 from .images.preprocess import fit
-from .sources import load_dataset
+from .load import load_dataset
 
 __all__ = [
     "Augmentation",

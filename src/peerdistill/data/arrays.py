@@ -1,69 +1,36 @@
-"""Data sets that are arrays in memory, and the digits of scikit-learn."""
+"""Data sets from arrays in memory."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Integer, UInt8
+from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
-from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
-from peerdistill.errors import UserError
+from peerdistill.data.dataset import ArraySplit, Dataset, check_known_classes, fingerprint, held_out_fingerprints
+from peerdistill.errors import UserError, some_of
 from peerdistill.rng import SplitSeed
 
 TEST_FRACTION = 0.2
-"""Part of a source without test images of its own that becomes the test split."""
-
-# A split must be the same for every run, whatever the run's seed.
+"""Fraction of the images that becomes the test split if a source has no test images."""
 
 Statistics = tuple[float, ...]
-"""One number for each channel."""
+"""One number per channel."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Images as files hold them (channels last, labels of any integer type) with the names of their classes."""
+    """Images as files contain them (channels last, labels of any integer type) with the names of their classes."""
 
     images: UInt8[np.ndarray, "samples size size channels"]
     labels: Integer[np.ndarray, "samples"]
     class_names: tuple[str, ...]
 
     def rows(self, rows: Integer[np.ndarray, "rows"]) -> "LabelledImages":
-        """Return some of the samples."""
+        """Return the samples in ``rows``."""
         return LabelledImages(self.images[rows], self.labels[rows], self.class_names)
-
-
-def load_digits(validation: float) -> Dataset:
-    """Return scikit-learn's digits with their held-out splits."""
-    return array_dataset("digits", all_digits(), None, validation)
-
-
-def all_digits() -> LabelledImages:
-    """Return scikit-learn's 1,797 digits, 8 x 8 pixels, ink bright."""
-    lines = _digits()
-    # Ink is counted in 17 levels, 0..16.
-    images = np.rint(lines[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    return LabelledImages(images, lines[:, -1], tuple("0123456789"))
-
-
-def _digits() -> Integer[np.ndarray, "samples pixels_and_label"]:
-    """Return scikit-learn's table of digits.
-
-    It is read from the installed package without importing that, which takes half a second and serves nothing else.
-    """
-    package = find_spec("sklearn")
-    assert package is not None, "scikit-learn is required by this package"
-    for place in package.submodule_search_locations or ():
-        table = Path(place) / "datasets" / "data" / "digits.csv.gz"
-        if table.is_file():
-            return np.loadtxt(table, dtype=np.int64, delimiter=",")
-    from sklearn.datasets import load_digits  # its file has another place in this version
-
-    pixels, labels = load_digits(return_X_y=True)
-    return np.column_stack([pixels, labels]).astype(np.int64)
 
 
 def array_dataset(
@@ -76,11 +43,11 @@ def array_dataset(
     """Return ``source`` with its held-out splits.
 
     Args:
-        name: Of the data set.
-        source: All images that are not known to be for testing.
+        name: Name of the data set.
+        source: All images, except the test images if there are any.
         test: Test images; None: a fifth of ``source``, stratified by class.
-        validation: Fraction of the remaining images held out, stratified by class.
-        statistics: Known mean and standard deviation of the channels; None: measured on the training images.
+        validation: Fraction of the other images that is held out, stratified by class.
+        statistics: Mean and standard deviation of the channels; None: computed from the training images.
 
     Raises:
         UserError: A class has no training image.
@@ -88,7 +55,7 @@ def array_dataset(
     if test is None:
         source, test = _hold_out(source, TEST_FRACTION, SplitSeed.TEST)
     train, val = _hold_out(source, validation, SplitSeed.VALIDATION)
-    _check_classes_are_trained(name, train)
+    check_every_class(name, train, "training image")
     train_split, val_split, test_split = _split(train), _split(val), _split(test)
     mean, std = statistics or channel_statistics(train_split.images)
     held_out = {name: split for name, split in (("val", val_split), ("test", test_split)) if len(split)}
@@ -109,8 +76,8 @@ def array_dataset(
 
 
 def _hold_out(source: LabelledImages, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
-    """Divide into the part that is kept and ``fraction`` of every class, rounded, but never a whole class."""
-    # RandomState, not default_rng: its stream is frozen, and a split must outlive NumPy versions.
+    """Split off ``fraction`` of every class, rounded, but never a whole class."""
+    # RandomState, not default_rng: its stream does not change between versions of NumPy, so neither do the splits.
     order = np.random.RandomState(seed).permutation(len(source.labels))
     order = order[np.argsort(source.labels[order], kind="stable")]
     is_held = np.zeros(len(order), dtype=bool)
@@ -119,10 +86,18 @@ def _hold_out(source: LabelledImages, fraction: float, seed: int) -> tuple[Label
     return source.rows(np.flatnonzero(~is_held)), source.rows(np.flatnonzero(is_held))
 
 
-def _check_classes_are_trained(name: str, train: LabelledImages) -> None:
-    lost = set(range(len(train.class_names))) - set(train.labels.tolist())
-    if lost:
-        raise UserError(f"class '{train.class_names[min(lost)]}' of {name} has no training image")
+def check_every_class(name: str, source: LabelledImages, required: str) -> None:
+    """Raise UserError if a class of ``source``, part of the data called ``name``, has no image.
+
+    Args:
+        name: Name of the data, for the error message.
+        source: The images.
+        required: What every class needs, for the error message, such as "training image".
+    """
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    missing = [source.class_names[row] for row in np.flatnonzero(counts == 0)]
+    if missing:
+        raise UserError(f"{name} has no {required} of class {some_of(missing)}: every class needs one")
 
 
 def _split(source: LabelledImages) -> ArraySplit:
@@ -130,10 +105,35 @@ def _split(source: LabelledImages) -> ArraySplit:
     return ArraySplit(images, torch.from_numpy(source.labels.astype(np.int64)))
 
 
-def channel_statistics(images: UInt8[Tensor, "samples channels size size"]) -> tuple[Statistics, Statistics]:
-    """Return mean and standard deviation of each channel, of pixels in 0..1.
+def relabelled(source: LabelledImages, class_names: Sequence[str], name: str) -> ArraySplit:
+    """Return all images of ``source``, with labels that are rows of ``class_names``.
 
-    Whole numbers are summed, so that the result (and the fingerprint) is the same on every machine.
+    Args:
+        source: Images of some of these classes.
+        class_names: The classes of a network.
+        name: Name of the data, for the error message.
+
+    Raises:
+        UserError: An image is of a class that is not in ``class_names``.
+    """
+    labels = labels_among(class_names, source.class_names, source.labels, name)
+    return ArraySplit(torch.from_numpy(source.images).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def labels_among(
+    class_names: Sequence[str], own_names: Sequence[str], labels: Integer[np.ndarray, " samples"], name: str
+) -> Int64[Tensor, " samples"]:
+    """Convert labels that are rows of ``own_names`` to rows of ``class_names``; errors as :func:`relabelled`."""
+    check_known_classes([own_names[int(row)] for row in np.unique(labels)], class_names, name)
+    row_of = {class_name: row for row, class_name in enumerate(class_names)}
+    rows = np.array([row_of.get(own_name, 0) for own_name in own_names])
+    return torch.from_numpy(rows[labels].astype(np.int64))
+
+
+def channel_statistics(images: UInt8[Tensor, "samples channels size size"]) -> tuple[Statistics, Statistics]:
+    """Return mean and standard deviation of each channel, for pixels in 0..1.
+
+    The sums are integers, so the result (and with it the fingerprint) is the same on every machine.
     """
     levels = torch.arange(256)
     means, deviations = [], []

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their public python layout, read and verified by torchvision."""
+"""CIFAR-10 and CIFAR-100 in their public Python files, read and verified by torchvision."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class _Kind(NamedTuple):
     std: Statistics
 
 
-# Mean and standard deviation over the 50,000 public training images.
+# Mean and standard deviation of the 50,000 training images.
 _KINDS = {
     "cifar10": _Kind(CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": _Kind(CIFAR100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
@@ -25,17 +25,23 @@ _KINDS = {
 
 
 def load_cifar(name: str, root: Path, validation: float, *, download: bool) -> Dataset:
-    """Return ``cifar10`` or ``cifar100`` from ``root``, fetching it first when ``download`` and it is absent.
+    """Return a data set of CIFAR.
+
+    Args:
+        name: "cifar10" or "cifar100".
+        root: Folder of the data set.
+        validation: Fraction of the training images that is held out.
+        download: Whether to download the files if they do not exist.
 
     Raises:
-        UserError: The files are absent, damaged (their checksums differ) or can't be fetched.
+        UserError: The files do not exist, are damaged (their checksums differ) or can't be downloaded.
     """
     train, test = read_cifar(name, root, download=download)
     return array_dataset(name, train, test, validation, (_KINDS[name].mean, _KINDS[name].std))
 
 
 def read_cifar(name: str, root: Path, *, download: bool) -> tuple[LabelledImages, LabelledImages]:
-    """Return training and test images of ``cifar10`` or ``cifar100``.
+    """Return the training and test images of "cifar10" or "cifar100".
 
     Raises:
         UserError: As :func:`load_cifar`.
@@ -54,8 +60,9 @@ def _sentence(name: str, folder: Path, error: Exception, *, download: bool) -> s
     if download:
         return f"cannot download {name} into '{folder.parent}': {cause(error)}"
     if folder.is_dir():
-        return f"{name} in '{folder}' is incomplete or damaged: remove that folder, and --download fetches it again"
-    return f"{name} is not in '{folder.parent}' (no folder '{folder.name}' there): --download fetches it"
+        return f"{name} in '{folder}' is incomplete or damaged: remove this folder and add --download"
+    missing = f"'{folder.parent}' has no {name} (no folder '{folder.name}')"
+    return f"{missing}: choose another folder with --root, or add --download"
 
 
 def _images(reader: CIFAR10) -> LabelledImages:

@@ -1,13 +1,14 @@
-"""What a user can say about the data. Free of PyTorch: the command line reads it for its help."""
+"""Options of the data. Free of PyTorch: the command line reads them for its help."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from peerdistill.data.data_spec import NAMES, check_word
+from peerdistill.data.data_spec import SourceCatalog
+from peerdistill.data.sources import SOURCES
 from peerdistill.ranges import Range, check_ranges
 
 USERS_CACHE, NO_CACHE = "auto", "off"
-"""What ``cache`` may be besides a folder."""
+"""Values of ``cache`` that are not folders."""
 
 ImageSize = Annotated[int, Range(least=8, most=4096)]
 CropPadding = Annotated[int, Range(least=0, most=1024)]
@@ -15,35 +16,35 @@ CropPadding = Annotated[int, Range(least=0, most=1024)]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images to learn from, what is held out, and how training images are varied."""
+    """Images, held-out splits and augmentation."""
 
-    names: ClassVar[tuple[str, ...]] = NAMES
-    """What ``data`` may be besides files and folders."""
+    sources: ClassVar[SourceCatalog] = SOURCES
+    """What ``data`` can name."""
 
     data: str
-    """digits, cifar10, cifar100, npz:FILE,FILE,... or a folder of class folders"""
+    """DATA, see `peerdistill.data.sources`"""
     test: str | None = None
-    """npz:FILE of test images beside an npz source (none: a fifth of the images is held out)"""
+    """npz:FILE or package.module:function with the test images (default: a fifth of the images is held out)"""
     root: str = "data"
-    """folder that holds cifar10 and cifar100, or receives them with --download"""
+    """folder of downloaded data sets; --download stores them there"""
     validation: Annotated[float, Range(least=0, below=1)] = 0.1
-    """fraction of the training images held out to select the best epoch (0: none)"""
+    """fraction of the training images that is held out to select the best epoch (0: none)"""
     image_size: ImageSize = 224
-    """side in pixels of the squares made from a folder's pictures (arrays keep their own size)"""
+    """side in pixels to which pictures are resized (arrays keep their size)"""
     crop_padding: CropPadding = 4
-    """arrays: pixels of black border from which the random crop is taken (0: no random crop)"""
+    """arrays: width in pixels of the black border for random crops (0: no random crops)"""
     flip: bool = True
-    """mirror half of the training images left to right"""
+    """flip half of the training images left to right"""
     min_scale: Annotated[float, Range(above=0, most=1)] = 0.08
-    """folders: smallest part of a picture's area that a random crop may take"""
+    """folders: smallest fraction of a picture's area that a random crop covers"""
     workers: Annotated[int, Range(least=0, most=1024)] = 2
-    """processes that decode a folder's pictures (0: the training process does)"""
+    """folders: number of processes that decode pictures (0: the training process decodes them)"""
     cache: str = USERS_CACHE
-    """folder that keeps a folder's decoded pictures (auto: one in the user's cache folder, off: none)"""
+    """folder for the cache of decoded pictures (auto: in the user's cache folder, off: no cache)"""
     cache_gib: Annotated[float, Range(above=0, most=10**6)] = 20.0
-    """most room that all decoded pictures there may take, in GiB (--cache off keeps nothing)"""
+    """limit on the size of all caches of decoded pictures, in GiB"""
 
     def check(self) -> None:
-        """Raise ``UserError`` for the first field that is out of range or names nothing that there is."""
+        """Raise UserError for the first value that is out of range, or for data that does not exist."""
         check_ranges(self)
-        check_word(self.data, self.test)
+        self.sources.check(self)

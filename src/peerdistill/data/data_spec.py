@@ -1,83 +1,185 @@
-"""What a user may call data. Free of PyTorch: a word that names nothing is told of before anything slow is imported."""
+"""From DATA, as a user writes it, to a data source and its paths. Free of PyTorch: errors appear at once."""
 
 import os
+import pkgutil
 import warnings
-from collections.abc import Sequence
+from dataclasses import fields
 from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from peerdistill.data.source import Source
 from peerdistill.errors import PeerdistillWarning, UserError, shortened
 from peerdistill.paths import absolute_path, user_path
+from peerdistill.user_code import is_function_name
 
-CIFAR_NAMES = ("cifar10", "cifar100")
-NAMES = ("digits", *CIFAR_NAMES)
-"""Data that have a name."""
-
-NPZ = "npz:"
-"""What the names of files follow."""
+_ORDER = ("name", "files", "function", "path")
 
 
-def note_shadowed_folder(data: str, names: Sequence[str]) -> None:
-    """Say which one is taken where ``data`` is the name of built-in data, and of a folder here as well."""
-    if data in names and Path(data).is_dir():
-        text = f"'{data}' is the built-in data of that name: write {os.curdir}{os.sep}{data} for the folder beside it"
-        warnings.warn(text, PeerdistillWarning, stacklevel=2)
+class SourceCatalog:
+    """The data sources of a package: each module that holds ``SOURCE`` is one.
 
+    DATA is resolved in this order: the name of a source, ``prefix:FILE,...``, ``package.module:function``, a path. A
+    file or folder in the working directory therefore never takes the place of a name; ``./NAME`` is always a path.
 
-def absolute_word(data: str, names: Sequence[str]) -> str:
-    """Return ``data`` with its paths absolute, so that it can be used from any folder; one of ``names`` stays."""
-    if data in names or not data.strip():
+    Args:
+        package: Name of the package.
+
+    Example:
+        >>> SourceCatalog("peerdistill.data.sources").find("digits").recipe
+        'digits'
+    """
+
+    def __init__(self, package: str):
+        self._package = package
+
+    @cached_property
+    def all(self) -> dict[str, Source]:
+        """The sources by name: those with a name first, then those that take files, functions and paths."""
+        package = import_module(self._package)
+        modules = [import_module(f"{self._package}.{file.name}") for file in pkgutil.iter_modules(package.__path__)]
+        sources = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
+        sources.sort(key=lambda source: (_ORDER.index(source.takes), source.name))
+        return {source.name: source for source in sources}
+
+    @property
+    def forms(self) -> str:
+        """What DATA can be, for error messages."""
+        *first, last = (source.form for source in self.all.values())
+        return f"{', '.join(first)} or {last}"
+
+    @property
+    def help(self) -> str:
+        """What DATA can be, with a few words about each source."""
+        parts = [one.form if one.takes == "path" else f"{one.form} ({one.help})" for one in self.all.values()]
+        return f"{', '.join(parts[:-1])} or {parts[-1]}"
+
+    def find(self, data: str) -> Source:
+        """Return the source that ``data`` names. A path with a separator need not exist.
+
+        Raises:
+            UserError: ``data`` is empty, or is neither a name nor an existing path.
+        """
+        if not data.strip():
+            raise UserError(f"the name of the data is empty: choose {self.forms}")
+        source = self._source(data)
+        if source.takes == "path" and not _has_separator(data) and not user_path(data, "data").exists():
+            raise self._unknown(data)
+        return source
+
+    def recipe_for(self, data: str | None) -> str:
+        """Return the name of the default recipe for ``data``; without data, that for folders.
+
+        Raises:
+            UserError: As :meth:`find`.
+        """
+        return (self._path_source if data is None else self.find(data)).recipe
+
+    def check(self, config: Any) -> None:
+        """Raise UserError if ``config.data`` does not exist, or an option does not apply to its source.
+
+        Args:
+            config: The data options.
+        """
+        source = self.find(config.data)
+        for field in fields(config):
+            owners = [one.form for one in self.all.values() if field.name in one.options]
+            if owners and field.name not in source.options and getattr(config, field.name) != field.default:
+                raise UserError(f"{field.name} applies only to {' and '.join(owners)}, found data '{config.data}'")
+        if source.takes == "files":
+            named_files("data", config.data)
+        elif source.takes == "path":
+            self._check_path(config.data, source)
+
+    def absolute(self, data: str) -> str:
+        """Return ``data`` with absolute paths, so that it means the same in every folder."""
+        source = self._source(data)
+        if source.takes == "files":
+            files = [name.strip() for name in data.removeprefix(f"{source.name}:").split(",")]
+            return f"{source.name}:{','.join(str(absolute_path(file, 'data')) if file else '' for file in files)}"
+        if source.takes == "path" and data.strip() and (path := user_path(data, "data")).exists():
+            return str(path.absolute())
         return data
-    if data.startswith(NPZ):
-        files = [name.strip() for name in data.removeprefix(NPZ).split(",")]
-        return NPZ + ",".join(str(absolute_path(file, "data")) if file else "" for file in files)
-    folder = user_path(data, "data")
-    return str(folder.absolute()) if folder.exists() else data
+
+    def missing_path(self, data: str) -> Path | None:
+        """Return the first file or folder of ``data`` that does not exist; None if there is none."""
+        source = self._source(data)
+        if source.takes == "files":
+            paths = named_files("data", data)
+        else:
+            paths = [user_path(data, "data")] if source.takes == "path" else []
+        return next((path for path in paths if not path.exists()), None)
+
+    def title(self, data: str) -> str:
+        """Return a short name for ``data``: that of the source, the function, or the first file or folder."""
+        source = self._source(data)
+        if source.takes == "name":
+            return data
+        if source.takes == "function":
+            return data.partition(":")[2]
+        return Path(data.split(",")[0].removeprefix(f"{source.name}:")).stem
+
+    def warn_if_shadowed(self, data: str) -> None:
+        """Warn if ``data`` is also the name of a folder here, which is not used."""
+        if self._source(data).takes in ("name", "function") and Path(data).is_dir():
+            path = f"{os.curdir}{os.sep}{data}"
+            text = f"'{data}' is the name of a data source: to use the folder of that name, write {path}"
+            warnings.warn(text, PeerdistillWarning, stacklevel=2)
+
+    @property
+    def _path_source(self) -> Source:
+        return next(source for source in self.all.values() if source.takes == "path")
+
+    def _source(self, data: str) -> Source:
+        """Return the source for the form of ``data``, which need not exist."""
+        prefix, colon, _ = data.partition(":")
+        for source in self.all.values():
+            if (source.takes == "name" and source.name == data) or (
+                source.takes == "files" and colon and source.name == prefix
+            ):
+                return source
+        functions = (source for source in self.all.values() if source.takes == "function")
+        return next(functions, self._path_source) if is_function_name(data) else self._path_source
+
+    def _unknown(self, data: str) -> UserError:
+        names = [source.name for source in self.all.values() if source.takes == "name"]
+        near = get_close_matches(data, names, n=3, cutoff=0.6)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        shown = shortened(data)
+        return UserError(f"unknown data '{shown}'{hint}: choose {self.forms} (there is no folder '{shown}' here)")
+
+    def _check_path(self, data: str, source: Source) -> None:
+        path = user_path(data, "data")
+        if not path.exists():
+            raise UserError(f"folder '{data}' does not exist")
+        if not path.is_dir() and path.suffix not in source.suffixes:
+            raise UserError(f"'{data}' is a file: choose {self.forms}")
 
 
-def lost_place(data: str, names: Sequence[str]) -> Path | None:
-    """Return the first file or folder of ``data`` that does not exist, None where all do or it is one of ``names``."""
-    if data in names:
-        return None
-    places = npz_files("data", data) if data.startswith(NPZ) else [user_path(data, "data")]
-    return next((place for place in places if not place.exists()), None)
+def named_files(option: str, value: str, prefix: str | None = None) -> list[Path]:
+    """Return the files that ``prefix:FILE,FILE,...`` names.
 
-
-def check_word(data: str, test: str | None) -> None:
-    """Raise UserError where ``data`` names nothing that there is, or ``test`` does not go with it."""
-    is_npz = data.startswith(NPZ)
-    if test is not None and not is_npz:
-        raise UserError(f"test goes with a data source npz:FILE,..., not with '{data}'")
-    if is_npz:
-        npz_files("data", data)
-    elif data not in NAMES:
-        existing_folder(data, NAMES)
-
-
-def npz_files(field: str, value: str) -> list[Path]:
-    """Return the files that ``npz:FILE,FILE,...`` names; errors call it ``field``."""
-    names = [name.strip() for name in value.removeprefix(NPZ).split(",")]
-    if not value.startswith(NPZ) or not all(names):
-        raise UserError(f"{field} must be npz:FILE or npz:FILE,FILE,..., found '{value}'")
-    return [user_path(name, field) for name in names]
-
-
-def existing_folder(name: str, names: Sequence[str]) -> Path:
-    """Return the folder called ``name``; errors name the built-in data, ``names``.
+    Args:
+        option: Name of the option, for error messages.
+        value: Its value.
+        prefix: The required prefix; None: any.
 
     Raises:
-        UserError: Where there is none.
+        UserError: The prefix is another one, or a name is empty.
+
+    Example:
+        >>> [file.name for file in named_files("data", "npz:a.npz,b.npz")]
+        ['a.npz', 'b.npz']
     """
-    allowed = f"data is {', '.join(names)}, {NPZ}FILE,... or a folder of class folders"
-    if not name.strip():
-        raise UserError(f"the name of the data is empty: {allowed}")
-    folder = user_path(name, "data")
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise UserError(f"'{name}' is a file: {allowed}")
-    if os.sep in name:
-        raise UserError(f"folder '{name}' does not exist")
-    near = get_close_matches(name, names, n=3, cutoff=0.6)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    raise UserError(f"unknown data '{shortened(name)}'{hint}: {allowed}, and there is no folder '{shortened(name)}'")
+    found, _, listed = value.partition(":")
+    names = [name.strip() for name in listed.split(",")]
+    expected = found if prefix is None else prefix
+    if found != expected or not all(names):
+        raise UserError(f"{option} must be {expected}:FILE or {expected}:FILE,FILE,..., found '{value}'")
+    return [user_path(name, option) for name in names]
+
+
+def _has_separator(data: str) -> bool:
+    return any(separator in data for separator in (os.sep, os.altsep) if separator)

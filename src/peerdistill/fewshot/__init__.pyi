@@ -2,9 +2,9 @@ from .config import EpisodeConfig, EpisodeShape, ExamConfig, FewShotData, paper_
 from .dataset import ClassSplit, FewShotDataset
 from .episodes import EpisodeBatches, Episodes, EpisodeSampler, exam_episodes
 from .evaluation import EpisodeEvaluation, Exam, accuracies, evaluate_episodes, mean_and_interval, summary
+from .load import load_few_shot
 from .method import build_method
 from .prototypical import Prototypical, nearness, prototypical_logits
-from .sources import load_few_shot
 
 __all__ = [
     "ClassSplit",

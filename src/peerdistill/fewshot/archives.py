@@ -1,4 +1,4 @@
-"""Zip archives of pictures. They are never unpacked, so no name in them reaches the disk."""
+"""Zip archives of pictures. They are read without unpacking, so no file name in them reaches the disk."""
 
 import warnings
 import zipfile
@@ -7,16 +7,19 @@ from pathlib import Path
 
 from peerdistill.data.images.decode import MOST_BYTES, unreadable
 from peerdistill.data.layout import Layout, find_splits
-from peerdistill.errors import PeerdistillWarning, UserError, some_of
+from peerdistill.errors import PeerdistillWarning, UserError, cause, some_of
 
 _ENCRYPTED = 0x1
 
 
 class PictureArchive:
-    """A zip archive of class folders, open; to be used in a ``with`` statement.
+    """An open zip archive of class folders, for use in a ``with`` statement.
+
+    Args:
+        file: The archive.
 
     Raises:
-        UserError: It is no zip archive, damaged as a whole, or has names that lead out of it.
+        UserError: It is not a zip archive, is damaged, or has names that lead out of the archive.
     """
 
     def __init__(self, file: Path):
@@ -24,13 +27,13 @@ class PictureArchive:
         try:
             self._archive = zipfile.ZipFile(file)
         except Exception as error:  # damaged directories raise almost anything
-            raise UserError(f"'{file}' is no zip archive of class folders: {_reason(error)}") from error
+            raise UserError(f"'{file}' is not a zip archive of class folders: {cause(error)}") from error
         members = [(_path(info.filename, file), info) for info in self._archive.infolist()]
-        # By its path: where two members have one path the later counts, as it does when the archive is unpacked.
+        # Of two members with the same path the later one counts, as when the archive is unpacked.
         self._members = dict(members)
         twice = sorted(path for path, times in Counter(path for path, _ in members).items() if times > 1)
         if twice:
-            text = f"'{file}' holds some members more than once, the last ones count: {some_of(twice)}"
+            text = f"'{file}' has several members with the same name, the last one is used: {some_of(twice)}"
             warnings.warn(text, PeerdistillWarning, stacklevel=2)
 
     def __enter__(self) -> "PictureArchive":
@@ -40,7 +43,7 @@ class PictureArchive:
         self._archive.close()
 
     def layout(self) -> Layout:
-        """Return which members are pictures of which class and split.
+        """Return the class and the split of each picture.
 
         Raises:
             UserError: As :func:`peerdistill.data.layout.find_splits`.
@@ -48,10 +51,10 @@ class PictureArchive:
         return find_splits(self._members, str(self._file))
 
     def content(self, path: str) -> bytes:
-        """Return what is in the picture file ``path``.
+        """Return the content of the picture file ``path``.
 
         Raises:
-            UserError: It is damaged, encrypted, packed by a method that Python lacks, or too large.
+            UserError: It is damaged, encrypted, too large, or compressed by a method that Python does not support.
         """
         name, info = self.shown(path), self._members[path]
         if info.flag_bits & _ENCRYPTED:
@@ -60,25 +63,19 @@ class PictureArchive:
             with self._archive.open(info) as opened:
                 content = opened.read(MOST_BYTES + 1)
         except Exception as error:  # as above
-            raise unreadable(name, _reason(error)) from error
+            raise unreadable(name, cause(error)) from error
         if len(content) > MOST_BYTES:
-            raise unreadable(name, f"it has more than {MOST_BYTES} bytes, which are the most that are read")
+            raise unreadable(name, f"it has more than {MOST_BYTES} bytes, the limit")
         return content
 
     def shown(self, path: str) -> str:
-        """Return what errors call a member."""
+        """Return the name of a member for error messages."""
         return f"{self._file}/{path}"
 
 
 def _path(name: str, file: Path) -> str:
-    """Return a member's name as a path: some programs write "\\" for "/", or begin with "./" or "/"."""
+    """Return the name of a member as a path; some programs write "\\" for "/", or a leading "./" or "/"."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise UserError(f"'{file}' holds a member '{name[:200]}': names in an archive must not lead out of it")
+        raise UserError(f"'{file}' has a member '{name[:200]}': names must not lead out of the archive")
     return "/".join(parts) + ("/" if name.endswith(("/", "\\")) else "")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return " ".join(str(error).split())[:150] or type(error).__name__

@@ -1,4 +1,4 @@
-"""CIFAR-FS (Bertinetto et al., ICLR 2019): the classes of CIFAR-100, 64 / 16 / 20 of them, at 32 x 32."""
+"""CIFAR-FS (Bertinetto et al., ICLR 2019): the classes of CIFAR-100 divided into 64 / 16 / 20, 32 x 32 pixels."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ _ARRAYS = "cifar100_*.npz"
 
 
 def load_cifar_fs(root: Path, *, download: bool = False) -> ClassSource:
-    """Return all images of CIFAR-100, training and test images alike, with the classes' splits.
+    """Return all images of CIFAR-100, of its training and test set, with the split of each class.
 
-    Read are the public python files in ``root``, or else all files ``cifar100_*.npz`` there (arrays ``images``,
-    ``labels``, ``class_names``), which may hold a part of the images.
+    They are read from the public Python files in ``root``, otherwise from all files ``cifar100_*.npz`` there (arrays
+    ``images``, ``labels``, ``class_names``), which may have only a part of the images.
 
     Raises:
-        UserError: Where neither is there, or one is damaged.
+        UserError: Neither exists, or a file is damaged.
     """
     files = sorted(root.glob(_ARRAYS))
     if files and not download and not (root / _PUBLIC_FOLDER).is_dir():
@@ -42,8 +42,8 @@ def load_cifar_fs(root: Path, *, download: bool = False) -> ClassSource:
         images = _joined(*read_cifar("cifar100", root, download=download))
     else:
         raise UserError(
-            f"cifar-fs is not in '{root}' (neither the folder {_PUBLIC_FOLDER} nor files {_ARRAYS} there): "
-            "--root names another folder, --download fetches it"
+            f"'{root}' has no cifar-fs (no folder {_PUBLIC_FOLDER}, no files {_ARRAYS}): choose another folder with "
+            "--root, or add --download"
         )
     return ClassSource(images, tuple(_split_of(name) for name in images.class_names))
 

@@ -1,16 +1,13 @@
-"""What a user can say about few-shot data and episodes. Free of PyTorch: the command line reads it for its help."""
+"""Options of few-shot data and episodes. Free of PyTorch: the command line reads them for its help."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from peerdistill.data.config import CropPadding, ImageSize
-from peerdistill.data.data_spec import NPZ, existing_folder, npz_files
+from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.errors import UserError
-from peerdistill.paths import user_path
+from peerdistill.fewshot.sources import SOURCES
 from peerdistill.ranges import Count, Range, Seed, check_ranges
-
-FEW_SHOT_NAMES = ("omniglot", "miniimagenet", "cifar-fs")
-"""Data that have a name."""
 
 ClassSplitName = Literal["vinyals", "background"]
 
@@ -36,43 +33,32 @@ class EpisodeShape(NamedTuple):
 
 @dataclass(frozen=True)
 class FewShotData:
-    """Which images to learn from, and which classes are kept for testing."""
+    """Images, class splits and augmentation."""
 
-    names: ClassVar[tuple[str, ...]] = FEW_SHOT_NAMES
-    """What ``data`` may be besides files and folders."""
+    sources: ClassVar[SourceCatalog] = SOURCES
+    """What ``data`` can name."""
 
     data: str
-    """omniglot, miniimagenet, cifar-fs, npz:FILE,FILE,... or a folder of class folders"""
+    """DATA, see `peerdistill.fewshot.sources`"""
     root: str = "data"
-    """folder that holds omniglot, miniimagenet or cifar-fs, or receives omniglot or cifar-fs with --download"""
+    """folder of downloaded data sets; --download stores them there"""
     class_split: ClassSplitName = "vinyals"
-    """omniglot: Vinyals' classes (1028 for training, 172, 423), or the original background and evaluation alphabets"""
+    """omniglot: the split of Vinyals et al. (1028, 172, 423 classes) or the original background and evaluation sets"""
     trainval: bool = False
-    """train on the validation classes too; nothing chooses a best epoch then"""
+    """train on the validation classes too; no best epoch is selected then"""
     rotations: bool = False
-    """let each image class turned by 90, 180 and 270 degrees be three classes more"""
+    """add each class rotated by 90, 180 and 270 degrees as three more classes"""
     image_size: ImageSize = 84
-    """side in pixels of the squares made from pictures (arrays and omniglot keep their own size)"""
+    """side in pixels to which pictures are resized (arrays and omniglot keep their size)"""
     crop_padding: CropPadding = 0
-    """pixels of black border from which training images are cropped at random (0: no random crop)"""
+    """width in pixels of the black border for random crops of training images (0: no random crops)"""
     flip: bool = False
-    """mirror half of the training images left to right"""
+    """flip half of the training images left to right"""
 
     def check(self) -> None:
-        """Raise UserError for the first field that is out of range or names nothing that there is."""
-        if self.class_split != "vinyals" and self.data != "omniglot":
-            raise UserError(f"class_split={self.class_split} goes with omniglot, not with '{self.data}'")
+        """Raise UserError for the first value that is out of range, or for data that does not exist."""
         check_ranges(self)
-        self._check_word()
-
-    def _check_word(self) -> None:
-        if self.data in FEW_SHOT_NAMES:
-            return
-        archive = user_path(self.data, "data")
-        if self.data.startswith(NPZ):
-            npz_files("data", self.data)
-        elif archive.suffix != ".zip" or not archive.is_file():
-            existing_folder(self.data, FEW_SHOT_NAMES)
+        self.sources.check(self)
 
 
 @dataclass(frozen=True)

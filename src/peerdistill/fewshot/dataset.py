@@ -1,6 +1,6 @@
-"""Few-shot data: splits that share no class, slices of one tensor of bytes.
+"""Few-shot data sets: splits without common classes, as slices of one tensor of bytes.
 
-Axes: N samples, C channels, H, W height and width.
+N samples; C channels; H, W height and width.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from peerdistill.data.arrays import LabelledImages, Statistics, channel_statistics
+from peerdistill.data.arrays import LabelledImages, Statistics, channel_statistics, check_every_class
 from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
 from peerdistill.data.folders import place
 from peerdistill.errors import UserError
@@ -27,14 +27,14 @@ _QUARTER_TURNS = 4
 
 @dataclass(frozen=True, eq=False)
 class ClassSplit(ArraySplit):
-    """Images of classes that no other split has; rows in the order of their labels, which are 0..classes - 1."""
+    """Images of the classes of one split, sorted by label; labels are 0..classes - 1."""
 
     class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class FewShotDataset(Dataset):
-    """A data set whose ``class_names`` are those of training; ``val`` and ``test`` have names of their own."""
+    """A few-shot data set. ``class_names`` are those of training; ``val`` and ``test`` have other classes."""
 
     train: ClassSplit
     val: ClassSplit | None
@@ -43,26 +43,32 @@ class FewShotDataset(Dataset):
 
 @dataclass(frozen=True, eq=False)
 class ClassSource:
-    """All images of a source, and the split of each class."""
+    """What a few-shot source returns: all images, and the split of each class."""
 
     images: LabelledImages
     splits: tuple[str, ...]
     """One of `SPLITS` for each class."""
     skipped: int = 0
-    """Unreadable pictures that were left out."""
+    """Number of unreadable pictures that were left out."""
+    statistics: tuple[Statistics, Statistics] | None = None
+    """Mean and standard deviation of the channels; None: computed from the training images."""
 
 
 def divide_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the split of each class: a fifth for testing, 16 % for validation, the rest for training.
+    """Return the split of each class: 20 % for testing, 16 % for validation, the rest for training.
 
-    The classes are taken in the order of a hash of their names, so the split depends on nothing but the names.
+    The classes are ordered by a hash of their names, so the split depends only on the names.
 
     Raises:
-        UserError: For fewer than 4 classes: training and testing need two each.
+        UserError: There are fewer than 4 classes: training and testing need two each.
+
+    Example:
+        >>> divide_classes(["ant", "bee", "cat", "dog", "elk"])
+        ('train', 'test', 'train', 'train', 'test')
     """
     if len(names) < 2 * _FEWEST_CLASSES:
         raise UserError(
-            f"a split by classes needs at least {2 * _FEWEST_CLASSES} classes, two to train and two to test on, "
+            f"few-shot data needs at least {2 * _FEWEST_CLASSES} classes, two for training and two for testing, "
             f"found {len(names)}"
         )
     tested = max(_FEWEST_CLASSES, round(_TEST_SHARE * len(names)))
@@ -81,19 +87,17 @@ def assemble(
     *,
     rotations: bool = False,
     trainval: bool = False,
-    statistics: tuple[Statistics, Statistics] | None = None,
 ) -> FewShotDataset:
-    """Return ``source`` as splits.
+    """Return ``source`` divided into its splits.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         source: Images, classes and their splits.
-        rotations: Let each class turned by 90, 180 and 270 degrees be a class of its own.
-        trainval: Put the validation classes among those for training.
-        statistics: Mean and standard deviation of the channels; None: measured on the training images.
+        rotations: Whether each class rotated by 90, 180 and 270 degrees becomes three more classes.
+        trainval: Whether to train on the validation classes too.
 
     Raises:
-        UserError: For a class without images, or a split with fewer than two classes.
+        UserError: A class has no image, or a split has only one class.
     """
     split_of = ["train" if trainval and split == "val" else split for split in source.splits]
     _check_classes(name, source.images, split_of)
@@ -104,7 +108,7 @@ def assemble(
     splits = dict(zip(chosen, _slices(everything, source.images, chosen, turns), strict=True))
     train, val, test = splits["train"], splits["val"], splits["test"]
     assert train is not None
-    mean, std = statistics or channel_statistics(train.images)
+    mean, std = source.statistics or channel_statistics(train.images)
     held_out = {split: part for split, part in (("val", val), ("test", test)) if part is not None}
     return FewShotDataset(
         name=name,
@@ -124,10 +128,7 @@ def assemble(
 
 
 def _check_classes(name: str, source: LabelledImages, split_of: list[str]) -> None:
-    counts = np.bincount(source.labels, minlength=len(source.class_names))
-    for class_name, count in zip(source.class_names, counts, strict=True):
-        if count == 0:
-            raise UserError(f"class '{class_name}' of {name} has no image")
+    check_every_class(name, source, "image")
     if "train" not in split_of:
         raise UserError(f"{name} has no training classes")
     for split in SPLITS:
@@ -137,7 +138,7 @@ def _check_classes(name: str, source: LabelledImages, split_of: list[str]) -> No
 
 
 def _turned(source: LabelledImages, classes: np.ndarray, turns: range) -> Iterator[np.ndarray]:
-    """Yield the images of ``classes``, class by class, once for each turn."""
+    """Yield the images of ``classes``, sorted by class, once for each quarter turn."""
     rows = [np.flatnonzero(source.labels == label) for label in classes]
     images = source.images[np.concatenate([np.empty(0, np.int64), *rows])]
     yield from (np.rot90(images, turn, axes=(1, 2)) for turn in turns)
@@ -146,7 +147,7 @@ def _turned(source: LabelledImages, classes: np.ndarray, turns: range) -> Iterat
 def _slices(
     everything: UInt8[Tensor, "N C H W"], source: LabelledImages, chosen: dict[str, np.ndarray], turns: range
 ) -> Iterator[ClassSplit | None]:
-    """Yield each split's part of the tensor, None for one without classes."""
+    """Yield the part of the tensor for each split, None for a split without classes."""
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     start = 0
     for classes in chosen.values():

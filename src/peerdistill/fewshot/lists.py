@@ -1,4 +1,4 @@
-"""Lists of pictures: ``train.csv``, ``val.csv`` and ``test.csv`` (Ravi and Larochelle, ICLR 2017)."""
+"""Lists of pictures in ``train.csv``, ``val.csv`` and ``test.csv`` (Ravi and Larochelle, ICLR 2017)."""
 
 import csv
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ COLUMNS = ("filename", "label")
 
 
 class Listed(NamedTuple):
-    """A line of a list."""
+    """One line of a list."""
 
     where: str
-    """File and line, for errors."""
+    """File and line, for error messages."""
     filename: str
-    """Relative to the folder of the pictures, in POSIX form."""
+    """Path relative to the folder of the pictures, in POSIX form."""
     label: str
 
 
 def read_list(file: Path) -> list[Listed]:
-    """Return the pictures of a list: text in UTF-8, comma-separated, with the columns ``filename`` and ``label``.
+    """Return the lines of a list: a CSV file in UTF-8 with the columns ``filename`` and ``label``.
 
     Raises:
-        UserError: The file can't be read, is no such text, lacks a column, or has a line without a name or a label.
+        UserError: The file can't be read, is not CSV in UTF-8, lacks a column, or has a line without a name or label.
     """
     try:
         content = file.read_bytes()
@@ -50,7 +50,7 @@ def _text(file: Path, content: bytes) -> str:
         raise UserError(f"line {line} of '{file}' is not UTF-8 text ({byte}): save the list as UTF-8") from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise UserError(f"line {line} of '{file}' holds a NUL character: save the list as UTF-8 text")
+        raise UserError(f"line {line} of '{file}' has a NUL character: save the list as UTF-8 text")
     return text
 
 
@@ -67,5 +67,5 @@ def _checked(file: Path, rows: csv.DictReader) -> Iterator[Listed]:
             raise UserError(f"{where} has more columns than the first line")
         path = PurePosixPath(filename)
         if path.is_absolute() or ".." in path.parts:
-            raise UserError(f"{where} names '{filename}': pictures must be in the folder of the list")
+            raise UserError(f"{where} names '{filename}': pictures must be below the folder of the list")
         yield Listed(where, str(path), label)

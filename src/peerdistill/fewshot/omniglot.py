@@ -8,8 +8,8 @@ from peerdistill.data.arrays import LabelledImages
 from peerdistill.data.images.reader import open_listed
 from peerdistill.data.layout import Pictures, is_picture
 from peerdistill.data.listing import Owners, list_folder
-from peerdistill.data.npz import read_keys
-from peerdistill.errors import UserError
+from peerdistill.data.npz_file import read_keys
+from peerdistill.errors import UserError, cause
 from peerdistill.fewshot.config import ClassSplitName
 from peerdistill.fewshot.dataset import ClassSource
 from peerdistill.fewshot.pictures import decode
@@ -18,14 +18,18 @@ SIZE = 28
 """Side of the images in pixels."""
 
 COMPACT_FILES = ("omniglot28_grey.npz", "omniglot28.npz")
-"""Names of a file with the arrays ``images`` (characters, drawings, 28, 28), ink bright, and of each character
-``alphabet``, ``character`` and ``split`` ("background" or "evaluation")."""
+"""Names of a file with the arrays ``images`` (characters, drawings, 28, 28), with bright ink, and ``alphabet``,
+``character`` and ``split`` ("background" or "evaluation") of each character."""
+
+# Mean and standard deviation: white paper becomes 0, the value of padding, and ink -1 (in Snell et al. 1; the first
+# convolution absorbs the sign).
+_PAPER_IS_ZERO = ((1.0,), (1.0,))
 
 _FOLDERS = {"background": "images_background", "evaluation": "images_evaluation"}
 _KEYS = ("images", "alphabet", "character", "split")
 
-# The split of Vinyals et al. (NIPS 2016) in the lists of Snell et al. (2017): whole alphabets but for one, whose last
-# four characters are test characters. All that is not named here is for training.
+# The split of Vinyals et al. (NIPS 2016) in the lists of Snell et al. (2017): whole alphabets, except one whose last
+# four characters are for testing. Other alphabets are for training.
 _VAL_ALPHABETS = frozenset({"Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)"})
 _TEST_ALPHABETS = frozenset(
     {
@@ -42,9 +46,9 @@ def split_of(class_split: ClassSplitName, alphabet: str, character: str, origina
     Args:
         class_split: "vinyals" (1028 characters for training, 172 for validation, 423 for testing) or "background"
             (964 for training, 659 for testing).
-        alphabet: As the public folders call it.
+        alphabet: Its name in the public folders.
         character: For example "character03".
-        original: "background" or "evaluation", where the public folders have it.
+        original: "background" or "evaluation", its public folder.
     """
     if class_split == "background":
         return "train" if original == "background" else "test"
@@ -57,14 +61,20 @@ def split_of(class_split: ClassSplitName, alphabet: str, character: str, origina
 def load_omniglot(
     root: Path, class_split: ClassSplitName, *, download: bool = False, skip_unreadable: bool = False
 ) -> ClassSource:
-    """Return Omniglot as the public drawings are: black ink on white paper.
+    """Return Omniglot with black ink on white paper, as in the public drawings.
 
-    Read are, whichever is there: ``root`` itself where it is a file of arrays; the public folders
-    ``images_background`` and ``images_evaluation`` in ``root`` or ``root/omniglot-py``, with a folder for each alphabet
-    and in it one for each character; or a file called as one of `COMPACT_FILES` in ``root``.
+    It is read from the first of these that exists: ``root`` itself, if it is a file of arrays; the public folders
+    ``images_background`` and ``images_evaluation`` in ``root`` or ``root/omniglot-py``, with a folder per alphabet and
+    in it one per character; one of `COMPACT_FILES` in ``root``.
+
+    Args:
+        root: The folder or file.
+        class_split: Which classes are for training, validation and testing, see :func:`split_of`.
+        download: Whether to download the public folders.
+        skip_unreadable: Whether to leave out unreadable drawings with a warning.
 
     Raises:
-        UserError: Where nothing of that is there, or it is damaged or incomplete.
+        UserError: None of them exists, or it is damaged or incomplete.
     """
     if download:
         _download(root)
@@ -78,8 +88,8 @@ def load_omniglot(
     file = next((root / name for name in COMPACT_FILES if (root / name).is_file()), None)
     if file is None:
         raise UserError(
-            f"omniglot is not in '{root}' (neither {' and '.join(_FOLDERS.values())} nor {' or '.join(COMPACT_FILES)} "
-            "there): --root names another folder, --download fetches it"
+            f"'{root}' has no omniglot (no folders {' and '.join(_FOLDERS.values())}, no file "
+            f"{' or '.join(COMPACT_FILES)}): choose another folder with --root, or add --download"
         )
     return _read_arrays(file, class_split)
 
@@ -91,7 +101,7 @@ def _download(root: Path) -> None:
         for background in (True, False):
             Omniglot(root, background=background, download=True)
     except (RuntimeError, OSError) as error:
-        raise UserError(f"cannot download omniglot into '{root}': {error}") from error
+        raise UserError(f"cannot download omniglot into '{root}': {cause(error)}") from error
 
 
 def _read_arrays(file: Path, class_split: ClassSplitName) -> ClassSource:
@@ -119,13 +129,14 @@ def _read_arrays(file: Path, class_split: ClassSplitName) -> ClassSource:
     return ClassSource(
         LabelledImages(255 - images.reshape(-1, SIZE, SIZE, 1), labels, names),
         tuple(split_of(class_split, *column) for column in columns),
+        statistics=_PAPER_IS_ZERO,
     )
 
 
 def _read_folders(folder: Path, class_split: ClassSplitName, *, skip: bool) -> ClassSource:
     for name in _FOLDERS.values():
         if not (folder / name).is_dir():
-            raise UserError(f"omniglot in '{folder}' is incomplete: there is no folder {name}")
+            raise UserError(f"omniglot in '{folder}' is incomplete: the folder {name} is missing")
     owners = Owners(depth=2)
     found = {original: _drawings(folder / name, original, owners) for original, name in _FOLDERS.items()}
     drawings = [(original, *drawing) for original, (_, drawings) in found.items() for drawing in drawings]
@@ -139,11 +150,11 @@ def _read_folders(folder: Path, class_split: ClassSplitName, *, skip: bool) -> C
         for original, character in characters
         for alphabet, _, name in [character.partition("/")]
     )
-    return ClassSource(LabelledImages(images, labels, names), splits, skipped=int((~is_read).sum()))
+    return ClassSource(LabelledImages(images, labels, names), splits, int((~is_read).sum()), _PAPER_IS_ZERO)
 
 
 def _drawings(folder: Path, original: str, owners: Owners) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return all "alphabet/character", and the character and path of each drawing."""
+    """Return all "alphabet/character", and for each drawing its "alphabet/character" and path."""
     listing = list_folder(folder)
     characters = sorted((path[:-1] for path in listing.paths if path.count("/") == 2 and path[-1] == "/"), key=_parts)
     files = sorted((path for path in listing.paths if _is_drawing(path)), key=_parts)

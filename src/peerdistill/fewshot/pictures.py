@@ -1,4 +1,4 @@
-"""Pictures by class, from a folder, an archive or a folder with lists, decoded once into one array."""
+"""Read pictures of a folder, an archive or lists into one array."""
 
 from collections.abc import Callable, Sequence
 from multiprocessing.pool import ThreadPool
@@ -23,7 +23,7 @@ _CHANNELS = 3
 
 
 class _Member(NamedTuple):
-    """A picture of a class; ``split`` is None where nothing but the class decides it."""
+    """A picture of a class; ``split`` is None if the class decides it."""
 
     split: str | None
     class_name: str
@@ -33,10 +33,17 @@ class _Member(NamedTuple):
 def decode(
     files: Sequence[str], open_one: Callable[[str], Image.Image], *, size: int, channels: int, skip: bool
 ) -> tuple[UInt8[np.ndarray, "kept {size} {size} {channels}"], Bool[np.ndarray, " files"]]:
-    """Return the pictures that can be read as squares, and which of them that are.
+    """Return the readable pictures as squares, and a mask of which of ``files`` these are.
+
+    Args:
+        files: Names of the pictures, arguments of ``open_one``.
+        open_one: Returns a decoded picture.
+        size: Side of the squares in pixels.
+        channels: 1 for grey, 3 for RGB.
+        skip: Whether to leave out unreadable pictures with a warning.
 
     Raises:
-        UserError: What ``open_one`` raises, where ``skip`` is not set. Otherwise a `Note` names what is left out.
+        UserError: From ``open_one``, without ``skip``.
     """
     images = np.empty((len(files), size, size, channels), dtype=np.uint8)
 
@@ -44,7 +51,7 @@ def decode(
         images[row] = fit(open_one(files[row]), size, channels, crop=1.0)
         return True
 
-    with ThreadPool() as pool:  # Pillow decodes outside of Python's lock
+    with ThreadPool() as pool:  # Pillow releases Python's global lock
         found = pool.map(tolerant(read, skip=skip), range(len(files)), chunksize=32)
     is_read = np.array(found, dtype=bool)
     warn_left_out([file for file, one in zip(files, found, strict=True) if one is None])
@@ -54,14 +61,19 @@ def decode(
 def load_pictures(source: Path, size: int, *, skip_unreadable: bool) -> ClassSource:
     """Return the pictures of a folder or a zip archive.
 
-    Folders and archives hold class folders, or ``train/``, ``val/`` and ``test/`` with class folders inside, whose
-    classes must differ; class folders alone are divided by :func:`peerdistill.fewshot.dataset.divide_classes`. A folder
-    with ``train.csv``, ``val.csv`` and ``test.csv`` (Ravi and Larochelle, ICLR 2017; columns ``filename`` and
-    ``label``) has its pictures in ``images/`` or beside the lists.
+    It contains class folders, or ``train/``, ``val/`` and ``test/`` with different class folders inside. Class folders
+    without splits are divided by :func:`peerdistill.fewshot.dataset.divide_classes`. A folder with ``train.csv``,
+    ``val.csv`` and ``test.csv`` (Ravi and Larochelle, ICLR 2017; columns ``filename`` and ``label``) has its pictures
+    in ``images/`` or beside the lists.
+
+    Args:
+        source: The folder or archive.
+        size: Side in pixels to which pictures are resized.
+        skip_unreadable: Whether to leave out unreadable pictures with a warning.
 
     Raises:
-        UserError: What :func:`peerdistill.data.layout.find_splits` refuses, an empty class folder, a class in two
-            splits, a damaged archive or list, or a picture that can't be read while ``skip_unreadable`` is not set.
+        UserError: A layout that :func:`peerdistill.data.layout.find_splits` refuses, an empty class folder, a class in
+            two splits, a damaged archive or list, or, without ``skip_unreadable``, an unreadable picture.
     """
     if source.is_file():
         with PictureArchive(source) as archive:
@@ -90,13 +102,13 @@ def _decoded(
 
 
 def _classes(source: Path, members: list[_Member]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the classes in the order of their names, and the split of each."""
+    """Return the sorted class names, and the split of each class."""
     split_of: dict[str, str | None] = {}
     for member in members:
         if split_of.setdefault(member.class_name, member.split) != member.split:
             raise UserError(
                 f"class '{member.class_name}' of '{source}' is in {split_of[member.class_name]} and in {member.split}: "
-                "few-shot splits share no class"
+                "the splits of few-shot data must not have common classes"
             )
     names = tuple(sorted(split_of))
     given = [split for name in names if (split := split_of[name]) is not None]
@@ -106,7 +118,7 @@ def _classes(source: Path, members: list[_Member]) -> tuple[tuple[str, ...], tup
 def _members(found: dict[str, Pictures], source: str) -> list[_Member]:
     for pictures in found.values():
         if pictures.empty:
-            raise UserError(f"class '{pictures.empty[0]}' of '{source}' holds no pictures")
+            raise UserError(f"class '{pictures.empty[0]}' of '{source}' has no pictures")
     return [
         _Member(name if len(found) > 1 else None, pictures.class_names[label], path)
         for name, pictures in found.items()

@@ -8,7 +8,7 @@ import torch
 
 from peerdistill.data import DataConfig, eval_batches
 from peerdistill.data.dataset import Split
-from peerdistill.data.sources import load_images
+from peerdistill.data.load import load_images
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.evaluation import Evaluation, evaluate
 from peerdistill.runs.build import check_device, has_grown, is_same_data, trained_among

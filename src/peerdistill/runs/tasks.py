@@ -1,7 +1,6 @@
 """The task of a configuration."""
 
 from peerdistill.config.config import Config
-from peerdistill.data.data_spec import lost_place
 from peerdistill.errors import UserError
 from peerdistill.runs.class_task import ClassTask
 from peerdistill.runs.episode_task import EpisodeTask
@@ -31,7 +30,7 @@ def load_task_of(run: Run) -> Task:
         UserError: For data that are not there any more, or damaged.
     """
     config = run.config
-    lost = lost_place(config.data.data, config.data.names)
-    if lost is not None:
-        raise UserError(f"the data of {run.path} is no longer in '{lost}': --data says where it is now")
+    missing = config.data.sources.missing_path(config.data.data)
+    if missing is not None:
+        raise UserError(f"the data of {run.path} is no longer in '{missing}': --data says where it is now")
     return load_task(config, skip_unreadable=True)

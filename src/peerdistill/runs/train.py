@@ -16,7 +16,6 @@ from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
 from peerdistill.data import Dataset
 from peerdistill.data.batches import EvalBatches, TrainBatches
-from peerdistill.data.data_spec import note_shadowed_folder
 from peerdistill.data.dataset import contents
 from peerdistill.errors import UserError
 from peerdistill.files import write_whole
@@ -83,7 +82,7 @@ def train(
         with run.held():
             return _go_on(config, run, console, flags)
     run.require_free()
-    note_shadowed_folder(config.data.data, config.data.names)
+    config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, **flags)
     trainer, exams = _prepared(config, run, task, from_the_beginning=True)
     with run.started(config):

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from peerdistill import deploy, runs
 from peerdistill.config.config import Config
-from peerdistill.data.arrays import LabelledImages, all_digits
+from peerdistill.data.arrays import LabelledImages
+from peerdistill.data.digits import all_digits
 from peerdistill.deploy import Prediction
 from peerdistill.runs import Run
 from peerdistill.study.figures import plot_comparison, plot_predictions

@@ -38,8 +38,9 @@ def test_fit_keeps_a_picture_of_the_size(noise):
 def test_fit_is_resize_then_centre_crop(width, height, size, crop):
     rng = np.random.default_rng(width * 100 + height)
     picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    scale = round(size / crop) / min(width, height)
-    resized = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+    shorter = round(size / crop)
+    extent = tuple(round(shorter * side / min(width, height)) for side in (width, height))
+    resized = picture.resize(extent, Image.Resampling.BILINEAR)
     left, upper = (resized.width - size) // 2, (resized.height - size) // 2
     expected = np.asarray(resized.crop((left, upper, left + size, upper + size)), dtype=int)
     # Pillow rounds to 8 bits after each of its two passes, and takes its box in single precision.

@@ -10,19 +10,18 @@ def sentence(config: DataConfig) -> str:
     return str(error.value)
 
 
-ALLOWED = "data is digits, cifar10, cifar100, npz:FILE,... or a folder of class folders"
-NONE = "and there is no folder"
+ALLOWED = "choose cifar10, cifar100, digits, npz:FILE,FILE,..., package.module:function or a folder of class folders"
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("digitz", f"unknown data 'digitz' (did you mean digits?): {ALLOWED}, {NONE} 'digitz'"),
+        ("digitz", f"unknown data 'digitz' (did you mean digits?): {ALLOWED} (there is no folder 'digitz' here)"),
         (
             "cifar",
-            f"unknown data 'cifar' (did you mean cifar10 or cifar100?): {ALLOWED}, {NONE} 'cifar'",
+            f"unknown data 'cifar' (did you mean cifar10 or cifar100?): {ALLOWED} (there is no folder 'cifar' here)",
         ),
-        ("photos", f"unknown data 'photos': {ALLOWED}, {NONE} 'photos'"),
+        ("photos", f"unknown data 'photos': {ALLOWED} (there is no folder 'photos' here)"),
         ("my/photos", "folder 'my/photos' does not exist"),
         ("", f"the name of the data is empty: {ALLOWED}"),
         (" ", f"the name of the data is empty: {ALLOWED}"),
@@ -55,7 +54,7 @@ def test_test_that_is_not_npz(make_npz):
 
 
 def test_test_beside_another_source():
-    expected = "test goes with a data source npz:FILE,..., not with 'digits'"
+    expected = "test applies only to npz:FILE,FILE,... and package.module:function, found data 'digits'"
     assert sentence(DataConfig("digits", test="npz:test.npz")) == expected
 
 
