@@ -99,7 +99,7 @@ def test_a_command_is_one_file(greet, capsys):
         ),
         (
             "fewshot",
-            ["DATA", "--ways", "--validation.ways", "--class_split", "--prototypical", "cifar-fs, miniimagenet, omniglot"],
+            ["DATA", "--ways", "--validation.ways", "--class_split", "--prototypical", "miniimagenet, omniglot"],
         ),
         ("compare", ["RUN RUN", "--ways", "--protocol", "--json"]),
         ("evaluate", ["RUN", "--checkpoint {last,best}", "--split {test,val}", "--json"]),
