@@ -143,11 +143,11 @@ def test_stem_is_the_images_if_no_stage_is_shared():
 
 @pytest.mark.parametrize("sharing", SHARINGS, ids=str)
 def test_leader_loads_into_torchvision(sharing):
-    cohort = Cohort("resnet34", classes=7, peers=4, sharing=sharing)
+    cohort = Cohort("resnet18", classes=7, peers=4, sharing=sharing)
     with torch.no_grad():
         cohort(torch.randn(4, 3, 32, 32))
         leader = cohort.leader()
-        stock = models.resnet34(num_classes=7).eval()
+        stock = models.resnet18(num_classes=7).eval()
         stock.load_state_dict(leader.state_dict(), strict=True)
         images = torch.randn(2, 3, 64, 64)
         expected = stock(images)

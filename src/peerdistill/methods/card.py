@@ -50,7 +50,7 @@ class MethodCard:
     sharings: tuple[str, ...] = ("branch", "network", "tree")
     trains: str = "nothing"
     ensemble: str = "mean of logits"
-    deployed: str = "the leader alone, the last peer"
+    deployed: str = "the leader, which is the last peer"
     differs: str = ""
     cohort: Mapping[str, Any] = field(default_factory=dict)
     branches: str = ""
