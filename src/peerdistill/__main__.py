@@ -1,4 +1,4 @@
-"""``python -m peerdistill`` is the command ``peerdistill``; ``torchrun -m peerdistill`` needs this form."""
+"""``python -m peerdistill`` is the command ``peerdistill``."""
 
 from peerdistill.cli import entry
 

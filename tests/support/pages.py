@@ -1,0 +1,29 @@
+"""The pages of the documentation: their code blocks and links, and command lines run as a shell would."""
+
+import re
+import shlex
+from pathlib import Path
+
+from support.command_line import Outcome, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks in ``language`` of a page, such as ``docs/python.md``."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def broken_links(page: str) -> list[str]:
+    """Return the links of a page to files that do not exist."""
+    file = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+    return [link for link in links if not (file.parent / link).exists()]
+
+
+def run_line(line: str, *options: str) -> Outcome:
+    """Run a line ``peerdistill COMMAND ...`` in this process with further options; expand file name patterns."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "peerdistill"
+    return run(*(name for word in words for name in sorted(map(str, Path().glob(word))) or [word]), *options)

@@ -1,0 +1,68 @@
+"""The code of docs/python.md runs, and its loop trains as the trainer does."""
+
+from copy import deepcopy
+from types import SimpleNamespace
+
+import torch
+from lightning_fabric import Fabric
+
+from peerdistill.training import Checkpoints, MetricsFile, ScheduleConfig, Trainer, TrainingConfig
+from peerdistill.training.config import OptimizerConfig
+from support.pages import blocks
+
+LOOP, *_ = blocks("docs/python.md", "python")
+
+
+def test_the_loop_runs_as_it_is():
+    names: dict = {}
+    exec(LOOP, names)
+    assert names["leader"](names["images"][:2]).shape == (2, 10)
+
+
+class OneOrder:
+    """The batches of the loop, in the form that the trainer reads."""
+
+    steps_per_epoch = 2
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+
+    def epoch(self, epoch, start=0):
+        for indices in torch.randperm(32).split(16)[start:]:
+            yield SimpleNamespace(images=self.images[indices], labels=self.labels[indices], indices=indices)
+
+
+def test_the_loop_distils_okddip_as_the_trainer_does(tmp_path):
+    loop = LOOP.replace("mcl_okd", "okddip").replace("128", "32").replace("split(32)", "split(16)")
+    loop = loop.replace("3, 32, 32)", "3, 8, 8, dtype=torch.float64)").replace(
+        "train_labels=labels", "train_labels=labels, ramp=2"
+    )
+    # Both start with the same weights and draw the same batches.
+    at_start = {}
+    loop = loop.replace("for epoch in", "begin(cohort, method)\nfor epoch in")
+
+    def begin(cohort, method):
+        cohort.double(), method.double()  # or rounding would tell the two apart
+        at_start.update(cohort=deepcopy(cohort), method=deepcopy(method))
+        torch.manual_seed(1)
+
+    torch.manual_seed(0)
+    names: dict = {"begin": begin}
+    exec(loop, names)
+
+    constant = ScheduleConfig(name="constant")
+    trainer = Trainer(
+        at_start["cohort"],
+        at_start["method"],
+        OneOrder(names["images"], names["labels"]),
+        validation=None,
+        config=TrainingConfig(2, 16, 0.05, optimizer=OptimizerConfig("sgd", 0.9, False, 0.0), schedule=constant),
+        fabric=Fabric(accelerator="cpu", devices=1),
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        metrics=MetricsFile(tmp_path / "metrics.jsonl"),
+    )
+    torch.manual_seed(1)
+    trainer.fit()
+    for module, other in ((trainer.cohort, names["cohort"]), (trainer.method, names["method"])):
+        torch.testing.assert_close(module.state_dict(), other.state_dict())
+    assert names["loss"].parts["attention"].item() > 0
