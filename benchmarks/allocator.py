@@ -1,9 +1,8 @@
-"""Training steps on a CPU where freed memory is kept for the next step, beside the C library's own way.
+"""Training steps on a CPU with freed memory kept for the next step, beside glibc's default.
 
     python benchmarks/allocator.py [--repeats 5] [--json FILE]
 
-Needs only the package, PyTorch and glibc, takes two minutes on two CPU cores. benchmarks/README.md says how to read
-what it prints.
+Needs only the package, PyTorch and glibc, and takes two minutes on two CPU cores.
 """
 
 import json
@@ -23,7 +22,7 @@ from training_step import Step, draw_batch, update
 
 
 def episode_step(ways: int, channels: int, side: int) -> Callable[[], None]:
-    """A prototypical network's step: 1 shot, 5 queries."""
+    """Return a training step of a prototypical network with 1 shot and 5 queries."""
     episodes = fewshot.EpisodeConfig(ways=ways, shots=1, queries=5)
     images, labels = torch.randn(6 * ways, channels, side, side), torch.arange(ways).repeat_interleave(6)
     cohort = Cohort("conv4", ways, peers=1, in_channels=channels, image_size=side)
@@ -45,7 +44,7 @@ STEPS: dict[str, Callable[[], Callable[[], None]]] = {
 
 
 def measured(name: str, way: str, repeats: int) -> None:
-    """Print the seconds of a step, and the most memory that this process held."""
+    """Print the seconds of a step and the peak memory of this process."""
     if way == "kept":
         assert keep_freed_memory(), "this C library has no such setting"
     took = median_seconds({name: STEPS[name]()}, repeats)
@@ -74,8 +73,8 @@ def compared(name: str, repeats: int) -> dict[str, float | str]:
 
 
 def main() -> None:
-    options = parser("Time of training steps by what happens to freed memory.")
-    options.add_argument("--step", choices=STEPS, help="measure this one in this process")
+    options = parser("Time of training steps with freed memory kept or returned.")
+    options.add_argument("--step", choices=STEPS, help="measure only this step, in this process")
     options.add_argument("--way", choices=("given back", "kept"))
     asked = options.parse_args()
     if asked.step:

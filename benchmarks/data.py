@@ -1,10 +1,10 @@
-"""What the images of a step cost: of arrays beside torchvision's transforms, of photographs with and without a cache.
+"""Loading the images of a step: arrays beside torchvision's transforms, photographs with and without a cache.
 
     python benchmarks/data.py [--photographs FOLDER] [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch and takes some minutes on two CPU cores. FOLDER holds class folders of photographs,
-from which 2,000 of one size are cut and written as JPEG into a temporary folder; without it they are made of noise of
-all scales. Both are read from the system's memory, as files that were just written are.
+Needs only the package and PyTorch and takes some minutes on two CPU cores. FOLDER contains class folders of
+photographs, from which 2,000 of one size are cut and written as JPEG files to a temporary folder; without it they are
+noise of several scales. In both cases the files are in the system's page cache.
 """
 
 import tempfile
@@ -35,13 +35,13 @@ MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 PHOTOGRAPHS, EXTENT, PHOTO_CLASSES, PHOTO_SIZES = 2000, (500, 375), 5, (128, 224)
 PHOTO_BACKBONE, PHOTO_BATCH = "resnet18", 16
 EPOCHS = ("decoded", "first", "later")
-# Targets: times as many images as torchvision, share of a step, and later epochs over the first.
+# Targets: factor over torchvision, fraction of a step, and factor of later epochs over the first.
 ARRAYS_TARGET, SHARE_TARGET, CACHE_TARGET = 20, 0.03, 5
 _SYNTHETIC_SCALES = (4, 16, 64, 256)
 
 
 def noise_dataset() -> Dataset:
-    """Random images of CIFAR-100's size and number."""
+    """Return random images with the size and number of CIFAR-100."""
     images = torch.randint(0, 256, (SAMPLES, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
     split = ArraySplit(images, torch.arange(SAMPLES) % CLASSES)
     names = tuple(map(str, range(CLASSES)))
@@ -49,7 +49,7 @@ def noise_dataset() -> Dataset:
 
 
 class Transformed(torch.utils.data.Dataset):
-    """The images as torchvision's own CIFAR reader hands them out."""
+    """The images as torchvision's CIFAR data set returns them."""
 
     def __init__(self, split: ArraySplit):
         self._images = split.images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -95,7 +95,7 @@ def forever(batches: TrainBatches) -> Iterator[Batch]:
 
 
 def arrays(repeats: int) -> dict[str, float]:
-    """Images a second of both ways, and seconds of a batch and of the steps that it is for."""
+    """Return images per second of both ways, and seconds of a batch and of training steps."""
     dataset = noise_dataset()
     batches = our_batches(dataset)
     loader = DataLoader(
@@ -123,7 +123,7 @@ def arrays(repeats: int) -> dict[str, float]:
 
 
 def _beside_steps(dataset: Dataset, repeats: int) -> dict[str, float]:
-    """Seconds of a batch and of training steps, in turns: what is left of the caches is as it is in training."""
+    """Return seconds of a batch and of training steps, in turns, so that CPU caches are as in training."""
     batch = draw_batch()
     coming = forever(our_batches(dataset))
     runs: dict[str, Callable[[], object]] = {"batch": lambda: (next(coming), synchronise())}
@@ -140,7 +140,7 @@ def _beside_steps(dataset: Dataset, repeats: int) -> dict[str, float]:
 
 
 def write_photographs(folder: Path, source: Path | None) -> int:
-    """Write photographs of one size in class folders; return their mean number of bytes."""
+    """Write photographs of one size to class folders; return their mean size in bytes."""
     rng = np.random.default_rng(0)
     found = sorted(source.glob("*/*.jp*g")) if source else []
     sizes = []
@@ -154,7 +154,7 @@ def write_photographs(folder: Path, source: Path | None) -> int:
 
 
 def _cut(file: Path, rng: np.random.Generator) -> Image.Image:
-    """A random part of a photograph, turned a little: no two are the same."""
+    """Return a random crop of a slightly rotated photograph, so that no two are the same."""
     with Image.open(file) as opened:
         picture = opened.convert("RGB").rotate(rng.uniform(-10, 10), Image.Resampling.BILINEAR)
     width, height = picture.size
@@ -173,9 +173,13 @@ def _synthetic(rng: np.random.Generator) -> Image.Image:
 
 
 def photographs(size: int, folder: Path, kept: Path, repeats: int) -> dict[str, float]:
-    """Seconds of an epoch whose pictures are decoded, decoded and kept (the first), or found (every later one).
+    """Return seconds of an epoch that decodes pictures, decodes and caches them (first), or reads the cache (later).
 
-    ``kept`` is an empty folder for caches.
+    Args:
+        size: Image size.
+        folder: The photographs.
+        kept: An empty folder for caches.
+        repeats: Number of timed rounds.
     """
     config = DataConfig(str(folder), image_size=size, validation=0.0, workers=WORKERS, cache=str(kept / "loaded"))
     first_load, second_load = (seconds(lambda: load_dataset(config)) for _ in range(2))
@@ -211,7 +215,7 @@ def photographs(size: int, folder: Path, kept: Path, repeats: int) -> dict[str, 
 
 
 def _beside_photo_steps(dataset: Dataset, uncached: Dataset, repeats: int) -> dict[str, float]:
-    """Seconds of a batch made by the training process itself, and of the step that it is for."""
+    """Return seconds of a batch that the training process loads itself, and of a training step."""
     torch.manual_seed(0)
     cohort = Cohort(PHOTO_BACKBONE, PHOTO_CLASSES, 4, "branch").to(DEVICE)
     method = methods.build("mcl-okd", cohort, train_labels=dataset.train.labels).to(DEVICE)
@@ -257,7 +261,7 @@ def measure(source: Path | None, repeats: int) -> dict:
 
 
 def rows_of(arrays: dict[str, float], photographs: list[dict[str, float]]) -> dict:
-    """Return the figures in the units of the documentation, and those that have a target."""
+    """Return the figures in the units of the documentation, and beside their targets."""
     arrays = arrays | {
         "batch_ms": 1e3 * arrays["batch_seconds"],
         "ratio_target": target(arrays["ratio"], least=ARRAYS_TARGET),
@@ -277,8 +281,8 @@ def _photograph_row(row: dict[str, float]) -> dict:
 
 
 def main() -> None:
-    options_of = parser("Time of a step's images.")
-    options_of.add_argument("--photographs", type=Path, metavar="FOLDER", help="photographs to cut pictures from")
+    options_of = parser("Time to load the images of a step.")
+    options_of.add_argument("--photographs", type=Path, metavar="FOLDER", help="class folders of photographs")
     options = options_of.parse_args()
     give(measure(options.photographs, options.repeats), options)
 

@@ -1,9 +1,8 @@
-"""What few-shot training costs: drawing an episode, and a training step of every method on one.
+"""Few-shot training: drawing an episode, and a training step of each method.
 
     python benchmarks/episodes.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes about ten minutes on two CPU cores, and runs on a GPU where there is one.
-benchmarks/README.md says how to read what it prints.
+Needs only the package and PyTorch, takes about ten minutes on two CPU cores, and uses a GPU if there is one.
 
 Axes: M peers, N images.
 """
@@ -40,12 +39,12 @@ EPISODES = EpisodeConfig(ways=60, shots=1, queries=5)
 FILE_CLASSES, CLASSES, IMAGES_A_CLASS, SIDE, FILE_SIDE = 120, 4112, 20, 28, 105
 PEERS = 4
 WORKERS = 2
-DRAWN_AT_ONCE = 20  # episodes of a timed repeat
+DRAWN_AT_ONCE = 20  # episodes in a timed round
 STILL = Augmentation(crop_padding=0, flip=False)
 
 
 def write_drawings(folder: Path) -> list[str]:
-    """Drawings as Omniglot's files have them: black strokes on white paper, one bit a pixel."""
+    """Write drawings like Omniglot's files: black strokes on white, one bit per pixel."""
     draws = np.random.default_rng(0)
     files = []
     for drawing in range(FILE_CLASSES * IMAGES_A_CLASS):
@@ -76,7 +75,7 @@ def resident(data: FewShotDataset, seed: int = 0) -> EpisodeBatches:
 
 
 class FromFiles(Dataset):
-    """The usual way: an image is read, shrunk and turned into numbers when it is asked for."""
+    """The usual way: each access reads, resizes and converts an image."""
 
     def __init__(self, files: list[str], data: FewShotDataset):
         self.files, self.labels = files, data.train.labels.tolist()
@@ -89,7 +88,7 @@ class FromFiles(Dataset):
 
 
 class EpisodeRows:
-    """Batch sampler: the rows of the same episodes."""
+    """Batch sampler with the rows of the same episodes."""
 
     def __init__(self, batches: EpisodeBatches):
         self.rows = [batch.indices.tolist() for batch in batches.epoch(0)]
@@ -99,7 +98,7 @@ class EpisodeRows:
 
 
 def drawing(repeats: int) -> dict[str, float]:
-    """Milliseconds an episode by either way, of the same episodes of the same drawings."""
+    """Return milliseconds per episode of both ways, for the same episodes of the same drawings."""
     with tempfile.TemporaryDirectory() as folder:
         files = write_drawings(Path(folder))
         images, _ = decode(files, open_listed, size=SIDE, channels=1, skip=False)
@@ -131,7 +130,7 @@ def drawing(repeats: int) -> dict[str, float]:
 
 
 class Row(NamedTuple):
-    """A method in a setting."""
+    """A method with its sharing and number of peers."""
 
     name: str
     sharing: str
@@ -143,7 +142,7 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    """The network alone, the baseline in every setting, and every method in its own choice of setting."""
+    """Return the network alone, the baseline in every setting, and each method in its default setting."""
     found = [Row("baseline", "network", 1)]
     found += [Row("baseline", sharing, PEERS) for sharing in ("network", "branch", "tree")]
     for name in methods.names():

@@ -1,9 +1,9 @@
-"""Latency and size of deployed leaders in every form, over several architectures.
+"""Latency and size of deployed leaders in all forms, over several architectures.
 
     python benchmarks/leader.py [--repeats 7] [--json FILE]
 
-Needs only the package, takes two minutes on one CPU core. Weights are random and images are noise, on which neither
-size nor time depends; for accuracy see ``peerdistill bench-leader RUN``. Every form gets as many threads as PyTorch has
+Needs only the package and takes two minutes on one CPU core. Weights are random and images are noise: neither size nor
+time depends on them. ``peerdistill bench-leader RUN`` measures accuracy too. All forms use PyTorch's number of threads
 (OMP_NUM_THREADS).
 """
 
@@ -44,7 +44,7 @@ NETWORKS = (
 
 
 def forms_of(network: Network, folder: Path) -> dict[str, Form]:
-    """Return the network with random weights in every form, and eager in channels-last layout."""
+    """Return a network with random weights in all forms, and eager with channels-last memory format."""
     torch.manual_seed(0)
     size = network.image_size
     module = backbones.build(network.name, classes=CLASSES, image_size=size).network()
@@ -102,7 +102,7 @@ def about(repeats: int) -> dict:
 
 
 def main() -> None:
-    options = parser("Latency and size of deployed leaders in every form.", repeats=7).parse_args()
+    options = parser("Latency and size of deployed leaders in all forms.", repeats=7).parse_args()
     networks = [measure_network(network, options.repeats) for network in NETWORKS]
     give({"header": about(options.repeats), "rows": [row for network in networks for row in rows_of(network)]}, options)
 

@@ -1,10 +1,9 @@
-"""What a training step costs by each method, beside the baseline in the same sharing.
+"""A training step of each method, beside the baseline with the same sharing.
 
     python benchmarks/methods.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes some minutes on one CPU core, and runs on a GPU where there is one. Each
-method is measured in its own choice of sharing; those that need a teacher with one student, and against one student
-that has none.
+Needs only the package and PyTorch, takes some minutes on one CPU core, and uses a GPU if there is one. Each method uses
+its default sharing. Methods that need a teacher train one student and are compared with one student without a teacher.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from training_step import BACKBONE, BATCH, CLASSES, PEERS, SAMPLES, Step, draw_b
 
 
 class Setting(NamedTuple):
-    """What methods must have in common to be compared: their cohort."""
+    """The cohort that compared methods have in common."""
 
     sharing: str
     peers: int
@@ -47,7 +46,7 @@ def measure_setting(setting: Setting, names: Iterable[str], repeats: int) -> lis
 
 
 def measure(repeats: int) -> list[dict]:
-    """Return the rows of every setting that some method chooses."""
+    """Return the rows of each setting that is the default of a method."""
     groups: dict[Setting, list[str]] = {}
     for name in methods.names():
         groups.setdefault(setting_of(name), []).append(name)
@@ -55,7 +54,7 @@ def measure(repeats: int) -> list[dict]:
 
 
 def main() -> None:
-    options = parser("Time of a training step by each method.").parse_args()
+    options = parser("Time of a training step of each method.").parse_args()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} peers, batch {BATCH}, {CLASSES} classes, {SAMPLES} samples, float32",
         method=f"one step with weight ramps at their end; median of {options.repeats} alternating repeats after one "

@@ -1,9 +1,9 @@
-"""Ways to run the peers of a cohort: time of forward and backward, and whether the gradients are the same.
+"""Ways to run the peers of a cohort: time of forward and backward pass, and the error of the gradient.
 
     python benchmarks/peers.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes some minutes on two CPU cores, most of them to compile, and runs on a GPU
-where there is one. What wins is what training does there: ``src/peerdistill/training/memory_format.py``.
+Needs only the package and PyTorch, takes some minutes on two CPU cores, mostly to compile, and uses a GPU if there is
+one. Training uses the fastest memory format: ``src/peerdistill/training/memory_format.py``.
 
 Axes: M peers, B batch, C classes, D feature width.
 """
@@ -24,7 +24,7 @@ from training_step import BACKBONE, BATCH, CLASSES, IMAGE_SIZE, PEERS
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PLAIN_LOOP = ("loop", "contiguous", "float32")
-# Networks of each kind, with batch and side of the images: one peer of each, forward and backward.
+# Networks of each kind, with batch size and image size: one peer, forward and backward.
 NETWORKS = (
     ("resnet32", 64, 32),
     ("resnet110", 32, 32),
@@ -44,7 +44,7 @@ NETWORKS = (
 
 
 def modules_shared_and_own(cohort: Cohort) -> tuple[list[str], list[str]]:
-    """Names of a network's modules that all peers share, and of those that each has for itself."""
+    """Return the names of the modules that all peers share, and of those that each peer has."""
     shared, own = [], []
     for stage, copies in zip(cohort.backbone.stages, cohort.copies, strict=True):
         (shared if copies == 1 else own).extend(stage.modules)
@@ -63,7 +63,7 @@ class Loop(nn.Module):
 
 
 class _Apart(nn.Module):
-    """A shared stem, and then the branches in whatever way ``branches`` runs them: (B, ...) to features (M, B, D)."""
+    """A shared stem, then the branches as ``branches`` runs them, from (B, ...) to features (M, B, D)."""
 
     def __init__(self, cohort: Cohort):
         super().__init__()
@@ -84,7 +84,7 @@ class _Apart(nn.Module):
 
 
 class Stacked(_Apart):
-    """Weights of all branches in one tensor each, and one call of ``vmap`` over them."""
+    """Stacked weights of all branches, and one call of ``vmap`` over them."""
 
     def __init__(self, cohort: Cohort):
         super().__init__(cohort)
@@ -101,7 +101,7 @@ class Stacked(_Apart):
 
 
 class Grouped(_Apart):
-    """Branches side by side in the channels of one network, whose convolutions have a group for each."""
+    """Branches side by side in the channels of one network, with one group of each convolution per branch."""
 
     def __init__(self, cohort: Cohort):
         super().__init__(cohort)
@@ -109,12 +109,12 @@ class Grouped(_Apart):
         self.peers = cohort.peers
 
     def branches(self, x: Tensor) -> Tensor:
-        together = self.side_by_side(torch.cat([x] * self.peers, dim=1))  # which keeps the layout
+        together = self.side_by_side(torch.cat([x] * self.peers, dim=1))  # keeps the memory format
         return together.unflatten(1, (self.peers, -1)).transpose(0, 1)
 
 
 def _grouped(modules: Sequence[nn.Module]) -> nn.Module:
-    """One module that is all of them, side by side in the channels."""
+    """Return one module with all modules side by side in its channels."""
     first, many = modules[0], len(modules)
     if isinstance(first, nn.Conv2d):
         sizes = (first.in_channels * many, first.out_channels * many, first.kernel_size, first.stride, first.padding)
@@ -133,7 +133,7 @@ def _grouped(modules: Sequence[nn.Module]) -> nn.Module:
 
 
 def compiled(cohort: Cohort) -> nn.Module:
-    """The loop with every stage compiled by inductor: as a whole the cohort is too much for it."""
+    """Return the loop with each stage compiled by inductor, which cannot compile the cohort as a whole."""
     for network in cohort.networks:
         for stage in cohort.backbone.stages:
             for module in stage.modules:
@@ -142,7 +142,7 @@ def compiled(cohort: Cohort) -> nn.Module:
 
 
 def graphed(cohort: Cohort) -> nn.Module:
-    """The loop as one CUDA graph forward and one backward."""
+    """Return the loop as one CUDA graph for the forward pass and one for the backward pass."""
     loop = Loop(cohort)
     return torch.cuda.make_graphed_callables(loop, (torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE, device=DEVICE),))
 
@@ -151,13 +151,13 @@ WAYS: dict[str, Callable[[Cohort], nn.Module]] = {"loop": Loop, "grouped": Group
 
 
 def ways(*, with_compiled: bool) -> dict[tuple[str, str, str], Callable[[Cohort], nn.Module]]:
-    """Every way by its name, layout and precision."""
+    """Return all ways by name, memory format and precision."""
     every = {
         (name, layout, precision): make
         for name, make in WAYS.items()
         for layout in LAYOUTS
         for precision in ("float32", "bfloat16")
-        if not (name == "stacked" and precision == "bfloat16" and DEVICE.type == "cpu")  # oneDNN refuses it
+        if not (name == "stacked" and precision == "bfloat16" and DEVICE.type == "cpu")  # oneDNN does not support it
     }
     if with_compiled:
         every["compiled", "channels_last", "float32"] = compiled
@@ -167,7 +167,7 @@ def ways(*, with_compiled: bool) -> dict[tuple[str, str, str], Callable[[Cohort]
 
 
 def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """The module with weights in that layout: those of convolutions, which stacked ones no longer are."""
+    """Return the module with the weights of its convolutions in a memory format."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=layout)
@@ -175,7 +175,7 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 
 
 class Case:
-    """Images, labels and a fresh cohort, the same for every way."""
+    """Images, labels and a new cohort, the same for every way."""
 
     def __init__(self) -> None:
         drawn = torch.Generator().manual_seed(0)
@@ -192,7 +192,7 @@ class Case:
         return F.cross_entropy(logits.float().flatten(0, 1), self.labels.repeat(PEERS)) * PEERS
 
     def gradient_of_images(self, peers: nn.Module, precision: str, dtype: torch.dtype) -> Tensor:
-        """What comes back to the images has come through all weights."""
+        """Return the gradient of the images, which depends on all weights."""
         images = self.images.to(dtype).requires_grad_()
         (gradient,) = torch.autograd.grad(self.loss(peers, images, precision), images)
         return gradient.double()
@@ -214,9 +214,9 @@ def _step(run: Callable[[], Tensor], module: nn.Module) -> Callable[[], None]:
 
 
 def compare_ways(repeats: int, *, with_compiled: bool) -> list[dict]:
-    """A row for each way: seconds of its first step and of a later one, and how far its gradient is off."""
+    """Return a row for each way: seconds of the first step and of a later one, and the error of the gradient."""
     case = Case()
-    # Batch norm in float64 as well, so this is what all others round.
+    # Batch norm is in float64 as well: this is the reference.
     exact = case.gradient_of_images(Loop(case.cohort().double()), "float64", torch.float64)
     rows, steps = [], {}
     for (name, layout, precision), make in ways(with_compiled=with_compiled).items():
@@ -233,7 +233,7 @@ def compare_ways(repeats: int, *, with_compiled: bool) -> list[dict]:
 
 
 def compare_layouts(repeats: int) -> list[dict]:
-    """A row for each network and precision: seconds by layout, of one peer."""
+    """Return a row for each network and precision: seconds of one peer by memory format."""
     rows = []
     for name, batch, size in NETWORKS:
         backbone = backbones.build(name, classes=CLASSES, in_channels=3, image_size=size)
@@ -276,8 +276,8 @@ def _mean_logit(network: nn.Module, images: Tensor, precision: str) -> Callable[
 
 
 def main() -> None:
-    options_of = parser("Ways to run the peers of a cohort.")
-    options_of.add_argument("--without_compiled", action="store_true", help="spare the minutes that compiling takes")
+    options_of = parser("Time of ways to run the peers of a cohort.")
+    options_of.add_argument("--without_compiled", action="store_true", help="skip compilation, which takes minutes")
     options = options_of.parse_args()
     about = header(
         sizes=f"{BACKBONE}, {PEERS} branches, batch {BATCH}, {CLASSES} classes, {IMAGE_SIZE} x {IMAGE_SIZE} pixels",

@@ -1,9 +1,8 @@
-"""The angles of all triplets of a batch (RKD): tile by tile with their own gradient, beside the whole cube at once.
+"""The angles of all triplets of a batch (RKD): block by block with their gradient, beside all triplets at once.
 
     python benchmarks/relations.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes a minute on two CPU cores, and runs on a GPU where there is one.
-benchmarks/README.md says how to read what it prints.
+Needs only the package and PyTorch, takes a minute on two CPU cores, and uses a GPU if there is one.
 
 Axes: B batch, D feature width.
 """
@@ -20,12 +19,12 @@ from peerdistill.study.timing import median_seconds
 from peerdistill.terms import angle_loss
 
 WIDTH = 64
-# The batch of the paper's CIFAR-100 experiments, twice as many, and an episode of Omniglot.
+# The batch size of the paper's CIFAR-100 experiments, twice that, and an episode of Omniglot.
 BATCHES = (64, 128, 360)
 
 
 def plain_cosines(features_BD: Tensor) -> Tensor:
-    """Cosines at sample j between those to i and to k, (B, B, B)."""
+    """Return the cosines of the angles at sample j between samples i and k, (B, B, B)."""
     unit_BBD = F.normalize(features_BD[None] - features_BD[:, None], dim=-1)
     return unit_BBD @ unit_BBD.mT
 
@@ -36,8 +35,8 @@ def plain_loss(features_BD: Tensor, teacher_BD: Tensor) -> Tensor:
     return F.smooth_l1_loss(plain_cosines(features_BD), target)
 
 
-def there_and_back(loss: Callable[[Tensor, Tensor], Tensor], student: Tensor, teacher: Tensor) -> Tensor:
-    """Gradient of the student's features, once it is there."""
+def gradient_of(loss: Callable[[Tensor, Tensor], Tensor], student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the gradient of the student's features after it was computed."""
     (gradient,) = torch.autograd.grad(loss(student, teacher), student)
     synchronise()
     return gradient
@@ -48,10 +47,10 @@ def compared(batch: int, repeats: int) -> dict[str, float]:
     student = torch.randn(batch, WIDTH, generator=draws).to(DEVICE).requires_grad_()
     teacher = torch.randn(batch, WIDTH, generator=draws).to(DEVICE)
     ways = {
-        "tiles": partial(there_and_back, angle_loss, student, teacher),
-        "plain": partial(there_and_back, plain_loss, student, teacher),
+        "tiles": partial(gradient_of, angle_loss, student, teacher),
+        "plain": partial(gradient_of, plain_loss, student, teacher),
     }
-    expected = there_and_back(plain_loss, student.detach().double().requires_grad_(), teacher.double())
+    expected = gradient_of(plain_loss, student.detach().double().requires_grad_(), teacher.double())
     apart = (ways["tiles"]() - expected).norm() / expected.norm()
     took = median_seconds(ways, repeats)
     return {

@@ -1,9 +1,9 @@
-"""How long it takes from a command to its answer, and from `peerdistill train digits` to the first step.
+"""Time from a command to its answer, and from `peerdistill train digits` to its first step.
 
     python benchmarks/startup.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch. Every figure is one of fresh processes, from their start to their end or, in
-training, until the optimiser has done its first step.
+Needs only the package and PyTorch. All times are those of fresh processes, from start to end or, for training, to the
+end of the optimiser's first step.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from measuring import give, header, parser, target
 from peerdistill.study.timing import median_seconds
 
 _COMMAND = "from peerdistill.cli import entry; entry()"
-# Processes end at once: what is timed is how long it took until then.
+# The processes exit immediately at the point up to which they are timed.
 _IMPORT = "import os, torch; os._exit(0)"
 _TO_FIRST_STEP = """
 import os, sys
@@ -27,7 +27,7 @@ from peerdistill.cli import main
 main(sys.argv[1:])
 raise AssertionError("training ended before its first step")
 """
-# As where the package was installed alone: Fabric imports torchmetrics wherever it finds it.
+# As in an environment without torchmetrics, which Fabric imports if it is installed.
 _WITHOUT_TORCHMETRICS = f"import sys; sys.modules['torchmetrics'] = None{_TO_FIRST_STEP}"
 IMPORT, TRAINING = "import torch", "peerdistill train digits: first step"
 FIRST_STEP_TARGET_S, ANSWER_TARGET_S = 2.0, 0.5
@@ -64,7 +64,7 @@ def measure(repeats: int) -> dict[str, float]:
 
 
 def rows_of(took: dict[str, float]) -> dict:
-    """Return a row for each process, and the figures that have a target."""
+    """Return a row for each process, and the figures beside their targets."""
     alone = took[IMPORT]
     rows = [
         {"process": name, "seconds": value, "beyond_import": value - alone if name.startswith(TRAINING) else None}

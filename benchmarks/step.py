@@ -1,8 +1,8 @@
-"""A training step: what MCL-OKD adds to its networks, the plain trainer beside it, and where the time goes.
+"""A training step of MCL-OKD beside its networks alone and beside a plain trainer, and where the time goes.
 
     python benchmarks/step.py [--repeats 5] [--json FILE]
 
-Needs only the package and PyTorch, takes some minutes on two CPU cores, and runs on a GPU where there is one.
+Needs only the package and PyTorch, takes some minutes on two CPU cores, and uses a GPU if there is one.
 
 Axes: M peers, B batch, C classes, S negatives, N samples.
 """
@@ -31,7 +31,7 @@ PROFILED_STEPS = 3
 TO_NETWORKS = {"shared": 1.15, "own": 1.5}
 TO_PLAIN = {"own": 12, "shared": 16}
 HALVED = ("float32", "bfloat16")
-# What a kernel is called by the profiler, and what it is part of.
+# Names of kernels in the profiler, by the part of the step.
 PARTS = {
     "convolutions": ("mkldnn_convolution", "convolution_backward", "cudnn_convolution"),
     "batch norm": ("native_batch_norm", "native_batch_norm_backward", "cudnn_batch_norm"),
@@ -41,10 +41,10 @@ PARTS = {
 
 
 class PlainStep:
-    """The same step as research code has it, with the paper's method written down as it reads.
+    """The same step as in typical research code, which follows the paper's formulas literally.
 
-    Branches one after the other in PyTorch's default layout, negatives of every sample drawn on the host among those
-    of other labels, a block of bank rows for every ordered pair, and an optimiser that loops over the weights.
+    Branches run one after the other in PyTorch's default memory format, negatives are drawn on the CPU, every ordered
+    pair gathers a block of bank rows, and the optimiser loops over the weights.
     """
 
     def __init__(self, batch: Batch):
@@ -97,7 +97,7 @@ class PlainStep:
 
 
 def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of every step, by what it is measured in turns with; in bfloat16 only the networks are."""
+    """Return seconds of the steps in three groups, each timed in turns; bfloat16 applies to the networks only."""
     contrast = {kind: ContrastOptions(negatives=kind) for kind in KINDS}
     ours = {kind: Step("mcl-okd", batch, contrast=contrast[kind]) for kind in KINDS}
     halves = {
@@ -116,7 +116,7 @@ def compare(batch: Batch, repeats: int) -> dict[str, dict[str, float]]:
 
 
 def rows_of(took: dict[str, dict[str, float]]) -> dict:
-    """Return a row for each step, and the figures that have a target."""
+    """Return a row for each step, and the figures beside their targets."""
     plain = took["plain"]["plain"]
     rows = []
     for precision in ("float32", "bfloat16"):
@@ -148,7 +148,7 @@ def rows_of(took: dict[str, dict[str, float]]) -> dict:
 
 
 def profiled(run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of each kernel in one run, by its name."""
+    """Return the seconds of each kernel in one run."""
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (DEVICE.type == "cuda")
     run()
     with profile(activities=activities) as of_runs:
@@ -162,7 +162,7 @@ def profiled(run: Callable[[], object]) -> dict[str, float]:
 
 
 def peaks() -> dict[str, float]:
-    """The highest rates that this machine shows, in float32: of a product, and of a copy as large as an activation."""
+    """Return this machine's peak rates in float32: of a matrix product, and of a copy of an activation."""
     a, b = torch.randn(2, 2048, 2048, device=DEVICE)
     x = torch.randn(BATCH, 16, IMAGE_SIZE, IMAGE_SIZE, device=DEVICE)
     y = torch.empty_like(x)
@@ -181,11 +181,11 @@ def peaks() -> dict[str, float]:
 
 
 def activation_bytes(cohort: Cohort, batch: Batch) -> dict[str, int]:
-    """What must be read and written of activations, forward and backward, were nothing ever found in a cache.
+    """Return the bytes of activations that are read and written, forward and backward, without any cache.
 
     Batch norm reads its input twice (statistics, then values) and writes once; backward it reads input and gradient
-    twice and writes once: 8 times. A ReLU in place: 2 forward, 3 backward. A sum of two: 3, and 3 where their
-    gradients are summed again.
+    twice and writes once: 8 times. An in-place ReLU: 2 forward, 3 backward. A sum of two: 3, and 3 for the sum
+    of their gradients.
     """
     sizes = {"batch norm": 0, "activations and sums": 0}
 
@@ -210,7 +210,7 @@ def activation_bytes(cohort: Cohort, batch: Batch) -> dict[str, int]:
 
 
 def where_time_goes(batch: Batch) -> dict:
-    """Seconds of the parts of a step, and the floor of each: FLOPs and bytes at the machine's own peak rates."""
+    """Return the time of the parts of a step and their lower bounds: FLOPs and bytes at the machine's peak rates."""
     rates = peaks()
     networks = Step("baseline", batch)
     kernels = profiled(networks)
@@ -233,13 +233,13 @@ def where_time_goes(batch: Batch) -> dict:
 
 
 def time_row(part: str, taken: float, floor: float | None) -> dict:
-    """Return a part of the networks' step in milliseconds, beside its floor."""
+    """Return a part of the networks' step in milliseconds, beside its lower bound."""
     ms = {"ms": 1e3 * taken, "floor_ms": floor and 1e3 * floor, "over_floor": floor and taken / floor}
     return {"part": part, **ms}
 
 
 def contrast_row(kind: dict, rates: dict[str, float]) -> dict:
-    """Return the parts of the contrast in milliseconds, beside the floor of its two products."""
+    """Return the parts of the contrast in milliseconds, beside the lower bound of its two products."""
     floor = kind["flops"] / rates["flops"]
     parts = {name: 1e3 * kind[name] for name in ("draws", "products", "between")}
     total = sum(parts.values())
@@ -253,7 +253,7 @@ def contrast_row(kind: dict, rates: dict[str, float]) -> dict:
 
 
 def of_contrast(kind: str, batch: Batch) -> dict:
-    """Seconds of the contrast's products, draws and the rest, and the FLOPs of the two products it can't do without."""
+    """Return seconds of the contrast's draws, products and the rest, and the FLOPs of the two products."""
     step = Step("mcl-okd", batch, contrast=ContrastOptions(negatives=kind))
     memory = step.method.terms["contrast"].memory
     embeddings = torch.randn(PEERS, BATCH, 128, device=DEVICE)

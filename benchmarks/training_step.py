@@ -1,4 +1,4 @@
-"""A training step at the size of the paper's CIFAR-100 experiments, as the benchmarks time it: images are noise."""
+"""A training step at the size of the paper's CIFAR-100 experiments, with noise as images."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
 
 def update(total: Tensor, cohort: nn.Module, method: terms.Method, optimizer: torch.optim.Optimizer) -> None:
-    """What the trainer does with a loss: the way back, the weights, what the method remembers."""
+    """Do what the trainer does with a loss: backward pass, update of the weights, update of the method's memory."""
     total.backward()
     optimizer.step()
     method.after_step(cohort)
@@ -42,14 +42,14 @@ def draw_batch() -> Batch:
 
 
 class Step:
-    """Forward, loss, backward and update by a method, as the trainer does them; weight ramps are at their end.
+    """Forward pass, loss, backward pass and update, as in the trainer, with weight ramps at their end.
 
     Args:
-        name: The method's.
-        batch: What is trained on.
-        cohort: Options of the cohort, where the method does not decide them.
+        name: Name of the method.
+        batch: The training batch.
+        cohort: Options of the cohort that the method does not decide.
         precision: As in ``peerdistill.training.TrainingConfig``.
-        options: The method's.
+        options: Options of the method.
     """
 
     def __init__(
