@@ -1,20 +1,69 @@
-"""The blocks of docs/extending.md run, one after the other, and each is short."""
+"""The code of docs/extending.md runs: as a whole, as files outside the package, and as files added to its folders."""
 
+import json
 import re
 import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from peerdistill import methods
+from peerdistill import methods, terms
 from peerdistill.backbones.adapters.splitting import split
-from peerdistill.cli import main
+from peerdistill.cli import commands
 from peerdistill.data import DataConfig
 from peerdistill.methods import catalog
 from peerdistill.terms import Batch
+from support.command_line import run
+from support.pages import blocks
 
-PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+BLOCKS = blocks("docs/extending.md", "python")
+QUICK = ("--peers=2", "--epochs=1", "--batch_size=64")
+
+
+def file_of(block: str) -> str | None:
+    """Return the file that the first line of a block names."""
+    named = re.match(r"# (\w+\.py)\n", block)
+    return named[1] if named else None
+
+
+def block_with(text: str) -> str:
+    (found,) = [block for block in BLOCKS if text in block]
+    return found
+
+
+@pytest.fixture
+def user_files(tmp_path, monkeypatch):
+    """The files of the page in the current folder, which is outside the package."""
+    names = {file_of(block) for block in BLOCKS} - {None}
+    for name in names:
+        (tmp_path / name).write_text("\n".join(block for block in BLOCKS if file_of(block) == name))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in names:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+@pytest.fixture
+def added_to(tmp_path, monkeypatch):
+    """Return a function that adds a file to a package: it lies in a temporary folder on the package's path."""
+    added = []
+
+    def add(package, name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+        added.append((package, name))
+
+    yield add
+    for package, name in added:
+        sys.modules.pop(f"{package.__name__}.{name}", None)
+        vars(package).pop(name, None)
+
+
+def succeed(*words) -> str:
+    outcome = run(*words)
+    assert outcome.code == 0, outcome.stderr
+    return outcome.stdout
 
 
 def test_the_blocks_run_in_order_and_do_what_they_say():
@@ -28,7 +77,6 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
     assert names["Alikeness"]()(out, Batch(labels, labels)).item() == pytest.approx(2 / 6)
     assert names["CARD"].build is names["apart"]
     assert list(names["loss"].parts) == ["cross_entropy", "ensemble", "alike"]
-    assert names["method"].epoch == 1
     stem = names["cohort"].networks[0][0]
     assert all(network[0] is stem for network in names["cohort"].networks)
     data = names["SOURCE"].load(names["LoadRequest"](DataConfig("squares")))
@@ -37,30 +85,53 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
     assert [stage.name for stage in found.stages] == ["0", "1", "2"]
 
 
-def test_the_method_of_the_page_is_one_file_outside_the_package(tmp_path, monkeypatch, capsys):
-    term, method, _, card = BLOCKS[:4]
-    (tmp_path / "mymethods.py").write_text(term + method + card)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "mymethods", raising=False)
+def test_everything_outside_the_package_from_training_to_prediction(user_files, added_to):
+    words = ("--backbone", "mynets:tiny", "--method", "mymethods:apart", "--alike", "0.2", "--run", "run", *QUICK)
+    succeed("train", "myimages:squares", *words)
+    assert "alike: 0.2\n" in (user_files / "run/config.yaml").read_text()
+    logged = [json.loads(line) for line in (user_files / "run/metrics.jsonl").read_text().splitlines()]
+    assert "alike" in json.dumps(logged)
+    assert 0 <= json.loads(succeed("evaluate", "run", "--json"))["leader"]["top1"] <= 100
+
+    succeed("export", "run", "--format", "myformats:GZIP", "--output", "leader.gz")
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:4] = 255
+    Image.fromarray(pixels).save("top.png")
+    expected, found = (
+        json.loads(succeed("predict", *model, "top.png", "--top", "4", "--json"))[0]
+        for model in (("run",), ("leader.gz", "--format", "myformats:GZIP"))
+    )
+    assert set(found["classes"]) == {"top", "upper", "lower", "bottom"}
+    assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
+
+    added_to(commands, "leader_size", block_with("leader-size"))
+    from mynets import tiny  # pyright: ignore[reportMissingImports]
+
+    parameters = sum(parameter.numel() for parameter in tiny(4).parameters())
+    assert succeed("leader-size", "run") == f"{parameters}\n"
+    assert "leader-size   Print the number of parameters of a run's leader\n" in succeed("--help")
+
+
+def test_options_of_a_user_method_are_in_the_help(user_files):
     assert methods.find("mymethods:apart").sharings == ("network", "branch")
-    assert main(["methods", "mymethods:apart"]) == 0
-    assert "--alike 0.1" in capsys.readouterr().out
-    assert main(["train", "digits", "--method", "mymethods:apart", "--help"]) == 0
-    assert "Weight of the peers' alikeness." in capsys.readouterr().out
-    del sys.modules["mymethods"]
+    assert "--alike 0.1" in succeed("methods", "mymethods:apart")
+    assert "Weight of the peers' alikeness." in succeed("train", "digits", "--method", "mymethods:apart", "--help")
 
 
-def test_the_method_of_the_page_is_one_file_in_the_package(tmp_path, monkeypatch):
-    term, method, _, card = BLOCKS[:4]
-    (tmp_path / "apart.py").write_text(term + method + card)
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+def test_a_method_and_its_term_in_one_file_of_the_package(added_to):
+    added_to(methods, "apart", "\n".join(block for block in BLOCKS if file_of(block) == "mymethods.py"))
     assert set(catalog.discover()) == {*methods.names(), "apart"}
-    del sys.modules["peerdistill.methods.apart"], methods.apart
+
+
+def test_a_term_is_one_file_of_the_package(added_to):
+    added_to(terms, "alikeness", block_with("class Alikeness"))
+    assert "Alikeness" in dir(terms)
+    assert terms.Alikeness.__module__ == "peerdistill.terms.alikeness"
+    del terms.Alikeness
 
 
 def test_every_block_is_at_most_25_lines():
-    assert len(BLOCKS) == 8
-    assert max(len(block.splitlines()) for block in BLOCKS) <= 30
+    assert len(BLOCKS) >= 10
     for block in BLOCKS:
-        code = [line for line in block.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+        code = [line for line in block.splitlines() if line.strip() and not line.startswith(("import", "from", "#"))]
         assert len(code) <= 25

@@ -88,11 +88,11 @@ def add_places(parser: ArgumentParser, *, other_images: bool = False) -> None:
 
 
 def open_run(options: Namespace) -> Run:
-    """Return the run given by RUN and the options of :func:`add_places`.
+    """Return the run given by RUN and, if the command has them, the options of :func:`add_places`.
 
     Raises:
         UserError: If the folder is not a run.
     """
-    run = Run(options.run, {name: options[name] for name in PLACES if options[name] is not None})
+    run = Run(options.run, {name: options[name] for name in PLACES if options.get(name) is not None})
     run.require()
     return run
