@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from peerdistill import fewshot, runs
-from peerdistill.fewshot import ExamConfig
+from peerdistill.fewshot import EpisodeSetConfig
 from peerdistill.runs import Run
 
 _QUICK = "--memory_format channels_last --log_every 50"
@@ -49,7 +49,7 @@ class Study:
     """Options of every run, where they are not the recipe's."""
 
     @property
-    def exams(self) -> tuple[ExamConfig, ...]:
+    def exams(self) -> tuple[EpisodeSetConfig, ...]:
         return fewshot.paper_columns(self.data)
 
     @property
@@ -127,6 +127,6 @@ class Runs:
         """Return accuracies of all peers and, last, of their ensemble, (columns, voters, episodes), found once."""
         file = folder / "exams.npy"
         if not file.exists():
-            examined = runs.examine(Run(folder), self.study.exams)
+            examined = runs.evaluate_episodes(Run(folder), self.study.exams)
             np.save(file, 100 * np.stack([found.accuracy.numpy() for found in examined]), allow_pickle=False)
         return np.load(file, allow_pickle=False)

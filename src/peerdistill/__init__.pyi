@@ -2,11 +2,14 @@ from . import backbones, config, contrast, data, deploy, evaluation, fewshot, me
 from .cohort import Cohort, CohortOutput
 from .deploy import load_leader
 from .errors import UserError
+from .runs.api import train
+from .runs.run import Run
 
 __version__: str
 __all__ = [
     "Cohort",
     "CohortOutput",
+    "Run",
     "UserError",
     "backbones",
     "config",
@@ -19,5 +22,6 @@ __all__ = [
     "methods",
     "runs",
     "terms",
+    "train",
     "training",
 ]

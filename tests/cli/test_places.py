@@ -43,7 +43,7 @@ def test_data_that_is_gone_is_told_with_the_option_that_helps(place, peerdistill
         outcome = peerdistill(*command.split())
         assert outcome.code == 2
         assert outcome.stderr == (
-            f"peerdistill: the data of run is no longer in '{place}/photos': --data says where it is now\n"
+            f"peerdistill: the data of run is no longer in '{place}/photos': pass its new place by --data\n"
         )
 
 
@@ -105,7 +105,7 @@ def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, 
     write_photos(place / "other", 10)
     found, told = evaluated(peerdistill, "--data", "other")
     assert found["samples"] == 10
-    assert "the run does not remember on which images it was trained" in told
+    assert "the run does not record its training images" in told
     write_photos(place / "moved", 60)
     outcome = peerdistill("train", "--resume", "--run", "run", "--data", "moved")
     assert outcome.code == 2
@@ -134,7 +134,7 @@ def test_replaced_pictures_are_noticed(place, peerdistill, command):
         assert "evaluated on other images than the run's" in outcome.stderr
     else:
         assert outcome.code == 2
-        assert "the training images are not those that the run was started with" in outcome.stderr
+        assert "the training images have changed since the run was started" in outcome.stderr
 
 
 def test_an_unknown_class_is_refused(place, peerdistill):

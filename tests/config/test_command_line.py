@@ -137,8 +137,8 @@ def test_help_tells_every_option_and_what_it_is_for():
     text = " ".join(train_parser("mcl-okd").format_help().split())
     for option in values_of("digits"):
         assert option in ("data", "kind") or f"--{option} " in text
-    assert "Weight of the contrast (0: left out)." in text
-    assert "Negatives drawn for each anchor or for the batch (S), or length of the queue; all does not use it." in text
+    assert "Weight of the contrast." in text
+    assert "Number of negatives (S) per anchor or per batch, or length of the queue. Not used with all." in text
 
 
 def test_flags_are_no_part_of_the_configuration():

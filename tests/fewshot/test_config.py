@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from peerdistill.errors import UserError
-from peerdistill.fewshot import EpisodeConfig, ExamConfig, paper_columns
+from peerdistill.fewshot import EpisodeConfig, EpisodeSetConfig, paper_columns
 
 
 def test_defaults_are_in_range():
     EpisodeConfig().check()
-    ExamConfig().check()
+    EpisodeSetConfig().check()
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ def test_defaults_are_in_range():
         ({"episodes_per_epoch": 0}, r"episodes_per_epoch must be at least 1 and .*, found 0"),
         ({"episodes": 250}, "episodes must be a multiple of episodes_per_epoch, found 250 and 100"),
         ({"prototypical": 0.0}, r"prototypical must be above 0 and .*, found 0.0"),
-        ({"validation": ExamConfig(ways=1)}, r"validation\.ways must be at least 2 and .*, found 1"),
-        ({"test": ExamConfig(shots=0)}, r"test\.shots must be at least 1 and .*, found 0"),
-        ({"test": ExamConfig(queries=0)}, r"test\.queries must be at least 1 and .*, found 0"),
-        ({"test": ExamConfig(episodes=1)}, r"test\.episodes must be at least 2 and .*, found 1"),
-        ({"test": ExamConfig(seed=-1)}, r"test\.seed must be at least 0 and .*, found -1"),
+        ({"validation": EpisodeSetConfig(ways=1)}, r"validation\.ways must be at least 2 and .*, found 1"),
+        ({"test": EpisodeSetConfig(shots=0)}, r"test\.shots must be at least 1 and .*, found 0"),
+        ({"test": EpisodeSetConfig(queries=0)}, r"test\.queries must be at least 1 and .*, found 0"),
+        ({"test": EpisodeSetConfig(episodes=1)}, r"test\.episodes must be at least 2 and .*, found 1"),
+        ({"test": EpisodeSetConfig(seed=-1)}, r"test\.seed must be at least 0 and .*, found -1"),
     ],
 )
 def test_a_value_out_of_range_is_named_as_its_option_is(changes, sentence):
@@ -35,8 +35,8 @@ def test_a_value_out_of_range_is_named_as_its_option_is(changes, sentence):
 
 def test_peers_are_tested_with_as_many_shots_as_they_were_trained_with():
     training = EpisodeConfig(shots=5)
-    assert ExamConfig(ways=20).shape(training) == (20, 5, 15)
-    assert ExamConfig(ways=20, shots=1).shape(training) == (20, 1, 15)
+    assert EpisodeSetConfig(ways=20).shape(training) == (20, 5, 15)
+    assert EpisodeSetConfig(ways=20, shots=1).shape(training) == (20, 1, 15)
 
 
 def test_an_epoch_is_a_block_of_episodes():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from peerdistill.data import Augmentation
 from peerdistill.errors import UserError
-from peerdistill.fewshot import ClassSplit, EpisodeBatches, EpisodeSampler, EpisodeShape, exam_episodes
+from peerdistill.fewshot import ClassSplit, EpisodeBatches, EpisodeSampler, EpisodeShape, evaluation_episodes
 from peerdistill.rng import Draws, keyed_generator
 
 STILL = Augmentation(crop_padding=0, flip=False)
@@ -62,9 +62,9 @@ def test_every_choice_of_classes_is_as_likely_as_every_other():
 
 def test_the_episodes_of_a_seed_are_the_same_and_fewer_are_the_first_of_them():
     split = split_of([9] * 12)
-    of_seed = exam_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 250, seed=4)
-    again = exam_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 130, seed=4)
-    other = exam_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 250, seed=5)
+    of_seed = evaluation_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 250, seed=4)
+    again = evaluation_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 130, seed=4)
+    other = evaluation_episodes(EpisodeSampler(split, EpisodeShape(5, 1, 3)), 250, seed=5)
     assert len(of_seed.classes) == 250
     for whole, part, different in zip(of_seed, again, other, strict=True):
         assert torch.equal(whole[:130], part)
@@ -152,6 +152,6 @@ class TestBatches:
 
 def test_draws_of_training_and_exams_are_unrelated():
     sampler = EpisodeSampler(split_of([9] * 12), EpisodeShape(5, 1, 3))
-    exam = exam_episodes(sampler, 1, seed=0)
+    exam = evaluation_episodes(sampler, 1, seed=0)
     training = sampler.draw(1, keyed_generator(Draws.TRAINING_EPISODES, 0, 0, 0))
     assert not np.array_equal(exam.rows.numpy(), training.rows.numpy())

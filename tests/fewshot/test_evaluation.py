@@ -8,10 +8,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from peerdistill.errors import UserError
 from peerdistill.fewshot import (
+    EpisodeEvaluator,
+    EpisodeSet,
     EpisodeShape,
-    Exam,
     accuracies,
-    evaluate_episodes,
     evaluation,
     mean_and_interval,
     summary,
@@ -21,19 +21,19 @@ from peerdistill.terms import MeanEnsemble
 
 
 @pytest.fixture
-def make_exam(digits, normaliser):
+def make_episodes(digits, normaliser):
     """Return a function that draws episodes of the test split."""
 
-    def make(ways=3, shots=2, queries=4, episodes=30, seed=0) -> Exam:
-        return Exam.draw(digits.test, EpisodeShape(ways, shots, queries), episodes, seed, normaliser, "test")
+    def make(ways=3, shots=2, queries=4, episodes=30, seed=0) -> EpisodeSet:
+        return EpisodeSet.draw(digits.test, EpisodeShape(ways, shots, queries), episodes, seed, normaliser, "test")
 
     return make
 
 
-def naive_accuracies(features: list, exam: Exam) -> list[float]:
+def naive_accuracies(features: list, one: EpisodeSet) -> list[float]:
     """Share of queries whose class mean is nearest, in every episode, in plain Python over float64 lists."""
     found = []
-    for support, query in zip(exam.episodes.support.tolist(), exam.episodes.query.tolist(), strict=True):
+    for support, query in zip(one.episodes.support.tolist(), one.episodes.query.tolist(), strict=True):
         means = [[sum(c) / len(rows) for c in zip(*(features[row] for row in rows), strict=True)] for rows in support]
         right = 0
         for k, rows in enumerate(query):
@@ -53,14 +53,14 @@ def encoded(cohort, digits, normaliser) -> list[list[list[float]]]:
 
 
 @pytest.mark.parametrize("at_once", [1, 2**23])
-def test_every_voter_answers_as_a_plain_loop_does(make_cohort, make_exam, digits, normaliser, monkeypatch, at_once):
+def test_every_predictor_is_that_of_a_plain_loop(make_cohort, make_episodes, digits, normaliser, monkeypatch, at_once):
     monkeypatch.setattr(evaluation, "_FLOATS_AT_ONCE", at_once)
-    cohort, exam = make_cohort(peers=3), make_exam()
-    (found,) = accuracies(cohort, [exam])
+    cohort, one = make_cohort(peers=3), make_episodes()
+    (found,) = accuracies(cohort, [one])
     peers = encoded(cohort, digits, normaliser)
     together = [[*first, *second, *third] for first, second, third in zip(*peers, strict=True)]
-    for voter, features in zip(found, [*peers, together], strict=True):
-        assert voter.tolist() == pytest.approx(naive_accuracies(features, exam), rel=1e-10)
+    for predictor, features in zip(found, [*peers, together], strict=True):
+        assert predictor.tolist() == pytest.approx(naive_accuracies(features, one), rel=1e-10)
 
 
 class Largest(TorchDispatchMode):
@@ -80,40 +80,40 @@ def test_episodes_of_many_ways_are_judged_in_bounded_memory(make_cohort, normali
     labels = torch.arange(ways).repeat_interleave(1 + queries)
     images = torch.randint(256, (len(labels), 1, 16, 16), dtype=torch.uint8)
     split = ClassSplit(images, labels, tuple(map(str, range(ways))))
-    exam = Exam.draw(split, EpisodeShape(ways, 1, queries), episodes, 0, normaliser, "test")
+    one = EpisodeSet.draw(split, EpisodeShape(ways, 1, queries), episodes, 0, normaliser, "test")
     with Largest() as largest:
-        accuracies(make_cohort(peers=peers), [exam])
+        accuracies(make_cohort(peers=peers), [one])
     assert largest.elements <= evaluation._FLOATS_AT_ONCE < episodes * (peers + 1) * ways * queries * ways
 
 
-def test_each_image_is_encoded_once_for_all_exams(make_cohort, make_exam, digits):
+def test_each_image_is_encoded_once_for_all_sets(make_cohort, make_episodes, digits):
     cohort = make_cohort()
     seen = []
     cohort.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    exams = [make_exam(), make_exam(ways=2, shots=1, episodes=50, seed=3)]
-    together = accuracies(cohort, exams)
+    sets = [make_episodes(), make_episodes(ways=2, shots=1, episodes=50, seed=3)]
+    together = accuracies(cohort, sets)
     assert sum(seen) == len(digits.test)
-    for exam, found in zip(exams, together, strict=True):
-        assert torch.equal(accuracies(cohort, [exam])[0], found)
+    for one, found in zip(sets, together, strict=True):
+        assert torch.equal(accuracies(cohort, [one])[0], found)
 
 
-def test_only_images_that_occur_are_encoded(make_cohort, make_exam):
-    cohort, exam = make_cohort(), make_exam(ways=2, shots=1, queries=1, episodes=2)
+def test_only_images_that_occur_are_encoded(make_cohort, make_episodes):
+    cohort, one = make_cohort(), make_episodes(ways=2, shots=1, queries=1, episodes=2)
     seen = []
     cohort.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    accuracies(cohort, [exam])
-    assert sum(seen) == len(exam.episodes.rows.unique())
+    accuracies(cohort, [one])
+    assert sum(seen) == len(one.episodes.rows.unique())
 
 
-def test_means_and_intervals_are_those_of_the_episodes(make_cohort, make_exam):
-    cohort, exam = make_cohort(), make_exam(seed=7)
-    found = evaluate_episodes(cohort, MeanEnsemble(), exam)
-    (by_episode,) = accuracies(cohort, [exam])
+def test_means_and_intervals_are_those_of_the_episodes(make_cohort, make_episodes):
+    cohort, one = make_cohort(), make_episodes(seed=7)
+    found = EpisodeEvaluator(one)(cohort, MeanEnsemble())
+    (by_episode,) = accuracies(cohort, [one])
     assert len(found.peers) == 2
-    for voter, values in zip((*found.peers, found.ensemble), by_episode.tolist(), strict=True):
-        assert voter.top1 == pytest.approx(100 * statistics.mean(values))
-        assert voter.interval95 == pytest.approx(100 * 1.96 * statistics.stdev(values) / math.sqrt(30))
-        assert voter.top5 is None
+    for predictor, values in zip((*found.peers, found.ensemble), by_episode.tolist(), strict=True):
+        assert predictor.top1 == pytest.approx(100 * statistics.mean(values))
+        assert predictor.interval95 == pytest.approx(100 * 1.96 * statistics.stdev(values) / math.sqrt(30))
+        assert predictor.top5 is None
     assert found.leader == found.peers[-1]
     told = found.as_dict()
     asked = {"ways": 3, "shots": 2, "queries": 4, "episodes": 30, "seed": 7, "samples": 30 * 3 * 4}
@@ -131,17 +131,17 @@ def test_the_interval_covers_the_mean_as_often_as_it_says():
     assert 0.93 < inside / 2000 < 0.97
 
 
-def test_peers_are_judged_in_evaluation_mode_and_left_as_they_were(make_cohort, make_exam):
-    cohort, exam = make_cohort().train(), make_exam()
+def test_peers_are_judged_in_evaluation_mode_and_left_as_they_were(make_cohort, make_episodes):
+    cohort, one = make_cohort().train(), make_episodes()
     statistics_before = {name: value.clone() for name, value in cohort.named_buffers()}
-    found = summary(accuracies(cohort, [exam])[0], exam)
+    found = summary(accuracies(cohort, [one])[0], one)
     assert all(module.training for module in cohort.modules())
     for name, value in cohort.named_buffers():
         assert torch.equal(value, statistics_before[name])
-    assert found == summary(accuracies(cohort.eval(), [exam])[0], exam)
+    assert found == summary(accuracies(cohort.eval(), [one])[0], one)
 
 
-def test_a_perfect_encoder_is_always_right(digits, make_exam, make_cohort):
+def test_a_perfect_encoder_is_always_right(digits, make_episodes, make_cohort):
     """Features that tell the class of a test image by the image itself."""
     known = {
         image.numpy().tobytes(): label
@@ -155,10 +155,10 @@ def test_a_perfect_encoder_is_always_right(digits, make_exam, make_cohort):
             out = make_cohort(peers=1)(images)
             return out._replace(features=nn.functional.one_hot(labels, 3)[None])
 
-    (found,) = accuracies(Oracle(), [make_exam()])
+    (found,) = accuracies(Oracle(), [make_episodes()])
     assert (found == 1).all()
 
 
-def test_an_interval_needs_two_episodes(make_exam):
-    with pytest.raises(UserError, match="the 95 % interval of test episodes needs at least 2 of them, found 1"):
-        make_exam(episodes=1)
+def test_an_interval_needs_two_episodes(make_episodes):
+    with pytest.raises(UserError, match="the 95 % interval of test episodes needs at least 2 episodes, found 1"):
+        make_episodes(episodes=1)

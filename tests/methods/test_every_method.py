@@ -5,7 +5,7 @@ import pytest
 import torch
 from docstring_parser import parse
 
-from peerdistill import Cohort, methods
+from peerdistill import Cohort, methods, terms
 from peerdistill.errors import UserError
 from peerdistill.ranges import Weight
 
@@ -189,3 +189,20 @@ def test_number_of_parameters_is_that_of_the_released_code(name, sharing, releas
     assert sum(parameter.numel() for module in (cohort, method) for parameter in module.parameters()) == released
     if name == "one":
         assert released == 1_553_388  # the number that the released code prints
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if not methods.find(name).needs_teacher])
+def test_an_ensemble_is_built_without_terms(name, monkeypatch):
+    """What the ensemble computes is that of the whole method; no embedding head and no bank is made for it."""
+    cohort = Cohort("resnet8", classes=10, peers=3, sharing=methods.find(name).sharings[0])
+    whole = methods.build(name, cohort, train_labels=torch.arange(60) % 10).ensemble
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a term with weights or a memory was built")
+
+    for term in ("MultiViewContrast", "InBatchScores", "AttentionTargets", "EMAPeersToPeers"):
+        monkeypatch.setattr(terms, term, refuse)
+    ensemble = methods.build_ensemble(name, cohort)
+    ensemble.load_state_dict(whole.state_dict())
+    out = cohort.eval()(torch.randn(4, 3, 32, 32))
+    assert torch.equal(ensemble.eval()(out), whole.eval()(out))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peerdistill.cli import main
-from peerdistill.runs import Run
+from peerdistill.runs import Run, evaluate_episodes
 
 OPTIONS = (
     "--ways 3 --shots 1 --queries 2 --episodes_per_epoch 1 --validation.queries 2 --validation.episodes 2 "
@@ -54,7 +54,7 @@ def test_each_run_is_trained_once(arrays, tmp_path, monkeypatch):
     dml = runs.folder(cells[1], 0)
     assert [runs.peers(runs.folder(cells[0], 0)), runs.peers(dml)] == [1, 2]
     for examined, leader, ensemble in zip(
-        runs.examine(Run(dml), study.exams), runs.leader(dml), runs.ensemble(dml), strict=True
+        evaluate_episodes(Run(dml), study.exams), runs.leader(dml), runs.ensemble(dml), strict=True
     ):
         evaluation = examined.evaluation()
         assert leader.mean() == pytest.approx(evaluation.leader.top1)

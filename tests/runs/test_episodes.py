@@ -15,7 +15,7 @@ from peerdistill.config import Config, parse, read_config
 from peerdistill.config.kinds import EPISODES
 from peerdistill.contrast import BankContrastOptions
 from peerdistill.errors import UserError
-from peerdistill.fewshot import ExamConfig
+from peerdistill.fewshot import EpisodeSetConfig
 from peerdistill.runs import Run
 from peerdistill.terms import Method
 from peerdistill.training import Interrupted
@@ -169,9 +169,9 @@ def test_a_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
 
 
 def test_a_run_is_resumed_by_the_command_that_started_it(prototypical, trained):
-    with pytest.raises(UserError, match="was started by fewshot: peerdistill fewshot --resume goes on with it"):
+    with pytest.raises(UserError, match="was started by peerdistill fewshot: resume it with that command"):
         parse(["--resume", f"--run={prototypical.path}"])
-    with pytest.raises(UserError, match="was started by train: peerdistill train --resume goes on with it"):
+    with pytest.raises(UserError, match="was started by peerdistill train: resume it with that command"):
         parse(["--resume", f"--run={trained.path}"], EPISODES)
 
 
@@ -214,7 +214,7 @@ class TestTeacher:
     def test_scores_are_not_learnt_from_an_untrained_classifier(
         self, tmp_path, prototypical, short_config, train_quickly, changes
     ):
-        with pytest.raises(UserError, match="has no trained classifier of the training classes"):
+        with pytest.raises(UserError, match="has no classifier for the training classes"):
             train_quickly(short_config(teacher=prototypical.path, **changes), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
@@ -234,20 +234,20 @@ class TestTeacher:
 
 class TestExams:
     def test_other_episodes_than_the_run_s_own(self, prototypical):
-        (asked,) = runs.exam_configs(prototypical, ExamConfig(ways=2, shots=3, queries=4, episodes=20, seed=5))
-        (found,) = runs.examine(prototypical, (asked,))
+        (asked,) = runs.episode_sets(prototypical, EpisodeSetConfig(ways=2, shots=3, queries=4, episodes=20, seed=5))
+        (found,) = runs.evaluate_episodes(prototypical, (asked,))
         assert found.evaluation().as_dict()["shots"] == 3
         assert found.accuracy.shape == (2, 20)
 
     def test_the_run_s_own_are_those_of_its_result(self, prototypical):
-        (found,) = runs.examine(prototypical, runs.exam_configs(prototypical))
+        (found,) = runs.evaluate_episodes(prototypical, runs.episode_sets(prototypical))
         result = json.loads(prototypical.result_file.read_text())
         assert found.evaluation().as_dict() == result["last"]["test"]
 
     def test_two_runs_are_compared_in_the_same_episodes(self, prototypical, classifying):
-        asked = runs.exam_configs(prototypical, ExamConfig(ways=2, queries=3, episodes=40))
+        asked = runs.episode_sets(prototypical, EpisodeSetConfig(ways=2, queries=3, episodes=40))
         (found,) = runs.compare(prototypical, classifying, asked)
-        first, second = (runs.examine(run, asked)[0].leader for run in (prototypical, classifying))
+        first, second = (runs.evaluate_episodes(run, asked)[0].leader for run in (prototypical, classifying))
         difference = 100 * (second - first).numpy()
         assert found.difference.top1 == pytest.approx(difference.mean())
         assert found.difference.interval95 == pytest.approx(1.96 * difference.std(ddof=1) / np.sqrt(40))
@@ -255,12 +255,12 @@ class TestExams:
         assert found.second.top1 == pytest.approx(100 * second.mean().item())
 
     def test_a_run_is_as_good_as_itself(self, prototypical):
-        (found,) = runs.compare(prototypical, prototypical, runs.exam_configs(prototypical))
+        (found,) = runs.compare(prototypical, prototypical, runs.episode_sets(prototypical))
         assert (found.difference.top1, found.difference.interval95) == (0.0, 0.0)
 
     def test_shots_as_in_training_are_those_of_the_first_run(self, tmp_path, prototypical, short_config, train_quickly):
         train_quickly(short_config(shots=2), tmp_path / "two")
-        (found,) = runs.compare(prototypical, Run(tmp_path / "two"), runs.exam_configs(prototypical))
+        (found,) = runs.compare(prototypical, Run(tmp_path / "two"), runs.episode_sets(prototypical))
         assert found.shape.shots == 1
 
     def test_runs_on_other_test_images_can_not_be_compared(self, tmp_path, prototypical, sixteen):
@@ -271,17 +271,17 @@ class TestExams:
         shutil.copytree(prototypical.path, other.path)
         text = other.config_file.read_text()
         other.config_file.write_text(text.replace(str(sixteen), str(tmp_path / "dark.npz")))
-        with pytest.raises(UserError, match="have different images to be tested on: they can't be compared"):
-            runs.compare(prototypical, other, runs.exam_configs(prototypical))
-        with pytest.raises(UserError, match="the training images are not those that the run was started with"):
-            runs.examine(other, runs.exam_configs(other))
+        with pytest.raises(UserError, match="cannot be compared: they have different test images"):
+            runs.compare(prototypical, other, runs.episode_sets(prototypical))
+        with pytest.raises(UserError, match="the training images have changed since the run was started"):
+            runs.evaluate_episodes(other, runs.episode_sets(other))
 
     def test_runs_of_classes_have_no_episodes(self, trained):
-        with pytest.raises(UserError, match="was trained by peerdistill train: episodes go with runs of"):
-            runs.exam_configs(trained)
+        with pytest.raises(UserError, match="was trained by peerdistill train: use a run of"):
+            runs.episode_sets(trained)
 
     def test_the_paper_s_columns(self, prototypical):
-        asked = runs.exam_configs(prototypical, paper=True)
+        asked = runs.episode_sets(prototypical, paper=True)
         assert [(column.ways, column.shots) for column in asked] == [(5, 1), (5, 5)]
 
 
@@ -290,7 +290,7 @@ def test_without_validation_classes_only_the_last_epoch_is_kept(tmp_path, short_
     assert result["best"] is None
     assert "val" not in result["last"]
     with pytest.raises(UserError, match="has no val split: choose --split test"):
-        runs.examine(Run(tmp_path / "run"), (ExamConfig(ways=2),), split="val")
+        runs.evaluate_episodes(Run(tmp_path / "run"), (EpisodeSetConfig(ways=2),), split="val")
 
 
 @pytest.mark.parametrize("backbone", ["resnet8", "timm:test_vit", "torchvision:shufflenet_v2_x0_5"])

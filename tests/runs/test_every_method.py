@@ -100,6 +100,6 @@ def test_a_method_chooses_how_its_cohort_shares(name):
 def test_the_gate_of_one_is_kept_with_its_statistics(tmp_path, quick_config, train_quickly):
     train_quickly(quick_config(method="one", peers=PEERS), tmp_path / "one")
     last = Run(tmp_path / "one").checkpoints.load(tmp_path / "one" / "checkpoints" / "last.pt")
-    statistics = last["method"]["ensemble.gate.1.running_mean"]
+    statistics = last["ensemble"]["gate.1.running_mean"]
     assert statistics.shape == (PEERS,)
     assert torch.count_nonzero(statistics) == PEERS

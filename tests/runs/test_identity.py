@@ -86,7 +86,7 @@ def test_state_of_another_architecture_is_one_sentence(run, part):
 def test_a_file_of_something_else_is_no_checkpoint(run, content):
     torch.save(content, run.checkpoints.last)
     for use in (lambda: runs.restore(run), lambda: runs.evaluate_run(run)):
-        with pytest.raises(UserError, match=r"last\.pt is no checkpoint of a run"):
+        with pytest.raises(UserError, match=r"last\.pt is not a checkpoint of a run"):
             use()
 
 
@@ -104,7 +104,9 @@ def test_metrics_that_are_missing_or_cut_short_are_said(run):
 def test_checkpoints_that_are_gone_are_said_and_nothing_is_overwritten(run):
     shutil.rmtree(run.checkpoints.folder)
     before = run.metrics_file.read_bytes()
-    with pytest.raises(UserError, match=r"last\.pt is missing, .* although 2 epochs were trained"):
+    with pytest.raises(
+        UserError, match=r"last\.pt and the checkpoint before it are missing: .* although 2 epochs were trained"
+    ):
         resumed(run)
     assert run.metrics_file.read_bytes() == before
     with pytest.raises(UserError, match="holds a run"):

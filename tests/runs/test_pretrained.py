@@ -127,5 +127,5 @@ def test_pretrained_needs_no_value(words, expected):
 
 def test_weights_and_pretrained_exclude_each_other():
     config, _ = parse(["digits", "--pretrained", "--weights=some.safetensors"])
-    with pytest.raises(UserError, match="weights go with one network for all peers and without pretrained"):
+    with pytest.raises(UserError, match="weights cannot be combined with pretrained or peer_backbones"):
         config.check()

@@ -72,7 +72,7 @@ def test_the_scorer_is_the_leader_on_normalised_pictures(trained):
     images = pictures.float() / 255
     card = restored.card
     expected = restored.cohort((images - card.mean[0]) / card.std[0]).logits[-1]
-    found = torch.from_numpy(runs.scorer_of(restored)(images.numpy()))
+    found = torch.from_numpy(restored.scorer()(images.numpy()))
     torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
@@ -127,7 +127,7 @@ def rows_of(split) -> set[bytes]:
 
 
 def test_calibration_pictures_are_training_pictures_drawn_by_the_seed(trained, monkeypatch):
-    monkeypatch.setattr("peerdistill.runs.evaluate.CALIBRATION_PICTURES", 20)
+    monkeypatch.setattr("peerdistill.runs.samples.CALIBRATION_PICTURES", 20)
     restored, data = runs.restore(trained), load_dataset(trained.config.data)
     pictures = runs.calibration_pictures(trained, restored, data)
     drawn = {picture.numpy().tobytes() for picture in pictures}
@@ -161,7 +161,7 @@ def test_calibration_pictures_of_a_folder_are_as_a_leader_sees_them(tmp_path, tr
 def test_calibration_pictures_must_be_those_of_the_run(trained, digits_file, tmp_path):
     write_digits(tmp_path / "dark.npz", dark=3000)
     data = load_dataset(replace(trained.config.data, data=f"npz:{tmp_path / 'dark.npz'}"))
-    with pytest.raises(UserError, match="not those that the run was started with"):
+    with pytest.raises(UserError, match="have changed since the run was started"):
         runs.calibration_pictures(trained, runs.restore(trained), data)
 
 

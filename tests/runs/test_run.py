@@ -48,7 +48,7 @@ def test_a_run_is_not_free(tmp_path, config, left):
     Run(tmp_path).create(config)
     (tmp_path / left).parent.mkdir(exist_ok=True)
     (tmp_path / left).write_text("something")
-    with pytest.raises(UserError, match="holds a run: go on with --resume, or choose another folder by --run"):
+    with pytest.raises(UserError, match="holds a run: continue it with --resume, or choose another folder with --run"):
         Run(tmp_path).require_free()
 
 

@@ -164,7 +164,7 @@ def test_what_decides_the_numbers_must_stay(trained, quick_config, train_quickly
 
 
 def test_a_folder_in_use_is_refused(trained, quick_config, train_quickly):
-    with pytest.raises(UserError, match="holds a run: go on with --resume"):
+    with pytest.raises(UserError, match="holds a run: continue it with --resume"):
         train_quickly(quick_config(), trained.path)
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(trained, interr
     last.write_bytes(last.read_bytes()[:-100])
     console = silent_console(width=40)
     runs.train(quick_config(), interrupted, resume=True, console=console)
-    assert f"the checkpoint {last} is damaged: going on from the one before it" in printed(console)
+    assert f"the checkpoint {last} is damaged: resuming the checkpoint before it" in printed(console)
     assert metrics(interrupted) == metrics(trained.path)
     assert weights(interrupted) == weights(trained.path)
 
@@ -216,7 +216,7 @@ def with_own_data(tmp_path, trained, digits_file):
         ({"names": "xyz"}, "was trained on the classes a, b, c, the data has x, y, z"),
         ({"classes": 4, "samples": 160}, "was trained on the classes a, b, c, the data has a, b, c, d"),
         ({"samples": 110}, r"was trained on 87 images, the data has \d+ for training"),
-        ({"dark": 900}, "the training images are not those that the run was started with"),
+        ({"dark": 900}, "the training images have changed since the run was started"),
     ],
 )
 def test_other_data_are_refused(with_own_data, train_quickly, change, sentence):
@@ -244,7 +244,7 @@ def test_an_epoch_is_written_down_before_it_is_validated(trained, tmp_path, quic
 
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("peerdistill.runs.class_task.ClassTask.judge", staticmethod(fail))
+        patch.setattr("peerdistill.evaluation.ClassEvaluator.__call__", fail)
         for resume in (False, True):
             with pytest.raises(
                 Failure, match=f"^no shared memory; the last good checkpoint is {path}/checkpoints/last.pt"

@@ -18,6 +18,7 @@ from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import ArraySplit
+from peerdistill.evaluation import ClassEvaluator
 from peerdistill.training import Checkpoints, MetricsFile, Trainer, TrainingConfig
 
 
@@ -75,7 +76,7 @@ def make_trainer(tmp_path: Path, digits: Dataset) -> Callable[..., Trainer]:
         folder.mkdir(exist_ok=True)
         contrast = changes.pop("contrast", ContrastOptions(count=8, width=8))
         own = {
-            key: changes.pop(key) for key in ("cohort", "method", "batches", "validation", "loggers") if key in changes
+            key: changes.pop(key) for key in ("cohort", "method", "batches", "evaluator", "loggers") if key in changes
         }
         config = TrainingConfig(**{"epochs": 2, "batch_size": 16, "lr": 0.1, "device": "cpu", "seed": 7} | changes)
         seed_everything(seed, verbose=False)
@@ -86,12 +87,12 @@ def make_trainer(tmp_path: Path, digits: Dataset) -> Callable[..., Trainer]:
         batches = train_batches(
             data.train, data, batch_size=16, augmentation=Augmentation(1, False, 0.5), seed=config.seed, **feed
         )
-        validation = eval_batches(data.val, data, batch_size=16, **feed) if data.val is not None else None
+        held_out = ClassEvaluator(eval_batches(data.val, data, batch_size=16, **feed)) if data.val is not None else None
         return Trainer(
             cohort,
             method,
             own["batches"](batches) if "batches" in own else batches,
-            validation=own.get("validation", validation),
+            evaluator=own.get("evaluator", held_out),
             config=config,
             fabric=Fabric(accelerator="cpu", devices=1),
             checkpoints=Checkpoints(folder / "checkpoints"),

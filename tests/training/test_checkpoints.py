@@ -199,7 +199,7 @@ def test_a_damaged_last_falls_back_and_says_so(folder):
     checkpoints.last.write_bytes(damaged)
     found, warning = checkpoints.load_last()
     assert number_of(found) == 1
-    assert warning == f"the checkpoint {checkpoints.last} is damaged: going on from the one before it"
+    assert warning == f"the checkpoint {checkpoints.last} is damaged: resuming the checkpoint before it"
     with pytest.raises(UserError, match=f"^the checkpoint {checkpoints.last} is damaged$"):
         checkpoints.load(checkpoints.last)
 
@@ -214,7 +214,7 @@ def test_whatever_byte_is_damaged_nothing_but_a_sentence_comes_of_it(folder):
         checkpoints.last.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :])
         found, warning = checkpoints.load_last()
         assert found["progress"]["step"] == 1
-        assert "is damaged: going on from the one before it" in warning
+        assert "is damaged: resuming the checkpoint before it" in warning
 
 
 def test_a_last_that_was_cut_short_falls_back(folder):
@@ -226,7 +226,7 @@ def test_a_last_that_was_cut_short_falls_back(folder):
         checkpoints.last.write_bytes(raw[:length])
         found, warning = checkpoints.load_last()
         assert number_of(found) == 1
-        assert "is damaged: going on from the one before it" in warning
+        assert "is damaged: resuming the checkpoint before it" in warning
 
 
 def test_a_record_that_becomes_a_folder_is_noticed(folder):
@@ -342,14 +342,14 @@ def test_a_last_that_is_missing_falls_back(folder):
     checkpoints.last.unlink()
     found, warning = checkpoints.load_last()
     assert number_of(found) == 1
-    assert warning == f"there is no checkpoint {checkpoints.last}: going on from the one before it"
+    assert warning == f"there is no checkpoint {checkpoints.last}: resuming the checkpoint before it"
 
 
 def test_nothing_to_fall_back_on_is_an_error(folder):
     checkpoints = Checkpoints(folder)
     checkpoints.save(state(1))
     checkpoints.last.write_bytes(b"broken")
-    with pytest.raises(UserError, match=r"last\.pt is damaged, and there is none before it$"):
+    with pytest.raises(UserError, match=r"last\.pt is damaged, and there is no checkpoint before it$"):
         checkpoints.load_last()
     checkpoints.previous.write_bytes(b"broken too")
     with pytest.raises(UserError, match=r"previous\.pt is damaged$"):
@@ -376,3 +376,26 @@ def test_no_code_in_a_checkpoint_is_run(folder, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="damaged"):
         checkpoints.load(checkpoints.last)
     assert not Path("trapped").exists()
+
+
+def test_an_opened_checkpoint_is_read_when_it_is_used(folder):
+    checkpoints = Checkpoints(folder)
+    bank = torch.arange(2**20, dtype=torch.float32)
+    checkpoints.save({"bank": bank, "weight": torch.ones(3)})
+    opened = checkpoints.open(checkpoints.last)
+    checkpoints.save({"bank": bank + 1, "weight": torch.zeros(3)})
+    assert torch.equal(opened["bank"], bank)  # of the file that was opened, which has been replaced since
+    assert opened["weight"].tolist() == [1, 1, 1]
+    assert torch.equal(checkpoints.open(checkpoints.last)["bank"], bank + 1)
+
+
+def test_a_damaged_checkpoint_can_not_be_opened(folder):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(state(1))
+    raw = bytearray(checkpoints.last.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    checkpoints.last.write_bytes(raw)
+    with pytest.raises(UserError, match=r"last\.pt is damaged"):
+        checkpoints.open(checkpoints.last)
+    with pytest.raises(UserError, match=r"there is no checkpoint .*best\.pt"):
+        checkpoints.open(checkpoints.best)

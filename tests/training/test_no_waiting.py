@@ -59,7 +59,7 @@ def fitted(make_trainer, name: str, labels: torch.Tensor) -> Watch:
         cohort=cohort,
         method=method,
         batches=lambda batches: WatchedBatches(batches, watch),
-        validation=None,
+        evaluator=None,
         epochs=1,
         log_every=1000,
     )

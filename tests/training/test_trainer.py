@@ -11,6 +11,7 @@ from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Augmentation, train_batches
 from peerdistill.data.batches import Batch
 from peerdistill.errors import PeerdistillWarning
+from peerdistill.evaluation import ClassEvaluator
 from peerdistill.terms import CrossEntropy, Method, Ramp, Weighted
 from peerdistill.training import Diverged, Interrupted, ScheduleConfig
 
@@ -58,7 +59,7 @@ def scripted(make_trainer, digits):
 
     def fit(right: list[int]):
         validation = Scripted(digits.val.images / 255, right)
-        trainer = make_trainer(epochs=len(right), validation=validation)
+        trainer = make_trainer(epochs=len(right), evaluator=ClassEvaluator(validation))
         validation.cohort = trainer.cohort
         trainer.fit()
         return trainer
@@ -130,7 +131,7 @@ def test_a_ramp_longer_than_the_run_gives_a_warning(make_trainer):
     rising = Weighted("record", Ramp(1.0, epochs=80), CrossEntropy())
     with pytest.warns(
         PeerdistillWarning,
-        match=r"'record' rises over 80 epochs and the run has 3, .* ends at 0\.0086 .*set ramp to 1 ",
+        match=r"'record' ramps up over 80 epochs, but the run has 3: it ends at 0\.0086 .*Set ramp to 1 ",
     ):
         make_trainer(method=Method([rising]), epochs=3)
     with warnings.catch_warnings():
@@ -194,7 +195,7 @@ def test_an_epoch_with_accuracy_zero_can_be_the_best(scripted):
 
 
 def test_without_validation_only_the_last_checkpoint_is_kept(make_trainer):
-    trainer = make_trainer(validation=None)
+    trainer = make_trainer(evaluator=None)
     progress = trainer.fit()
     assert progress.best_epoch == 0
     assert not trainer.checkpoints.best.exists()

@@ -8,11 +8,11 @@ from jsonargparse import Namespace
 
 from peerdistill.cli.options import EPISODES
 from peerdistill.errors import UserError
-from peerdistill.fewshot.config import ExamConfig
+from peerdistill.fewshot.config import EpisodeSetConfig
 from peerdistill.runs.run import Run
 
 
-def chosen_episodes(run: Run, options: Namespace) -> tuple[ExamConfig, ...]:
+def chosen_episodes(run: Run, options: Namespace) -> tuple[EpisodeSetConfig, ...]:
     """Return the episodes given by the options; what they leave open is as in the run's own test episodes.
 
     Raises:
@@ -24,9 +24,9 @@ def chosen_episodes(run: Run, options: Namespace) -> tuple[ExamConfig, ...]:
     if is_paper(options):
         if given:
             raise UserError(f"--{next(iter(given))} cannot be combined with --protocol paper, which sets it")
-        return runs.exam_configs(run, paper=True)
-    (own,) = runs.exam_configs(run)
-    return runs.exam_configs(run, replace(own, **given))
+        return runs.episode_sets(run, paper=True)
+    (own,) = runs.episode_sets(run)
+    return runs.episode_sets(run, replace(own, **given))
 
 
 def require_no_episode_options(run: Run, options: Namespace) -> None:

@@ -5,7 +5,7 @@ from typing import Literal, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill.deploy import formats
-from peerdistill.fewshot.config import ExamConfig
+from peerdistill.fewshot.config import EpisodeSetConfig
 from peerdistill.runs.run import PLACES, Run
 
 _PLACES = {
@@ -64,7 +64,7 @@ def add_evaluation(parser: ArgumentParser) -> None:
 
 def add_episodes(parser: ArgumentParser) -> None:
     """Add the options of few-shot runs: which episodes to evaluate on."""
-    types = get_type_hints(ExamConfig, include_extras=True)  # the ranges of the test episodes' options
+    types = get_type_hints(EpisodeSetConfig, include_extras=True)  # the ranges of the test episodes' options
     for name, meaning in EPISODES.items():
         parser.add_argument(f"--{name}", type=types[name] | None, default=None, help=f"Few-shot runs: {meaning}.")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""How good peers, leader and ensemble are."""
+"""Accuracy of peers, leader and ensemble on an evaluation set."""
 
 import lazy_loader
 

@@ -1,3 +1,16 @@
-from .accuracy import Accuracy, Evaluation, LabelledBatch, evaluate, evaluating
+from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
+from .metrics import METRICS, Metric, Predictions, metric
+from .scores import Evaluation, Scores
 
-__all__ = ["Accuracy", "Evaluation", "LabelledBatch", "evaluate", "evaluating"]
+__all__ = [
+    "METRICS",
+    "ClassEvaluator",
+    "Evaluation",
+    "Evaluator",
+    "LabelledBatch",
+    "Metric",
+    "Predictions",
+    "Scores",
+    "evaluating",
+    "metric",
+]

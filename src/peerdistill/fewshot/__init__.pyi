@@ -1,7 +1,15 @@
-from .config import EpisodeConfig, EpisodeShape, ExamConfig, FewShotData, paper_columns
+from .config import EpisodeConfig, EpisodeSetConfig, EpisodeShape, FewShotData, paper_columns
 from .dataset import ClassSplit, FewShotDataset
-from .episodes import EpisodeBatches, Episodes, EpisodeSampler, exam_episodes
-from .evaluation import EpisodeEvaluation, Exam, accuracies, evaluate_episodes, mean_and_interval, summary
+from .episodes import EpisodeBatches, Episodes, EpisodeSampler, evaluation_episodes
+from .evaluation import (
+    EpisodeEvaluation,
+    EpisodeEvaluator,
+    EpisodeSet,
+    accuracies,
+    mean_and_interval,
+    mean_scores,
+    summary,
+)
 from .load import load_few_shot
 from .method import build_method
 from .prototypical import Prototypical, nearness, prototypical_logits
@@ -11,20 +19,21 @@ __all__ = [
     "EpisodeBatches",
     "EpisodeConfig",
     "EpisodeEvaluation",
+    "EpisodeEvaluator",
     "EpisodeSampler",
+    "EpisodeSet",
+    "EpisodeSetConfig",
     "EpisodeShape",
     "Episodes",
-    "Exam",
-    "ExamConfig",
     "FewShotData",
     "FewShotDataset",
     "Prototypical",
     "accuracies",
     "build_method",
-    "evaluate_episodes",
-    "exam_episodes",
+    "evaluation_episodes",
     "load_few_shot",
     "mean_and_interval",
+    "mean_scores",
     "nearness",
     "paper_columns",
     "prototypical_logits",

@@ -62,7 +62,7 @@ class FewShotData:
 
 
 @dataclass(frozen=True)
-class ExamConfig:
+class EpisodeSetConfig:
     """Episodes on which peers are judged."""
 
     ways: Ways = 5
@@ -85,14 +85,14 @@ class ExamConfig:
         return EpisodeShape(self.ways, training.shots if self.shots is None else self.shots, self.queries)
 
 
-def paper_columns(data: str) -> tuple[ExamConfig, ...]:
+def paper_columns(data: str) -> tuple[EpisodeSetConfig, ...]:
     """Return the columns of the paper's Table 5 that a run on ``data`` fills.
 
     Four for omniglot, over 1,000 episodes; else the two of miniImageNet, over 600. The paper leaves the number of
     queries open: 15 a class, as in the code of Snell et al.
     """
     ways, episodes = ((5, 20), 1000) if data == "omniglot" else ((5,), 600)
-    return tuple(ExamConfig(way, shots, 15, episodes) for way in ways for shots in (1, 5))
+    return tuple(EpisodeSetConfig(way, shots, 15, episodes) for way in ways for shots in (1, 5))
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class EpisodeConfig:
     """Episodes between two validations and checkpoints."""
     prototypical: Annotated[float, Range(above=0, most=10**6)] = 1.0
     """Weight of the prototypical loss beside the method's own terms."""
-    validation: ExamConfig = field(default_factory=lambda: ExamConfig(queries=5, episodes=100))
-    test: ExamConfig = field(default_factory=ExamConfig)
+    validation: EpisodeSetConfig = field(default_factory=lambda: EpisodeSetConfig(queries=5, episodes=100))
+    test: EpisodeSetConfig = field(default_factory=EpisodeSetConfig)
 
     def check(self) -> None:
         """Raise UserError for a value outside its range, named as its option is."""

@@ -20,7 +20,7 @@ from peerdistill.fewshot.dataset import ClassSplit
 from peerdistill.rng import Draws, keyed_generator
 
 # So many are drawn from one key: the first 600 of 1,000 episodes are the 600 of that seed.
-_EXAM_BLOCK = 100
+_EVALUATION_BLOCK = 100
 
 
 class Episodes(NamedTuple):
@@ -87,11 +87,11 @@ class EpisodeSampler:
         return Episodes(classes_EW, rows_EWK[..., :shots], rows_EWK[..., shots:])
 
 
-def exam_episodes(sampler: EpisodeSampler, episodes: int, seed: int) -> Episodes:
+def evaluation_episodes(sampler: EpisodeSampler, episodes: int, seed: int) -> Episodes:
     """Return the episodes of a seed: they depend on it, the split's class sizes and the shape alone."""
     drawn = [
-        sampler.draw(_EXAM_BLOCK, keyed_generator(Draws.EVALUATION_EPISODES, seed, block))
-        for block in range(-(-episodes // _EXAM_BLOCK))
+        sampler.draw(_EVALUATION_BLOCK, keyed_generator(Draws.EVALUATION_EPISODES, seed, block))
+        for block in range(-(-episodes // _EVALUATION_BLOCK))
     ]
     return Episodes(*(torch.cat(parts)[:episodes] for parts in zip(*drawn, strict=True)))
 

@@ -1,7 +1,6 @@
-"""Accuracy of peers over episodes: each image is encoded once, episodes are matrix products.
+"""Accuracy of peers over episodes: each image is encoded once, and episodes are matrix products.
 
-Axes: M peers; E episodes (e so many at once), W ways, S shots, Q queries; V the voters, all peers and then their
-ensemble.
+Axes: M peers; E episodes (e of one block), W ways, S shots, Q queries; P predictors (all peers, then their ensemble).
 """
 
 import math
@@ -15,28 +14,28 @@ from torch import Tensor, nn
 
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.errors import UserError
-from peerdistill.evaluation import Accuracy, Evaluation, evaluating
+from peerdistill.evaluation import Evaluation, Evaluator, Scores, evaluating
 from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
-from peerdistill.fewshot.episodes import Episodes, EpisodeSampler, exam_episodes
+from peerdistill.fewshot.episodes import Episodes, EpisodeSampler, evaluation_episodes
 from peerdistill.fewshot.prototypical import nearness
 
 _ENCODED_AT_ONCE = 256
-# Floats of working memory for the episodes that are judged at once.
+# Floats of working memory for one block of episodes.
 _FLOATS_AT_ONCE = 2**23
 _NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """Episodes of a split on which peers are judged.
+class EpisodeSet:
+    """An evaluation set of episodes.
 
     Attributes:
         split: The images.
-        shape: Of the episodes.
-        episodes: Their rows in the split.
-        seed: They were drawn from.
-        normaliser: Of the pixels; it says on which device the peers are.
+        shape: Shape of the episodes.
+        episodes: Rows of the split in each episode.
+        seed: Seed of the episodes.
+        normaliser: Normalises the pixels; its device is that of the peers.
     """
 
     split: ClassSplit
@@ -48,93 +47,120 @@ class Exam:
     @classmethod
     def draw(
         cls, split: ClassSplit, shape: EpisodeShape, episodes: int, seed: int, normaliser: Normaliser, name: str
-    ) -> "Exam":
-        """Return an exam of so many episodes of a seed; errors call the split ``name``.
+    ) -> "EpisodeSet":
+        """Return the episodes of a seed.
+
+        Args:
+            split: The images.
+            shape: Shape of the episodes.
+            episodes: Number of episodes.
+            seed: Seed of the episodes.
+            normaliser: Normalises the pixels.
+            name: Name of the split in error messages.
 
         Raises:
             UserError: As :class:`EpisodeSampler`, and for fewer than two episodes.
         """
         if episodes < 2:
-            raise UserError(f"the 95 % interval of {name} episodes needs at least 2 of them, found {episodes}")
-        return cls(split, shape, exam_episodes(EpisodeSampler(split, shape, name), episodes, seed), seed, normaliser)
+            raise UserError(f"the 95 % interval of {name} episodes needs at least 2 episodes, found {episodes}")
+        return cls(
+            split, shape, evaluation_episodes(EpisodeSampler(split, shape, name), episodes, seed), seed, normaliser
+        )
 
 
 @dataclass(frozen=True)
 class EpisodeEvaluation(Evaluation):
-    """Mean accuracy of a cohort over episodes; ``samples`` counts the queries that were answered."""
+    """Mean accuracy of a cohort over episodes; ``samples`` is the number of classified queries."""
 
     shape: EpisodeShape
     episodes: int
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what goes into JSON: the episodes' shape, number and seed, and then as every evaluation."""
+        """Return the values for JSON: shape, number and seed of the episodes, then those of every evaluation."""
         return {**self.shape._asdict(), "episodes": self.episodes, "seed": self.seed, **super().as_dict()}
 
 
 def mean_and_interval(values: Float[Tensor, " episodes"]) -> tuple[float, float]:
-    """Return the mean over episodes and half the width of its 95 % interval, 1.96 standard errors."""
+    """Return the mean over episodes and half the width of its 95 % confidence interval, 1.96 standard errors."""
     return values.mean().item(), _NORMAL_95 * values.std().item() / math.sqrt(len(values))
 
 
-def evaluate_episodes(cohort: nn.Module, ensemble: nn.Module, exam: Exam) -> EpisodeEvaluation:
-    """Return the accuracies of ``cohort`` in an exam.
+class EpisodeEvaluator(Evaluator):
+    """Evaluates prototypical classification on one evaluation set of episodes.
 
     Args:
-        cohort: The peers; in evaluation mode for this, and then in the mode they had.
-        ensemble: Not used: peers without class scores have one ensemble, see :func:`accuracies`.
-        exam: The episodes.
+        episodes: The evaluation set.
     """
-    del ensemble
-    return summary(accuracies(cohort, [exam])[0], exam)
+
+    def __init__(self, episodes: EpisodeSet):
+        self.episodes = episodes
+
+    def __call__(self, cohort: nn.Module, ensemble: nn.Module) -> EpisodeEvaluation:
+        """Return the accuracies of all peers and of their ensemble.
+
+        Args:
+            cohort: The peers; they are in evaluation mode during the call.
+            ensemble: Not used. It combines class logits, and episodes are classified by features, see
+                :func:`accuracies`.
+        """
+        del ensemble
+        return summary(accuracies(cohort, [self.episodes])[0], self.episodes)
 
 
-def summary(accuracy_VE: Float[Tensor, "voters episodes"], exam: Exam) -> EpisodeEvaluation:
-    """Return what :func:`accuracies` found in an exam as means with intervals."""
-    found = [mean_and_interval(voter) for voter in accuracy_VE]
-    *peers, together = [Accuracy(100 * mean, None, 100 * interval) for mean, interval in found]
-    episodes = accuracy_VE.shape[1]
-    samples = episodes * exam.shape.ways * exam.shape.queries
-    return EpisodeEvaluation(samples, tuple(peers), together, exam.shape, episodes, exam.seed)
+def summary(accuracy_PE: Float[Tensor, "predictors episodes"], episodes: EpisodeSet) -> EpisodeEvaluation:
+    """Return the result of :func:`accuracies` for one evaluation set as means with confidence intervals."""
+    *peers, together = [mean_scores(of_predictor) for of_predictor in accuracy_PE]
+    count, shape = accuracy_PE.shape[1], episodes.shape
+    return EpisodeEvaluation(count * shape.ways * shape.queries, tuple(peers), together, shape, count, episodes.seed)
+
+
+def mean_scores(accuracy_E: Float[Tensor, " episodes"]) -> Scores:
+    """Return the mean of accuracies, or of their differences, in percent, with its confidence interval."""
+    mean, interval = mean_and_interval(accuracy_E)
+    return Scores({"top1": 100 * mean, "interval95": 100 * interval})
 
 
 @torch.no_grad()
-def accuracies(cohort: nn.Module, exams: Sequence[Exam]) -> list[Float[Tensor, "voters episodes"]]:
-    """Return the share of right answers in every episode, 0..1, of every peer and, last, of their ensemble.
+def accuracies(cohort: nn.Module, sets: Sequence[EpisodeSet]) -> list[Float[Tensor, "predictors episodes"]]:
+    """Return the accuracy of every predictor in every episode, 0..1: of all peers, then of their ensemble.
 
-    The ensemble answers by the mean of the peers' squared distances: it is the prototypical network whose features are
-    those of all peers side by side. Whatever ensemble a method forms of class scores plays no part.
+    The ensemble uses the mean of the peers' squared distances. It is the prototypical network whose features are those
+    of all peers concatenated. The ensemble of class logits of a method is not used.
 
     Args:
-        cohort: The peers; in evaluation mode for this, and then in the mode they had.
-        exams: All of the same split, of which each image that occurs is encoded once.
+        cohort: The peers; they are in evaluation mode during the call.
+        sets: Evaluation sets of the same split; each of their images is encoded once.
     """
-    rows = torch.cat([exam.episodes.rows.flatten() for exam in exams]).unique()
-    features = _encode(cohort, exams[0], rows)
+    rows = torch.cat([one.episodes.rows.flatten() for one in sets]).unique()
+    features = _encode(cohort, sets[0], rows)
     found = []
-    for exam in exams:
-        # Where an image of the split is among those that were encoded.
-        support, query = (torch.searchsorted(rows, part) for part in (exam.episodes.support, exam.episodes.query))
-        found.append(_answers(features, support, query))
+    for one in sets:
+        # Positions of the images among those that were encoded.
+        support, query = (torch.searchsorted(rows, part) for part in (one.episodes.support, one.episodes.query))
+        found.append(_correct(features, support, query))
     return found
 
 
-def _encode(cohort: nn.Module, exam: Exam, rows: Int[Tensor, " images"]) -> list[Float[Tensor, "images width"]]:
-    """Return the features of every peer, whose widths may differ."""
-    images, device = exam.split.images, exam.normaliser.device
+def _encode(
+    cohort: nn.Module, episodes: EpisodeSet, rows: Int[Tensor, " images"]
+) -> list[Float[Tensor, "images width"]]:
+    """Return the features of every peer; widths may differ."""
+    images, device = episodes.split.images, episodes.normaliser.device
     with evaluating(cohort):
         parts = [
-            cohort(exam.normaliser(images[block].to(device))).features
+            cohort(episodes.normaliser(images[block].to(device))).features
             for block in rows.to(images.device).split(_ENCODED_AT_ONCE)
         ]
     return [torch.cat(of_peer).float() for of_peer in zip(*parts, strict=True)]
 
 
-def _answers(
+def _correct(
     features: Sequence[Float[Tensor, "images _width"]],
     support_EWS: Int[Tensor, "episodes ways shots"],
     query_EWQ: Int[Tensor, "episodes ways queries"],
-) -> Float[Tensor, "voters episodes"]:
+) -> Float[Tensor, "predictors episodes"]:
+    """Return the share of queries of each episode that each predictor classifies correctly."""
     device = features[0].device
     _, ways, queries = query_EWQ.shape
     widest = max(of_peer.shape[1] for of_peer in features)
@@ -146,6 +172,6 @@ def _answers(
     for support_eWS, query_eWQ in zip(support_EWS.split(at_once), query_EWQ.split(at_once), strict=True):
         support, query = support_eWS.to(device), query_eWQ.to(device).flatten(1)
         logits_MeQW = torch.stack([nearness(of_peer[query], of_peer[support].mean(-2)) for of_peer in features])
-        logits_VeQW = torch.cat([logits_MeQW, logits_MeQW.mean(0, keepdim=True)])
-        parts.append((logits_VeQW.argmax(-1) == of_query).double().mean(-1))
+        logits_PeQW = torch.cat([logits_MeQW, logits_MeQW.mean(0, keepdim=True)])
+        parts.append((logits_PeQW.argmax(-1) == of_query).double().mean(-1))
     return torch.cat(parts, dim=1).cpu()

@@ -9,7 +9,16 @@ import re
 from typing import TYPE_CHECKING
 
 from peerdistill.methods.card import MethodCard
-from peerdistill.methods.catalog import METHODS, build, find, is_known, names, options_of, ranges_of_options
+from peerdistill.methods.catalog import (
+    METHODS,
+    build,
+    build_ensemble,
+    find,
+    is_known,
+    names,
+    options_of,
+    ranges_of_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +30,17 @@ if TYPE_CHECKING:
         ...
 
 
-__all__ = ["METHODS", "MethodCard", "build", "find", "is_known", "names", "options_of", "ranges_of_options"]
+__all__ = [
+    "METHODS",
+    "MethodCard",
+    "build",
+    "build_ensemble",
+    "find",
+    "is_known",
+    "names",
+    "options_of",
+    "ranges_of_options",
+]
 
 # ``methods.mcl_okd`` is the function, not the submodule of the same name.
 globals().update({re.sub(r"\W", "_", name): card.build for name, card in METHODS.items()})

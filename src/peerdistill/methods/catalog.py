@@ -3,19 +3,20 @@
 import inspect
 import pkgutil
 import sys
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from peerdistill import terms
-from peerdistill.errors import UserError, unknown_name
+from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
 from peerdistill.methods import own_code
 from peerdistill.methods.card import MethodCard
 from peerdistill.ranges import Range, check_values, range_of
 from peerdistill.user_code import FORM
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from peerdistill.cohort import Cohort
     from peerdistill.terms.method import Method
@@ -129,6 +130,26 @@ def build(
         term = terms.Weighted("teacher", teacher_weight, lambda: terms.TeacherToLeader(teacher_temperature))
         method.add_teacher(teacher, term)
     return method
+
+
+def build_ensemble(name: str, cohort: "Cohort", **options: Any) -> "nn.Module":
+    """Return the ensemble of the method called ``name``, without its terms; for a method that needs no teacher.
+
+    Args:
+        name: As for :func:`find`.
+        cohort: The peers.
+        **options: Keyword options of the method.
+
+    Raises:
+        UserError: As :func:`build`.
+    """
+    import torch
+
+    # A method outside the package may create its terms at once: few labels keep its memory bank small.
+    labels = torch.arange(2 * cohort.classes) % cohort.classes
+    with warnings.catch_warnings(), terms.without_terms():
+        warnings.simplefilter("ignore", PeerdistillWarning)  # training has shown them
+        return build(name, cohort, train_labels=labels, **options).ensemble
 
 
 def _checked(name: str, method: Any) -> "Method":

@@ -1,25 +1,34 @@
-from .episodes import Comparison, Examined, compare, exam_configs, examine, few_shot_task, paired
-from .evaluate import calibration_pictures, chosen_split, evaluate_run, load_data, sample_pictures
-from .other_images import OtherImages, evaluate_on, images_of
-from .restore import Restored, restore, scorer_of
-from .run import Run
+from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate_episodes, few_shot_task, paired
+from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
+from .export import RunExport, export
+from .other_images import OtherImages, images_of
+from .restore import Restored, restore
+from .run import CHECKPOINTS, PLACES, Run, Which
+from .samples import calibration_pictures, load_data, sample_pictures
 from .tasks import load_task, load_task_of
 from .teacher import load_feature_teacher, load_teacher
 from .train import train
 
 __all__ = [
+    "CHECKPOINTS",
+    "PLACES",
     "Comparison",
-    "Examined",
+    "EpisodeResult",
     "OtherImages",
     "Restored",
     "Run",
+    "RunEvaluator",
+    "RunExport",
+    "Which",
     "calibration_pictures",
     "chosen_split",
     "compare",
-    "evaluate_on",
+    "episode_sets",
+    "evaluate_episodes",
     "evaluate_run",
-    "exam_configs",
-    "examine",
+    "evaluator_of",
+    "evaluator_of_task",
+    "export",
     "few_shot_task",
     "images_of",
     "load_data",
@@ -30,6 +39,5 @@ __all__ = [
     "paired",
     "restore",
     "sample_pictures",
-    "scorer_of",
     "train",
 ]

@@ -99,7 +99,7 @@ def check_same_data(before: dict[str, Any], data: Dataset) -> None:
             f"the run was trained on {before['train_images']} images, the data has {len(data.train)} for training"
         )
     if data.fingerprint != before["fingerprint"]:
-        raise UserError("the training images are not those that the run was started with")
+        raise UserError("the training images have changed since the run was started")
 
 
 def is_same_split(before: dict[str, Any], data: Dataset, split: str) -> bool:

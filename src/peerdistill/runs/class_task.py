@@ -1,6 +1,5 @@
-"""Learning classes from labelled images."""
+"""Classification of labelled images."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from peerdistill import methods
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
 from peerdistill.data import Augmentation, DataConfig, Dataset, eval_batches, load_dataset, train_batches
-from peerdistill.data.batches import EvalBatches, TrainBatches
+from peerdistill.data.batches import TrainBatches
+from peerdistill.data.dataset import Split
+from peerdistill.data.normaliser import PixelStatistics
 from peerdistill.deploy import LeaderCard
-from peerdistill.errors import PeerdistillWarning
-from peerdistill.evaluation import evaluate
+from peerdistill.evaluation import ClassEvaluator
 from peerdistill.runs.build import card_of
 from peerdistill.runs.identity import load_into
 from peerdistill.runs.task import Task
@@ -23,23 +23,18 @@ from peerdistill.terms import MeanEnsemble, Method
 
 EVALUATION_BATCH = 256
 
-_ENSEMBLE = "ensemble."
-_FEW = 2
-
 
 class ClassTask(Task):
-    """The images of a configuration, loaded.
+    """The labelled images of a run.
 
     Args:
-        config: Of the run.
-        download: Fetch data that can be fetched.
-        skip_unreadable: Leave out pictures that can't be read.
+        config: Configuration of the run.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
 
     Raises:
-        UserError: For data that are not there or damaged.
+        UserError: The data are missing or damaged.
     """
-
-    judge = staticmethod(evaluate)
 
     def __init__(self, config: Config, *, download: bool = False, skip_unreadable: bool = False):
         assert isinstance(config.data, DataConfig)
@@ -71,41 +66,40 @@ class ClassTask(Task):
 
     def method(self, cohort: Cohort) -> Method:
         """Return the method on the classes of the data."""
-        taught = self._config.teacher
+        teacher = self._config.teacher
         return methods.build(
             self._config.method,
             cohort,
             train_labels=self._data.train.labels,
-            teacher=load_teacher(taught.teacher, self._data) if taught.teacher else None,
-            teacher_weight=taught.teacher_weight,
-            teacher_temperature=taught.teacher_temperature,
+            teacher=load_teacher(teacher.teacher, self._data) if teacher.teacher else None,
+            teacher_weight=teacher.teacher_weight,
+            teacher_temperature=teacher.teacher_temperature,
             **self._config.options,
         )
 
-    def exam(self, split: str, device: torch.device) -> EvalBatches | None:
-        """Return the images of a split."""
+    def evaluator(self, split: str, device: torch.device) -> ClassEvaluator | None:
+        """Return the evaluator of a split."""
         images = getattr(self._data, split)
-        if images is None:
-            return None
-        return eval_batches(
-            images, self._data, batch_size=EVALUATION_BATCH, device=device, workers=self._images.workers
-        )
+        return None if images is None else class_evaluator(images, self._data, device, self._images.workers)
 
     def ensemble(self, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
         """Return the method's ensemble as the checkpoint ``state`` has it."""
         return ensemble_of(self._config, cohort, state)
 
 
+def class_evaluator(images: Split, statistics: PixelStatistics, device: torch.device, workers: int) -> ClassEvaluator:
+    """Return the evaluator of labelled images, which ``statistics`` normalise."""
+    batches = eval_batches(images, statistics, batch_size=EVALUATION_BATCH, device=device, workers=workers)
+    return ClassEvaluator(batches)
+
+
 def ensemble_of(config: Config, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
-    """Return the ensemble of a run's method as the checkpoint ``state`` has it; no data is needed."""
+    """Return the ensemble of the method of a run with the weights of the checkpoint ``state``.
+
+    Neither data nor teacher are needed, and no term of the method is built.
+    """
     if methods.find(config.method).needs_teacher:
-        # One student is its own ensemble; its method can't be built again where the teacher is gone.
-        return MeanEnsemble()
-    # A memory bank of a few rows: no ensemble depends on it.
-    labels = torch.arange(_FEW * cohort.classes) % cohort.classes
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PeerdistillWarning)  # training has told it
-        ensemble = methods.build(config.method, cohort, train_labels=labels, **config.options).ensemble
-    own = {name.removeprefix(_ENSEMBLE): part for name, part in state["method"].items() if name.startswith(_ENSEMBLE)}
-    load_into(ensemble, own, Path("the checkpoint"))
+        return MeanEnsemble()  # a single student is its own ensemble
+    ensemble = methods.build_ensemble(config.method, cohort, **config.options)
+    load_into(ensemble, state["ensemble"], Path("the checkpoint"))
     return ensemble

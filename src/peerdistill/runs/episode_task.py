@@ -1,5 +1,6 @@
-"""Learning to tell classes from a few examples, from episodes."""
+"""Few-shot classification, learned from episodes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,15 @@ from peerdistill.data import Augmentation
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
-from peerdistill.fewshot import ClassSplit, EpisodeBatches, EpisodeSampler, Exam, ExamConfig, FewShotData
+from peerdistill.fewshot import (
+    ClassSplit,
+    EpisodeBatches,
+    EpisodeEvaluator,
+    EpisodeSampler,
+    EpisodeSet,
+    EpisodeSetConfig,
+    FewShotData,
+)
 from peerdistill.runs.build import card_of
 from peerdistill.runs.task import Task
 from peerdistill.runs.teacher import load_feature_teacher
@@ -23,18 +32,16 @@ _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
 
 class EpisodeTask(Task):
-    """The few-shot data of a configuration, loaded.
+    """The few-shot data of a run.
 
     Args:
-        config: Of the run.
-        download: Fetch data that can be fetched.
-        skip_unreadable: Leave out pictures that can't be read.
+        config: Configuration of the run.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
 
     Raises:
-        UserError: For data that are not there or damaged.
+        UserError: The data are missing or damaged.
     """
-
-    judge = staticmethod(fewshot.evaluate_episodes)
 
     def __init__(self, config: Config, *, download: bool = False, skip_unreadable: bool = False):
         assert isinstance(config.data, FewShotData)
@@ -46,11 +53,17 @@ class EpisodeTask(Task):
 
     @property
     def data(self) -> fewshot.FewShotDataset:
-        """The images; the class names are those of training."""
+        """The images; the class names are those of the training classes."""
         return self._data
 
+    @property
+    def lines(self) -> Sequence[str]:
+        """The shape of the training episodes."""
+        shape = self._episodes
+        return (f"{shape.ways}-way {shape.shots}-shot episodes, {shape.queries} queries",)
+
     def card(self) -> LeaderCard:
-        """Return the card of an encoder: the leader is deployed without its classifier."""
+        """Return the card of an encoder: the deployed leader has no classifier."""
         return replace(card_of(self._config, self._data), class_names=())
 
     def batches(self, device: torch.device) -> EpisodeBatches:
@@ -67,39 +80,40 @@ class EpisodeTask(Task):
 
     def method(self, cohort: Cohort) -> Method:
         """Return the method in its few-shot form."""
-        config, taught = self._config, self._config.teacher
-        teacher, scored = load_feature_teacher(taught.teacher, self._data) if taught.teacher else (None, ())
+        config, options = self._config, self._config.teacher
+        teacher, classes = load_feature_teacher(options.teacher, self._data) if options.teacher else (None, ())
         method = fewshot.build_method(
             config.method,
             cohort,
             self._episodes,
             train_labels=self._data.train.labels,
             teacher=teacher,
-            teacher_weight=taught.teacher_weight,
-            teacher_temperature=taught.teacher_temperature,
+            teacher_weight=options.teacher_weight,
+            teacher_temperature=options.teacher_temperature,
             **config.options,
         )
-        needs_scores = any(isinstance(term, TeacherToLeader) for term in method.terms.values())
-        if needs_scores and scored != self._data.class_names:
+        needs_logits = any(isinstance(term, TeacherToLeader) for term in method.terms.values())
+        if needs_logits and classes != self._data.class_names:
             raise UserError(
-                f"teacher {taught.teacher} has no trained classifier of the training classes, from which the leader "
-                "would learn: rkd-d, rkd-da and crd learn from its features"
+                f"teacher {options.teacher} has no classifier for the training classes: use rkd-d, rkd-da or crd, "
+                "which need only its features"
             )
         return method
 
-    def exam(self, split: str, device: torch.device) -> Exam | None:
-        """Return the episodes of a split that the configuration asks for."""
-        return self.exam_of(split, getattr(self._episodes, _SPLIT_NAMES[split]), device)
+    def evaluator(self, split: str, device: torch.device) -> EpisodeEvaluator | None:
+        """Return the evaluator of the episodes that the configuration names for a split."""
+        episodes = self.episode_set(split, getattr(self._episodes, _SPLIT_NAMES[split]), device)
+        return None if episodes is None else EpisodeEvaluator(episodes)
 
-    def exam_of(self, split: str, asked: ExamConfig, device: torch.device) -> Exam | None:
-        """Return other episodes of a split."""
+    def episode_set(self, split: str, config: EpisodeSetConfig, device: torch.device) -> EpisodeSet | None:
+        """Return other episodes of a split; None if it has no images."""
         images: ClassSplit | None = getattr(self._data, split)
         if images is None:
             return None
-        shape, normaliser = asked.shape(self._episodes), Normaliser(self._data, device)
-        return Exam.draw(images, shape, asked.episodes, asked.seed, normaliser, _SPLIT_NAMES[split])
+        shape, normaliser = config.shape(self._episodes), Normaliser(self._data, device)
+        return EpisodeSet.draw(images, shape, config.episodes, config.seed, normaliser, _SPLIT_NAMES[split])
 
     def ensemble(self, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
-        """Return an ensemble of class scores, which episodes do not use."""
+        """Return the mean of logits, which the evaluation of episodes does not use."""
         del cohort, state
         return MeanEnsemble()

@@ -1,6 +1,6 @@
-"""Few-shot runs on any episodes of their data, and two runs on the same ones.
+"""Few-shot runs on any episodes of their data, and two runs on the same episodes.
 
-Axes: V voters (all peers, then their ensemble), E episodes.
+Axes: P predictors (all peers, then their ensemble), E episodes.
 """
 
 from collections.abc import Sequence
@@ -13,132 +13,146 @@ from torch import Tensor
 
 from peerdistill import fewshot
 from peerdistill.errors import UserError
-from peerdistill.evaluation import Accuracy
-from peerdistill.fewshot import ClassSplit, EpisodeConfig, EpisodeEvaluation, EpisodeShape, Exam, ExamConfig
+from peerdistill.evaluation import Scores
+from peerdistill.fewshot import (
+    ClassSplit,
+    EpisodeConfig,
+    EpisodeEvaluation,
+    EpisodeSet,
+    EpisodeSetConfig,
+    EpisodeShape,
+)
 from peerdistill.runs.build import check_device, check_same_data
 from peerdistill.runs.episode_task import EpisodeTask
-from peerdistill.runs.evaluate import chosen_split, no_such_split, note_other_images
-from peerdistill.runs.restore import Which, restore
-from peerdistill.runs.run import Run
+from peerdistill.runs.evaluate import chosen_split, no_such_split, warn_other_images
+from peerdistill.runs.restore import restore
+from peerdistill.runs.run import Run, Which
 from peerdistill.runs.tasks import load_task_of
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A run in one exam.
+class EpisodeResult:
+    """Accuracies of a run in every episode of an evaluation set.
 
     Attributes:
-        exam: The episodes.
-        accuracy: Share of right answers of each voter in each episode, 0..1.
+        episodes: The evaluation set.
+        accuracy: Accuracy of every predictor in every episode, 0..1.
     """
 
-    exam: Exam
-    accuracy: Float[Tensor, "voters episodes"]
+    episodes: EpisodeSet
+    accuracy: Float[Tensor, "predictors episodes"]
 
     @property
     def leader(self) -> Float[Tensor, " episodes"]:
-        """The last peer's accuracy in each episode."""
+        """Accuracy of the leader, the last peer, in every episode."""
         return self.accuracy[-2]
 
     def evaluation(self) -> EpisodeEvaluation:
-        """Return the means and their intervals."""
-        return fewshot.summary(self.accuracy, self.exam)
+        """Return the means with their confidence intervals."""
+        return fewshot.summary(self.accuracy, self.episodes)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two leaders in the same episodes, in percent.
+    """The leaders of two runs on the same episodes, in percent.
 
     Attributes:
-        shape: Of the episodes.
-        episodes: Their number.
-        seed: They were drawn from.
-        first: The first run's leader.
-        second: The second run's.
-        difference: Mean over episodes of the second's accuracy minus the first's. Its interval is that of the paired
-            differences: it tells of the draw of the episodes, not of that of the training's seed.
+        shape: Shape of the episodes.
+        episodes: Number of episodes.
+        seed: Seed of the episodes.
+        first: Accuracy of the leader of the first run.
+        second: Accuracy of the leader of the second run.
+        difference: Mean of the accuracy of the second minus that of the first. Its confidence interval is that of the
+            paired differences: it covers the choice of episodes, not the seed of the training.
     """
 
     shape: EpisodeShape
     episodes: int
     seed: int
-    first: Accuracy
-    second: Accuracy
-    difference: Accuracy
+    first: Scores
+    second: Scores
+    difference: Scores
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what goes into JSON."""
-        told = {"first": self.first, "second": self.second, "difference": self.difference}
+        """Return the values for JSON."""
+        scores = {"first": self.first, "second": self.second, "difference": self.difference}
         return {
             **self.shape._asdict(),
             "episodes": self.episodes,
             "seed": self.seed,
-            **{name: value.as_dict() for name, value in told.items()},
+            **{name: value.as_dict() for name, value in scores.items()},
         }
 
 
-def exam_configs(run: Run, asked: ExamConfig | None = None, *, paper: bool = False) -> tuple[ExamConfig, ...]:
-    """Return the episodes to examine a few-shot run with.
+def episode_sets(
+    run: Run, config: EpisodeSetConfig | None = None, *, paper: bool = False
+) -> tuple[EpisodeSetConfig, ...]:
+    """Return the configurations of the episodes to evaluate a few-shot run on.
 
     Args:
         run: The run.
-        asked: Other episodes than the run's own test episodes.
-        paper: The columns of the paper's Table 5 instead.
+        config: Episodes to use instead of the test episodes of the run.
+        paper: Use the columns of Table 5 of the paper instead.
 
     Raises:
-        UserError: For a run that did not learn from episodes, or values out of range.
+        UserError: The run did not learn from episodes, or a value is out of range.
     """
     own = _episodes_of(run).test
     if paper:
         return fewshot.paper_columns(run.config.data.data)
-    asked = own if asked is None else asked
-    asked.check()
-    return (asked,)
+    config = own if config is None else config
+    config.check()
+    return (config,)
 
 
 def _episodes_of(run: Run) -> EpisodeConfig:
     episodes = run.config.episodes
     if episodes is None:
-        raise UserError(f"{run.path} was trained by peerdistill train: episodes go with runs of peerdistill fewshot")
+        raise UserError(f"{run.path} was trained by peerdistill train: use a run of peerdistill fewshot")
     return episodes
 
 
-def examine(
+def evaluate_episodes(
     run: Run,
-    asked: Sequence[ExamConfig],
+    configs: Sequence[EpisodeSetConfig],
     which: Which = "last",
     split: str | None = None,
     device: str = "cpu",
     *,
     task: EpisodeTask | None = None,
-) -> list[Examined]:
-    """Return how a few-shot run answers; each image is encoded once for all exams.
+) -> list[EpisodeResult]:
+    """Return the accuracies of a few-shot run on several evaluation sets; each image is encoded once for all of them.
 
-    ``split`` is chosen as by :func:`evaluate_run`. ``task`` is that of the run, where several checkpoints are examined
-    on its data.
+    Args:
+        run: The run.
+        configs: The evaluation sets.
+        which: The checkpoint.
+        split: "test" or "val"; the default as in :func:`evaluator_of`.
+        device: Where to evaluate.
+        task: Task of the run, if it is loaded.
 
     Raises:
-        UserError: Where run, checkpoint, split or device do not exist, the data has changed or is too small.
+        UserError: The run, checkpoint, split or device does not exist, or the data have changed or are too small.
     """
     check_device(device)
     restored = restore(run, which)
     task = few_shot_task(run) if task is None else task
     split = chosen_split(run, task.data, split)
     check_same_data(restored.state["notes"]["data"], task.data)
-    note_other_images(restored.state["notes"]["data"], task.data, split)
-    exams = [task.exam_of(split, config, torch.device(device)) for config in asked]
-    drawn = [exam for exam in exams if exam is not None]
-    if not drawn:
+    warn_other_images(restored.state["notes"]["data"], task.data, split)
+    drawn = [task.episode_set(split, config, torch.device(device)) for config in configs]
+    sets = [one for one in drawn if one is not None]
+    if not sets:
         raise no_such_split(run, split)
-    found = fewshot.accuracies(restored.cohort.to(device), drawn)
-    return [Examined(exam, accuracy) for exam, accuracy in zip(drawn, found, strict=True)]
+    found = fewshot.accuracies(restored.cohort.to(device), sets)
+    return [EpisodeResult(one, accuracy) for one, accuracy in zip(sets, found, strict=True)]
 
 
 def few_shot_task(run: Run) -> EpisodeTask:
-    """Return the task of a few-shot run, its data loaded.
+    """Return the task of a few-shot run, with its data loaded.
 
     Raises:
-        UserError: For a run that did not learn from episodes, or data that are gone.
+        UserError: The run did not learn from episodes, or the data are missing.
     """
     _episodes_of(run)
     task = load_task_of(run)
@@ -149,41 +163,39 @@ def few_shot_task(run: Run) -> EpisodeTask:
 def compare(
     first: Run,
     second: Run,
-    asked: Sequence[ExamConfig],
+    configs: Sequence[EpisodeSetConfig],
     which: Which = "last",
     split: str = "test",
     device: str = "cpu",
 ) -> list[Comparison]:
-    """Return the leaders of two few-shot runs side by side, in the same episodes.
+    """Return the comparison of the leaders of two few-shot runs on the same episodes.
 
     Raises:
-        UserError: As :func:`examine`, and where the two are not tested on the same images.
+        UserError: As :func:`evaluate_episodes`, and if the runs have different images in this split.
     """
-    # "As in training" must not mean two things: what is left open is as in the first run.
+    # The default number of shots is that of the training. It must be the same for both: that of the first run.
     episodes = _episodes_of(first)
-    settled = [replace(config, shots=config.shape(episodes).shots) for config in asked]
+    settled = [replace(config, shots=config.shape(episodes).shots) for config in configs]
     own = few_shot_task(first)
     other = own if second.config.data == first.config.data else few_shot_task(second)
     _check_same_images(first, second, getattr(own.data, split), getattr(other.data, split))
-    found = [examine(run, settled, which, split, device, task=task) for run, task in ((first, own), (second, other))]
+    found = [
+        evaluate_episodes(run, settled, which, split, device, task=task)
+        for run, task in ((first, own), (second, other))
+    ]
     return [paired(*both) for both in zip(*found, strict=True)]
 
 
-def paired(first: Examined, second: Examined) -> Comparison:
-    """Return the leaders of two runs in the same episodes."""
-
-    def percent(values: Float[Tensor, " episodes"]) -> Accuracy:
-        mean, interval = fewshot.mean_and_interval(values)
-        return Accuracy(100 * mean, None, 100 * interval)
-
-    exam = first.exam
+def paired(first: EpisodeResult, second: EpisodeResult) -> Comparison:
+    """Return the comparison of the leaders of two runs on the same episodes."""
+    episodes = first.episodes
     return Comparison(
-        exam.shape,
+        episodes.shape,
         len(first.leader),
-        exam.seed,
-        percent(first.leader),
-        percent(second.leader),
-        percent(second.leader - first.leader),
+        episodes.seed,
+        fewshot.mean_scores(first.leader),
+        fewshot.mean_scores(second.leader),
+        fewshot.mean_scores(second.leader - first.leader),
     )
 
 
@@ -196,4 +208,4 @@ def _check_same_images(first: Run, second: Run, images: ClassSplit | None, other
         and torch.equal(images.images, others.images)
     )
     if not same:
-        raise UserError(f"{first.path} and {second.path} have different images to be tested on: they can't be compared")
+        raise UserError(f"{first.path} and {second.path} cannot be compared: they have different test images")

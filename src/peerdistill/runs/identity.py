@@ -16,7 +16,7 @@ MAY_CHANGE = frozenset({"device", "workers", "log_every", "checkpoint_every", "r
 # Where data lie: a checkpoint's notes tell their content.
 _BY_CONTENT = frozenset({"data", "test"})
 
-_PARTS = frozenset({"notes", "progress", "cohort", "method"})
+_PARTS = frozenset({"notes", "progress", "cohort", "method", "ensemble"})
 
 
 def decisive_options(config: Config) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def check_same_options(run: Path, before: Config, now: Config) -> None:
 
 
 def check_belongs(state: Mapping[str, Any], checkpoint: Path, config: Config, config_file: Path) -> None:
-    """Raise UserError where ``state`` is no checkpoint of a run, or of one with another configuration.
+    """Raise UserError where ``state`` is not a checkpoint of a run, or of one with another configuration.
 
     Args:
         state: What ``checkpoint`` holds.
@@ -46,7 +46,7 @@ def check_belongs(state: Mapping[str, Any], checkpoint: Path, config: Config, co
         config_file: For the message.
     """
     if lacking := _PARTS - state.keys():
-        raise UserError(f"{checkpoint} is no checkpoint of a run: it lacks '{min(lacking)}'")
+        raise UserError(f"{checkpoint} is not a checkpoint of a run: it lacks '{min(lacking)}'")
     trained_with = state["notes"].get("options")
     if trained_with is None:  # of an earlier version
         return

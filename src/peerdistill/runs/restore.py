@@ -1,8 +1,8 @@
-"""Cohort and leader of a run, out of its checkpoints."""
+"""The cohort and the leader of a run, restored from its checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -13,20 +13,18 @@ from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.runs.build import build_cohort, deployed
 from peerdistill.runs.identity import check_belongs, load_into
-from peerdistill.runs.run import Run
-
-Which = Literal["last", "best"]
+from peerdistill.runs.run import CHECKPOINTS, Run, Which
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A run's cohort as one checkpoint has it.
+    """The cohort of a run with the weights of a checkpoint.
 
     Attributes:
-        cohort: In evaluation mode.
+        cohort: The peers, in evaluation mode.
         card: What a deployed leader must know.
-        epoch: Epochs trained.
-        state: The whole checkpoint.
+        epoch: Number of trained epochs.
+        state: The whole checkpoint; its tensors are read from the file when they are used.
     """
 
     cohort: Cohort
@@ -35,15 +33,19 @@ class Restored:
     state: dict[str, Any]
 
     def leader(self) -> nn.Module:
-        """Return a copy of the network to deploy: an encoder where the card says so."""
+        """Return a copy of the network to deploy; if the card says so, an encoder without a classifier."""
         return deployed(self.cohort, self.card)
+
+    def scorer(self) -> Scorer:
+        """Return a function that scores pictures with the leader as an exported file does."""
+        return torch_scorer(Normalised(self.leader(), self.card.mean, self.card.std))
 
 
 def restore(run: Run, which: Which = "last") -> Restored:
-    """Return the cohort of ``run``; the data is not needed.
+    """Return the cohort of a run; its data are not needed.
 
     Raises:
-        UserError: Where there is no such run or checkpoint, or the checkpoint is not of this run.
+        UserError: The run or the checkpoint does not exist, or the checkpoint belongs to another run.
     """
     state, file = load_state(run, which)
     config = run.config
@@ -52,29 +54,24 @@ def restore(run: Run, which: Which = "last") -> Restored:
         config.cohort,
         channels=card.channels,
         image_size=card.image_size,
-        classes=len(state["notes"]["data"]["class_names"]),  # an encoder's card names none
+        classes=len(state["notes"]["data"]["class_names"]),  # the card of an encoder has no classes
     )
     load_into(cohort, state["cohort"], file)
     return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
 
 
 def load_state(run: Run, which: Which = "last") -> tuple[dict[str, Any], Path]:
-    """Return a checkpoint of ``run``, and its file.
+    """Return a checkpoint of a run, and its file.
 
     Raises:
         UserError: As :func:`restore`.
     """
     checkpoints = run.checkpoints
-    if which not in ("last", "best"):
-        raise unknown_name("checkpoint", which, ("last", "best"))
+    if which not in CHECKPOINTS:
+        raise unknown_name("checkpoint", which, CHECKPOINTS)
     if which == "best" and not checkpoints.best.exists():
         raise UserError(f"{run.path} has no best checkpoint: without validation images only the last epoch is kept")
     file = getattr(checkpoints, which)
-    state = checkpoints.load(file)
+    state = checkpoints.open(file)
     check_belongs(state, file, run.config, run.config_file)
     return state, file
-
-
-def scorer_of(restored: Restored) -> Scorer:
-    """Return a function that scores pictures with the restored leader as an exported file would."""
-    return torch_scorer(Normalised(restored.leader(), restored.card.mean, restored.card.std))

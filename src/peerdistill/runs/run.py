@@ -1,9 +1,9 @@
 """A run is a folder. Opening one does not import PyTorch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from peerdistill.config.command_line import read_config
 from peerdistill.config.config import CONFIG_FILE, Config
@@ -12,11 +12,17 @@ from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
 from peerdistill.paths import user_path
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from peerdistill.deploy import ExportReport, Prediction
     from peerdistill.training import Checkpoints
 
-
 PLACES = ("data", "test", "root")
-"""The options that say where data is."""
+"""Options that say where the data are."""
+
+Which = Literal["last", "best"]
+CHECKPOINTS: tuple[Which, ...] = ("last", "best")
+"""Names of checkpoints: of the last epoch, and of the best epoch on the validation images."""
 
 
 class Run:
@@ -25,7 +31,15 @@ class Run:
 
     Args:
         path: The folder.
-        places: Where the data is now, where that is not what ``config.yaml`` says: ``data``, ``test`` or ``root``.
+        places: Where the data are now, if not where ``config.yaml`` says: ``data``, ``test`` or ``root``.
+
+    Example:
+        .. code-block:: python
+
+            run = Run("runs/photos")
+            run.evaluate()["leader"]["top1"]
+            run.export("onnx")
+            run.predict(["cat.jpg"])[0].classes
     """
 
     def __init__(self, path: Path | str, places: Mapping[str, str] | None = None):
@@ -46,39 +60,120 @@ class Run:
 
     @property
     def has_results(self) -> bool:
-        """Whether anything that training made is there: a checkpoint, metrics or a result."""
+        """Whether training has written anything: a checkpoint, metrics or a result."""
         files = [*self._checkpoints.glob("*.pt"), self.result_file, self.metrics_file]
         return any(file.is_file() and file.stat().st_size for file in files)
 
     @property
+    def saved(self) -> tuple[Which, ...]:
+        """Names of the checkpoints that exist."""
+        return tuple(which for which in CHECKPOINTS if getattr(self.checkpoints, which).exists())
+
+    def leader(self, which: Which = "last") -> "nn.Module":
+        """Return the leader of a checkpoint: a plain module that takes normalised images, in evaluation mode.
+
+        Raises:
+            UserError: The run or the checkpoint does not exist.
+        """
+        from peerdistill.runs.restore import restore
+
+        return restore(self, which).leader()
+
+    def evaluate(self, which: Which = "last", split: str | None = None, device: str = "cpu") -> dict[str, Any]:
+        """Return scores: ``checkpoint``, ``split``, ``samples``, ``peers``, ``leader`` and ``ensemble``.
+
+        Args:
+            which: The checkpoint.
+            split: "test" or "val"; by default "test", or "val" if the data have no test images.
+            device: Where to evaluate.
+
+        Raises:
+            UserError: The run, checkpoint, split or device does not exist, or the data have changed.
+        """
+        from peerdistill.runs.evaluate import evaluator_of
+
+        evaluator = evaluator_of(self, split, device)
+        return {"checkpoint": which, "split": evaluator.split, **evaluator(which).as_dict()}
+
+    def export(
+        self, format: str = "onnx", output: Path | str | None = None, *, which: Which = "last", force: bool = False
+    ) -> "ExportReport":
+        """Write the leader as one file and verify it on pictures of the run.
+
+        Args:
+            format: Name of an export format, such as "onnx", "safetensors", "pt2" or "int8".
+            output: The file to write; by default in the run folder.
+            which: The checkpoint.
+            force: Replace an existing file.
+
+        Raises:
+            UserError: The run, checkpoint, format or data are missing, or the file exists.
+            ExportError: The leader cannot be written in this format.
+        """
+        from peerdistill.deploy import formats
+        from peerdistill.runs.export import export
+
+        found = formats.find(format)
+        path = self.path / found.default_name if output is None else user_path(output, "output")
+        return export(self, found, path, which=which, force=force).report
+
+    def predict(
+        self,
+        pictures: "Sequence[Path | str]",
+        *,
+        which: Which = "last",
+        support: Path | str | None = None,
+        top: int = 5,
+        unreadable: "Callable[[UserError], object] | None" = None,
+    ) -> "list[Prediction]":
+        """Classify pictures with the leader, see :func:`peerdistill.deploy.predict`.
+
+        Args:
+            pictures: Picture files.
+            which: The checkpoint.
+            support: For an encoder: a folder with one folder of example pictures per class.
+            top: Number of classes per picture.
+            unreadable: Called with the error of each picture that cannot be read; by default the first one is raised.
+
+        Raises:
+            UserError: The run or checkpoint does not exist, or a picture cannot be read.
+        """
+        from peerdistill import deploy
+        from peerdistill.runs.restore import restore
+
+        restored = restore(self, which)
+        scorer, how = restored.scorer(), {"support": support, "top": top, "unreadable": unreadable}
+        return deploy.predict_with(scorer, restored.card, pictures, **how)
+
+    @property
     def checkpoints(self) -> "Checkpoints":
-        """The checkpoints; PyTorch is imported."""
+        """The checkpoints. This imports PyTorch."""
         from peerdistill.training import Checkpoints
 
         return Checkpoints(self._checkpoints)
 
     @property
     def config(self) -> Config:
-        """The configuration that the run was started with, its data where it is now.
+        """The configuration that the run was started with, and the present place of its data.
 
         Raises:
-            UserError: Where the folder holds no run, or its configuration was damaged.
+            UserError: The folder holds no run, or its configuration is damaged.
         """
         self.require()
         config = read_config(self.config_file)
         return config.moved(self.places) if self.places else config
 
     def require(self) -> None:
-        """Raise UserError where the folder holds no run."""
+        """Raise UserError if the folder holds no run."""
         if not self.path.is_dir():
             raise UserError(f"there is no run folder {self.path}")
         if not self.exists:
             raise UserError(f"{self.path} holds no run: {CONFIG_FILE} is missing")
 
     def require_free(self) -> None:
-        """Raise UserError where starting a run would write among other files, or beside another process.
+        """Raise UserError if the folder holds other files, or if another process writes to it.
 
-        A run that was ended before anything was trained does not count.
+        A run that ended before anything was trained does not count.
         """
         if self.path.exists() and not self.path.is_dir():
             raise self._in_use()
@@ -90,9 +185,9 @@ class Run:
 
     def _require_nothing_trained(self) -> None:
         if self.exists and self.has_results:
-            raise UserError(f"{self.path} holds a run: go on with --resume, or choose another folder by --run")
+            raise UserError(f"{self.path} holds a run: continue it with --resume, or choose another folder with --run")
         if self.exists:
-            read_config(self.config_file)  # else it is the file of something else
+            read_config(self.config_file)  # raises if it is the file of something else
         if others := set(self._contents()) - set(self._of_a_begun_run()):
             raise UserError(f"{self.path} is in use ('{min(others).name}'): a run needs a new or empty folder")
 
@@ -104,7 +199,7 @@ class Run:
         return (file for file in self.path.rglob("*") if not file.is_dir() or not any(file.iterdir()))
 
     def _of_a_begun_run(self) -> Iterator[Path]:
-        """Yield what a process may leave that was killed before anything was trained."""
+        """Yield the files that a process may leave if it is killed before anything was trained."""
         yield self.path / LOCK_FILE
         yield self.path / (CONFIG_FILE + WRITING)
         if self.exists:
@@ -115,10 +210,10 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training in the folder.
+        """Prevent other processes from training in the folder.
 
         Raises:
-            UserError: Where another process does.
+            UserError: Another process trains in it.
         """
         self._held.hold()
         try:
@@ -127,26 +222,26 @@ class Run:
             self._held.release()
 
     def check_in_place(self) -> None:
-        """Raise Failure where the held folder was removed, renamed or emptied by somebody else."""
+        """Raise Failure if the locked folder was removed, renamed or emptied."""
         self._held.check_in_place()
         if not self.exists:
             raise Failure(f"{self.config_file} was removed while the run was trained")
 
     @contextmanager
     def started(self, config: Config) -> Iterator[None]:
-        """Make the folder and hold it; from then on it is a run that can be resumed.
+        """Create the folder and lock it; from then on it is a run that can be resumed.
 
-        Where this is left by an error before anything was trained, the folder is as it was before.
+        If an error occurs before anything was trained, the folder is restored as it was.
 
         Raises:
-            UserError: Where the folder is not free, or can't be made.
-            WriteError: Where the configuration can't be written.
+            UserError: The folder is in use, or cannot be created.
+            WriteError: The configuration cannot be written.
         """
         new = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.path} can't be made: {cause(error)}") from error
+            raise UserError(f"{self.path} cannot be created: {cause(error)}") from error
         try:
             with self.held():
                 self._require_nothing_trained()
@@ -165,10 +260,10 @@ class Run:
             raise
 
     def remember_places(self, config: Config) -> None:
-        """Write down where ``config`` has the data, where that is not where the run was started with it.
+        """Record the places of the data in ``config`` if they have changed since the run was started.
 
         Raises:
-            WriteError: Where the configuration can't be written.
+            WriteError: The configuration cannot be written.
         """
         known = self.config
         now = {name: getattr(config.data, name, None) for name in PLACES}
@@ -177,12 +272,12 @@ class Run:
             write_whole(self.config_file, known.moved(moved).as_yaml())
 
     def create(self, config: Config) -> None:
-        """Make a run that nothing was trained of yet."""
+        """Create a run without training it."""
         with self.started(config):
             pass
 
     def _clear(self) -> None:
-        """Remove what a run writes before anything is trained, the configuration last."""
+        """Remove what a run writes before anything is trained; the configuration is removed last."""
         begun = [path for path in self._of_a_begun_run() if path not in (self.config_file, self.path / LOCK_FILE)]
         for path in (*begun, self.metrics_file, self.config_file):
             with suppress(OSError):

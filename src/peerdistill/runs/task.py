@@ -1,8 +1,8 @@
 """What differs between runs that learn from labelled images and runs that learn from episodes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,27 +10,26 @@ from torch import nn
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.deploy import LeaderCard
-from peerdistill.evaluation import Evaluation
+from peerdistill.evaluation import Evaluator
 from peerdistill.terms import Method
 from peerdistill.training.trainer import TrainingBatches
 
 SPLITS = ("test", "val")
-"""The splits on which peers are judged."""
+"""The splits on which peers are evaluated."""
 
 
 class Task(ABC):
-    """The data of a run, how peers learn from them and how they are judged.
-
-    Attributes:
-        judge: Makes accuracies of a cohort, the method's ensemble and an exam.
-    """
-
-    judge: ClassVar[Callable[..., Evaluation]]
+    """The data of a run, what its peers learn from them, and how they are evaluated."""
 
     @property
     @abstractmethod
     def data(self) -> Dataset:
         """The images."""
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Lines about the task that are shown before training."""
+        return ()
 
     @abstractmethod
     def card(self) -> LeaderCard:
@@ -38,7 +37,7 @@ class Task(ABC):
 
     @abstractmethod
     def batches(self, device: torch.device) -> TrainingBatches:
-        """Return what peers learn from.
+        """Return the training batches.
 
         Raises:
             UserError: For sizes that the data do not allow.
@@ -46,15 +45,15 @@ class Task(ABC):
 
     @abstractmethod
     def method(self, cohort: Cohort) -> Method:
-        """Return the method, with its teacher where it has one.
+        """Return the method, with its teacher if it has one.
 
         Raises:
-            UserError: For a teacher that is not there or does not fit.
+            UserError: The teacher is missing or does not fit.
         """
 
     @abstractmethod
-    def exam(self, split: str, device: torch.device) -> Any | None:
-        """Return what ``judge`` needs of the split "val" or "test", None where it has no images.
+    def evaluator(self, split: str, device: torch.device) -> Evaluator | None:
+        """Return the evaluator of the split "val" or "test"; None if the split has no images.
 
         Raises:
             UserError: For sizes that the data do not allow.
@@ -62,4 +61,4 @@ class Task(ABC):
 
     @abstractmethod
     def ensemble(self, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
-        """Return the method's ensemble as the checkpoint ``state`` has it."""
+        """Return the ensemble of the method with the weights of the checkpoint ``state``."""

@@ -1,36 +1,38 @@
-"""The task of a configuration."""
+"""The task of a run."""
 
-from peerdistill.config.config import Config
+from peerdistill.config import Config
+from peerdistill.config.kinds import KindName
 from peerdistill.errors import UserError
 from peerdistill.runs.class_task import ClassTask
 from peerdistill.runs.episode_task import EpisodeTask
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task
 
+_TASKS: dict[KindName, type[ClassTask] | type[EpisodeTask]] = {"classes": ClassTask, "episodes": EpisodeTask}
+
 
 def load_task(config: Config, *, download: bool = False, skip_unreadable: bool = False) -> Task:
-    """Return the task of ``config``, its data loaded.
+    """Return the task of a configuration, with its data loaded.
 
     Args:
-        config: Of a run.
-        download: Fetch data that can be fetched.
-        skip_unreadable: Leave out pictures that can't be read.
+        config: Configuration of a run.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
 
     Raises:
-        UserError: For data that are not there or damaged.
+        UserError: The data are missing or damaged.
     """
-    kind = ClassTask if config.episodes is None else EpisodeTask
-    return kind(config, download=download, skip_unreadable=skip_unreadable)
+    return _TASKS[config.kind](config, download=download, skip_unreadable=skip_unreadable)
 
 
 def load_task_of(run: Run) -> Task:
-    """Return the task of a run, its data loaded without what can't be read.
+    """Return the task of a run, with its data loaded; pictures that cannot be read are left out.
 
     Raises:
-        UserError: For data that are not there any more, or damaged.
+        UserError: The data are missing or damaged.
     """
     config = run.config
     missing = config.data.sources.missing_path(config.data.data)
     if missing is not None:
-        raise UserError(f"the data of {run.path} is no longer in '{missing}': --data says where it is now")
+        raise UserError(f"the data of {run.path} is no longer in '{missing}': pass its new place by --data")
     return load_task(config, skip_unreadable=True)

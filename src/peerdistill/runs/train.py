@@ -1,4 +1,4 @@
-"""A run from its configuration to its result."""
+"""Training: from a configuration to a result."""
 
 import json
 import platform
@@ -14,10 +14,10 @@ from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
-from peerdistill.data import Dataset
-from peerdistill.data.batches import EvalBatches, TrainBatches
+from peerdistill.data.batches import TrainBatches
 from peerdistill.data.dataset import contents
 from peerdistill.errors import UserError
+from peerdistill.evaluation import Evaluator
 from peerdistill.files import write_whole
 from peerdistill.runs.build import (
     build_cohort,
@@ -53,24 +53,24 @@ def train(
     skip_unreadable: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Train as ``config`` says and return the result, which is written to ``result.json`` as well.
+    """Train a configuration and return the result, which is also written to ``result.json``.
 
-    Nothing is written before data, cohort and method have been built, and nothing is left behind where training fails
-    before its first checkpoint.
+    Nothing is written before data, cohort and method have been built. If training fails before its first checkpoint,
+    nothing is left behind.
 
     Args:
-        config: Everything that decides the numbers.
-        path: The run's folder: new or empty, or with ``resume`` one that holds a run.
-        resume: Go on from the run's last checkpoint.
-        download: Fetch data that can be fetched.
-        skip_unreadable: Leave out pictures that can't be read.
+        config: Everything that determines the results.
+        path: The run folder: new or empty, or with ``resume`` one that holds a run.
+        resume: Continue from the last checkpoint of the run.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
         console: Where progress is shown; by default the terminal.
 
     Raises:
-        UserError: For bad input, or a folder in which another process trains.
-        Interrupted: After Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
-        Diverged: Where the loss is not finite.
-        Failure: For a full disk, a killed data worker and the like.
+        UserError: For wrong input, or if another process trains in the folder.
+        Interrupted: After Ctrl-C, SIGTERM or SIGHUP. A checkpoint was written.
+        Diverged: The loss is not finite.
+        Failure: A full disk, a killed data worker and the like.
     """
     console = console or Console()
     run = Run(path)
@@ -80,44 +80,44 @@ def train(
     if resume:
         run.require()
         with run.held():
-            return _go_on(config, run, console, flags)
+            return _resumed(config, run, console, flags)
     run.require_free()
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, **flags)
-    trainer, exams = _prepared(config, run, task, from_the_beginning=True)
+    trainer, evaluators = _prepared(config, run, task, from_the_beginning=True)
     with run.started(config):
-        return _finished(config, run, task, trainer, exams, console)
+        return _finished(config, run, task, trainer, evaluators, console)
 
 
-def _go_on(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
+def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
     check_same_options(run.path, run.config, config)
-    state, file, warning = _last_state(run, config)
+    state, file, warning = _last_checkpoint(run, config)
     task = load_task(config, **flags)
     if state is not None:
         check_same_data(state["notes"]["data"], task.data)
         if not is_same_split(state["notes"]["data"], task.data, "val"):
             raise UserError(
-                "the validation images, which choose the best epoch, are not those that the run was started with"
+                "the validation images, which select the best epoch, have changed since the run was started"
             )
-    trainer, exams = _prepared(config, run, task, from_the_beginning=state is None)
+    trainer, evaluators = _prepared(config, run, task, from_the_beginning=state is None)
     if state is None:
         trainer.metrics.truncate(0)
         console.print("no checkpoint was written yet: starting from the beginning")
     else:
         lost = load_into(trainer, state, file)
-        del state  # as large as cohort, method and optimiser together
+        del state  # as large as the cohort, method and optimiser together
         other = difference_from(run.environment_file, describe(trainer.fabric.device))
         for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     run.remember_places(config)
-    return _finished(config, run, task, trainer, exams, console)
+    return _finished(config, run, task, trainer, evaluators, console)
 
 
-def _last_state(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, str]:
-    """Return the checkpoint to go on from, None where none was written yet, its file, and what is wrong with the last.
+def _last_checkpoint(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, str]:
+    """Return the checkpoint to resume (None if none was written yet), its file, and a warning about the last one.
 
     Raises:
-        UserError: Where the checkpoints are damaged, gone, or not of this run.
+        UserError: The checkpoints are damaged or missing, or belong to another run.
     """
     checkpoints = run.checkpoints
     state, warning = checkpoints.load_last()
@@ -126,54 +126,58 @@ def _last_state(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, 
         check_belongs(state, file, config, run.config_file)
         return state, file, warning
     epochs = len(MetricsFile(run.metrics_file).read())
-    # A line is written before the checkpoint that counts it.
+    # The line of an epoch is written before its checkpoint.
     if epochs > 1 or run.result_file.exists() or checkpoints.best.exists():
         raise UserError(
-            f"{checkpoints.last} is missing, and the one before it: there is nothing to go on from, although {epochs} "
-            "epochs were trained"
+            f"{checkpoints.last} and the checkpoint before it are missing: the run cannot be resumed, although "
+            f"{epochs} epochs were trained"
         )
     return None, file, ""
 
 
 def _without_best(run: Run, trainer: Trainer) -> str:
-    """Let the best epoch be found again where its checkpoint is missing, and return a sentence that says so."""
+    """Search for the best epoch again if its checkpoint is missing, and return a warning about it."""
     best = run.checkpoints.best
     if not trainer.progress.best_epoch or best.exists():
         return ""
     trainer.progress.best_top1, trainer.progress.best_epoch = -1.0, 0
-    return f"there is no checkpoint {best}: the best epoch is looked for among those that are left to train"
+    return f"there is no checkpoint {best}: the best epoch is selected from the remaining epochs"
 
 
 def _finished(
-    config: Config, run: Run, task: Task, trainer: Trainer, exams: Mapping[str, Any], console: Console
+    config: Config, run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None], console: Console
 ) -> dict[str, Any]:
-    """Train to the end in a folder that is held, and return the result."""
+    """Train to the end in a locked folder, and return the result."""
     if not run.environment_file.exists():
         write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
-    _announce(console, run, config, task.data, trainer.cohort)
+    _announce(console, run, config, task, trainer.cohort)
     trainer.loggers = _loggers(console, run, trainer)
     try:
         trainer.fit()
         with InterruptRequest() as interrupt, interrupt.at_once():
-            result = _result(config, run, trainer, task, exams)
+            result = _result(config, run, trainer, task, evaluators)
     finally:
-        # Left to the end of the process, workers would be waited for for seconds.
+        # At the end of the process, stopping the workers would take seconds.
         with ignore_signals():
-            for batches in (trainer.batches, *exams.values()):
-                if isinstance(batches, TrainBatches | EvalBatches):
-                    batches.close()
+            if isinstance(trainer.batches, TrainBatches):
+                trainer.batches.close()
+            for evaluator in evaluators.values():
+                if evaluator is not None:
+                    evaluator.close()
     run.check_in_place()
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     return result
 
 
-def _prepared(config: Config, run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Trainer, dict[str, Any]]:
-    """Return the trainer of a run, before its first step, and what its peers are judged by on each split."""
+def _prepared(
+    config: Config, run: Run, task: Task, *, from_the_beginning: bool
+) -> tuple[Trainer, dict[str, Evaluator | None]]:
+    """Return the trainer of a run before its first step, and the evaluators of all splits."""
     data = task.data
     fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
     fabric.launch()
     batches = task.batches(fabric.device)
-    exams = {split: task.exam(split, fabric.device) for split in SPLITS}
+    evaluators = {split: task.evaluator(split, fabric.device) for split in SPLITS}
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
@@ -185,8 +189,7 @@ def _prepared(config: Config, run: Run, task: Task, *, from_the_beginning: bool)
         cohort,
         method,
         batches,
-        validation=exams["val"],
-        judge=task.judge,
+        evaluator=evaluators["val"],
         config=config.training,
         fabric=fabric,
         checkpoints=run.checkpoints,
@@ -194,11 +197,11 @@ def _prepared(config: Config, run: Run, task: Task, *, from_the_beginning: bool)
         notes=_notes(config, task),
         check_folder=run.check_in_place,
     )
-    return trainer, exams
+    return trainer, evaluators
 
 
 def _notes(config: Config, task: Task) -> dict[str, Any]:
-    """Return what every checkpoint says of its data and of the options that it was trained with."""
+    """Return what every checkpoint records about its data and options."""
     data = task.data
     return {
         "card": task.card().to_metadata(),
@@ -213,18 +216,17 @@ def _notes(config: Config, task: Task) -> dict[str, Any]:
     }
 
 
-def _announce(console: Console, run: Run, config: Config, data: Dataset, cohort: Cohort) -> None:
+def _announce(console: Console, run: Run, config: Config, task: Task, cohort: Cohort) -> None:
+    data = task.data
     splits = {"training": data.train, "validation": data.val, "test": data.test}
     sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
     skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
     names = [backbone.name for backbone in cohort.backbones]
     peers = ", ".join(names) if config.cohort.peer_backbones else f"{cohort.peers} x {names[-1]}"
-    episodes = config.episodes
-    shape = [f"{episodes.ways}-way {episodes.shots}-shot episodes, {episodes.queries} queries"] if episodes else []
     lines = (
         f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
         f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",
-        *shape,
+        *task.lines,
         f"run folder: {run.path}",
     )
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -236,7 +238,9 @@ def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
     return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), TensorBoardLog(run.tensorboard, done)]
 
 
-def _result(config: Config, run: Run, trainer: Trainer, task: Task, exams: Mapping[str, Any]) -> dict[str, Any]:
+def _result(
+    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
+) -> dict[str, Any]:
     modules = {
         "leader": deployed(trainer.cohort, task.card()),
         "cohort": trainer.cohort,
@@ -247,7 +251,7 @@ def _result(config: Config, run: Run, trainer: Trainer, task: Task, exams: Mappi
         "method": config.method,
         "seed": config.training.seed,
         "parameters": sizes,
-        **_final_accuracies(config, run, trainer, exams),
+        **_final_accuracies(config, run, trainer, evaluators),
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
         "options": yaml.safe_load(config.as_yaml()),
@@ -259,14 +263,16 @@ def _trained_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _final_accuracies(config: Config, run: Run, trainer: Trainer, exams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return last and best epoch on validation and test images; the cohort is then as of the best epoch."""
+def _final_accuracies(
+    config: Config, run: Run, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]
+) -> dict[str, Any]:
+    """Return the scores of the last and the best epoch on all splits; the cohort then has the weights of the best."""
 
     def measured(epoch: int) -> dict[str, Any]:
         found = {
-            name: trainer.judge(trainer.prepared, trainer.method.ensemble, exam).as_dict()
-            for name, exam in exams.items()
-            if exam is not None
+            name: evaluator(trainer.prepared, trainer.method.ensemble).as_dict()
+            for name, evaluator in evaluators.items()
+            if evaluator is not None
         }
         return {"epoch": epoch, **found}
 
@@ -276,6 +282,6 @@ def _final_accuracies(config: Config, run: Run, trainer: Trainer, exams: Mapping
         best = trainer.checkpoints.load(file)
         check_belongs(best, file, config, run.config_file)
         load_into(trainer.cohort, best["cohort"], file)
-        load_into(trainer.method, best["method"], file)
+        load_into(trainer.method.ensemble, best["ensemble"], file)
         result["best"] = measured(trainer.progress.best_epoch)
     return result

@@ -20,10 +20,10 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.formats import FORMATS, Format
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
-from peerdistill.evaluation import Accuracy, Evaluation
+from peerdistill.evaluation import Evaluation, Scores
 from peerdistill.runs import Run
 from peerdistill.runs.environment import describe
-from peerdistill.runs.restore import Which
+from peerdistill.runs.run import Which
 from peerdistill.runs.task import Task
 from peerdistill.study.timing import REPEATS, median_seconds
 from peerdistill.terms import MeanEnsemble
@@ -60,7 +60,7 @@ class FormBench:
     """
 
     bytes: int
-    accuracy: Accuracy | None
+    accuracy: Scores | None
     milliseconds: Mapping[int, float]
 
     def as_dict(self) -> dict[str, Any]:
@@ -205,8 +205,8 @@ def form_latencies(
 
 def _evaluation(form: Form, card: LeaderCard, task: Task) -> Evaluation | None:
     """Return the evaluation of a form, made as for the run's peers; None if there are no test images."""
-    exam = task.exam("test", torch.device("cpu"))
-    return None if exam is None else task.judge(_OnlyPeer(form.score, card), MeanEnsemble(), exam)
+    evaluator = task.evaluator("test", torch.device("cpu"))
+    return None if evaluator is None else evaluator(_OnlyPeer(form.score, card), MeanEnsemble())
 
 
 class _OnlyPeer(nn.Module):

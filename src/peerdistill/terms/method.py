@@ -1,7 +1,9 @@
 """A method: a weighted sum of terms, an ensemble and, for offline distillation, a teacher."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,6 +14,21 @@ from torch import Tensor, nn
 from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
 from peerdistill.terms.batch import Batch
+
+_BUILDS_TERMS = ContextVar("_BUILDS_TERMS", default=True)
+
+
+@contextmanager
+def without_terms() -> Iterator[None]:
+    """Build methods without their terms: evaluation needs the ensemble only, not memory banks and heads.
+
+    Terms that a method's function creates itself, instead of passing a function that creates them, are dropped.
+    """
+    token = _BUILDS_TERMS.set(False)
+    try:
+        yield
+    finally:
+        _BUILDS_TERMS.reset(token)
 
 
 class Loss(NamedTuple):
@@ -136,7 +153,7 @@ class Method(nn.Module):
                 raise UserError(f"the terms of a method must have different names, found '{term.name}' twice")
             names.add(term.name)
             self.add(term)
-        if not self.terms:
+        if not self.weights:
             raise UserError("a method needs at least one term with a weight above 0")
         self.ensemble = ensemble or MeanEnsemble()
         self.epoch: int | None = None
@@ -155,6 +172,7 @@ class Method(nn.Module):
             raise UserError(f"the weight of '{term.name}' must be at least 0, found {ramp.weight}")
         if ramp.weight > 0:
             self.weights[term.name] = ramp
+        if ramp.weight > 0 and _BUILDS_TERMS.get():
             self.terms[term.name] = term.term if isinstance(term.term, nn.Module) else term.term()
         return ramp.weight > 0
 

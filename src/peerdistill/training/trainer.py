@@ -1,4 +1,4 @@
-"""The trainer: knows cohorts and methods only as modules, and no method by name."""
+"""The trainer. It knows cohorts and methods as modules only, and no method by name."""
 
 import time
 import warnings
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.errors import Failure, PeerdistillWarning, UserError
-from peerdistill.evaluation import Evaluation, LabelledBatch, evaluate
+from peerdistill.evaluation import Evaluation, Evaluator, LabelledBatch
 from peerdistill.rng import random_state, restore_random_state
 from peerdistill.terms import Method
 from peerdistill.training.checkpoints import Checkpoints
@@ -25,13 +25,15 @@ from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.metrics import MetricsFile
 from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
 
-# The share of a run over which the papers let weights rise.
+_ENSEMBLE = "ensemble."  # prefix of the names of its state
+
+# The papers ramp up weights over this share of a run.
 _RAMP_SHARE = 80 / 300
 
 
 @runtime_checkable
 class IndexedBatch(LabelledBatch, Protocol):
-    """What is read of a training batch."""
+    """What the trainer reads of a batch."""
 
     @property
     def indices(self) -> Tensor:
@@ -41,7 +43,7 @@ class IndexedBatch(LabelledBatch, Protocol):
 
 @runtime_checkable
 class TrainingBatches(Protocol):
-    """Batches whose order and augmentation depend on nothing but epoch and position."""
+    """Batches whose order and augmentation depend on epoch and position only."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,7 +57,7 @@ class TrainingBatches(Protocol):
 
 @dataclass
 class Progress:
-    """How far a run is. A step or epoch counts once it is done."""
+    """Completed steps and epochs of a run."""
 
     epoch: int = 0
     step_in_epoch: int = 0
@@ -66,27 +68,27 @@ class Progress:
 
 
 class Trainer:
-    """Trains a cohort by a method.
+    """Trains a cohort with a method.
 
     Args:
         cohort: The peers.
-        method: Turns their output into a loss; its parameters are trained with theirs.
+        method: Computes the loss from their output; its parameters are trained too.
         batches: The training images.
-        validation: Held-out images that choose the best epoch; None keeps the last epoch alone.
-        judge: What makes accuracies of cohort, ensemble and ``validation``.
-        config: Options.
+        evaluator: Evaluates the cohort on held-out images after every epoch, which selects the best epoch; None keeps
+            the last epoch only.
+        config: Options of the training.
         fabric: Device and precision.
-        checkpoints: Where to write checkpoints.
-        metrics: Where to write a line an epoch.
-        loggers: Who else is told.
-        notes: Kept in every checkpoint as it is: what is needed to use it without the run.
-        check_folder: Raises Failure where the run's folder is not there any more; asked before anything is written.
+        checkpoints: Where checkpoints are written.
+        metrics: Where one line per epoch is written.
+        loggers: Further loggers.
+        notes: Stored in every checkpoint: what is needed to use it without the run.
+        check_folder: Called before anything is written; raises Failure if the run folder no longer exists.
 
-    A weight of the method that rises over more epochs than there are never reaches its value: a ``Note`` says so.
+    A :class:`PeerdistillWarning` tells if a weight of the method ramps up over more epochs than there are.
 
     Attributes:
-        progress: How far it is.
-        seconds: What that took, training with validation, over all parts of a resumed run.
+        progress: Completed steps and epochs.
+        seconds: Time of training with validation, over all parts of a resumed run.
     """
 
     def __init__(
@@ -95,8 +97,7 @@ class Trainer:
         method: Method,
         batches: TrainingBatches,
         *,
-        validation: Any | None,
-        judge: Callable[..., Evaluation] = evaluate,
+        evaluator: Evaluator | None,
         config: TrainingConfig,
         fabric: Fabric,
         checkpoints: Checkpoints,
@@ -108,8 +109,7 @@ class Trainer:
         self.cohort = cohort
         self.method = method
         self.batches = batches
-        self.validation = validation
-        self.judge = judge
+        self.evaluator = evaluator
         self.config = config
         self.fabric = fabric
         self.checkpoints = checkpoints
@@ -138,9 +138,9 @@ class Trainer:
         """Train until all epochs are done.
 
         Raises:
-            Interrupted: After Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
-            Diverged: Where the loss is not finite; the message names step, part and last good checkpoint.
-            Failure: For a full disk, a killed data worker and the like; the message names the last good checkpoint.
+            Interrupted: After Ctrl-C, SIGTERM or SIGHUP. A checkpoint was written.
+            Diverged: The loss is not finite. The message names the step, the term and the last good checkpoint.
+            Failure: A full disk, a killed data worker and the like. The message names the last good checkpoint.
         """
         self._counted = time.perf_counter()
         try:
@@ -160,7 +160,7 @@ class Trainer:
         good = self.checkpoints.last
         if good.exists():
             return f"; the last good checkpoint is {good}"
-        return "" if self._saved_step else "; no checkpoint was written yet"  # else the folder is gone
+        return "" if self._saved_step else "; no checkpoint was written yet"  # otherwise the folder is gone
 
     def _train_epoch(self) -> None:
         self.cohort.train()
@@ -183,7 +183,7 @@ class Trainer:
 
     @contextmanager
     def _batches_left(self) -> Iterator[Iterator[IndexedBatch]]:
-        """Yield the batches of this epoch that are left; at the end they are let go of."""
+        """Yield the remaining batches of this epoch; they are closed at the end."""
         batches = self.batches.epoch(self.progress.epoch, start=self.progress.step_in_epoch)
         try:
             yield self._fetched(batches)
@@ -192,7 +192,7 @@ class Trainer:
                 batches.close()
 
     def _fetched(self, batches: Iterator[IndexedBatch]) -> Iterator[IndexedBatch]:
-        """Yield ``batches``; where there can't be another one, write down the steps that were done before."""
+        """Yield ``batches``; if the next one fails, save the steps done before."""
         while True:
             try:
                 batch = next(batches, None)
@@ -259,15 +259,15 @@ class Trainer:
         return True
 
     def _validate(self) -> Evaluation | None:
-        """Return the accuracies of an epoch, which is written down before: whatever happens, it is not lost."""
-        if self.validation is None:
+        """Return the scores of an epoch. Its steps are saved before, so that a failure does not lose them."""
+        if self.evaluator is None:
             return None
         self._save_steps()
         with self._interrupt.at_once():
-            return self.judge(self.prepared, self.method.ensemble, self.validation)
+            return self.evaluator(self.prepared, self.method.ensemble)
 
     def _save_steps(self) -> None:
-        """Write a checkpoint, unless no step was done since the last one."""
+        """Write a checkpoint if steps were done since the last one."""
         if self.progress.step > self._saved_step:
             self._save()
 
@@ -286,7 +286,7 @@ class Trainer:
         self._counted = now
 
     def _check_finite(self) -> None:
-        """Raise Diverged where loss, weights or other state are not finite: what is saved is good to go on from."""
+        """Raise Diverged if the loss, a weight or other state is not finite: every saved checkpoint can be resumed."""
         self.meter.read(self.progress.step)
         step = self.progress.step
         if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
@@ -298,13 +298,15 @@ class Trainer:
                 raise Diverged(f"{name} is not finite after step {step}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs."""
+        """Return everything that a resumed run needs. The ensemble has its own entry: evaluation needs no terms."""
+        ensemble, terms = divided_state(self.method)
         return {
             "notes": self.notes,
             "progress": asdict(self.progress),
             "seconds": self.seconds,
             "cohort": self.cohort.state_dict(),
-            "method": self.method.state_dict(),
+            "method": terms,
+            "ensemble": ensemble,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
@@ -313,16 +315,16 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> str:
-        """Go on where ``state`` was taken; lines of metrics written later are taken back.
+        """Restore the state; lines of metrics that were written later are removed.
 
         Returns:
-            A sentence where lines of metrics that were written before are gone, else nothing.
+            A sentence if lines of metrics that were written before are missing, otherwise an empty string.
         """
         self.progress = Progress(**state["progress"])
         self._saved_step = self.progress.step
         self.seconds = state["seconds"]
         self.cohort.load_state_dict(state["cohort"])
-        self.method.load_state_dict(state["method"])
+        load_method(self.method, state)
         load_optimizer_state(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
@@ -332,7 +334,7 @@ class Trainer:
 
 
 def _note_long_ramps(method: Method, epochs: int) -> None:
-    """Warn of weights that do not reach their value in so many epochs."""
+    """Warn about weights that do not reach their final value in this number of epochs."""
     long = {name: ramp for name, ramp in method.ramps.items() if ramp.epochs > epochs}
     if not long:
         return
@@ -340,18 +342,36 @@ def _note_long_ramps(method: Method, epochs: int) -> None:
     reached = ramp.at(epochs - 1) / ramp.weight
     names = " and ".join(f"'{name}'" for name in long)
     warnings.warn(
-        f"the weight of {names} rises over {ramp.epochs} epochs and the run has {epochs}, so that it ends at "
-        f"{reached:.2g} of its value: set ramp to {max(1, round(_RAMP_SHARE * epochs))} for the share of a run that 80 "
-        "of 300 epochs are",
+        f"the weight of {names} ramps up over {ramp.epochs} epochs, but the run has {epochs}: it ends at {reached:.2g} "
+        f"of its value. Set ramp to {max(1, round(_RAMP_SHARE * epochs))} for the same share of the run as 80 of 300 "
+        "epochs",
         category=PeerdistillWarning,
         stacklevel=3,
     )
 
 
-def first_not_finite(tensors: Mapping[str, Any]) -> str | None:
-    """Return the name of the first floating-point tensor with NaN or infinity in it, None where there is none.
+def divided_state(method: Method) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the state of the ensemble of a method, under its own names, and the rest of the state of the method."""
+    state = method.state_dict()
+    own = {name: part for name, part in state.items() if name.startswith(_ENSEMBLE)}
+    rest = {name: part for name, part in state.items() if name not in own}
+    return {name.removeprefix(_ENSEMBLE): part for name, part in own.items()}, rest
 
-    Minus infinity is allowed: buffers hold it to mask attention.
+
+def load_method(method: Method, state: Mapping[str, Any]) -> None:
+    """Restore the method of a checkpoint.
+
+    Raises:
+        RuntimeError: The state is that of another method.
+    """
+    ensemble = {f"{_ENSEMBLE}{name}": part for name, part in state["ensemble"].items()}
+    method.load_state_dict({**state["method"], **ensemble})
+
+
+def first_not_finite(tensors: Mapping[str, Any]) -> str | None:
+    """Return the name of the first floating-point tensor that contains NaN or infinity, or None.
+
+    Minus infinity is allowed: buffers use it to mask attention.
     """
     floating = {
         name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()

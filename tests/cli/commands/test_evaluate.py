@@ -63,11 +63,11 @@ def test_pictures_that_changed_since_training_are_detected(home, peerdistill, tm
     picture = Path("divided/val/cat/0.png")
     picture.write_bytes(Path("divided/val/dog/1.png").read_bytes())
     replaced = peerdistill("evaluate", "runs/divided", "--split", "val", "--json")
-    sentence = "the validation images are not those that the run was started with"
+    sentence = "the validation images have changed since the run was started"
     assert (replaced.code, replaced.stderr) == (0, f"peerdistill: {sentence}\n")
     resumed = peerdistill("train", "--resume", "--run", "runs/divided")
     assert resumed.code == 2
-    assert resumed.stderr.startswith("peerdistill: the validation images, which choose the best epoch, are not those")
+    assert resumed.stderr.startswith("peerdistill: the validation images, which select the best epoch, have changed")
     picture.write_text("no picture")
     spoilt = peerdistill("evaluate", "runs/divided", "--split", "val", "--json")
     assert spoilt.code == 0
@@ -77,5 +77,5 @@ def test_pictures_that_changed_since_training_are_detected(home, peerdistill, tm
     other = peerdistill("evaluate", "runs/divided", "--split", "val")
     assert (other.code, other.stderr.splitlines()[-1]) == (
         2,
-        "peerdistill: the training images are not those that the run was started with",
+        "peerdistill: the training images have changed since the run was started",
     )

@@ -41,7 +41,7 @@ def test_predict_gives_the_classes_that_evaluation_counts(at_home, digit_picture
     data = runs.restore(run)
     predicted = json.loads(peerdistill("predict", run.path, *digit_pictures, "--json", "--top", "1").stdout)
     pixels, _ = runs.sample_pictures(run, 6)
-    logits = runs.scorer_of(data)((pixels.float() / 255).numpy())
+    logits = data.scorer()((pixels.float() / 255).numpy())
     assert [found["classes"] for found in predicted] == [[data.card.class_names[row.argmax()]] for row in logits]
 
 

@@ -25,7 +25,7 @@ def run(words: list[str]) -> int:
     from peerdistill import runs
 
     for each in (first, second):
-        runs.exam_configs(each)  # raises for a run without episodes
+        runs.episode_sets(each)  # raises for a run without episodes
     split = options.split or "test"
     found = runs.compare(first, second, chosen_episodes(first, options), options.checkpoint, split, options.device)
     columns = [comparison.as_dict() for comparison in found]

@@ -1,8 +1,6 @@
 """Evaluate every peer, the leader and the ensemble of a run."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import Namespace
 
@@ -11,11 +9,9 @@ from peerdistill.cli.episodes import as_json, chosen_episodes, is_paper, require
 from peerdistill.cli.options import add_episodes, add_evaluation, add_json, add_places, add_run, open_run
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
-from peerdistill.runs.run import Run
+from peerdistill.runs.run import Run, Which
 
 HELP_ORDER = 40
-
-_Checkpoint = Literal["last", "best"]
 
 
 def run(words: list[str]) -> int:
@@ -28,35 +24,25 @@ def run(words: list[str]) -> int:
     add_places(parser, other_images=True)
     options = parse_words(parser, words, kind="option of evaluate")
     evaluated = open_run(options)
-    if evaluated.config.episodes is not None:
+    if evaluated.config.kind == "episodes":
         return _evaluate_episodes(evaluated, options)
     require_no_episode_options(evaluated, options)
     return _evaluate_classes(evaluated, options)
 
 
 def _evaluate_classes(run: Run, options: Namespace) -> int:
-    evaluate = _evaluator(run, options)
-    result = evaluate(options.checkpoint)
-    if options.json:
-        print_json(result)
-        return 0
-    beside = [evaluate(_other(options.checkpoint))] if run.checkpoints.best.exists() else []
-    console().print(tables.evaluations([result, *beside]))
-    return 0
-
-
-def _evaluator(run: Run, options: Namespace) -> Callable[[_Checkpoint], dict[str, Any]]:
-    """Return a function that evaluates a checkpoint on the images given by the options."""
     from peerdistill import runs
 
-    found = runs.images_of(run, options.split)
-    if isinstance(found, runs.OtherImages):
-        split = found.split
-        evaluate = partial(runs.evaluate_on, run, found, device=options.device)
+    evaluator = runs.evaluator_of(run, options.split, options.device)
+
+    def evaluate(checkpoint: Which) -> dict[str, Any]:
+        return {"checkpoint": checkpoint, "split": evaluator.split, **evaluator(checkpoint).as_dict()}
+
+    if options.json:
+        print_json(evaluate(options.checkpoint))
     else:
-        split = runs.chosen_split(run, found.data, options.split)
-        evaluate = partial(runs.evaluate_run, run, split=split, device=options.device, task=found)
-    return lambda checkpoint: {"checkpoint": checkpoint, "split": split, **evaluate(which=checkpoint).as_dict()}
+        console().print(tables.evaluations([evaluate(checkpoint) for checkpoint in _shown(run, options.checkpoint)]))
+    return 0
 
 
 def _evaluate_episodes(run: Run, options: Namespace) -> int:
@@ -66,22 +52,25 @@ def _evaluate_episodes(run: Run, options: Namespace) -> int:
     task = runs.few_shot_task(run)
     split = runs.chosen_split(run, task.data, options.split)
 
-    def evaluate(checkpoint: _Checkpoint) -> list[dict[str, Any]]:
-        found = runs.examine(run, episodes, checkpoint, split, options.device, task=task)
-        return [result.evaluation().as_dict() for result in found]
+    def evaluate(checkpoint: Which) -> list[dict[str, Any]]:
+        about = {"checkpoint": checkpoint, "split": split}
+        found = runs.evaluate_episodes(run, episodes, checkpoint, split, options.device, task=task)
+        return [{**about, **result.evaluation().as_dict()} for result in found]
 
-    about = {"checkpoint": options.checkpoint, "split": split}
-    columns = evaluate(options.checkpoint)
     if options.json:
+        about = {"checkpoint": options.checkpoint, "split": split}
+        columns = [
+            {name: value for name, value in column.items() if name not in about}
+            for column in evaluate(options.checkpoint)
+        ]
         print_json({**about, **as_json(columns, options)})
-    elif is_paper(options) or not run.checkpoints.best.exists():
-        console().print(tables.episodes([{**about, **column} for column in columns]))
+    elif is_paper(options) or "best" not in run.saved:
+        console().print(tables.episodes(evaluate(options.checkpoint)))
     else:
-        other = _other(options.checkpoint)
-        beside = {**about, "checkpoint": other, **evaluate(other)[0]}
-        console().print(tables.evaluations([{**about, **columns[0]}, beside]))
+        console().print(tables.evaluations([evaluate(checkpoint)[0] for checkpoint in _shown(run, options.checkpoint)]))
     return 0
 
 
-def _other(checkpoint: _Checkpoint) -> _Checkpoint:
-    return "best" if checkpoint == "last" else "last"
+def _shown(run: Run, checkpoint: Which) -> list[Which]:
+    """Return the checkpoint that was chosen and the other one, if it exists."""
+    return [checkpoint, *(other for other in run.saved if other != checkpoint)]

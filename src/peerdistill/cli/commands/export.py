@@ -15,8 +15,7 @@ from peerdistill.paths import user_path
 from peerdistill.runs.run import Run
 
 if TYPE_CHECKING:
-    from peerdistill.deploy import ExportReport, Format
-    from peerdistill.runs import Restored
+    from peerdistill.deploy import Format
 
 HELP_ORDER = 60
 
@@ -39,16 +38,13 @@ def run(words: list[str]) -> int:
     output = _destination(options, format)
     from peerdistill import runs
 
-    exported = open_run(options)
-    restored = runs.restore(exported, options.checkpoint)
-    report, check = _write(exported, restored, output, format, force=options.force)
+    exported = runs.export(open_run(options), format, output, which=options.checkpoint, force=options.force)
+    report = exported.report
     if options.json:
         print_json(report.as_dict())
         return 0
-    console().print(
-        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {restored.epoch})\n{check}",
-        soft_wrap=True,
-    )
+    size = f"{report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {exported.epoch}"
+    console().print(f"wrote {report.path} ({size})\n{exported.summary}", soft_wrap=True)
     return 0
 
 
@@ -80,18 +76,3 @@ def _destination(options: Namespace, format: "Format") -> Path:
         output = user_path(options.output, "--output")
     check_destination(output, format, force=options.force)
     return output
-
-
-def _write(
-    run: Run, restored: "Restored", output: Path, format: "Format", *, force: bool
-) -> "tuple[ExportReport, str]":
-    """Write and verify a leader; return the report, and the verification as text."""
-    from peerdistill import deploy, runs
-
-    data = runs.load_data(run)
-    pictures, split = runs.sample_pictures(run, format.samples, data=data)
-    calibration = runs.calibration_pictures(run, restored, data) if format.needs_calibration else None
-    how = {"format": format, "pictures": pictures, "calibration": calibration, "force": force}
-    report = deploy.export(restored.leader(), restored.card, output, **how)
-    calibrated = f"calibrated on {len(calibration)} training pictures; " if calibration is not None else ""
-    return report, f"{calibrated}checked on {report.samples} {split} pictures: {report.summary}"

@@ -65,9 +65,4 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     how = {"support": support, "top": options.top, "unreadable": unreadable.append}
     if not model.is_dir():
         return deploy.predict(model, pictures, format=options.format, **how)
-    folder = Run(options.model)
-    folder.require()
-    from peerdistill import runs
-
-    restored = runs.restore(folder)
-    return deploy.predict_with(runs.scorer_of(restored), restored.card, pictures, **how)
+    return Run(options.model).predict(pictures, **how)

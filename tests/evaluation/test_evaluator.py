@@ -2,11 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, top_k_accuracy_score
+from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from torch import nn
 
 from peerdistill import CohortOutput, UserError
-from peerdistill.evaluation import evaluate
+from peerdistill.evaluation import METRICS, ClassEvaluator, Metric
 from peerdistill.terms import MeanEnsemble
 
 PEERS = 3
@@ -52,8 +52,8 @@ def batches(classes, sizes=(7, 1, 13), seed=0):
     ]
 
 
-def sklearns_percent(given, voter, classes, top_k):
-    scores = torch.cat([voter(Recited()(batch.images)) for batch in given]).double().numpy()
+def sklearns_percent(given, predictor, classes, top_k):
+    scores = torch.cat([predictor(Recited()(batch.images)) for batch in given]).double().numpy()
     labels = torch.cat([batch.labels for batch in given]).numpy()
     if top_k == classes:
         return 100
@@ -65,30 +65,30 @@ def sklearns_percent(given, voter, classes, top_k):
 @pytest.mark.parametrize("classes", [2, 5, 11])
 def test_is_what_sklearn_says(classes):
     given = batches(classes)
-    evaluation = evaluate(Recited(), MeanEnsemble(), given)
-    voters = [lambda out, peer=peer: out.logits[peer] for peer in range(PEERS)] + [MeanEnsemble()]
-    for accuracy, voter in zip((*evaluation.peers, evaluation.ensemble), voters, strict=True):
-        assert accuracy.top1 == pytest.approx(sklearns_percent(given, voter, classes, 1), rel=1e-6)
+    evaluation = ClassEvaluator(given)(Recited(), MeanEnsemble())
+    predictors = [lambda out, peer=peer: out.logits[peer] for peer in range(PEERS)] + [MeanEnsemble()]
+    for accuracy, predictor in zip((*evaluation.peers, evaluation.ensemble), predictors, strict=True):
+        assert accuracy.top1 == pytest.approx(sklearns_percent(given, predictor, classes, 1), rel=1e-6)
         if classes > 5:
-            assert accuracy.top5 == pytest.approx(sklearns_percent(given, voter, classes, 5), rel=1e-6)
+            assert accuracy.top5 == pytest.approx(sklearns_percent(given, predictor, classes, 5), rel=1e-6)
     assert evaluation.samples == 21
     assert evaluation.leader == evaluation.peers[-1]
 
 
 def test_ensemble_is_the_methods_own():
-    evaluation = evaluate(Recited(), Watched(), batches(6))
+    evaluation = ClassEvaluator(batches(6))(Recited(), Watched())
     assert evaluation.ensemble == evaluation.peers[1]
 
 
 @pytest.mark.parametrize("classes", [4, 5])
 def test_no_top5_for_up_to_five_classes_where_it_is_always_100_percent(classes):
-    evaluation = evaluate(Recited(), MeanEnsemble(), batches(classes))
+    evaluation = ClassEvaluator(batches(classes))(Recited(), MeanEnsemble())
     assert evaluation.leader.top5 is None
     assert list(evaluation.as_dict()["leader"]) == ["top1"]
 
 
 def test_as_dict_is_what_goes_into_json():
-    evaluation = evaluate(Recited(), MeanEnsemble(), batches(6))
+    evaluation = ClassEvaluator(batches(6))(Recited(), MeanEnsemble())
     told = evaluation.as_dict()
     assert list(told) == ["samples", "peers", "leader", "ensemble"]
     assert told["samples"] == 21
@@ -99,7 +99,7 @@ def test_as_dict_is_what_goes_into_json():
 @pytest.mark.parametrize("training", [True, False])
 def test_runs_in_evaluation_mode_and_restores_the_cohorts(training):
     cohort = Recited().train(training)
-    evaluate(cohort, MeanEnsemble(), batches(5))
+    ClassEvaluator(batches(5))(cohort, MeanEnsemble())
     assert cohort.modes == [(False, False)] * 3
     assert cohort.training is training
     assert cohort.child.training is training
@@ -113,7 +113,7 @@ def test_mode_is_restored_when_a_batch_fails():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        evaluate(cohort, MeanEnsemble(), failing())
+        ClassEvaluator(failing())(cohort, MeanEnsemble())
     assert cohort.training
 
 
@@ -121,13 +121,13 @@ def test_keeps_no_graph():
     given, ensemble = batches(5), Watched()
     for batch in given:
         batch.images.requires_grad_()
-    evaluate(Recited(), ensemble, given)
+    ClassEvaluator(given)(Recited(), ensemble)
     assert ensemble.graphs == [False] * 3
 
 
 def test_the_ensemble_is_in_evaluation_mode_too():
     ensemble = Watched().train()
-    evaluate(Recited(), ensemble, batches(5))
+    ClassEvaluator(batches(5))(Recited(), ensemble)
     assert ensemble.modes == [False] * 3
     assert ensemble.training
 
@@ -135,5 +135,36 @@ def test_the_ensemble_is_in_evaluation_mode_too():
 def test_nothing_to_evaluate_on():
     cohort = Recited().train()
     with pytest.raises(UserError, match="there are no images to evaluate on"):
-        evaluate(cohort, MeanEnsemble(), [])
+        ClassEvaluator([])(cohort, MeanEnsemble())
     assert cohort.training
+
+
+def test_a_metric_is_one_function():
+    """The mean probability of the label, beside what scikit-learn's log loss says of the same probabilities."""
+
+    def log_loss_of_label(predictions):
+        return -predictions.logits.log_softmax(-1)[:, range(len(predictions.labels)), predictions.labels]
+
+    given = batches(4)
+    metrics = {**METRICS, "log_loss": Metric("log_loss", log_loss_of_label)}
+    evaluation = ClassEvaluator(given, metrics)(Recited(), MeanEnsemble())
+    labels = torch.cat([batch.labels for batch in given])
+    logits = torch.cat([batch.images.squeeze(2) for batch in given])
+    for peer in range(PEERS):
+        probabilities = logits[:, peer].double().softmax(-1)
+        expected = log_loss(labels, probabilities, labels=range(4))
+        assert evaluation.peers[peer]["log_loss"] == pytest.approx(expected, rel=1e-6)
+    assert list(evaluation.as_dict()["ensemble"]) == ["top1", "log_loss"]
+
+
+def test_closing_an_evaluator_closes_its_batches():
+    class Closable(list):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    given = Closable(batches(4))
+    ClassEvaluator(given).close()
+    assert given.closed
+    ClassEvaluator(batches(4)).close()
