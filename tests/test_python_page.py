@@ -55,7 +55,7 @@ def test_the_loop_distils_okddip_as_the_trainer_does(tmp_path):
         at_start["cohort"],
         at_start["method"],
         OneOrder(names["images"], names["labels"]),
-        validation=None,
+        evaluator=None,
         config=TrainingConfig(2, 16, 0.05, optimizer=OptimizerConfig("sgd", 0.9, False, 0.0), schedule=constant),
         fabric=Fabric(accelerator="cpu", devices=1),
         checkpoints=Checkpoints(tmp_path / "checkpoints"),
