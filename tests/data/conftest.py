@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+
+from support.photos import write_class_folders
 
 MakeFolder = Callable[..., Path]
 MakeNpz = Callable[..., Path]
@@ -16,13 +17,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
     """Return a function that writes noise pictures: ``{"class/sub": count}`` below ``tmp_path / name``."""
 
     def make(counts: Mapping[str, int], name: str = "photos", first: int = 0) -> Path:
-        rng = np.random.default_rng(first)
-        for folder, count in counts.items():
-            (tmp_path / name / folder).mkdir(parents=True, exist_ok=True)
-            for number in range(first, first + count):
-                pixels = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / name / folder / f"{number}.png")
-        return tmp_path / name
+        return write_class_folders(tmp_path / name, counts, first)
 
     return make
 

@@ -3,24 +3,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from peerdistill import backbones
 from peerdistill.deploy import ExportReport, LeaderCard, export
 from peerdistill.deploy.formats import FORMATS, Leader
+from support.digits import FULL_RANGE, digit_images
 
 
 @pytest.fixture(scope="session")
 def digits() -> Tensor:
     """The first 70 digits, (70, 1, 8, 8) uint8: more than one batch of the check."""
-    pixels, _ = load_digits(return_X_y=True)
-    images = np.rint(pixels[:70] * (255 / 16)).astype(np.uint8)
-    return torch.from_numpy(images).view(-1, 1, 8, 8)
+    images, _ = digit_images(samples=70, scale=FULL_RANGE)
+    return torch.from_numpy(images).unsqueeze(1)
 
 
 @pytest.fixture

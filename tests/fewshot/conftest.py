@@ -5,23 +5,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from peerdistill import Cohort
 from peerdistill.data.arrays import LabelledImages
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.fewshot import FewShotDataset
 from peerdistill.fewshot.dataset import ClassSource, assemble
+from support.digits import digits_of_each_class
 
 SPLITS = ("train",) * 5 + ("val",) * 2 + ("test",) * 3
 """Of the ten digits."""
 
 
 def digit_images(per_class: int) -> LabelledImages:
-    pixels, labels = load_digits(return_X_y=True)
-    rows = np.concatenate([np.flatnonzero(labels == digit)[:per_class] for digit in range(10)])
-    images = np.kron(pixels[rows].reshape(-1, 8, 8) * 15, np.ones((2, 2))).astype(np.uint8)
-    return LabelledImages(images[..., np.newaxis], labels[rows], tuple("0123456789"))
+    images, labels = digits_of_each_class(per_class)
+    return LabelledImages(images[..., np.newaxis], labels, tuple("0123456789"))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ import struct
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,14 +10,14 @@ from PIL import Image
 
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.fewshot import FewShotData, load_few_shot
+from support.photos import noise
 
 NAMES = ("ant", "bee", "cat", "dog")
 
 
 def picture(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(noise(seed, 8, 8)).save(file, "PNG")
     return file.getvalue()
 
 

@@ -1,17 +1,15 @@
-import numpy as np
 import pytest
 
 from peerdistill.errors import UserError
 from peerdistill.fewshot import FewShotData, load_few_shot
 from peerdistill.fewshot.dataset import divide_classes
+from support.digits import write_npz
 
 
 @pytest.fixture
 def digits_file(tmp_path, digit_source):
     images = digit_source.images
-    file = tmp_path / "digits.npz"
-    np.savez(file, images=images.images, labels=images.labels, class_names=np.array(images.class_names))
-    return file
+    return write_npz(tmp_path / "digits.npz", images.images, images.labels, "0123456789")
 
 
 def test_arrays_are_divided_by_classes(digits_file):

@@ -4,24 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
 from peerdistill.fewshot import FewShotData, load_few_shot
 from peerdistill.fewshot.dataset import divide_classes
+from support.photos import write_class_folders
 
 NAMES = ("ant", "bee", "cat", "dog", "emu", "fox", "gnu", "hen")
 
 
 def write_classes(folder: Path, names=NAMES, pictures: int = 3) -> None:
-    for number, name in enumerate(names):
-        (folder / name).mkdir(parents=True)
-        draws = np.random.default_rng(number)
-        for picture in range(pictures):
-            pixels = draws.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{picture}.png")
+    write_class_folders(folder, dict.fromkeys(names, pictures))
 
 
 def write_splits(folder: Path) -> None:

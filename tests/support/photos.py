@@ -29,6 +29,7 @@ def write_photos(folder: Path, count: int = 12, height: int = 18, width: int = 2
 def write_class_folders(folder: Path, counts: Mapping[str, int], first: int = 0) -> Path:
     """Write images of noise named by number from ``first`` on: ``{"class": count}``. Return the folder."""
     for place, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(first, first + count):
             write_noise(folder / name / f"{number}.png", 1000 * place + number, 20, 30)
     return folder

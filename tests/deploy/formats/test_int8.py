@@ -9,7 +9,6 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,15 +16,15 @@ from peerdistill import backbones
 from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, open_scorer
 from peerdistill.deploy.formats import FORMATS, Leader
 from peerdistill.errors import UserError
+from support.digits import FULL_RANGE, digit_images
 
 TRAINING = 1000
 
 
 @pytest.fixture(scope="module")
 def all_digits() -> tuple[Tensor, Tensor]:
-    pixels, labels = load_digits(return_X_y=True)
-    images = np.rint(pixels * (255 / 16)).astype(np.uint8)
-    return torch.from_numpy(images).view(-1, 1, 8, 8), torch.from_numpy(labels)
+    images, labels = digit_images(scale=FULL_RANGE)
+    return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels)
 
 
 @pytest.fixture(scope="module")
