@@ -16,6 +16,7 @@ WITHOUT = {
     "options of the contrast": "from peerdistill.contrast import ContrastOptions; ContrastOptions().check()",
     "options of episodes": "from peerdistill.fewshot.config import EpisodeConfig; EpisodeConfig().check()",
     "options of the data": "from peerdistill.data import DataConfig; DataConfig('digits').check()",
+    "export formats": "from peerdistill.deploy import formats; formats.find('int8')",
     "pictures": "from peerdistill.data import fit, open_picture",
 }
 

@@ -1,6 +1,8 @@
 """Scorers: functions from images to logits or features. Importing this file does not import PyTorch."""
 
 from collections.abc import Callable
+from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,23 @@ def torch_scorer(network: "nn.Module") -> Scorer:
             return network(torch.from_numpy(images)).numpy()
 
     return score
+
+
+def checked_scorer(score: Scorer, card: LeaderCard, path: Path) -> Scorer:
+    """Return the scorer of a file with all errors as UserError, and with checked float32 outputs."""
+
+    def checked(
+        images: Float32[np.ndarray, "batch channels height width"],
+    ) -> Float32[np.ndarray, "batch outputs"]:
+        try:
+            outputs = score(images)
+        except Exception as error:  # the file decides what is computed, so any runtime error is possible
+            reason = shorten(str(error) or type(error).__name__, 200)
+            raise UserError(f"{path} cannot score pictures: {reason}") from error
+        check_outputs(outputs, len(images), card, str(path))
+        return outputs.astype(np.float32, copy=False)
+
+    return checked
 
 
 def check_outputs(outputs: Any, pictures: int, card: LeaderCard, name: str) -> None:

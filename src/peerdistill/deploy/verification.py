@@ -3,22 +3,26 @@
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.formats.format import Check, ExportError, Leader, Opened
+from peerdistill.deploy.formats.format import Check, ExportError, Leader
 from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from peerdistill.deploy.formats.format import Opened
 
 # Largest difference of outputs that passes, relative to the largest output (or to 1 if all outputs are smaller).
 _TOLERANCE = 1e-3
 _BATCH = 64
 
 
-def reproduces(leader: Leader, path: Path, open: Callable[[Path], Opened]) -> Check:
+def reproduces(leader: Leader, path: Path, open: "Callable[[Path], Opened]") -> Check:
     """Check that a file has the leader's card and its outputs.
 
     The file passes if no output differs by more than 0.001 of the largest output, and the predicted class is the
@@ -48,7 +52,7 @@ def reproduces(leader: Leader, path: Path, open: Callable[[Path], Opened]) -> Ch
     return Check(difference, share, summary)
 
 
-def outputs_of_file(leader: Leader, path: Path, open: Callable[[Path], Opened]) -> Float[Tensor, "samples outputs"]:
+def outputs_of_file(leader: Leader, path: Path, open: "Callable[[Path], Opened]") -> Float[Tensor, "samples outputs"]:
     """Return the outputs of an exported file for the leader's pictures.
 
     Raises:

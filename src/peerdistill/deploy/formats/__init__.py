@@ -1,10 +1,10 @@
 """Export formats: one file each, which holds ``FORMAT`` and is found because it is in this folder.
 
-Importing this package does not import PyTorch.
+Importing this package imports neither PyTorch nor NumPy: the command line lists the formats.
 """
 
 from peerdistill.deploy.formats.catalog import FORM, FORMATS, discover, find, format_of_file, open_scorer
-from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader, Opened
+from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader
 
 __all__ = [
     "FORM",
@@ -13,7 +13,6 @@ __all__ = [
     "ExportError",
     "Format",
     "Leader",
-    "Opened",
     "discover",
     "find",
     "format_of_file",

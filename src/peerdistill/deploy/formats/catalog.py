@@ -1,19 +1,18 @@
-"""Formats by name and by suffix. Importing this file does not import PyTorch."""
+"""Formats by name and by suffix. Importing this file imports neither PyTorch nor NumPy."""
 
 import pkgutil
 import sys
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float32
-
-from peerdistill.deploy.card import LeaderCard
 from peerdistill.deploy.formats.format import Format
-from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.user_code import user_object
+
+if TYPE_CHECKING:
+    from peerdistill.deploy.formats.format import Opened
 
 FORM = "package.module:FORMAT"
 """How a format of the user's own code is named."""
@@ -71,7 +70,7 @@ def format_of_file(path: Path) -> Format:
     )
 
 
-def open_scorer(path: Path | str, format: Format | str | None = None) -> tuple[Scorer, LeaderCard]:
+def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened":
     """Return the scorer and the card of an exported leader.
 
     The scorer raises UserError if the file cannot score the images or if its outputs do not match its card.
@@ -99,26 +98,8 @@ def open_scorer(path: Path | str, format: Format | str | None = None) -> tuple[S
     except UserError:
         raise
     except Exception as error:  # the readers of the formats have no narrower base class in common
-        raise UserError(f"{path} is not a model: cannot read it as {format.name} ({_reason(error)})") from error
-    return _guarded(score, card, path), card
+        reason = shorten(str(error) or type(error).__name__, 200)
+        raise UserError(f"{path} is not a model: cannot read it as {format.name} ({reason})") from error
+    from peerdistill.deploy.scorers import checked_scorer
 
-
-def _guarded(score: Scorer, card: LeaderCard, path: Path) -> Scorer:
-    """Return the scorer of a file with errors turned into UserError."""
-
-    def guarded(
-        images: Float32[np.ndarray, "batch channels height width"],
-    ) -> Float32[np.ndarray, "batch outputs"]:
-        try:
-            outputs = score(images)
-        except Exception as error:  # the file decides what is computed, so any runtime error is possible
-            raise UserError(f"{path} cannot score pictures: {_reason(error)}") from error
-        check_outputs(outputs, len(images), card, str(path))
-        return outputs.astype(np.float32, copy=False)
-
-    return guarded
-
-
-def _reason(error: Exception) -> str:
-    """Return a library's error message in one short line."""
-    return shorten(str(error) or type(error).__name__, 200)
+    return checked_scorer(score, card, path), card

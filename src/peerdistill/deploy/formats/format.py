@@ -1,19 +1,20 @@
-"""What an export format consists of. Importing this file does not import PyTorch."""
+"""What an export format consists of. Importing this file imports neither PyTorch nor NumPy."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.scorers import Scorer
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Opened = tuple[Scorer, LeaderCard]
-"""The scorer and the card of an exported file."""
+    from peerdistill.deploy.card import LeaderCard
+    from peerdistill.deploy.scorers import Scorer
+
+    Opened = tuple[Scorer, LeaderCard]
+    """The scorer and the card of an exported file."""
 
 
 class ExportError(UserError):
@@ -34,7 +35,7 @@ class Leader:
     """
 
     network: "nn.Module"
-    card: LeaderCard
+    card: "LeaderCard"
     pictures: "Tensor"
     outputs: "Tensor"
     calibration: "Tensor | None" = None
@@ -87,9 +88,9 @@ class Format:
     help: str
     suffix: str
     write: Callable[[Leader, Path], None]
-    open: Callable[[Path], Opened]
+    open: "Callable[[Path], Opened]"
     verify: Callable[[Leader, Path], Check] | None = None
-    open_with_threads: Callable[[Path, int], Opened] | None = None
+    open_with_threads: "Callable[[Path, int], Opened] | None" = None
     stem: str = "leader"
     needs_calibration: bool = False
     samples: int = 128

@@ -6,15 +6,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Float32
-
-from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.formats.format import ExportError, Format, Leader, Opened
+from peerdistill.deploy.formats.format import ExportError, Format, Leader
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from peerdistill.deploy.card import LeaderCard
+    from peerdistill.deploy.formats.format import Opened
 
 INPUT = "images"
 """Name of the graph's input."""
@@ -64,7 +63,7 @@ def write_onnx(leader: Leader, path: Path) -> None:
     path.write_bytes(converted.model_proto.SerializeToString())
 
 
-def open_onnx(path: Path, threads: int = 0) -> Opened:
+def open_onnx(path: Path, threads: int = 0) -> "Opened":
     """Return the scorer and the card of a file.
 
     The file must hold the whole model: weights in other files are not read.
@@ -76,7 +75,11 @@ def open_onnx(path: Path, threads: int = 0) -> Opened:
     Raises:
         UserError: If the file was not exported by this package, or its graph does not match its card.
     """
+    import numpy as np
     import onnxruntime
+    from jaxtyping import Float32
+
+    from peerdistill.deploy.card import LeaderCard
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -95,7 +98,7 @@ def open_onnx(path: Path, threads: int = 0) -> Opened:
     return score, card
 
 
-def _check_graph(session: "onnxruntime.InferenceSession", card: LeaderCard, path: Path) -> None:
+def _check_graph(session: "onnxruntime.InferenceSession", card: "LeaderCard", path: Path) -> None:
     """Raise UserError unless input and output of the graph match the card. Nothing is allocated before this check."""
     width = None if card.is_encoder else len(card.class_names)
     _check_value("input", session.get_inputs(), INPUT, (card.channels, card.image_size, card.image_size), path)

@@ -3,11 +3,13 @@
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.formats.format import Format, Leader, Opened
-from peerdistill.deploy.scorers import torch_scorer
+from peerdistill.deploy.formats.format import Format, Leader
 from peerdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from peerdistill.deploy.formats.format import Opened
 
 
 def write_pt2(leader: Leader, path: Path) -> None:
@@ -26,12 +28,15 @@ def write_pt2(leader: Leader, path: Path) -> None:
     path.write_bytes(program.getbuffer())
 
 
-def open_pt2(path: Path) -> Opened:
+def open_pt2(path: Path) -> "Opened":
     """Return the scorer and the card of a file.
 
     Raises:
         UserError: If the file was not exported by this package.
     """
+    from peerdistill.deploy.card import LeaderCard
+    from peerdistill.deploy.scorers import torch_scorer
+
     # The card is read first, from the archive itself: a foreign file is refused before it is unpickled.
     with zipfile.ZipFile(path) as archive:
         _check_stored(archive, path)

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peerdistill import backbones
-from peerdistill.deploy.formats.format import Check, Format, Leader, Opened
-from peerdistill.deploy.scorers import torch_scorer
+from peerdistill.deploy.formats.format import Check, Format, Leader
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from peerdistill.deploy.formats.format import Opened
 
 
 def write_safetensors(leader: Leader, path: Path) -> None:
@@ -22,9 +23,10 @@ def write_safetensors(leader: Leader, path: Path) -> None:
     path.write_bytes(save(weights, metadata=leader.card.to_metadata()))
 
 
-def open_safetensors(path: Path, network: "nn.Module | None" = None) -> Opened:
+def open_safetensors(path: Path, network: "nn.Module | None" = None) -> "Opened":
     """Return the scorer and the card of a file; see :func:`peerdistill.load_leader`."""
     from peerdistill.deploy.leader import load_leader
+    from peerdistill.deploy.scorers import torch_scorer
 
     loaded, card = load_leader(path, network)
     return torch_scorer(loaded), card
