@@ -1,6 +1,5 @@
 """A short demonstration: its files, and whether its text follows from its numbers."""
 
-import io
 import json
 import os
 import re
@@ -12,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from rich.console import Console
-from sklearn.datasets import load_digits
 
 from peerdistill.study import demo
 from peerdistill.study.demo import Plan
 from peerdistill.study.spread import spread
+from support.console import printed, silent_console
+from support.digits import FULL_RANGE, digit_images
 
 PLAN = Plan(seeds=(3, 4, 5), labelled=6, epochs=1, longer=2, longer_seeds=2)
 
@@ -35,9 +34,9 @@ class Here(Executor):
 def shown(tmp_path_factory) -> tuple[Path, str]:
     """Folder and output of a short demonstration."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    said = io.StringIO()
-    demo.run_demo(folder, Console(file=said, width=80), PLAN, workers=lambda: nullcontext(Here()))
-    return folder, said.getvalue()
+    console = silent_console(width=80)
+    demo.run_demo(folder, console, PLAN, workers=lambda: nullcontext(Here()))
+    return folder, printed(console)
 
 
 def test_trainings_run_in_other_processes_and_are_cancelled_after_an_error():
@@ -82,11 +81,8 @@ def test_training_and_test_images_are_disjoint_and_the_plan_s_fraction_of_labels
     plan = Plan(seeds=(0,))
     demo.write_data(tmp_path / "data", plan)
     train, test = (np.load(tmp_path / "data" / name) for name in ("train-0.npz", "test.npz"))
-    pixels, labels = load_digits(return_X_y=True)
-    truth = {
-        np.rint(image * (255 / 16)).astype(np.uint8).tobytes(): label
-        for image, label in zip(pixels, labels, strict=True)
-    }
+    images, labels = digit_images(scale=FULL_RANGE)
+    truth = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
     assert [truth[image.tobytes()] for image in test["images"]] == test["labels"].tolist()
     right = np.array([truth[image.tobytes()] for image in train["images"]])
     assert np.bincount(right).tolist() == [plan.labelled] * 10

@@ -4,15 +4,14 @@ import sys
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Dataset, load_dataset
 from peerdistill.data.config import DataConfig
 from peerdistill.training import Interrupted, Trainer
+from support.photos import write_photos
 
 
 def bits(value) -> object:
@@ -178,13 +177,7 @@ def test_the_compared_results_differ_between_runs(make_trainer, whole):
 @pytest.fixture
 def photos(tmp_path) -> Dataset:
     """Images of two classes in files, decoded by two worker processes."""
-    draws = np.random.default_rng(3)
-    for number in range(56):
-        file = tmp_path / "photos" / ("dark", "light")[number % 2] / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = draws.integers(0, 128, (14, 18, 3), dtype=np.uint8) + 127 * (number % 2)
-        Image.fromarray(pixels.astype(np.uint8)).save(file)
-    data = load_dataset(DataConfig(str(tmp_path / "photos"), image_size=12, validation=0.1))
+    data = load_dataset(DataConfig(str(write_photos(tmp_path / "photos", 56)), image_size=12, validation=0.1))
     return replace(data, test=None)
 
 

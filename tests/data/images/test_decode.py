@@ -14,11 +14,6 @@ from peerdistill.errors import PeerdistillWarning, UserError
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
-@pytest.fixture
-def noise() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-
-
 def opened(tmp_path, picture: Image.Image, name: str = "picture.png", **options) -> np.ndarray:
     """Pixels of ``picture`` after a way through a file."""
     picture.save(tmp_path / name, **options)

@@ -5,17 +5,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from peerdistill.data.images.preprocess import Resized, fit
+from support import photos
 
 RED = (255, 0, 0)
 
 
-@pytest.fixture
-def noise() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-
-
 def test_resized_pictures_are_reduced_and_never_enlarged():
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    picture = Image.fromarray(photos.noise(0, 20, 30))
     assert np.array_equal(Resized(20, 3)(picture), np.asarray(picture))
     by_pillow = np.asarray(picture.resize((18, 12), Image.Resampling.BILINEAR))
     assert np.abs(Resized(12, 3)(picture).astype(int) - by_pillow).max() <= 1
