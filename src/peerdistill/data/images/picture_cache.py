@@ -88,7 +88,7 @@ class PictureCache:
 
     def _open(self) -> None:
         self._in_use = self._room.mark_used(self._folder)
-        for name in (PIXELS, INDEX, LOCK):
+        for name in (PIXELS, INDEX):
             (self._folder / name).touch()
         self._read_new_records()
 
