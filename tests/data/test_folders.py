@@ -158,20 +158,20 @@ def test_fingerprints_change_with_the_content_of_a_picture(make_folder, monkeypa
 def test_folders_that_are_no_classes(make_folder, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert sentence(empty) == f"'{empty}' has no class folders: every class needs a folder with its pictures in it"
+    assert sentence(empty) == f"'{empty}' has no class folders: put the pictures of each class into a folder"
     one = make_folder({"ant": 2}, name="one")
-    assert sentence(one) == f"'{one}' has only one class folder, 'ant': at least two are needed"
+    assert sentence(one) == f"'{one}' has only one class folder, 'ant': training needs at least two"
     hollow = make_folder({"ant": 2, "bee": 0}, name="hollow")
-    assert sentence(hollow).startswith(f"class folder '{hollow / 'bee'}' holds no pictures (BMP, ")
+    assert sentence(hollow).startswith(f"class folder '{hollow / 'bee'}' has no pictures (BMP, ")
 
 
 def test_split_folders_without_classes_or_training(make_folder):
     flat = make_folder({"train": 3, "test": 3}, name="flat")
     assert sentence(flat).startswith(f"'{flat / 'train'}' has no class folders")
     untrained = make_folder({"val/ant": 1, "val/bee": 1, "test/ant": 1, "test/bee": 1}, name="untrained")
-    assert sentence(untrained) == f"'{untrained}' has test and val but no train folder"
+    assert sentence(untrained) == f"'{untrained}' has the folders test and val but no train folder"
     twice = make_folder({"train/ant": 1, "train/bee": 1, "val/ant": 1, "validation/ant": 1}, name="twice")
-    assert sentence(twice) == f"'{twice}' has val and validation: one validation folder is allowed"
+    assert sentence(twice) == f"'{twice}' has the folders val and validation: only one validation folder is allowed"
 
 
 def test_class_that_is_not_trained(make_folder):

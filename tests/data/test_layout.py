@@ -69,12 +69,14 @@ def test_folders_of_an_archive_may_have_entries_of_their_own():
 @pytest.mark.parametrize("names", [("fold1", "fold2"), ("a", "b", "c"), ("trainA", "testA")])
 def test_folders_that_all_hold_the_same_folders_are_no_classes(names):
     paths = pictures(*(f"{name}/{one}" for name in names for one in ("ant", "bee")))
-    assert sentence(paths).endswith("call them train, val and test if they are splits, or name one of them as data")
+    assert sentence(paths).endswith(
+        "rename them to train, val and test if they are splits, or choose one of them as data"
+    )
 
 
 def test_splits_inside_of_classes_are_refused():
     paths = pictures("ant/train", "ant/test", "bee/train", "bee/test")
-    assert sentence(paths).startswith("every folder in 'photos' holds test and train and no picture of its own")
+    assert sentence(paths).startswith("every folder in 'photos' contains test and train: put the class folders into")
 
 
 def test_classes_may_keep_their_pictures_in_a_folder_of_one_name():
@@ -90,11 +92,17 @@ def test_a_class_may_be_called_train():
     [
         ((), "'photos' has no class folders"),
         (("ant",), "'photos' has only one class folder, 'ant'"),
-        (("val/ant", "test/ant"), "'photos' has test and val but no train folder"),
-        (("x/train/ant", "x/train/bee", "x/Training/ant"), "'photos/x' has Training and train: one training folder"),
-        (("train/ant", "train/bee", "eval/ant", "eval/bee"), "'photos' has eval beside train: call it val or test"),
+        (("val/ant", "test/ant"), "'photos' has the folders test and val but no train folder"),
+        (
+            ("x/train/ant", "x/train/bee", "x/Training/ant"),
+            "'photos/x' has the folders Training and train: only one training folder",
+        ),
+        (
+            ("train/ant", "train/bee", "eval/ant", "eval/bee"),
+            "'photos' has the folders eval and train: rename eval to val or test",
+        ),
         (("train", "test"), "'photos/train' has no class folders"),
-        (("a/" * 70 + "x",), "'photos' has folders in folders more than 64 deep"),
+        (("a/" * 70 + "x",), "'photos' has more than 64 levels of folders"),
     ],
 )
 def test_refused(folders, expected):
@@ -102,7 +110,7 @@ def test_refused(folders, expected):
 
 
 def test_an_empty_class_is_refused_for_training_and_told_of_otherwise():
-    assert sentence([*pictures("ant", "bee"), "cow/"]).startswith("class folder 'photos/cow' holds no pictures (")
+    assert sentence([*pictures("ant", "bee"), "cow/"]).startswith("class folder 'photos/cow' has no pictures (")
     paths = [*pictures("train/ant", "train/bee", "test/ant"), "test/bee/"]
     test = find_splits(paths, "photos").splits["test"]
     assert (test.class_names, test.empty) == (("ant",), ("bee",))
@@ -117,8 +125,8 @@ def test_what_is_left_out_is_named():
     paths = pictures("train/ant", "train/bee", "test/ant", "devkit/ant", "devkit/cow")
     others = ["train/ant/a.heic", "train/ant/b.HEIC", "train/bee/noise", "train/loose.png", "train/ant/notes.txt"]
     assert find_splits(paths + others, "photos").notes == (
-        "'devkit' in 'photos' beside the splits: not used",
-        "1 picture of 'photos' in no class folder: not used ('train/loose.png')",
-        "3 files of 'photos' of a format that is not read: not used (2 .heic, 1 no suffix; the first is "
+        "'devkit' in 'photos', beside the split folders: not used",
+        "1 picture of 'photos' outside of class folders: not used ('train/loose.png')",
+        "3 files of 'photos' with an unsupported format: not used (2 .heic, 1 no suffix; the first is "
         "'train/ant/a.heic')",
     )

@@ -140,7 +140,7 @@ def test_examples_that_are_none_are_refused(encoder_card, examples, digit_files,
     with pytest.raises(UserError, match=r"the folder of examples .*none does not exist"):
         predict_with(score, encoder_card, digit_files, support=tmp_path / "none")
     (examples / "three").mkdir()
-    with pytest.raises(UserError, match=r"class folder '.*three' holds no pictures"):
+    with pytest.raises(UserError, match=r"class folder '.*three' has no pictures"):
         predict_with(score, encoder_card, digit_files, support=examples)
     (examples / "three" / "3.png").write_text("no picture")
     with pytest.raises(UserError, match=r"cannot read picture '.*3\.png'"):

@@ -153,7 +153,10 @@ def written(folder):
         ({"beta": 0.5}, "was started with beta 0.025, found 0.5"),
         ({"contrast.count": 8}, r"was started with contrast\.count 16, found 8"),
         ({"validation": 0.2}, "was started with validation 0.1, found 0.2"),
-        ({"data": "digits", "schedule.warmup": 0}, "was trained on the classes a, b, c, the data has 0, 1, 2"),
+        (
+            {"data": "digits", "schedule.warmup": 0},
+            "was trained on the classes 'a', 'b' and 'c', the data has '0', '1'",
+        ),
     ],
 )
 def test_what_decides_the_numbers_must_stay(trained, quick_config, train_quickly, changes, sentence):
@@ -213,8 +216,11 @@ def with_own_data(tmp_path, trained, digits_file):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"names": "xyz"}, "was trained on the classes a, b, c, the data has x, y, z"),
-        ({"classes": 4, "samples": 160}, "was trained on the classes a, b, c, the data has a, b, c, d"),
+        ({"names": "xyz"}, "was trained on the classes 'a', 'b' and 'c', the data has 'x', 'y' and 'z'"),
+        (
+            {"classes": 4, "samples": 160},
+            "was trained on the classes 'a', 'b' and 'c', the data has 'a', 'b', 'c' and 'd'",
+        ),
         ({"samples": 110}, r"was trained on 87 images, the data has \d+ for training"),
         ({"dark": 900}, "the training images have changed since the run was started"),
     ],

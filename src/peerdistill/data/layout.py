@@ -1,6 +1,6 @@
-"""Which paths are splits, classes and pictures: the rules for folders, archives and examples alike.
+"""Find splits, classes and pictures among paths; the same rules for folders, archives and examples.
 
-Functions of plain paths. A path is relative to the source, in POSIX form; that of a folder ends with "/".
+These are functions of strings. Paths are relative to the source, in POSIX form; the path of a folder ends with "/".
 """
 
 import re
@@ -22,7 +22,7 @@ _ENDINGS = ("", "set", "split", "data", "images", "imgs", "pictures", "photos")
 _SPLIT_OF = {word + end: split for split, words in _SPLIT_WORDS.items() for word in words for end in _ENDINGS}
 _UNCLEAR = {word + end for word in _UNCLEAR_WORDS for end in _ENDINGS}
 
-# What systems and programs leave in folders, besides names that begin with a dot. Compared without case.
+# Files and folders that systems and programs create, besides names with a leading dot. Compared without case.
 _SIDECARS = frozenset(
     {
         *("__macosx", "icon\r", "network trash folder", "temporary items"),
@@ -31,7 +31,7 @@ _SIDECARS = frozenset(
         *("lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info"),
     }
 )
-# Files that nobody takes for pictures: nothing is said of them.
+# Suffixes of files that are not pictures: there is no note about them.
 _TEXTS = (
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log"),
     *(".ini", ".cfg", ".db", ".py", ".sh", ".url", ".lnk", ".md5", ".sha1", ".sha256", ".aae", ".xmp", ".thm"),
@@ -41,50 +41,50 @@ _DEEPEST = 64
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures in the class folders of one folder."""
+    """The pictures in the class folders of one folder."""
 
     folder: PurePath
     class_names: tuple[str, ...]
     files: tuple[str, ...]
-    """``class/.../file`` below the folder, in POSIX form."""
+    """Paths below the folder, ``class/.../file``, in POSIX form."""
     empty: tuple[str, ...] = ()
-    """Class folders without a picture; only splits that are not for training have them."""
+    """Class folders without a picture; only in splits that are not for training."""
 
     def where(self, chosen: Iterable[bool]) -> "Pictures":
-        """Return those of the files that are chosen; the classes stay."""
+        """Return the chosen files, with all classes."""
         return replace(self, files=tuple(file for file, is_in in zip(self.files, chosen, strict=True) if is_in))
 
     def paths(self) -> tuple[str, ...]:
-        """Return the path of each file."""
+        """Return the paths of the files."""
         start = f"{self.folder}/" if str(self.folder) != "." else ""
         return tuple(start + file for file in self.files)
 
     def labels(self) -> list[int]:
-        """Return the class of each file, a row of ``class_names``."""
+        """Return the label of each file, a row of ``class_names``."""
         label_of = {name: label for label, name in enumerate(self.class_names)}
         return [label_of[file.partition("/")[0]] for file in self.files]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the paths of a source are."""
+    """The splits, classes and pictures of a source."""
 
     splits: dict[str, Pictures]
-    """"train" and, where the source has them apart, "val" and "test"; their folders are relative to the source."""
+    """"train" and, if the source has such splits, "val" and "test"; their folders are relative to the source."""
     notes: tuple[str, ...] = ()
-    """A sentence for each kind of file that is left out although it could have been meant."""
+    """A sentence for each kind of file that is not used although the user may have meant it to be."""
 
 
 @dataclass
 class _Folder:
     path: str
-    """Relative to the source, with "/" at its end; empty for the source itself."""
+    """Path relative to the source, with a trailing "/"; empty for the source itself."""
     pictures: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     folders: dict[str, "_Folder"] = field(default_factory=dict)
 
     def below(self) -> Iterator["_Folder"]:
-        """Yield this folder and all below it."""
+        """Yield this folder and all folders below it."""
         yield self
         for folder in self.folders.values():
             yield from folder.below()
@@ -94,20 +94,24 @@ class _Folder:
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a file counts as a picture."""
+    """Return whether a file counts as a picture, by its name."""
     return name.lower().endswith(picture_suffixes()) and not is_sidecar(name)
 
 
 def is_sidecar(name: str) -> bool:
-    """Tell whether a file or folder is none of the user's: hidden, or made by a system or program for itself."""
+    """Return whether a file or folder is hidden, or was created by a system or program for its own use."""
     return name.startswith(".") or name.casefold() in _SIDECARS
 
 
 def split_called(name: str) -> str | None:
-    """Return "train", "val" or "test" for a folder that is called so, None for another name.
+    """Return "train", "val" or "test" for the name of a split folder, otherwise None.
 
-    Case, "-", "_", "." and spaces do not count; "training", "valid", "dev", "testing" and their like mean the same, and
-    so do endings such as in "train_set" or "test-images".
+    Case, "-", "_", "." and spaces are ignored. Synonyms such as "training", "valid", "dev" and "testing" are accepted,
+    and endings as in "train_set" or "test-images".
+
+    Example:
+        >>> split_called("Train_Images"), split_called("valid"), split_called("cats")
+        ('train', 'val', None)
     """
     return _SPLIT_OF.get(_plain(name))
 
@@ -115,18 +119,18 @@ def split_called(name: str) -> str | None:
 def find_splits(paths: Iterable[str], source: str, *, to_train: bool = True) -> Layout:
     """Return the pictures of each split.
 
-    Class folders may be in the source itself, in folders called as splits, and these in a folder that is alone in its
-    place (of an archive that was packed with its folder, for example), which is looked through. A class may be called
-    as a split: folders are splits where all are called so, or where the one for training has no picture in itself.
+    The source contains class folders, or split folders with class folders inside. Both may be inside a single outer
+    folder, as in an archive that was packed with its folder. A class may itself be called "train" or "test": folders
+    are splits if all of them have names of splits, or if the training folder contains no picture directly.
 
     Args:
-        paths: Of files, and of folders (only they can be empty).
-        source: What errors call it.
-        to_train: Whether a network is to be trained on them; else a single class is enough, and classes may be empty.
+        paths: Paths of files and of folders. Folders are needed only if they are empty.
+        source: Name of the source in error messages.
+        to_train: Whether the pictures are for training. Otherwise one class is enough, and classes may be empty.
 
     Raises:
-        UserError: There are no class folders, only one or an empty one for training, splits without one for training,
-            two folders for one split, or folders that look like splits but have other names.
+        UserError: There are no class folders, training has fewer than two or an empty one, there are splits but none
+            for training, two folders are the same split, or folders look like splits but have other names.
     """
     at = _looked_through(_tree(paths, source))
     found = _split_folders(at, source)
@@ -144,7 +148,7 @@ def find_splits(paths: Iterable[str], source: str, *, to_train: bool = True) -> 
 
 def _tree(paths: Iterable[str], source: str) -> _Folder:
     root = _Folder("")
-    known: dict[str, _Folder | None] = {"": root}  # None: a sidecar, or in one
+    known: dict[str, _Folder | None] = {"": root}  # None: ignored
     for path in sorted(paths):
         parent, _, name = path.rpartition("/")
         folder = known.get(parent)
@@ -159,7 +163,7 @@ def _tree(paths: Iterable[str], source: str) -> _Folder:
 def _made(path: str, known: dict[str, _Folder | None], source: str) -> _Folder | None:
     names = path.split("/")
     if len(names) > _DEEPEST:
-        raise UserError(f"'{source}' has folders in folders more than {_DEEPEST} deep: '{path[:100]}...'")
+        raise UserError(f"'{source}' has more than {_DEEPEST} levels of folders: '{path[:100]}...'")
     for depth, name in enumerate(names):
         inside = "/".join(names[: depth + 1])
         if inside in known:
@@ -173,9 +177,9 @@ def _made(path: str, known: dict[str, _Folder | None], source: str) -> _Folder |
 
 
 def _looked_through(folder: _Folder, classes: Collection[str] = ()) -> _Folder:
-    """Return the folder in which choices begin: one that is alone in its place and holds folders itself is none.
+    """Descend through folders that contain nothing but a single folder.
 
-    One called as one of ``classes`` is a class, though alone.
+    A folder whose name is in ``classes`` is a class, even if it is the only one.
     """
     while len(folder.folders) == 1 and not folder.pictures:
         (name, inside), *_ = folder.folders.items()
@@ -187,7 +191,7 @@ def _looked_through(folder: _Folder, classes: Collection[str] = ()) -> _Folder:
 
 
 def _split_folders(at: _Folder, source: str) -> dict[str, _Folder] | None:
-    """Return the folders that are splits, None where the folders are classes."""
+    """Return the split folders, None if the folders are classes."""
     called: dict[str, list[str]] = {}
     for name in sorted(at.folders):
         split = split_called(name)
@@ -199,24 +203,24 @@ def _split_folders(at: _Folder, source: str) -> dict[str, _Folder] | None:
         return None
     where = _shown(source, at)
     if not training:
-        raise UserError(f"{where} has {' and '.join(sorted(at.folders))} but no train folder")
+        raise UserError(f"{where} has the folders {' and '.join(sorted(at.folders))} but no train folder")
     for split, names in called.items():
         if len(names) > 1:
             kind = {"train": "training", "val": "validation"}.get(split, split)
-            raise UserError(f"{where} has {' and '.join(names)}: one {kind} folder is allowed")
+            raise UserError(f"{where} has the folders {' and '.join(names)}: only one {kind} folder is allowed")
     unclear = [name for name in at.folders if _plain(name) in _UNCLEAR]
     if unclear:
-        raise UserError(f"{where} has {unclear[0]} beside {training[0]}: call it val or test, whichever it is for")
+        raise UserError(f"{where} has the folders {unclear[0]} and {training[0]}: rename {unclear[0]} to val or test")
     return {split: at.folders[called[split][0]] for split in _SPLIT_WORDS if split in called}
 
 
 def _is_split(training: _Folder, splits: int) -> bool:
-    """Tell a folder for training from a class, which may be of trains: such a class has pictures in itself."""
+    """Return whether a folder called "train" is a split. A class of that name contains pictures directly."""
     return not training.pictures or (splits > 1 and any(one.holds_pictures() for one in training.folders.values()))
 
 
 def _check_not_splits(at: _Folder, source: str) -> None:
-    """Refuse folders that all hold the same folders and no pictures of their own: they are no classes."""
+    """Raise UserError if all folders contain the same folders and no pictures directly: they are not classes."""
     folders = list(at.folders.values())
     if len(folders) < 2 or any(folder.pictures for folder in folders):
         return
@@ -224,22 +228,24 @@ def _check_not_splits(at: _Folder, source: str) -> None:
     common = sorted(set.intersection(*inside))
     if any(split_called(name) for name in common):
         raise UserError(
-            f"every folder in {_shown(source, at)} holds {' and '.join(common)} and no picture of its own: put class "
-            "folders into train, val and test folders, not the other way round"
+            f"every folder in {_shown(source, at)} contains {' and '.join(common)}: put the class folders into train, "
+            "val and test folders, not the other way round"
         )
     if len(common) > 1:
         raise UserError(
-            f"{some_of(sorted(at.folders))} in {_shown(source, at)} all hold the same folders ({some_of(common)}) "
-            "and no picture of their own: call them train, val and test if they are splits, or name one of them as data"
+            f"{some_of(sorted(at.folders))} in {_shown(source, at)} all contain the same folders ({some_of(common)}) "
+            "and no pictures: rename them to train, val and test if they are splits, or choose one of them as data"
         )
 
 
 def _classes(folder: _Folder, source: str, *, is_training: bool) -> Pictures:
     where = _shown(source, folder)
     if not folder.folders:
-        raise UserError(f"{where} has no class folders: every class needs a folder with its pictures in it")
+        raise UserError(f"{where} has no class folders: put the pictures of each class into a folder")
     if is_training and len(folder.folders) == 1:
-        raise UserError(f"{where} has only one class folder, '{next(iter(folder.folders))}': at least two are needed")
+        raise UserError(
+            f"{where} has only one class folder, '{next(iter(folder.folders))}': training needs at least two"
+        )
     names, empty, files = [], [], []
     for name in sorted(folder.folders):
         members = sorted(_pictures_below(folder.folders[name], len(folder.path)))
@@ -249,11 +255,11 @@ def _classes(folder: _Folder, source: str, *, is_training: bool) -> Pictures:
             files += members
         elif is_training:
             shown = _shown(source, folder.folders[name])
-            raise UserError(f"class folder {shown} holds no pictures ({', '.join(picture_formats())})")
+            raise UserError(f"class folder {shown} has no pictures ({', '.join(picture_formats())})")
         else:
             empty.append(name)
     if not names:
-        raise UserError(f"{where} has no class folder with a picture in it")
+        raise UserError(f"{where} has no class folder with pictures")
     return Pictures(PurePosixPath(folder.path), tuple(names), tuple(files), tuple(empty))
 
 
@@ -264,7 +270,7 @@ def _pictures_below(folder: _Folder, start: int) -> Iterator[str]:
 
 
 def _check_text(name: str, where: str) -> None:
-    """Refuse the name of a class that no text file can hold."""
+    """Raise UserError for a class name that can't be encoded as text."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -278,11 +284,11 @@ def _notes(at: _Folder, splits: dict[str, _Folder], source: str) -> Iterator[str
         beside = {name: one for name, one in at.folders.items() if split_called(name) is None}
         ignored = [name for name, one in beside.items() if one.holds_pictures()]
         if ignored:
-            yield f"{some_of(sorted(ignored))} in {_shown(source, at)} beside the splits: not used"
+            yield f"{some_of(sorted(ignored))} in {_shown(source, at)}, beside the split folders: not used"
         used = [at, *used]
     loose = [folder.path + name for folder in used for name in folder.pictures]
     if loose:
-        yield f"{_count(loose, 'picture')} of '{source}' in no class folder: not used ({some_of(loose)})"
+        yield f"{_count(loose, 'picture')} of '{source}' outside of class folders: not used ({some_of(loose)})"
     others = [
         inside.path + name
         for folder in splits.values()
@@ -295,7 +301,7 @@ def _notes(at: _Folder, splits: dict[str, _Folder], source: str) -> Iterator[str
         kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
         yield (
-            f"{_count(others, 'file')} of '{source}' of a format that is not read: not used "
+            f"{_count(others, 'file')} of '{source}' with an unsupported format: not used "
             f"({counted}; the first is '{min(others)}')"
         )
 

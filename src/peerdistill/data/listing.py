@@ -1,4 +1,4 @@
-"""The paths below a folder, links followed, each real file of a class once."""
+"""List the paths below a folder. Links are followed, and each file of a class is listed once."""
 
 import os
 from collections import deque
@@ -10,25 +10,25 @@ from typing import NamedTuple
 from peerdistill.data.layout import Pictures, is_picture, is_sidecar
 from peerdistill.errors import UserError, cause
 
-# Below so many folders all is of one class, whatever the layout: a real folder is listed once there.
+# At this depth everything belongs to one class, whatever the layout: a real folder is listed only once there.
 _CLASS_DEPTH = 3
 
 
 @dataclass
 class Listing:
-    """What is below a folder."""
+    """The paths below a folder."""
 
     folder: Path
     paths: list[str] = field(default_factory=list)
-    """Relative to the folder, in POSIX form; those of folders end with "/"."""
+    """Paths relative to the folder, in POSIX form; those of folders end with "/"."""
     real: dict[str, str] = field(default_factory=dict)
-    """The real path of a folder (without "/" at its end) or file to which, or through which, a link leads."""
+    """Real paths of the folders (without trailing "/") and files that are links or are reached through links."""
     has_links: bool = False
     broken: list[str] = field(default_factory=list)
-    """Links that lead nowhere and are not called as pictures."""
+    """Broken links, except those with names of pictures."""
 
     def real_path(self, file: str) -> str:
-        """Return where a file really is."""
+        """Return the real path of a file."""
         own = self.real.get(file)
         if own is not None:
             return own
@@ -36,7 +36,7 @@ class Listing:
         return f"{self._real_folder(parent)}/{name}"
 
     def is_linked(self, file: str) -> bool:
-        """Tell whether a file is a link or is reached by one."""
+        """Return whether a file is a link or is reached through one."""
         return self.real_path(file) != f"{self.real['']}/{file}"
 
     def _real_folder(self, folder: str) -> str:
@@ -50,17 +50,17 @@ class Listing:
 
 class _Place(NamedTuple):
     path: str
-    """Relative, without "/" at its end."""
+    """Relative path, without trailing "/"."""
     real: str
     above: frozenset[str]
-    """The real paths of the folders in which it is."""
+    """The real paths of the folders that contain it."""
 
 
 def list_folder(folder: Path) -> Listing:
-    """Return what is below ``folder``, without what systems leave there (`is_sidecar`).
+    """Return the paths below ``folder``, without files that systems create (`is_sidecar`).
 
-    Links are followed, but for those to a folder in which they are. Of a folder that is met several times in
-    one class, its own name or else the first counts.
+    Links are followed, except links to a folder that contains them. A folder that is reached several times within a
+    class is listed once, by its own name if possible.
 
     Raises:
         UserError: A folder can't be read.
@@ -102,13 +102,13 @@ def _entries(folder: Path, place: _Place) -> list[os.DirEntry[str]]:
 
 
 def _followed(listing: Listing, path: str, entry: os.DirEntry[str], above: frozenset[str]) -> Iterator[_Place]:
-    """List a link to a file, or yield the folder to which it leads."""
+    """Add a link to a file to the listing, or yield the folder to which it leads."""
     try:
         real = os.path.realpath(entry.path, strict=True)
         is_folder = Path(real).is_dir()
-    except OSError:  # it leads nowhere, or in a circle
+    except OSError:  # the link is broken or circular
         if is_picture(entry.name):
-            listing.paths.append(path)  # whoever reads it says what is wrong
+            listing.paths.append(path)  # the error appears when the picture is read
         else:
             listing.broken.append(path)
         return
@@ -124,7 +124,7 @@ def each_once(listing: Listing, splits: dict[str, Pictures]) -> dict[str, Pictur
     """Return the splits with each real file once.
 
     Raises:
-        UserError: A file is in two classes or two splits.
+        UserError: A file belongs to two classes or two splits.
     """
     if not listing.has_links:
         return splits
@@ -133,10 +133,10 @@ def each_once(listing: Listing, splits: dict[str, Pictures]) -> dict[str, Pictur
 
 
 class Owners:
-    """Which class of which split each real file is of.
+    """The split and class of each real file.
 
     Args:
-        depth: Names that make a class in the path of a file below the folder of its split.
+        depth: Number of leading folders that make up the class in the path of a file below its split.
     """
 
     def __init__(self, depth: int = 1):
@@ -144,14 +144,14 @@ class Owners:
         self._seen: dict[str, tuple[tuple[str, ...], Path, str]] = {}
 
     def once(self, listing: Listing, split: str, pictures: Pictures) -> Pictures:
-        """Return pictures of a split with each real file once.
+        """Return the pictures of a split with each real file once.
 
         Raises:
-            UserError: A file is in another class or split as well.
+            UserError: A file also belongs to another class or split.
         """
         start = pictures.folder.relative_to(listing.folder)
         paths = {file: str(start / file) for file in pictures.files}
-        # Names that are no links first: of several the real one stays.
+        # Names that are not links first, so that the real name is kept.
         order = sorted(pictures.files, key=lambda file: (listing.is_linked(paths[file]), file))
         kept = {file for file in order if self._is_first(listing, paths[file], (split, *self._class_of(file)))}
         return replace(pictures, files=tuple(file for file in pictures.files if file in kept))
@@ -164,7 +164,7 @@ class Owners:
         first = self._seen.setdefault(listing.real_path(path), found)
         if first[0] != owner:
             raise UserError(
-                f"'{first[1] / first[2]}' and '{listing.folder / path}' are links to the same file: a picture can only "
-                "be of one class and in one split"
+                f"'{first[1] / first[2]}' and '{listing.folder / path}' are links to the same file: a picture can "
+                "belong to only one class and one split"
             )
         return first == found

@@ -138,8 +138,8 @@ def _in_lists(folder: Path) -> list[_Member]:
             member = _Member(split, line.label, str(pictures / line.filename))
             if members.setdefault(line.filename, member) != member:
                 raise UserError(
-                    f"{first[line.filename].where} and {line.where} both name '{line.filename}': a picture can only be "
-                    "of one class and in one split"
+                    f"{first[line.filename].where} and {line.where} both name '{line.filename}': a picture can belong "
+                    "to only one class and one split"
                 )
             first.setdefault(line.filename, line)
     return list(members.values())

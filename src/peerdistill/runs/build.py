@@ -12,7 +12,7 @@ from peerdistill.config.config import CohortConfig, Config
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import Split, contents
 from peerdistill.deploy import LeaderCard
-from peerdistill.errors import UserError
+from peerdistill.errors import UserError, some_of
 
 
 def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
@@ -92,7 +92,7 @@ def check_same_data(before: dict[str, Any], data: Dataset) -> None:
     names = list(data.class_names)
     if names != before["class_names"]:
         raise UserError(
-            f"the run was trained on the classes {_listed(before['class_names'])}, the data has {_listed(names)}"
+            f"the run was trained on the classes {some_of(before['class_names'], 8)}, the data has {some_of(names, 8)}"
         )
     if len(data.train) != before["train_images"]:
         raise UserError(
@@ -105,8 +105,3 @@ def check_same_data(before: dict[str, Any], data: Dataset) -> None:
 def is_same_split(before: dict[str, Any], data: Dataset, split: str) -> bool:
     """Tell whether the images of "val" or "test" are those of which a checkpoint's notes speak."""
     return before.get("held_out", {}).get(split) == data.held_out.get(split)
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
