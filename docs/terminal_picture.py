@@ -1,6 +1,6 @@
-"""Draw a terminal's output as an SVG: ``python docs/terminal_picture.py WIDTH < output > picture.svg``.
+"""Draw the output of a terminal as an SVG: ``python docs/terminal_picture.py WIDTH < output > picture.svg``.
 
-The middle of every run of epoch lines is left out, so that the picture fits a page.
+Of consecutive epoch lines, only the first and the last are kept, so that the picture is short.
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-# rich's own template fetches a web font; a picture in a README should fetch nothing.
+# The template of rich loads a web font; a picture in a README should load nothing.
 _FORMAT = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: {char_height}px;
@@ -24,7 +24,7 @@ _FORMAT = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http:/
 
 
 def shortened(lines: list[str], kept: int = 3) -> list[str]:
-    """Keep the first and last ``kept`` lines of every run of epoch lines."""
+    """Return the lines; of consecutive epoch lines, keep only the first and last ``kept``."""
     out: list[str] = []
     run: list[str] = []
     for line in [*lines, ""]:
@@ -43,7 +43,7 @@ def main() -> None:
     for line in shortened(sys.stdin.read().splitlines()):
         console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis", crop=True)
     svg = console.export_svg(code_format=_FORMAT)
-    # Without rich's own window frame its height leaves the last lines out.
+    # Without the window frame of rich, the computed height cuts off the last lines.
     height = re.search(r'height="([\d.]+)" rx', svg)[1]
     sys.stdout.write(svg.replace(f'{height}"', f'{float(height) + 30:.1f}"'))
 

@@ -1,7 +1,7 @@
-"""A few-shot comparison: cells are trained by the command line, one after the other.
+"""The runs of a few-shot comparison, which the command line trains one after the other.
 
-`compare_fewshot.py` says which cells, from which data, with which options; `fewshot_tables.py` tells what came out.
-Every leader is tested on the same episodes of each column, so differences to the first cell, the baseline, are paired.
+`compare_fewshot.py` defines the cells with their data and options; `fewshot_tables.py` writes the tables. All leaders
+are evaluated on the same test episodes, so differences from the first cell, the baseline, are paired.
 """
 
 import json
@@ -22,39 +22,39 @@ _QUICK = "--memory_format channels_last --log_every 50"
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table, and the paper's figures for it (none where it has no such row)."""
+    """One row of the table, with the paper's figures if the paper has this row."""
 
     label: str
     setting: str
     options: str
     paper: tuple[float, ...] | None = None
-    is_taught: bool = False
-    """By a baseline of another seed: a teacher with the student's own first weights would be no other network."""
+    needs_teacher: bool = False
+    """The teacher is the baseline with another seed, so that its initial weights differ from the student's."""
 
     def run(self, seed: int) -> str:
-        """Return the name of one of the cell's runs."""
+        """Return the name of the run with this seed."""
         return f"{self.label}-{seed}".lower()
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared: cells, of which the first is the baseline, each by every seed."""
+    """The cells to compare, each with every seed; the first cell is the baseline."""
 
     data: str
-    """As ``peerdistill fewshot`` names it."""
+    """DATA of ``peerdistill fewshot``."""
     episodes: int
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     options: str = ""
-    """Options of every run, where they are not the recipe's."""
+    """Options of all runs that differ from the recipe."""
 
     @property
-    def exams(self) -> tuple[EpisodeSetConfig, ...]:
+    def episode_sets(self) -> tuple[EpisodeSetConfig, ...]:
         return fewshot.paper_columns(self.data)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(f"{exam.ways}-way {exam.shots}-shot" for exam in self.exams)
+        return tuple(f"{test.ways}-way {test.shots}-shot" for test in self.episode_sets)
 
     @property
     def has_paper(self) -> bool:
@@ -65,13 +65,13 @@ class Study:
         return self.cells[0]
 
     def planned(self) -> Iterable[tuple[Cell, int]]:
-        """Yield every run: the baselines, which teach, then the first seed of all cells, then the further seeds."""
+        """Yield all runs: first the baselines, which are the teachers, then the other cells, seed by seed."""
         yield from ((self.baseline, seed) for seed in self.seeds)
         yield from ((cell, seed) for seed in self.seeds for cell in self.cells[1:])
 
 
 class Runs:
-    """The runs of a study in a folder of their own."""
+    """The runs of a study in one folder."""
 
     def __init__(self, study: Study, place: Path):
         self.study = study
@@ -81,7 +81,7 @@ class Runs:
         return self.place / cell.run(seed)
 
     def train(self, cell: Cell, seed: int, data: Path) -> None:
-        """Train one run to its end; one that was stopped goes on where it was."""
+        """Train one run to its end. A run that was stopped is resumed."""
         if (self.folder(cell, seed) / "result.json").exists():
             return
         print(cell.label, "seed", seed, flush=True)
@@ -93,9 +93,9 @@ class Runs:
         if (folder / "config.yaml").exists():
             return [*start, "--resume", "--run", str(folder)]
         options = [*cell.options.split(), *self.study.options.split(), "--episodes", str(self.study.episodes)]
-        # The rate is halved five times in a run, as it is in the recipe's 10,000 episodes.
+        # The learning rate is halved five times, as in the 10,000 episodes of the recipe.
         options += ["--schedule.every", str(max(1, self.study.episodes // 5)), *_QUICK.split()]
-        if cell.is_taught:
+        if cell.needs_teacher:
             others = self.study.seeds
             teacher = self.folder(self.study.baseline, others[others.index(seed) - 1])
             options += ["--teacher", str(teacher)]
@@ -108,25 +108,25 @@ class Runs:
         return {seed: folder for seed, folder in folders.items() if (folder / "result.json").exists()}
 
     def seconds(self, folder: Path) -> float:
-        """Return what a run's training took."""
+        """Return the seconds of a run's training."""
         return json.loads((folder / "result.json").read_text())["seconds"]
 
     def leader(self, folder: Path) -> np.ndarray:
         """Return the leader's accuracy in percent in every test episode, (columns, episodes)."""
-        return self._voters(folder)[:, -2]
+        return self._accuracies(folder)[:, -2]
 
     def ensemble(self, folder: Path) -> np.ndarray:
-        """Return that of the ensemble of all peers."""
-        return self._voters(folder)[:, -1]
+        """Return the accuracy of the ensemble in percent in every test episode, (columns, episodes)."""
+        return self._accuracies(folder)[:, -1]
 
     def peers(self, folder: Path) -> int:
         """Return the number of peers of a run."""
-        return self._voters(folder).shape[1] - 1
+        return self._accuracies(folder).shape[1] - 1
 
-    def _voters(self, folder: Path) -> np.ndarray:
-        """Return accuracies of all peers and, last, of their ensemble, (columns, voters, episodes), found once."""
-        file = folder / "exams.npy"
+    def _accuracies(self, folder: Path) -> np.ndarray:
+        """Return the accuracies of all peers and, last, of their ensemble, (columns, predictors, episodes); cached."""
+        file = folder / "test-episodes.npy"
         if not file.exists():
-            examined = runs.evaluate_episodes(Run(folder), self.study.exams)
-            np.save(file, 100 * np.stack([found.accuracy.numpy() for found in examined]), allow_pickle=False)
+            results = runs.evaluate_episodes(Run(folder), self.study.episode_sets)
+            np.save(file, 100 * np.stack([found.accuracy.numpy() for found in results]), allow_pickle=False)
         return np.load(file, allow_pickle=False)

@@ -1,7 +1,7 @@
-"""What a few-shot comparison found: a record that outlives its runs, and the tables made of it.
+"""The results of a few-shot comparison: a record that is kept when its runs are deleted, and its tables.
 
-``results.json`` keeps each run's accuracies and each paired difference. Tables written where some of the runs are no
-longer there (another machine, a folder that was emptied) keep what it says of them.
+``results.json`` holds the accuracies of each run and each paired difference. If some runs no longer exist, the tables
+still contain their results.
 """
 
 import json
@@ -16,21 +16,17 @@ from fewshot_study import Cell, Runs, Study
 
 from peerdistill import fewshot
 
-NOTE = """
-Leaders, last epoch, percent: mean and standard deviation over seeds (of a single seed, in brackets, the 95 % interval
-over test episodes). Differences are paired: the same test episodes and training seeds; ± is the 95 % interval over
-episodes, and says nothing of further seeds.
-"""
+OPENING, CLOSING = "<!-- tables -->", "<!-- /tables -->"
 
 Record = dict[str, Any]
-"""``episodes`` a run, ``runs`` by name, and ``differences`` to the baseline by method: one of each set of seeds that
-were there together. What was measured is, by column, a mean and its 95 % interval over test episodes, null where none
-was kept."""
+"""``episodes`` per run, ``runs`` by name, and ``differences`` from the baseline by method, one for each set of seeds
+that existed together. Each figure is a mean and its 95 % interval over test episodes by column; null if it was not
+kept."""
 
 
 def write_tables(runs: Runs, folder: Path) -> None:
-    """Add what is there to the record, and write its tables: leaders, differences (both beside the paper's figures),
-    ensembles."""
+    """Add the existing runs to the record, and write its tables: leaders and their differences from the baseline, both
+    beside the paper's figures, and ensembles."""
     folder.mkdir(exist_ok=True)
     file = folder / "results.json"
     record = _read(file, runs.study)
@@ -40,11 +36,19 @@ def write_tables(runs: Runs, folder: Path) -> None:
         _note_difference(record, runs, cell)
     file.write_text(json.dumps(record, indent=2) + "\n")
     tables = [_leaders(record, runs.study), _differences(record, runs.study), _ensembles(record, runs.study)]
-    (folder / "results.md").write_text("\n\n".join(tables) + f"\n{NOTE}")
+    put_tables(folder / "results.md", "\n\n".join(tables))
+
+
+def put_tables(file: Path, tables: str) -> None:
+    """Write tables between the comments of a Markdown file; the text around them stays as it is."""
+    text = file.read_text() if file.exists() else f"{OPENING}\n{CLOSING}\n"
+    before, _, rest = text.partition(OPENING)
+    _, _, after = rest.partition(CLOSING)
+    file.write_text(f"{before}{OPENING}\n{tables}\n{CLOSING}{after}")
 
 
 def _read(file: Path, study: Study) -> Record:
-    """Return the record, which is empty where it was of longer or shorter runs."""
+    """Return the record; it is empty if its runs had another number of episodes."""
     if file.exists():
         record = json.loads(file.read_text())
         if record["episodes"] == study.episodes:
@@ -61,19 +65,19 @@ def _note_runs(record: Record, runs: Runs, cell: Cell) -> None:
 
 
 def _note_difference(record: Record, runs: Runs, cell: Cell) -> None:
-    """Note the mean difference over the seeds that are there, in place of what is known of some of these alone."""
+    """Record the mean difference over the existing seeds. It replaces differences over some of these seeds."""
     own, base = runs.finished(cell), runs.finished(runs.study.baseline)
     seeds = sorted(own.keys() & base.keys())
     if seeds:
-        apart = np.mean([runs.leader(own[seed]) - runs.leader(base[seed]) for seed in seeds], axis=0)
+        difference = np.mean([runs.leader(own[seed]) - runs.leader(base[seed]) for seed in seeds], axis=0)
         known = record["differences"].get(cell.label, [])
         others = [note for note in known if not set(note["seeds"]) <= set(seeds)]
-        notes = [*others, {"seeds": seeds, **_measured(apart, runs.study)}]
+        notes = [*others, {"seeds": seeds, **_measured(difference, runs.study)}]
         record["differences"][cell.label] = sorted(notes, key=lambda note: note["seeds"])
 
 
 def _measured(accuracies: np.ndarray, study: Study) -> dict[str, tuple[float, float]]:
-    """Return mean and interval by column, of figures (columns, episodes)."""
+    """Return mean and interval of accuracies (columns, episodes) by column."""
     return dict(zip(study.columns, map(fewshot.mean_and_interval, torch.from_numpy(accuracies)), strict=True))
 
 
@@ -108,7 +112,7 @@ def _ensembles(record: Record, study: Study) -> str:
 
 
 def _notes(record: Record, cell: Cell, study: Study) -> list[Record]:
-    """Return what is known of a cell's runs, by seed."""
+    """Return the recorded runs of a cell, by seed."""
     names = (cell.run(seed) for seed in study.seeds)
     return [record["runs"][name] for name in names if name in record["runs"]]
 
@@ -118,7 +122,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _spreads(by_seed: list[dict], study: Study) -> Iterable[str]:
-    """Yield what a row says in each column."""
+    """Yield the text of a row in each column."""
     for column in study.columns:
         measured = [of_seed[column] for of_seed in by_seed]
         if not measured:
@@ -141,5 +145,5 @@ def _paper_columns(study: Study) -> list[str]:
 
 
 def _paper(figures: tuple[float, ...] | None, form: str, study: Study) -> list[str]:
-    """Return what stands in the paper's columns, where there are any."""
+    """Return the text of the paper's columns, if there are any."""
     return [form.format(figure) for figure in figures] if figures else ["-"] * len(_paper_columns(study))

@@ -1,4 +1,4 @@
-"""The scripts of docs/results, which are no package."""
+"""Makes the scripts of docs/results importable, which are not a package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The few-shot comparisons of docs/results: what is trained, and that its accuracies are those of `evaluate`."""
+"""The runs of the few-shot comparisons in docs/results; their accuracies are those of `evaluate`."""
 
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_each_run_is_trained_once(arrays, tmp_path, monkeypatch):
     cells = (
         study_module.Cell("baseline", "one network", "--method baseline --peers 1"),
         study_module.Cell("DML", "branch", "--method dml --peers 2 --sharing branch"),
-        study_module.Cell("RKD-D", "one student", "--method rkd-d", is_taught=True),
+        study_module.Cell("RKD-D", "one student", "--method rkd-d", needs_teacher=True),
     )
     study = study_module.Study(f"npz:{arrays}", episodes=1, cells=cells, seeds=(0, 1), options=OPTIONS)
     runs = study_module.Runs(study, tmp_path / "runs")
@@ -53,9 +53,9 @@ def test_each_run_is_trained_once(arrays, tmp_path, monkeypatch):
 
     dml = runs.folder(cells[1], 0)
     assert [runs.peers(runs.folder(cells[0], 0)), runs.peers(dml)] == [1, 2]
-    for examined, leader, ensemble in zip(
-        evaluate_episodes(Run(dml), study.exams), runs.leader(dml), runs.ensemble(dml), strict=True
+    for result, leader, ensemble in zip(
+        evaluate_episodes(Run(dml), study.episode_sets), runs.leader(dml), runs.ensemble(dml), strict=True
     ):
-        evaluation = examined.evaluation()
+        evaluation = result.evaluation()
         assert leader.mean() == pytest.approx(evaluation.leader.top1)
         assert ensemble.mean() == pytest.approx(evaluation.ensemble.top1)

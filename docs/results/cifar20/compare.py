@@ -1,13 +1,13 @@
-"""A first look at all online methods on a small part of CIFAR-100, on two CPU cores.
+"""A first comparison of all online methods on a small part of CIFAR-100, on two CPU cores.
 
-    python docs/results/cifar20/compare.py DATA RUNS          trains what is missing, in the order below
-    python docs/results/cifar20/compare.py DATA RUNS --table  only writes the table into README.md, and results.json
+    python docs/results/cifar20/compare.py DATA RUNS          trains missing runs, in the order below
+    python docs/results/cifar20/compare.py DATA RUNS --table  only writes the table in README.md, and results.json
 
-The last column of the table comes from steps.json, which steps.py writes.
+The last column of the table is read from steps.json, which steps.py writes.
 
-DATA holds ``cifar100_train_1of4.npz``, ``cifar100_train_2of4.npz`` and ``cifar100_test.npz``, arrays as
-``peerdistill train npz:...`` takes them, with 125 training images a class each. Every fifth class is used, with 100
-training images each and all test images. A cell that was stopped goes on where it was.
+DATA contains ``cifar100_train_1of4.npz``, ``cifar100_train_2of4.npz`` and ``cifar100_test.npz``, arrays in the format
+of ``peerdistill train npz:...`` with 125 training images per class each. Every fifth class is used, with 100 training
+images per class and all test images. A run that was stopped is resumed.
 """
 
 import argparse
@@ -31,9 +31,9 @@ RECIPE = (
     *("--backbone", "resnet20", "--epochs", "100", "--batch_size", "64", "--lr", "0.05", "--validation", "0"),
     *("--precision", "bf16-mixed", "--memory_format", "channels_last", "--log_every", "31"),
 )
-# OKDDip's weight rises over 80 of 300 epochs; here over the same share of 100.
+# OKDDip's weight rises over 80 of 300 epochs; here over the same fraction of 100.
 OKDDIP_RAMP = ("--ramp", "27")
-# All branches part at one place here; by default those of ONE and OKDDip part one stage later.
+# All branches separate at the same place here; by default, those of ONE and OKDDip separate one stage later.
 EARLY = ("--branch_at", "early")
 
 
@@ -47,7 +47,7 @@ class Cell:
     seeds: int = 1
 
     def run(self, runs: Path, seed: int) -> Path:
-        """Return the folder of one of its runs."""
+        """Return the folder of the run with this seed."""
         return runs / f"{self.label}-{self.setting}-{seed}".replace(" ", "-").lower()
 
 
@@ -66,18 +66,18 @@ CELLS = (
 
 
 def planned() -> Iterable[tuple[Cell, int]]:
-    """Yield every run: first seed 0 of all cells, then the further seeds."""
+    """Yield all runs, seed by seed."""
     for seed in range(max(cell.seeds for cell in CELLS)):
         yield from ((cell, seed) for cell in CELLS if seed < cell.seeds)
 
 
 def prepare(data: Path, runs: Path) -> tuple[Path, Path]:
-    """Write the subset as two files and return them."""
+    """Write the subset to two files and return them."""
     runs.mkdir(parents=True, exist_ok=True)
     train_file, test_file = runs / "train.npz", runs / "test.npz"
     if not (train_file.exists() and test_file.exists()):
         parts = [np.load(data / name) for name in TRAIN_FILES]
-        # The files hold every fourth image each, in one order: side by side they are in that order again.
+        # Each file contains every fourth image: stacking them restores the original order.
         images = np.stack([part["images"].reshape(100, 125, 32, 32, 3) for part in parts], axis=2)
         images = images.reshape(100, 250, 32, 32, 3)[::EVERY, np.arange(IMAGES_A_CLASS) * 250 // IMAGES_A_CLASS]
         names = parts[0]["class_names"][::EVERY]
@@ -119,7 +119,7 @@ def errors(folder: Path) -> dict[str, float]:
 
 
 def write_table(runs: Path) -> None:
-    """Write what is there: a Markdown table, and the errors and last losses of every run as JSON."""
+    """Write the Markdown table of the existing runs, and the errors and losses of every run as JSON."""
     head = ("method", "setting", "seeds", "leader", "mean peer", "ensemble", "step / baseline's")
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     steps = json.loads((HERE / "steps.json").read_text())["steps"]
@@ -128,7 +128,7 @@ def write_table(runs: Path) -> None:
         folders = [cell.run(runs, seed) for seed in range(cell.seeds)]
         done = [folder for folder in folders if (folder / "result.json").exists()]
         found = [errors(folder) for folder in done]
-        columns = [_spread([error[who] for error in found]) for who in ("leader", "mean peer", "ensemble")]
+        columns = [_spread([error[predictor] for error in found]) for predictor in ("leader", "mean peer", "ensemble")]
         columns.append(f"{steps[f'{cell.label}-{cell.setting}']['over_baseline']:.2f}")
         lines.append(f"| {cell.label} | {cell.setting} | {len(done)} of {cell.seeds} | {' | '.join(columns)} |")
         everything |= {folder.name: record(folder, error) for folder, error in zip(done, found, strict=True)}
@@ -138,14 +138,14 @@ def write_table(runs: Path) -> None:
 
 
 def put_table(table: str) -> None:
-    """Put the table into the page, in the place of the one before."""
-    page = HERE / "README.md"
-    before, head, rest = page.read_text().partition("| method |")
-    page.write_text(f"{before}{table}{rest[rest.index(chr(10) * 2) :]}" if head else f"{before}\n{table}\n")
+    """Replace the table in README.md."""
+    file = HERE / "README.md"
+    before, head, rest = file.read_text().partition("| method |")
+    file.write_text(f"{before}{table}{rest[rest.index(chr(10) * 2) :]}" if head else f"{before}\n{table}\n")
 
 
 def record(folder: Path, error: dict[str, float]) -> dict:
-    """Return what is kept of a run: its configuration without places on this machine, errors, and losses by epoch."""
+    """Return the record of a run: its configuration without paths of this machine, errors, and losses by epoch."""
     config = yaml.safe_load((folder / "config.yaml").read_text())
     files = {name: Path(config[name]).name for name in ("data", "test")}
     epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

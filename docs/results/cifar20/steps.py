@@ -1,9 +1,9 @@
-"""What a training step of every cell costs, over a step of the baseline in the same setting.
+"""The time of a training step of each cell, relative to a step of the baseline in the same setting.
 
     python docs/results/cifar20/steps.py
 
-Writes steps.json beside this file: seconds, in turns in one process, and their ratio. Images are noise; networks, batch
-size, data size and precision are those of compare.py.
+Writes steps.json beside this file: seconds, measured in turns in one process, and their ratio. Images are noise;
+networks, batch size, data size and precision are those of compare.py.
 """
 
 import json
@@ -22,7 +22,7 @@ AFTER_RAMPS = 1000
 
 
 class Step:
-    """Forward, loss, backward and update."""
+    """Forward pass, loss, backward pass and update."""
 
     def __init__(self, cell: Cell):
         torch.manual_seed(0)
@@ -47,7 +47,7 @@ class Step:
 
 
 def baseline_of(cell: Cell) -> str:
-    """Return the cell that another one's step is compared with; the tree's baseline learns in branches."""
+    """Return the cell with which a cell's step is compared; for a tree it is the baseline with branches."""
     return "baseline-network" if cell.setting == "network" else "baseline-branch"
 
 

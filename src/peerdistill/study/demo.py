@@ -309,12 +309,10 @@ def _in_words(gain: Spread) -> str:
 
 
 def _export(run: Run, output: Path, console: Console) -> Path:
-    restored = runs.restore(run)
-    pictures, split = runs.sample_pictures(run, count=128)
-    report = deploy.export(restored.cohort.leader(), restored.card, output, format="onnx", pictures=pictures)
+    report = run.export("onnx", output)
     console.print(
-        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB); on {report.samples} {split} pictures its logits are "
-        f"within {report.largest_difference:.1g} of the leader's",
+        f"wrote {report.path} ({report.bytes / 1e6:.2f} MB); on {report.samples} test pictures its logits are within "
+        f"{report.largest_difference:.1g} of the leader's",
         highlight=False,
         soft_wrap=True,
     )
