@@ -168,3 +168,38 @@ def test_closing_an_evaluator_closes_its_batches():
     ClassEvaluator(given).close()
     assert given.closed
     ClassEvaluator(batches(4)).close()
+
+
+def test_a_report_has_the_scores_and_the_predictions_of_leader_and_ensemble():
+    given, ensemble = batches(7), Watched()
+    found = ClassEvaluator(given).report(Recited(), ensemble)
+    scores = ClassEvaluator(given)(Recited(), ensemble)
+    assert found.evaluation == scores
+    labels = torch.cat([batch.labels for batch in given])
+    logits = torch.cat([batch.images.squeeze(2) for batch in given])
+    for report, peer in ((found.leader, -1), (found.ensemble, 1)):
+        assert report.labels.tolist() == labels.tolist()
+        assert report.logits.tolist() == logits[:, peer].tolist()
+        assert report.predicted.tolist() == logits[:, peer].argmax(-1).tolist()
+        assert report.confusion.trace() == round(scores.peers[peer].top1 / 100 * scores.samples)
+    told = found.as_dict("abcdefg")
+    assert list(told) == list(scores.as_dict())
+    assert list(told["leader"]) == ["top1", "top5", "balanced_accuracy", "ece", "per_class", "confusion"]
+    assert told["peers"] == scores.as_dict()["peers"]
+
+
+def test_a_report_runs_the_cohort_once_per_batch():
+    cohort = Recited()
+    ClassEvaluator(batches(4)).report(cohort, MeanEnsemble())
+    assert len(cohort.modes) == 3
+
+
+def test_a_report_in_half_precision_is_kept_in_single():
+    given = [SimpleNamespace(images=batch.images.bfloat16(), labels=batch.labels) for batch in batches(4)]
+    found = ClassEvaluator(given).report(Recited(), MeanEnsemble())
+    assert found.leader.logits.dtype == "float32"
+
+
+def test_no_report_without_images():
+    with pytest.raises(UserError, match="there are no images to evaluate on"):
+        ClassEvaluator([]).report(Recited(), MeanEnsemble())

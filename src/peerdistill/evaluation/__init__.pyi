@@ -1,15 +1,21 @@
 from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
 from .metrics import METRICS, Metric, Predictions, metric
+from .report import ClassReport, Confidences, EvaluationReport, Mistake, Rates
 from .scores import Evaluation, Scores
 
 __all__ = [
     "METRICS",
     "ClassEvaluator",
+    "ClassReport",
+    "Confidences",
     "Evaluation",
+    "EvaluationReport",
     "Evaluator",
     "LabelledBatch",
     "Metric",
+    "Mistake",
     "Predictions",
+    "Rates",
     "Scores",
     "evaluating",
     "metric",

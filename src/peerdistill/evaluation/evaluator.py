@@ -1,10 +1,10 @@
 """Evaluators: the scores of a cohort on one evaluation set.
 
-Axes: P predictors (all peers, then their ensemble), B batch, C classes.
+Axes: P predictors (all peers, then their ensemble), B batch, N samples, C classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from peerdistill.errors import UserError
 from peerdistill.evaluation.metrics import METRICS, Metric, Predictions
+from peerdistill.evaluation.report import ClassReport, EvaluationReport
 from peerdistill.evaluation.scores import Evaluation, Scores
+
+_LEADER_AND_ENSEMBLE = slice(-2, None)
+"""The last two predictors: the last peer is the leader."""
 
 
 @runtime_checkable
@@ -62,13 +66,43 @@ class ClassEvaluator(Evaluator):
         self._batches = batches
         self._metrics = metrics
 
-    @torch.no_grad()
     def __call__(self, cohort: nn.Module, ensemble: nn.Module) -> Evaluation:
         """Return the scores of all peers and their ensemble; results are read from the device once, at the end.
 
         Raises:
             UserError: There are no samples.
         """
+        return self._evaluate(cohort, ensemble)
+
+    def report(self, cohort: nn.Module, ensemble: nn.Module) -> EvaluationReport:
+        """Return the scores, and where leader and ensemble are right and wrong, from one pass over the images.
+
+        The logits of leader and ensemble are kept in the memory of the CPU: 8 bytes per image and class.
+
+        Raises:
+            UserError: There are no samples.
+        """
+        labels: list[Tensor] = []
+        logits: list[Tensor] = []
+        predicted: list[Tensor] = []
+
+        def keep(predictions: Predictions) -> None:
+            labels.append(predictions.labels.cpu())
+            logits.append(predictions.logits[_LEADER_AND_ENSEMBLE].float().cpu())
+            predicted.append(predictions.ranked[_LEADER_AND_ENSEMBLE, :, 0].cpu())
+
+        evaluation = self._evaluate(cohort, ensemble, keep)
+        leader, together = (
+            ClassReport(torch.cat(labels).numpy(), logits_NC.numpy(), predicted_N.numpy())
+            for logits_NC, predicted_N in zip(torch.cat(logits, dim=1), torch.cat(predicted, dim=1), strict=True)
+        )
+        return EvaluationReport(evaluation, leader, together)
+
+    @torch.no_grad()
+    def _evaluate(
+        self, cohort: nn.Module, ensemble: nn.Module, keep: Callable[[Predictions], None] | None = None
+    ) -> Evaluation:
+        """Return the scores; ``keep`` is called with the predictions of every batch."""
         sums: list[Float[Tensor, "metrics predictors"]] = []
         samples, found = 0, {}
         with evaluating(cohort, ensemble):
@@ -78,6 +112,8 @@ class ClassEvaluator(Evaluator):
                 found = self._measured(predictions.logits.shape[-1])
                 sums.append(torch.stack([metric.measure(predictions).sum(1).float() for metric in found.values()]))
                 samples += len(batch.labels)
+                if keep is not None:
+                    keep(predictions)
         if not samples:
             raise UserError("there are no images to evaluate on")
         totals = torch.stack(sums).cpu().double().sum(0)

@@ -26,10 +26,14 @@ class Predictions:
     labels: Int[Tensor, " batch"]
 
     @cached_property
+    def ranked(self) -> Int[Tensor, "predictors batch ranks"]:
+        """The five best classes, best first."""
+        return self.logits.topk(min(_RANKS, self.logits.shape[-1]), dim=-1).indices
+
+    @cached_property
     def is_at_rank(self) -> Bool[Tensor, "predictors batch ranks"]:
         """Whether the class at each of the five best ranks is the label."""
-        ranks = min(_RANKS, self.logits.shape[-1])
-        return self.logits.topk(ranks, dim=-1).indices == self.labels[:, None]
+        return self.ranked == self.labels[:, None]
 
 
 @dataclass(frozen=True)
