@@ -1,6 +1,6 @@
-"""Every mistake of the user is told in one sentence; nothing is written then.
+"""Every user error is one sentence, and nothing is written.
 
-PEERDISTILL_WRITE_DOCS=1 writes docs/errors.md, a table of all of them.
+PEERDISTILL_WRITE_DOCS=1 writes docs/errors.md, a table of all errors.
 """
 
 import contextlib
@@ -16,25 +16,25 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
 HEAD = """\
-# Every mistake in one sentence
+# Errors
 
-A mistake on the command line, in a file or in a folder is told in one sentence on stderr. The exit code is 2, and
-nothing has been written or changed. Exit code 1 is a fault of the machine or of the training (a full disk, no memory, a
-loss that is not finite), also in one sentence; 130 is Ctrl-C; 141 a reader of the output that has gone, as `head` does.
-A traceback is a mistake of ours: please report it. What could control a terminal, such as an escape sequence in the
-name of a class, is shown as an escape (`\\x1b`).
+A user error on the command line, in a file or in a folder is one sentence on stderr. The exit code is 2, and nothing
+has been written or changed. Exit code 1 is a failure of the machine or of the training (full disk, out of memory, a
+loss that is not finite), also one sentence. 130 is Ctrl-C, 141 a closed reader of the output (`head`). A traceback
+is a bug in peerdistill: please report it. Control characters, for example an escape sequence in a class name, are
+escaped (`\\x1b`).
 
-`tests/cli/test_errors.py` runs each of these commands in the folder `/home/me`, checks all of that and writes this
-table (`PEERDISTILL_WRITE_DOCS=1`).
+`tests/cli/test_errors.py` runs each command of this table in the folder `/home/me`, checks these properties and writes
+the table (`PEERDISTILL_WRITE_DOCS=1`).
 
-| what is wrong | command | sentence |
+| error | command | message |
 | --- | --- | --- |
 """
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A command line, what is wrong with it, and what its sentence must name."""
+    """A command line, what is wrong with it, and a text that the message must contain."""
 
     wrong: str
     words: str
@@ -49,59 +49,65 @@ MISTAKES = [
     Mistake("unknown command", "trian digits", "train"),
     Mistake("unknown backbone", "train digits --backbone resnet23", "resnet20"),
     Mistake("unknown timm model", "train digits --backbone timm:resnet10", "resnet10t"),
-    Mistake("own network missing", "train digits --backbone nonets:tiny", "no module nonets"),
+    Mistake("module of a user network missing", "train digits --backbone nonets:tiny", "no module nonets"),
     Mistake("unknown method", "train digits --method mcl-odk", "mcl-okd"),
-    Mistake("method of own code that is not there", "train digits --method nomodule:apart", "no module nomodule"),
-    Mistake("method of own code of another form", "train digits --method json:loads", "(cohort, train_labels)"),
+    Mistake("module of a user method missing", "train digits --method nomodule:apart", "no module nomodule"),
+    Mistake("user method with other parameters", "train digits --method json:loads", "(cohort, train_labels)"),
     Mistake("unknown recipe", "train digits --recipe digit", "digits"),
     Mistake("unknown data name", "train cifar", "cifar10"),
     Mistake("unknown option", "train digits --epoch 3", "--epochs"),
     Mistake("option of another method", "train digits --method baseline --beta 0.5", "baseline '--beta'"),
-    Mistake("one word too many", "train digits cifar10", "'cifar10'"),
-    Mistake("data left out", "train", "DATA"),
-    Mistake("an empty word for data", "train ''", "data "),
-    Mistake("unknown option that is near none", "train digits --mixup 0.2", "peerdistill train --help"),
+    Mistake("extra word", "train digits cifar10", "'cifar10'"),
+    Mistake("no DATA", "train", "DATA"),
+    Mistake("empty DATA", "train ''", "data "),
+    Mistake("unknown option without a similar name", "train digits --mixup 0.2", "peerdistill train --help"),
     Mistake("unbalanced quotes", "train digits '\"'", "word"),
-    Mistake("home folder that is not known", "train ~no-such-user/photos", "~no-such-user"),
-    Mistake("an empty name for the run folder", "train digits --run=", "--run"),
+    Mistake("unknown home folder", "train ~no-such-user/photos", "~no-such-user"),
+    Mistake("empty name of the run folder", "train digits --run=", "--run"),
     # Networks
-    Mistake("no such stage of a library's network", "train digits --backbone resnet10t --share_until layer9", "layer"),
-    Mistake("classifier of a known network", "train digits --classifier fc", "package.module:function"),
-    Mistake("unlike peers that share", "train digits --peers 2 --peer_backbones [vgg8]", "sharing must be network"),
+    Mistake("unknown stage of a timm network", "train digits --backbone resnet10t --share_until layer9", "layer"),
+    Mistake("--classifier for a built-in network", "train digits --classifier fc", "package.module:function"),
     Mistake(
-        "unlike peers of another number", "train digits --sharing network --peer_backbones [vgg8]", "peers must be 2"
+        "different peers with shared stages",
+        "train digits --peers 2 --peer_backbones [vgg8]",
+        "sharing must be network",
     ),
     Mistake(
-        "attention between peers of unlike widths",
+        "wrong number of different peers", "train digits --sharing network --peer_backbones [vgg8]", "peers must be 2"
+    ),
+    Mistake(
+        "attention between peers of different widths",
         "train digits --method okddip --sharing network --peers 3 --peer_backbones [vgg8,resnet32]",
         "same width",
     ),
     Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
-    Mistake("weights missing", "train digits --weights none.safetensors", "none.safetensors"),
-    Mistake("weights twice", "train digits --pretrained --weights none.safetensors", "weights cannot be combined"),
+    Mistake("weights file missing", "train digits --weights none.safetensors", "none.safetensors"),
+    Mistake(
+        "two sources of weights", "train digits --pretrained --weights none.safetensors", "weights cannot be combined"
+    ),
     # Data
     Mistake("folder missing", "train photos/2026", "photos/2026"),
     Mistake("folder without class folders", "train flat", "/flat'"),
     Mistake("folder with one class", "train one", "'cat'"),
     Mistake("folder with an empty class", "train empty", "empty/bird"),
-    Mistake("folder with a file that is no picture", "train broken", "broken/cat/notes.png"),
-    Mistake("a file in place of a folder", "train photo.png", "photo.png"),
+    Mistake("folder with an unreadable picture", "train broken", "broken/cat/notes.png"),
+    Mistake("file instead of a folder", "train photo.png", "photo.png"),
     Mistake("npz file missing", "train npz:none.npz", "none.npz"),
-    Mistake("npz file left out", "train npz:", "npz:FILE"),
+    Mistake("npz without a file", "train npz:", "npz:FILE"),
     Mistake("npz file without a key", "train npz:lacking.npz", "'class_names'"),
-    Mistake("a file that is no npz file", "train npz:photo.png", "photo.png"),
-    Mistake("test images for data that has its own", "train digits --test npz:digits.npz", "digits"),
-    Mistake("cifar10 not there", "train cifar10", "--download"),
+    Mistake("file that is not npz", "train npz:photo.png", "photo.png"),
+    Mistake("test images for data with a test split", "train digits --test npz:digits.npz", "digits"),
+    Mistake("cifar10 missing", "train cifar10", "--download"),
     # Few-shot data
-    Mistake("few-shot data left out", "fewshot", "omniglot"),
+    Mistake("no few-shot DATA", "fewshot", "omniglot"),
     Mistake("unknown few-shot data name", "fewshot omniglott", "omniglot"),
-    Mistake("omniglot not there", "fewshot omniglot", "images_background"),
-    Mistake("miniimagenet not there", "fewshot miniimagenet", "train.csv"),
-    Mistake("cifar-fs not there", "fewshot cifar-fs", "cifar-100-python"),
-    Mistake("too few classes to test on others", "fewshot photos", "at least 4 classes"),
-    Mistake("a class in two splits", "fewshot twice", "'cat'"),
+    Mistake("omniglot missing", "fewshot omniglot", "images_background"),
+    Mistake("miniimagenet missing", "fewshot miniimagenet", "train.csv"),
+    Mistake("cifar-fs missing", "fewshot cifar-fs", "cifar-100-python"),
+    Mistake("too few classes for a class split", "fewshot photos", "at least 4 classes"),
+    Mistake("class in two splits", "fewshot twice", "'cat'"),
     Mistake("folder with an empty class for few-shot", "fewshot empty", "empty/bird"),
-    Mistake("background split of other data", "fewshot photos --class_split background", "omniglot"),
+    Mistake("background split for other data", "fewshot photos --class_split background", "omniglot"),
     Mistake("images too small for conv4", f"fewshot npz:small.npz {SMALL}", "at least 16"),
     # Episodes
     Mistake("more ways than classes", "fewshot npz:ten.npz --ways 9", "6 training classes"),
@@ -115,139 +121,141 @@ MISTAKES = [
     Mistake("episodes of one class", "fewshot npz:ten.npz --ways 1", "ways "),
     Mistake("no shots", "fewshot npz:ten.npz --shots 0", "shots "),
     Mistake("no validation episodes", "fewshot npz:ten.npz --validation.episodes 0", "validation.episodes "),
-    Mistake("episodes that fill no whole epochs", "fewshot npz:ten.npz --episodes 250", "multiple"),
-    Mistake("epochs of a few-shot run", "fewshot npz:ten.npz --epochs 3", "--epochs"),
-    Mistake("a few-shot run without the prototypical loss", "fewshot npz:ten.npz --prototypical 0", "prototypical "),
-    Mistake("class scores of an untrained classifier", f"fewshot npz:ten.npz {SMALL} {UNTRAINED}", "rkd-d"),
+    Mistake("episodes not a multiple of an epoch", "fewshot npz:ten.npz --episodes 250", "multiple"),
+    Mistake("epochs for a few-shot run", "fewshot npz:ten.npz --epochs 3", "--epochs"),
+    Mistake("prototypical loss of weight 0", "fewshot npz:ten.npz --prototypical 0", "prototypical "),
+    Mistake("teacher with an untrained classifier", f"fewshot npz:ten.npz {SMALL} {UNTRAINED}", "rkd-d"),
     # Numbers
     Mistake("batch larger than the data", "train npz:digits.npz --batch_size 1000", "1000"),
-    Mistake("learning rate of zero", "train digits --lr 0", "lr "),
+    Mistake("learning rate 0", "train digits --lr 0", "lr "),
     Mistake("negative learning rate", "train digits --lr -0.1", "-0.1"),
-    Mistake("learning rate that is no number", "train digits --lr nan", "lr "),
-    Mistake("no epochs", "train digits --epochs 0", "epochs "),
+    Mistake("learning rate NaN", "train digits --lr nan", "lr "),
+    Mistake("0 epochs", "train digits --epochs 0", "epochs "),
     Mistake("negative epochs", "train digits --epochs -1", "-1"),
-    Mistake("batch of nothing", "train digits --batch_size 0", "batch_size "),
-    Mistake("negative batch", "train digits --batch_size -8", "-8"),
+    Mistake("batch size 0", "train digits --batch_size 0", "batch_size "),
+    Mistake("negative batch size", "train digits --batch_size -8", "-8"),
     Mistake("validation out of range", "train digits --validation 1", "validation "),
     Mistake("negative validation", "train digits --validation -0.1", "-0.1"),
-    Mistake("no room for decoded pictures", "train photos --cache_gib 0", "cache_gib "),
-    Mistake("warm-up longer than the run", "train digits --schedule.warmup 1", "schedule.warmup "),
-    Mistake("temperature of zero", "train digits --temperature 0", "temperature "),
+    Mistake("cache of size 0", "train photos --cache_gib 0", "cache_gib "),
+    Mistake("warm-up over the whole run", "train digits --schedule.warmup 1", "schedule.warmup "),
+    Mistake("temperature 0", "train digits --temperature 0", "temperature "),
     Mistake("contrast without negatives", "train digits --contrast.count 0", "contrast.count "),
-    Mistake("weight that is no number", "train digits --beta .nan", "beta "),
+    Mistake("weight NaN", "train digits --beta .nan", "beta "),
     Mistake("seed from 2^32 on", "train digits --seed 4294967296", "below 4,294,967,296"),
-    Mistake("more peers than make sense", "train digits --peers 1000000000", "at most 256"),
-    Mistake("number of hundreds of digits", f"train digits --lr {'9' * 400}", "lr "),
-    Mistake("time for a number", "train digits --epochs 1:30", "1:30"),
-    Mistake("YAML tag for a number", "train digits --epochs '!!timestamp abc'", "epochs "),
+    Mistake("too many peers", "train digits --peers 1000000000", "at most 256"),
+    Mistake("number with 400 digits", f"train digits --lr {'9' * 400}", "lr "),
+    Mistake("time instead of a number", "train digits --epochs 1:30", "1:30"),
+    Mistake("YAML tag instead of a number", "train digits --epochs '!!timestamp abc'", "epochs "),
     Mistake("YAML alias", "train digits --optimizer '{a: &a 1, b: *a}'", "optimizer "),
     Mistake("negative weight", "train digits --beta -1", "beta "),
     # Kinds
-    Mistake("a word for a whole number", "train digits --epochs ten", "epochs "),
-    Mistake("a fraction for a whole number", "train digits --epochs 2.5", "2.5"),
-    Mistake("a word for true or false", "train digits --flip maybe", "flip "),
-    Mistake("an option without its value", "train digits --epochs", "--epochs"),
-    Mistake("a flag with a value", "train digits --json=yes", "--json"),
-    Mistake("a word for a group of options", "train digits --optimizer adam", "optimizer "),
+    Mistake("word instead of an integer", "train digits --epochs ten", "epochs "),
+    Mistake("fraction instead of an integer", "train digits --epochs 2.5", "2.5"),
+    Mistake("word instead of true or false", "train digits --flip maybe", "flip "),
+    Mistake("option without a value", "train digits --epochs", "--epochs"),
+    Mistake("flag with a value", "train digits --json=yes", "--json"),
+    Mistake("word instead of a group of options", "train digits --optimizer adam", "optimizer "),
     Mistake("unknown name in a group of options", "train digits --optimizer '{\"lr\": 1}'", "optimizer.lr"),
     Mistake("unknown optimiser", "train digits --optimizer.name adamx", "adamw"),
     Mistake("unknown kind of negatives", "train digits --contrast.negatives shard", "shared"),
-    Mistake("a number for the kind of negatives", "train digits --contrast.negatives 1024", "shared"),
-    Mistake("a word for the room of decoded pictures", "train photos --cache_gib much", "cache_gib "),
+    Mistake("number instead of a kind of negatives", "train digits --contrast.negatives 1024", "shared"),
+    Mistake("word for the size of the cache", "train photos --cache_gib much", "cache_gib "),
     Mistake("unknown device", "train digits --device gpu", "cuda"),
     # Peers
     Mistake("fewer than two peers for mcl-okd", "train digits --peers 1", "mcl-okd"),
-    Mistake("no peers", "train digits --peers 0", "peers "),
-    Mistake("share point that does not exist", "train digits --share_until layer9", "layer1"),
-    Mistake("share point where nothing is shared", "train digits --sharing network --share_until layer1", "network"),
+    Mistake("0 peers", "train digits --peers 0", "peers "),
+    Mistake("unknown stage in share_until", "train digits --share_until layer9", "layer1"),
+    Mistake("share_until without shared stages", "train digits --sharing network --share_until layer1", "network"),
     Mistake("unknown sharing", "train digits --sharing trunk", "branch"),
     Mistake("sharing that cannot form a tree", "train digits --sharing [1,3,4,4]", "[1, 3, 4, 4]"),
-    Mistake("sharing of another number of stages", "train digits --sharing [1,2,4]", "stem, layer1, layer2, layer3"),
+    Mistake("sharing with a wrong number of stages", "train digits --sharing [1,2,4]", "stem, layer1, layer2, layer3"),
     # Configuration files
     Mistake("broken YAML", "train digits --config broken.yaml", "broken.yaml, line 3"),
     Mistake("option given twice in YAML", "train digits --config twice.yaml", "line 2"),
     Mistake("alias in YAML", "train digits --config alias.yaml", "an alias"),
     Mistake("value out of range in a YAML file", "train digits --config many.yaml", "many.yaml"),
-    Mistake("folder for a YAML file", "train digits --config thesis", "thesis "),
+    Mistake("folder instead of a YAML file", "train digits --config thesis", "thesis "),
     Mistake("YAML file missing", "train digits --config none.yaml", "none.yaml"),
     Mistake("unknown key in a YAML file", "train digits --config misspelt.yaml", "learning_rate"),
     Mistake("unknown key in a group of a YAML file", "train digits --config nested.yaml", "optimizer.momentum"),
-    Mistake("wrong kind in a YAML file", "train digits --config wordy.yaml", "epochs "),
-    Mistake("YAML file without names", "train digits --config list.yaml", "list.yaml"),
-    Mistake("no YAML file", "train digits --config photo.png", "photo.png"),
+    Mistake("wrong type in a YAML file", "train digits --config wordy.yaml", "epochs "),
+    Mistake("YAML list instead of options", "train digits --config list.yaml", "list.yaml"),
+    Mistake("file that is not YAML", "train digits --config photo.png", "photo.png"),
     # Run folders
-    Mistake("run folder holds a run", "train digits --run runs/digits", "--resume"),
-    Mistake("run folder holds other files", "train digits --run thesis", "thesis "),
+    Mistake("run folder contains a run", "train digits --run runs/digits", "--resume"),
+    Mistake("run folder contains other files", "train digits --run thesis", "thesis "),
     Mistake("run folder is a file", "train digits --run notes.txt", "notes.txt "),
-    Mistake("resume what is no run", "train --resume --run thesis", "thesis"),
+    Mistake("resume a folder without a run", "train --resume --run thesis", "thesis"),
     Mistake("resume with another backbone", "train --resume --run runs/digits --backbone resnet32", "resnet32"),
     Mistake("resume with another method", "train --resume --run runs/digits --method mcl-okd", "mcl-okd"),
     Mistake("resume with another number of epochs", "train --resume --run runs/digits --epochs 9", "epochs 1, found 9"),
-    Mistake("resume, and the data has other classes", "train --resume --run runs/renamed", "null, eins, zwei"),
-    Mistake("resume, and the data has another size", "train --resume --run runs/fewer", "images"),
-    Mistake("resume, and the images have changed", "train --resume --run runs/repainted", "images"),
-    Mistake("resume a few-shot run by train", "train --resume --run runs/ten", "by peerdistill fewshot"),
-    Mistake("resume a run by fewshot", "fewshot --resume --run runs/digits", "by peerdistill train"),
+    Mistake("resume with other classes", "train --resume --run runs/renamed", "null, eins, zwei"),
+    Mistake("resume with another number of images", "train --resume --run runs/fewer", "images"),
+    Mistake("resume with changed images", "train --resume --run runs/repainted", "images"),
+    Mistake("resume a few-shot run with train", "train --resume --run runs/ten", "by peerdistill fewshot"),
+    Mistake("resume a classification run with fewshot", "fewshot --resume --run runs/digits", "by peerdistill train"),
     # Evaluate
     Mistake("run missing", "evaluate runs/none", "runs/none"),
     Mistake("folder without a run", "evaluate thesis", "thesis "),
-    Mistake("run left out", "evaluate", "RUN"),
-    Mistake("test split that does not exist", "evaluate runs/divided --split test", "--split val"),
+    Mistake("no run", "evaluate", "RUN"),
+    Mistake("test split missing", "evaluate runs/divided --split test", "--split val"),
     Mistake("unknown split", "evaluate runs/digits --split train", "test or val"),
     Mistake("unknown checkpoint", "evaluate runs/digits --checkpoint first", "last or best"),
     Mistake("evaluate on changed data", "evaluate runs/renamed", "null, eins, zwei"),
-    Mistake("episodes of a run of classes", "evaluate runs/digits --ways 5", "--ways"),
+    Mistake("episodes for a classification run", "evaluate runs/digits --ways 5", "--ways"),
     Mistake("more ways than test classes", "evaluate runs/ten --ways 5", "2 test classes"),
-    Mistake("a protocol and numbers of one's own", "evaluate runs/ten --protocol paper --shots 5", "--shots"),
+    Mistake("protocol with other numbers", "evaluate runs/ten --protocol paper --shots 5", "--shots"),
     Mistake("unknown protocol", "evaluate runs/ten --protocol mine", "paper"),
-    Mistake("compare with a run of classes", "compare runs/ten runs/digits", "runs/digits"),
-    Mistake("compare a run with nothing", "compare runs/ten", "SECOND"),
+    Mistake("compare with a classification run", "compare runs/ten runs/digits", "runs/digits"),
+    Mistake("compare a single run", "compare runs/ten", "SECOND"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
     Mistake("unknown export format", "export runs/digits --format tflite", "onnx, pt2, safetensors"),
-    Mistake("export of a run that is missing", "export runs/none", "runs/none"),
-    Mistake("export into a folder that is missing", "export runs/digits --output none/leader.onnx", "none "),
-    Mistake("export under another format's name", "export runs/digits --output leader.pt2", ".onnx"),
+    Mistake("export of a missing run", "export runs/none", "runs/none"),
+    Mistake("export into a missing folder", "export runs/digits --output none/leader.onnx", "none "),
+    Mistake("export with the suffix of another format", "export runs/digits --output leader.pt2", ".onnx"),
     Mistake(
-        "export into a file in place of a folder", "export runs/digits --output notes.txt/leader.onnx", "notes.txt "
+        "export into a file instead of a folder", "export runs/digits --output notes.txt/leader.onnx", "notes.txt "
     ),
-    Mistake("export to a name that is empty", "export runs/digits --output ''", "--output "),
-    Mistake("export into the home of nobody", "export runs/digits --output ~nobody-here/leader.onnx", "~nobody-here"),
-    Mistake("int8 in another format", "export runs/digits --int8 --format pt2", "--format onnx"),
-    Mistake("int8 from an exported leader", "export leader.onnx --int8", "training images to calibrate on"),
+    Mistake("export to an empty name", "export runs/digits --output ''", "--output "),
+    Mistake(
+        "export into an unknown home folder", "export runs/digits --output ~nobody-here/leader.onnx", "~nobody-here"
+    ),
+    Mistake("int8 with another format", "export runs/digits --int8 --format pt2", "--format onnx"),
+    Mistake("int8 of an exported leader", "export leader.onnx --int8", "training images to calibrate on"),
     Mistake("int8 onto an existing file", "export runs/digits --int8 --output leader.onnx", "--force"),
-    Mistake("int8 of a run whose data are gone", "export runs/gone --int8", "gone.npz"),
-    Mistake("int8 of a run whose data have changed", "export runs/repainted --int8", "training images"),
+    Mistake("int8 of a run with missing data", "export runs/gone --int8", "gone.npz"),
+    Mistake("int8 of a run with changed data", "export runs/repainted --int8", "training images"),
     # Bench-leader
-    Mistake("bench of a run that is missing", "bench-leader runs/none", "runs/none"),
+    Mistake("bench of a missing run", "bench-leader runs/none", "runs/none"),
     Mistake("bench of an exported leader", "bench-leader leader.onnx", "leader.onnx"),
-    Mistake("bench of a run whose data are gone", "bench-leader runs/gone", "gone.npz"),
+    Mistake("bench of a run with missing data", "bench-leader runs/gone", "gone.npz"),
     Mistake("bench on changed data", "bench-leader runs/repainted", "training images"),
-    Mistake("bench of too many repeats", "bench-leader runs/digits --repeats 999999999", "at most 10,000"),
-    Mistake("bench without repeats", "bench-leader runs/digits --repeats 0", "repeats "),
+    Mistake("bench with too many repeats", "bench-leader runs/digits --repeats 999999999", "at most 10,000"),
+    Mistake("bench with 0 repeats", "bench-leader runs/digits --repeats 0", "repeats "),
     # Predict
-    Mistake("a file that is no picture", "predict leader.onnx notes.jpg", "notes.jpg"),
+    Mistake("file that is not a picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),
-    Mistake("a folder in place of a picture", "predict leader.onnx photos", "photos "),
-    Mistake("pictures left out", "predict leader.onnx", "PICTURES"),
-    Mistake("a file that is no model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),
-    Mistake("a broken model", "predict notes.onnx photo.png", "notes.onnx"),
+    Mistake("folder instead of a picture", "predict leader.onnx photos", "photos "),
+    Mistake("no pictures", "predict leader.onnx", "PICTURES"),
+    Mistake("file that is not a model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),
+    Mistake("broken model", "predict notes.onnx photo.png", "notes.onnx"),
     Mistake("model missing", "predict none.onnx photo.png", "none.onnx"),
-    Mistake("a folder that is no run for a model", "predict thesis photo.png", "thesis "),
-    Mistake("no class to name", "predict leader.onnx photo.png --top 0", "top "),
-    Mistake("an encoder without examples", "predict encoder.onnx photo.png", "--support"),
+    Mistake("folder without a run as model", "predict thesis photo.png", "thesis "),
+    Mistake("0 classes to print", "predict leader.onnx photo.png --top 0", "top "),
+    Mistake("encoder without examples", "predict encoder.onnx photo.png", "--support"),
     Mistake("examples for a leader with classes", "predict leader.onnx photo.png --support photos", "3 classes"),
     Mistake("examples missing", "predict encoder.onnx photo.png --support none", "none "),
     Mistake("examples with an empty class", "predict encoder.onnx photo.png --support empty", "empty/bird"),
-    Mistake("examples that are no pictures", "predict encoder.onnx photo.png --support broken", "notes.png"),
+    Mistake("examples with an unreadable picture", "predict encoder.onnx photo.png --support broken", "notes.png"),
     # Demo
-    Mistake("demo in a folder in use", "demo --run thesis", "thesis "),
+    Mistake("demo in a folder with other files", "demo --run thesis", "thesis "),
 ]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What came of a mistake: ``end`` is the exit code, or the traceback of what should not have been raised."""
+class Report:
+    """Outcome of a mistake: ``end`` is the exit code, or the traceback of an unexpected exception."""
 
     end: int | str
     stdout: str
@@ -269,7 +277,7 @@ def files_of(folder: Path) -> set[tuple]:
 
 
 @pytest.fixture(scope="module")
-def told(home, peerdistill) -> dict[Mistake, Told]:
+def reports(home, peerdistill) -> dict[Mistake, Report]:
     """Make every mistake once."""
     found = {}
     with contextlib.chdir(home):
@@ -281,13 +289,13 @@ def told(home, peerdistill) -> dict[Mistake, Told]:
             except Exception:
                 end, stdout, stderr = traceback.format_exc(), "", ""
             touched = frozenset(str(entry[0]) for entry in before ^ files_of(home))
-            found[mistake] = Told(end, stdout, stderr, touched)
+            found[mistake] = Report(end, stdout, stderr, touched)
     return found
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.words.replace(" ", "_"))
-def test_a_mistake_is_told_in_one_sentence_and_writes_nothing(told, mistake):
-    found = told[mistake]
+def test_an_error_is_one_sentence_and_nothing_is_written(reports, mistake):
+    found = reports[mistake]
     assert found.end == 2
     assert found.stderr.startswith("peerdistill: ")
     assert found.stderr.endswith("\n")
@@ -297,8 +305,8 @@ def test_a_mistake_is_told_in_one_sentence_and_writes_nothing(told, mistake):
     assert mistake.named in found.sentence
 
 
-def test_the_table_is_up_to_date(told, home):
-    rows = [(mistake.wrong, f"`peerdistill {mistake.words}`", found.sentence) for mistake, found in told.items()]
+def test_the_table_is_up_to_date(reports, home):
+    rows = [(mistake.wrong, f"`peerdistill {mistake.words}`", found.sentence) for mistake, found in reports.items()]
     cells = [[cell.replace(str(home), "/home/me").replace("|", r"\|") for cell in row] for row in rows]
     text = HEAD + "".join(f"| {' | '.join(row)} |\n" for row in cells)
     if os.environ.get("PEERDISTILL_WRITE_DOCS") == "1":

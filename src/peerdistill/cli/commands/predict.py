@@ -65,4 +65,6 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     how = {"support": support, "top": options.top, "unreadable": unreadable.append}
     if not model.is_dir():
         return deploy.predict(model, pictures, format=options.format, **how)
-    return Run(options.model).predict(pictures, **how)
+    run = Run(options.model)
+    run.require()
+    return run.predict(pictures, **how)
