@@ -12,6 +12,7 @@ from peerdistill import methods, terms
 from peerdistill.backbones.adapters.splitting import split
 from peerdistill.cli import commands
 from peerdistill.data import DataConfig
+from peerdistill.evaluation import METRICS
 from peerdistill.methods import catalog
 from peerdistill.terms import Batch
 from support.command_line import run
@@ -30,6 +31,15 @@ def file_of(block: str) -> str | None:
 def block_with(text: str) -> str:
     (found,) = [block for block in BLOCKS if text in block]
     return found
+
+
+@pytest.fixture(autouse=True)
+def metrics_of_the_package():
+    """Remove metrics that a test registers."""
+    known = dict(METRICS)
+    yield
+    METRICS.clear()
+    METRICS.update(known)
 
 
 @pytest.fixture
@@ -91,7 +101,9 @@ def test_everything_outside_the_package_from_training_to_prediction(user_files, 
     assert "alike: 0.2\n" in (user_files / "run/config.yaml").read_text()
     logged = [json.loads(line) for line in (user_files / "run/metrics.jsonl").read_text().splitlines()]
     assert "alike" in json.dumps(logged)
-    assert 0 <= json.loads(succeed("evaluate", "run", "--json"))["leader"]["top1"] <= 100
+    scores = json.loads(succeed("evaluate", "run", "--json"))["leader"]
+    assert 0 <= scores["certain"] <= 100
+    assert json.loads((user_files / "run/result.json").read_text())["last"]["test"]["leader"] == scores
 
     succeed("export", "run", "--format", "myformats:GZIP", "--output", "leader.gz")
     pixels = np.zeros((16, 16, 3), np.uint8)

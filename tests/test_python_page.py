@@ -9,8 +9,24 @@ from lightning_fabric import Fabric
 from peerdistill.training import Checkpoints, MetricsFile, ScheduleConfig, Trainer, TrainingConfig
 from peerdistill.training.config import OptimizerConfig
 from support.pages import blocks
+from support.photos import write_noise, write_photos
 
-LOOP, *_ = blocks("docs/python.md", "python")
+CALLS, LOOP = blocks("docs/python.md", "python")
+
+
+def test_one_call_per_step(tmp_path, monkeypatch, capsys):
+    write_photos(tmp_path / "photos", 60)
+    write_noise(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    short = (
+        CALLS.replace("resnet18", "resnet8").replace("image_size=128", "image_size=16").replace("epochs=30", "epochs=1")
+    )
+    exec(short, {})
+    *_, accuracy, prediction = capsys.readouterr().out.splitlines()
+    assert 0 <= float(accuracy) <= 100
+    assert prediction.split()[:1] == ["photo.jpg"]
+    assert prediction.split()[1] in ("cat", "dog")
+    assert (tmp_path / "leader.onnx").is_file()
 
 
 def test_the_loop_runs_as_it_is():
