@@ -1,4 +1,4 @@
-"""Real digits as uint8 tensors and as picture files, and small networks whose BatchNorm statistics matter."""
+"""Digits as uint8 tensors and as picture files, and small networks with BatchNorm statistics other than 0 and 1."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from support.digits import FULL_RANGE, digit_images
 
 @pytest.fixture(scope="session")
 def digits() -> Tensor:
-    """The first 70 digits, (70, 1, 8, 8) uint8: more than one batch of the check."""
+    """The first 70 digits, (70, 1, 8, 8) uint8: more than one batch of the verification."""
     images, _ = digit_images(samples=70, scale=FULL_RANGE)
     return torch.from_numpy(images).unsqueeze(1)
 
@@ -37,7 +37,7 @@ def card() -> LeaderCard:
 
 
 def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
-    """Move BatchNorm statistics away from 0 and 1 by a few batches in training mode."""
+    """Update the BatchNorm statistics by a few batches in training mode."""
     network.train()
     with torch.no_grad():
         for _ in range(3):

@@ -39,7 +39,7 @@ def values_of_a_card(draw: st.DrawFn) -> dict:
 
 @settings(max_examples=50, deadline=None)
 @given(values_of_a_card())
-def test_card_survives_the_trip_through_metadata_exactly(values: dict):
+def test_a_card_is_read_from_metadata_as_it_was_written(values: dict):
     card = LeaderCard(**values)
     metadata = card.to_metadata()
     assert all(type(key) is str and type(value) is str for key, value in metadata.items())
@@ -68,7 +68,7 @@ def card_or_sentence(metadata: dict[str, str]) -> LeaderCard | str:
 
 @settings(max_examples=150, deadline=None)
 @given(changes=st.dictionaries(st.sampled_from(KEYS), st.none() | JSON_TEXTS | BROKEN_TEXTS, min_size=1, max_size=3))
-def test_any_metadata_gives_a_card_of_valid_values_or_one_sentence(changes: dict):
+def test_any_metadata_gives_a_valid_card_or_a_one_line_error(changes: dict):
     metadata = {key: value for key, value in {**METADATA, **changes}.items() if value is not None}
     card = card_or_sentence(metadata)
     if isinstance(card, str):
@@ -93,7 +93,7 @@ def test_a_hundred_thousand_classes_are_read_and_written_in_linear_time():
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
-def test_foreign_metadata_is_refused_by_name_of_the_file(metadata):
+def test_the_error_for_foreign_metadata_names_the_file(metadata):
     with pytest.raises(UserError, match=r"some/leader.onnx was not exported by peerdistill"):
         LeaderCard.from_metadata(metadata, FILE)
 
@@ -113,7 +113,7 @@ def test_card_without_a_field_is_refused(field: str):
 
 
 @pytest.mark.parametrize(
-    ("field", "text", "told"),
+    ("field", "text", "message"),
     [
         ("backbone", '""', "backbone must be a name of at most 200 letters, found ''"),
         ("backbone", f'"{"n" * 201}"', "backbone must be a name of at most 200 letters, found 'n"),
@@ -145,12 +145,12 @@ def test_card_without_a_field_is_refused(field: str):
         ("crop", "1e-9", "found 1e-09"),
     ],
 )
-def test_values_that_describe_no_classifier_are_refused_with_file_and_reason(field: str, text: str, told: str):
-    with pytest.raises(UserError, match=f"^some/leader.onnx has a damaged leader card: .*{told}"):
+def test_the_error_for_invalid_values_names_file_and_reason(field: str, text: str, message: str):
+    with pytest.raises(UserError, match=f"^some/leader.onnx has a damaged leader card: .*{message}"):
         LeaderCard.from_metadata({**METADATA, f"peerdistill.{field}": text}, FILE)
 
 
-def test_values_are_checked_in_python_too(card: LeaderCard):
+def test_values_are_checked_when_a_card_is_built(card: LeaderCard):
     with pytest.raises(UserError, match=r"^crop must be a number from 0\.01 to 1, found 0\.0"):
         dataclasses.replace(card, crop=0.0)
     with pytest.raises(UserError, match="found a number with too many digits"):

@@ -1,4 +1,4 @@
-"""Encoders: a leader without its classifier as a file, and a classifier by a few examples of each class."""
+"""Files of encoders, and classifiers from an encoder and a few examples of each class."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ def examples(digits: Tensor, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("format", EXACT)
-def test_an_encoder_s_file_gives_the_features_of_the_encoder(encoders, encoder, encoder_card, digits, format):
+def test_the_file_of_an_encoder_returns_its_features(encoders, encoder, encoder_card, digits, format):
     score, card = open_scorer(encoders[format])
     assert card == encoder_card
     assert card.is_encoder
@@ -70,21 +70,21 @@ def test_an_encoder_s_file_gives_the_features_of_the_encoder(encoders, encoder, 
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_files_say_what_they_give(encoders, reports):
+def test_the_output_of_an_onnx_file_is_named_features_or_logits(encoders, reports):
     for file, output in ((encoders["onnx"], "features"), (reports["onnx"].path, "logits")):
         model = onnx.load(file)
         assert [value.name for value in model.graph.output] == [output]
         assert {pair.key: pair.value for pair in model.metadata_props}["peerdistill.output"] == f'"{output}"'
 
 
-def test_weights_have_no_classifier(encoders):
+def test_the_file_of_an_encoder_has_no_weights_of_a_classifier(encoders):
     network, card = load_leader(encoders["safetensors"])
     assert card.is_encoder
     assert not [name for name in network.network.state_dict() if name.startswith("fc")]
 
 
 @pytest.mark.parametrize("format", EXACT)
-def test_a_picture_belongs_to_the_class_whose_mean_features_are_nearest(
+def test_a_picture_is_assigned_to_the_class_with_the_nearest_mean_features(
     encoders, encoder, digits, examples, digit_files, format
 ):
     found = predict(encoders[format], digit_files, support=examples, top=3)
@@ -101,14 +101,14 @@ def test_a_picture_belongs_to_the_class_whose_mean_features_are_nearest(
         assert prediction.probabilities == pytest.approx(shares, abs=1e-3)
 
 
-def test_batch_size_changes_nothing(encoders, examples, digit_files):
+def test_predictions_do_not_depend_on_the_batch_size(encoders, examples, digit_files):
     one, many = (predict(encoders["onnx"], digit_files, support=examples, batch_size=size) for size in (1, 100))
     for first, second in zip(one, many, strict=True):
         assert first.classes == second.classes
         assert first.probabilities == pytest.approx(second.probabilities, abs=1e-5)
 
 
-def test_onnx_needs_no_torch(encoders, examples, digit_files):
+def test_onnx_encoders_predict_without_importing_torch(encoders, examples, digit_files):
     program = (
         "import sys; from pathlib import Path; from peerdistill.deploy import predict;"
         "model, support, *pictures = map(Path, sys.argv[1:]);"
@@ -121,19 +121,19 @@ def test_onnx_needs_no_torch(encoders, examples, digit_files):
     assert result.stdout.split()[:3] == ["zero", "one", "two"]
 
 
-def test_an_encoder_alone_can_not_classify(encoders, digit_files):
+def test_an_encoder_needs_examples_to_classify(encoders, digit_files):
     with pytest.raises(
         UserError, match="an encoder has no classes: pass a folder with one folder of examples for each class"
     ):
         predict(encoders["onnx"], digit_files)
 
 
-def test_examples_go_with_an_encoder(reports, examples, digit_files):
+def test_examples_for_a_classifier_are_refused(reports, examples, digit_files):
     with pytest.raises(UserError, match="--support applies to encoders only, and this leader has 10 classes"):
         predict(reports["onnx"].path, digit_files, support=examples)
 
 
-def test_examples_that_are_none_are_refused(encoder_card, examples, digit_files, tmp_path):
+def test_folders_without_examples_are_refused(encoder_card, examples, digit_files, tmp_path):
     def score(images):
         return images.reshape(len(images), -1)
 
@@ -147,7 +147,7 @@ def test_examples_that_are_none_are_refused(encoder_card, examples, digit_files,
         predict_with(score, encoder_card, digit_files, support=examples)
 
 
-def test_an_encoder_that_is_not_reproduced_leaves_no_file(encoder, encoder_card, digits, tmp_path, monkeypatch):
+def test_a_file_that_does_not_reproduce_the_encoder_is_removed(encoder, encoder_card, digits, tmp_path):
     class Louder(nn.Module):
         def forward(self, images):
             return encoder(images) * (1.0 if torch.compiler.is_exporting() else 1.1)

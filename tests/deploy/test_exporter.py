@@ -21,7 +21,7 @@ EXACT = [name for name, format in FORMATS.items() if not format.needs_calibratio
 
 
 class OtherwiseInExport(nn.Module):
-    """Behaves differently while it is traced: the graph is well-formed and wrong."""
+    """Behaves differently while it is traced, so that the graph is valid and wrong."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class OtherwiseInExport(nn.Module):
 
 
 class DataDependent(OtherwiseInExport):
-    """Takes a branch in Python that depends on the pixels."""
+    """Has a Python branch that depends on the pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images) if images.mean() > 0 else self.network(-images)
@@ -47,7 +47,7 @@ class FixedBatch(OtherwiseInExport):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_report_says_what_was_written(reports: dict[str, ExportReport], format):
+def test_the_report_describes_the_file(reports: dict[str, ExportReport], format):
     report = reports[format]
     assert (report.format, report.samples) == (format, 70)
     assert report.agreement == 1.0 or format == "int8"
@@ -70,7 +70,7 @@ def test_file_reproduces_the_leader_at_every_batch_size(
         assert (found - expected[:size]).abs().max() <= reports[format].largest_difference + 1e-4
 
 
-def test_leader_is_left_as_it_is(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+def test_export_does_not_change_the_leader(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
     tiny.train().double()
     before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
     export(tiny, card, tmp_path / "leader.onnx", format="onnx", pictures=digits)
@@ -93,39 +93,39 @@ def test_existing_file_is_replaced_only_with_force(resnet: nn.Module, card: Lead
 
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (OtherwiseInExport, r"does not reproduce the leader: .* same class on \d+\.\d\d% of 70 pictures"),
         (DataDependent, "cannot be traced with a free batch size"),
         (FixedBatch, "the leader cannot score pictures: shape .* is invalid for input of size 64"),
     ],
 )
-def test_failed_graph_leaves_what_was_there(
-    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, format, spoil, told: str
+def test_a_failed_export_keeps_the_existing_file(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, format, spoil, message: str
 ):
     output = tmp_path / f"leader.{format}"
-    with pytest.raises(ExportError, match=told):
+    with pytest.raises(ExportError, match=message):
         export(spoil(tiny), card, output, format=format, pictures=digits)
     assert not list(tmp_path.iterdir())
     output.write_text("precious")
-    with pytest.raises(ExportError, match=told):
+    with pytest.raises(ExportError, match=message):
         export(spoil(tiny), card, output, format=format, pictures=digits, force=True)
     assert output.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_weights_that_do_not_say_all_of_the_leader_are_refused(
+def test_a_leader_with_hooks_cannot_be_exported_as_weights(
     resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
 ):
     resnet = copy.deepcopy(resnet)
-    # Nothing of a hook is in the state_dict.
+    # A hook is not part of the state_dict.
     resnet.get_submodule("fc").register_forward_pre_hook(lambda module, inputs: (inputs[0] * 1.1,))
     with pytest.raises(ExportError, match="does not reproduce the leader"):
         export(resnet, card, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_no_backbone_takes_are_refused(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+def test_weights_must_fit_the_backbone_of_the_card(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
     with pytest.raises(ExportError, match=r"safetensors file does not run: .* not hold weights of resnet20"):
         export(tiny, card, tmp_path / "leader.safetensors", format="safetensors", pictures=digits)
     assert not list(tmp_path.iterdir())
@@ -146,7 +146,7 @@ def test_file_with_another_card_is_refused(tiny: nn.Module, card: LeaderCard, di
     assert not list(tmp_path.iterdir())
 
 
-def test_card_must_name_every_logit(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
+def test_the_card_must_have_a_class_for_each_logit(tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path):
     short = dataclasses.replace(card, class_names=("zero", "one"))
     with pytest.raises(ExportError, match="the leader gives 10 logits and its card names 2 classes"):
         export(tiny, short, tmp_path / "leader.pt2", format="pt2", pictures=digits)
@@ -174,7 +174,7 @@ def test_leader_whose_logits_overflow_is_refused(tiny: nn.Module, card: LeaderCa
     assert not list(tmp_path.iterdir())
 
 
-def test_own_network_goes_into_safetensors_and_comes_back(
+def test_a_network_of_own_code_is_exported_and_loaded_as_safetensors(
     tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
 ):
     own = dataclasses.replace(card, backbone="mynets:tiny")
@@ -190,7 +190,7 @@ def test_own_network_goes_into_safetensors_and_comes_back(
         open_scorer(report.path)
 
 
-def test_own_network_whose_weights_are_not_all_in_its_file_is_refused(
+def test_a_file_that_lacks_weights_of_a_network_of_own_code_is_refused(
     tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
 ):
     def forgetful(leader: Leader, path: Path) -> None:
@@ -205,7 +205,7 @@ def test_own_network_whose_weights_are_not_all_in_its_file_is_refused(
 
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write more, as a full disk does."""
+    """Limit the size of files, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -227,7 +227,7 @@ def test_full_disk_leaves_the_existing_file(
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "told"),
+    ("name", "format", "message"),
     [
         ("leader.onnx", "onyx", r"unknown export format 'onyx': did you mean onnx\?"),
         ("leader.pt2", "onnx", r"leader.pt2 must end in .onnx"),
@@ -239,25 +239,27 @@ def test_full_disk_leaves_the_existing_file(
         ("folder.onnx", "onnx", r"folder.onnx is a folder"),
     ],
 )
-def test_request_that_can_not_be_met(
-    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, name: str, format, told: str
+def test_invalid_requests_are_refused(
+    tiny: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path, name: str, format, message: str
 ):
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe.onnx")
-    # Past the shape checks of the tests, which would refuse the unknown format before the function itself.
+    # Without the type checks of the tests.
     unchecked = getattr(export, "__wrapped__", export)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         unchecked(tiny, card, tmp_path / name, format=format, pictures=digits, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.onnx", "pipe.onnx"]
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "message"),
     [((1, 1, 8, 8), "at least 2 pictures, found 1"), ((4, 1, 9, 8), r"\(1, 8, 8\), found \(1, 9, 8\)")],
 )
-def test_pictures_of_the_check_must_fit(tiny: nn.Module, card: LeaderCard, tmp_path: Path, shape: tuple, told: str):
-    with pytest.raises(UserError, match=told):
+def test_pictures_must_have_the_size_of_the_card(
+    tiny: nn.Module, card: LeaderCard, tmp_path: Path, shape: tuple, message: str
+):
+    with pytest.raises(UserError, match=message):
         export(
             tiny,
             card,
@@ -267,6 +269,6 @@ def test_pictures_of_the_check_must_fit(tiny: nn.Module, card: LeaderCard, tmp_p
         )
 
 
-def test_public_names_are_not_the_files_of_the_same_name():
+def test_public_names_are_not_modules_of_the_same_name():
     modules = [name for name in deploy.__all__ if isinstance(getattr(deploy, name), ModuleType)]
     assert modules == ["formats"]

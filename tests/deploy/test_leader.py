@@ -20,7 +20,7 @@ def leader_file(reports: dict[str, ExportReport], tmp_path: Path) -> Path:
     return Path(shutil.copy(reports["safetensors"].path, tmp_path))
 
 
-def test_leader_comes_back_with_its_weights_card_and_in_evaluation_mode(
+def test_a_loaded_leader_has_its_weights_and_card_and_is_in_evaluation_mode(
     leader_file: Path, resnet: nn.Module, card: LeaderCard, digits: Tensor
 ):
     leader, card_read = load_leader(leader_file)
@@ -29,7 +29,7 @@ def test_leader_comes_back_with_its_weights_card_and_in_evaluation_mode(
     assert torch.equal(leader.network(digits / 255), resnet(digits / 255))
 
 
-def test_leader_takes_the_images_of_its_card_and_normalises_them(leader_file: Path, resnet: nn.Module, digit_files):
+def test_a_loaded_leader_normalises_the_images_of_its_card(leader_file: Path, resnet: nn.Module, digit_files):
     leader, card = load_leader(leader_file)
     images = torch.from_numpy(card.images([digit_files[0], str(digit_files[1])]))
     assert images.max() <= 1
@@ -63,7 +63,7 @@ def test_weights_of_another_type_are_refused(leader_file: Path, card: LeaderCard
         load_leader(leader_file)
 
 
-def test_weights_in_half_precision_are_taken(leader_file: Path, card: LeaderCard, resnet: nn.Module):
+def test_weights_in_half_precision_are_loaded(leader_file: Path, card: LeaderCard, resnet: nn.Module):
     save_file(
         {k: v.half() if v.is_floating_point() else v for k, v in load_file(leader_file).items()},
         leader_file,
@@ -73,7 +73,7 @@ def test_weights_in_half_precision_are_taken(leader_file: Path, card: LeaderCard
     torch.testing.assert_close(leader.network.fc.weight, resnet.fc.weight, atol=1e-3, rtol=1e-3)
 
 
-def test_file_loads_strictly_into_the_stock_torchvision_network(tmp_path: Path):
+def test_torchvision_s_network_loads_the_file_strictly(tmp_path: Path):
     torch.manual_seed(0)
     network = resnet18(num_classes=3).to(memory_format=torch.channels_last).eval()
     card = LeaderCard("resnet18", ("a", "b", "c"), 40, 3, (0.5,) * 3, (0.2,) * 3, 0.875)
@@ -85,18 +85,18 @@ def test_file_loads_strictly_into_the_stock_torchvision_network(tmp_path: Path):
         assert torch.equal(stock.state_dict()[name], tensor)
 
 
-def test_loading_draws_no_random_numbers_of_the_caller(leader_file: Path):
+def test_loading_does_not_change_the_random_state(leader_file: Path):
     before = torch.get_rng_state()
     load_leader(leader_file)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_missing_file_is_named(tmp_path: Path):
+def test_the_error_names_a_missing_file(tmp_path: Path):
     with pytest.raises(UserError, match=r"absent.safetensors does not exist"):
         load_leader(tmp_path / "absent.safetensors")
 
 
-def test_file_of_another_kind_is_named(tmp_path: Path):
+def test_the_error_names_a_file_of_another_kind(tmp_path: Path):
     (tmp_path / "text.safetensors").write_text("not a model, whatever its name says")
     with pytest.raises(UserError, match=r"text.safetensors is not a safetensors file"):
         load_leader(tmp_path / "text.safetensors")
@@ -109,7 +109,7 @@ def test_safetensors_of_other_tools_have_no_card(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"backbone": "resnet32"}, r"not hold weights of resnet32: .* is absent and should be of shape"),
         ({"backbone": "resnet21"}, "unknown backbone 'resnet21'"),
@@ -119,14 +119,14 @@ def test_safetensors_of_other_tools_have_no_card(tmp_path: Path):
         ),
     ],
 )
-def test_card_and_weights_must_belong_together(leader_file: Path, card: LeaderCard, change: dict, told: str):
+def test_card_and_weights_must_match(leader_file: Path, card: LeaderCard, change: dict, message: str):
     other = dataclasses.replace(card, **change)
     save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         load_leader(leader_file)
 
 
-def test_timm_itself_loads_a_leader_of_timm(tmp_path: Path):
+def test_timm_loads_the_file_of_a_timm_network(tmp_path: Path):
     name = "mobilenetv3_small_050"
     network = timm.create_model(name, num_classes=3).eval()
     card = LeaderCard(f"timm:{name}", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.2,) * 3, 0.875)

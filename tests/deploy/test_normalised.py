@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from peerdistill.deploy.normalised import Normalised
 
 
-def test_normalisation_inside_is_exactly_the_one_outside(tiny: nn.Module, digits: Tensor):
+def test_the_module_normalises_exactly_as_done_before_it(tiny: nn.Module, digits: Tensor):
     images = digits.float() / 255
     inside = Normalised(tiny, (0.31,), (0.37,))
     assert torch.equal(inside(images), tiny((images - 0.31) / torch.tensor(0.37)))

@@ -16,7 +16,7 @@ from peerdistill.errors import UserError
 
 
 def planted(images: np.ndarray) -> np.ndarray:
-    """Logits that show the mean pixel in class 0."""
+    """Return logits with the mean pixel in class 0."""
     logits = np.zeros((len(images), 10), np.float32)
     logits[:, 0] = images.mean(axis=(1, 2, 3))
     return logits
@@ -51,7 +51,7 @@ def test_onnx_predicts_without_importing_torch(reports: dict[str, ExportReport],
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
-def test_batch_size_changes_nothing(card: LeaderCard, digit_files: list[Path], batch_size: int):
+def test_predictions_do_not_depend_on_the_batch_size(card: LeaderCard, digit_files: list[Path], batch_size: int):
     sizes = []
 
     def score(images: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_batch_size_changes_nothing(card: LeaderCard, digit_files: list[Path], b
 
 def test_scorer_sees_pixels_in_0_to_1_of_the_size_and_channels_of_the_card(card: LeaderCard, tmp_path: Path):
     picture = Image.new("RGB", (40, 20), (255, 0, 0))
-    picture.paste((0, 0, 255), (10, 0, 30, 20))  # blue is the centre square that a picture is cut to
+    picture.paste((0, 0, 255), (10, 0, 30, 20))  # the centre crop is blue
     picture.save(tmp_path / "flag.png")
     colour = dataclasses.replace(card, channels=3, mean=(0.5,) * 3, std=(0.2,) * 3, image_size=6)
     seen = []
@@ -82,7 +82,7 @@ def test_scorer_sees_pixels_in_0_to_1_of_the_size_and_channels_of_the_card(card:
     assert images[0, :, 3, 3].tolist() == [0, 0, 1]
 
 
-def test_top_names_at_most_all_classes_most_probable_first(card: LeaderCard, digit_files: list[Path]):
+def test_top_classes_are_ordered_by_probability(card: LeaderCard, digit_files: list[Path]):
     def score(images: np.ndarray) -> np.ndarray:
         return np.tile(np.log(np.arange(1, 11, dtype=np.float32)), (len(images), 1)) + 500
 
@@ -93,18 +93,18 @@ def test_top_names_at_most_all_classes_most_probable_first(card: LeaderCard, dig
     assert first == Prediction(digit_files[0], ("9",), prediction.probabilities[:1])
 
 
-def test_folder_among_the_pictures_is_refused(card: LeaderCard, digit_files: list[Path]):
+def test_a_folder_among_the_pictures_is_refused(card: LeaderCard, digit_files: list[Path]):
     with pytest.raises(UserError, match=r"pictures is a folder: pass picture files, for example .*\*\.jpg"):
         predict_with(planted, card, [digit_files[0], digit_files[0].parent])
 
 
-def test_file_that_is_no_picture_is_named(card: LeaderCard, digit_files: list[Path], tmp_path: Path):
+def test_the_error_names_a_file_that_is_not_a_picture(card: LeaderCard, digit_files: list[Path], tmp_path: Path):
     (tmp_path / "note.jpg").write_text("not a picture")
     with pytest.raises(UserError, match=r"note.jpg"):
         predict_with(planted, card, [digit_files[0], tmp_path / "note.jpg"])
 
 
-def test_unreadable_pictures_are_told_and_the_others_classified(
+def test_unreadable_pictures_are_reported_and_the_others_classified(
     card: LeaderCard, digit_files: list[Path], tmp_path: Path
 ):
     (tmp_path / "note.jpg").write_text("not a picture")
@@ -122,32 +122,32 @@ def test_unreadable_pictures_are_told_and_the_others_classified(
         assert all(name in str(error) for error, name in zip(errors, map(str, bad), strict=True))
 
 
-def test_files_may_be_named_by_strings(reports: dict[str, ExportReport], digit_files: list[Path]):
+def test_files_may_be_strings(reports: dict[str, ExportReport], digit_files: list[Path]):
     file = reports["onnx"].path
     assert predict(str(file), [str(picture) for picture in digit_files]) == predict(file, digit_files)
 
 
-def test_a_single_name_in_place_of_a_list_is_refused(card: LeaderCard, digit_files: list[Path]):
+def test_a_single_file_instead_of_a_list_is_refused(card: LeaderCard, digit_files: list[Path]):
     with pytest.raises(UserError, match=r"pictures must be a list of files, found the single file .*0.png"):
         predict_with(planted, card, str(digit_files[0]))
 
 
 @pytest.mark.parametrize(
-    ("logits", "told"),
+    ("logits", "message"),
     [
         (np.zeros((1, 9), np.float32), "the leader gives 9 logits and its card names 10 classes"),
         (np.full((1, 10), np.nan, np.float32), "the leader gives logits that are not finite for 1 of 1 pictures"),
         (np.zeros((2, 10), np.float32), r"one row of logits for each of 1 pictures, found shape \(2, 10\)"),
     ],
 )
-def test_outputs_that_are_no_logits_of_the_card_are_refused(
-    card: LeaderCard, digit_files: list[Path], logits, told: str
+def test_outputs_that_do_not_match_the_card_are_refused(
+    card: LeaderCard, digit_files: list[Path], logits, message: str
 ):
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         predict_with(lambda images: logits, card, digit_files[:1])
 
 
-def test_very_large_pictures_are_scored_in_smaller_batches(card: LeaderCard, digit_files: list[Path]):
+def test_large_pictures_are_scored_in_smaller_batches(card: LeaderCard, digit_files: list[Path]):
     sizes = []
 
     def score(images: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def all_digits() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(all_digits) -> nn.Module:
-    """A ResNet-20 that has seen the first 1,000 digits a few times."""
+    """A ResNet-20 that was trained on the first 1,000 digits for a few epochs."""
     images, labels = all_digits
     torch.manual_seed(3)
     network = backbones.build("resnet20", classes=10, in_channels=1).network()
@@ -88,20 +88,20 @@ def initializers(file: Path) -> dict[str, np.ndarray]:
 
 
 def quantised_kinds(file: Path) -> set[str]:
-    """Return the kinds of nodes that have an input of 8 bits."""
+    """Return the operators that have an 8-bit input."""
     nodes = onnx.load(file).graph.node
     of_8_bits = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
     return {node.op_type for node in nodes if of_8_bits.intersection(node.input)} - {"QuantizeLinear"}
 
 
 def kinds_rounded_to_8_bits(file: Path) -> set[str]:
-    """Return the kinds of nodes whose output becomes 8 bits."""
+    """Return the operators whose output is quantised."""
     nodes = onnx.load(file).graph.node
     rounded = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
     return {node.op_type for node in nodes if rounded.intersection(node.output)}
 
 
-def test_answers_are_nearly_those_of_the_float_file(report, exact, all_digits, held_out):
+def test_int8_and_float32_nearly_always_predict_the_same_class(report, exact, all_digits, held_out):
     expected, found = (logits(file, held_out).argmax(1) for file in (exact, report.path))
     assert report.agreement == pytest.approx((expected == found).mean())
     assert report.agreement >= 0.98
@@ -110,7 +110,7 @@ def test_answers_are_nearly_those_of_the_float_file(report, exact, all_digits, h
     assert abs((expected == labels).mean() - (found == labels).mean()) < 0.01
 
 
-def test_report_says_what_was_written(report, exact, held_out):
+def test_the_report_describes_the_file(report, exact, held_out):
     assert (report.format, report.samples, report.details["calibrated_on"]) == ("int8", 797, 100)
     assert report.bytes == report.path.stat().st_size < 0.4 * report.details["float_bytes"]
     assert report.details["float_bytes"] == exact.stat().st_size
@@ -119,7 +119,7 @@ def test_report_says_what_was_written(report, exact, held_out):
     assert list(report.path.parent.iterdir()) == [report.path]
 
 
-def test_file_is_valid_and_takes_any_batch_with_the_same_card(report, exact, card, held_out):
+def test_the_file_is_valid_and_has_a_free_batch_size_and_the_same_card(report, exact, card, held_out):
     model, float_model = onnx.load(report.path), onnx.load(exact)
     onnx.checker.check_model(model, full_check=True)
     (images,), (outputs,) = model.graph.input, model.graph.output
@@ -133,7 +133,7 @@ def test_file_is_valid_and_takes_any_batch_with_the_same_card(report, exact, car
         np.testing.assert_allclose(logits(report.path, held_out[:size]), together[:size], atol=1e-4)
 
 
-def test_weights_have_a_scale_for_each_channel(report, exact):
+def test_weights_have_one_scale_per_output_channel(report, exact):
     whole, small = initializers(exact), initializers(report.path)
     names = [name for name, weight in whole.items() if weight.ndim == 4]
     assert len(names) == 21
@@ -145,7 +145,7 @@ def test_weights_have_a_scale_for_each_channel(report, exact):
         assert (np.abs(back - whole[name]) <= 0.51 * small[f"{name}_scale"].reshape(-1, 1, 1, 1)).all()
 
 
-def test_ranges_are_those_of_the_calibration_pictures(int8_of, trained, tmp_path, calibration):
+def test_ranges_are_set_on_the_calibration_pictures(int8_of, trained, tmp_path, calibration):
     dark = calibration // 2
     normalised = (dark.float() / 255 - 0.31) / 0.37
     int8_of(trained, tmp_path / "dark.onnx", calibration=dark)
@@ -164,7 +164,7 @@ def test_normalisation_and_classifier_stay_in_float(report):
     assert all(initializers(report.path)[name].dtype == np.float32 for name in classifier.input[1:])
 
 
-def test_the_same_pictures_make_the_same_file(report, int8_of, trained, calibration, tmp_path, capfd):
+def test_the_file_is_determined_by_the_calibration_pictures(report, int8_of, trained, calibration, tmp_path, capfd):
     for name in ("again", "other"):
         pictures = calibration if name == "again" else calibration // 3
         int8_of(trained, tmp_path / f"{name}.onnx", calibration=pictures)
@@ -210,7 +210,7 @@ class Tokens(nn.Module):
         return self.out((tokens + mixed).mean(1))
 
 
-def test_of_a_network_with_layernorm_only_layers_with_weights_are_quantised(int8_of, tmp_path, capfd):
+def test_with_layernorm_only_layers_with_weights_are_quantised(int8_of, tmp_path, capfd):
     torch.manual_seed(0)
     report = int8_of(Tokens().eval(), tmp_path / "small.onnx")
     assert capfd.readouterr() == ("", "")
@@ -220,7 +220,7 @@ def test_of_a_network_with_layernorm_only_layers_with_weights_are_quantised(int8
     of_8_bits = [
         name for name, value in initializers(report.path).items() if value.dtype == np.int8 and value.ndim == 2
     ]
-    assert len(of_8_bits) == 1  # not the last one, and no product of two activations
+    assert len(of_8_bits) == 1  # neither the last layer nor a product of two activations
 
 
 def test_existing_file_is_replaced_only_with_force(int8_of, trained, tmp_path, report):

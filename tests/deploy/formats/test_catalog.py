@@ -1,6 +1,7 @@
-"""A format from the user's own code: one file outside the package."""
+"""Formats by name and suffix, among them one from the user's own code: a file outside the package."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_the_command_line_takes_such_a_format(own_code, digit_files, capsys):
     assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
 
 
-def test_a_file_in_the_folder_of_formats_is_all_that_a_format_needs(tmp_path, monkeypatch):
+def test_a_file_in_the_folder_of_formats_adds_a_format(tmp_path, monkeypatch):
     (tmp_path / "arrays_format.py").write_text(ARRAYS)
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
     found = formats.discover()
@@ -115,3 +116,30 @@ def test_the_formats_of_the_package_have_different_default_names():
     assert len(set(names)) == len(names)
     for format in formats.FORMATS.values():
         assert formats.format_of_file(Path(format.default_name)).open is format.open
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("leader.txt", b"hello", r"leader.txt is not a model: found suffix '.txt', allowed are .onnx"),
+        ("leader", b"hello", r"leader is not a model: found suffix '', allowed are .onnx, .pt2, .safetensors"),
+        ("leader.onnx", None, r"leader.onnx is not a model: it does not exist"),
+        ("leader.onnx", b"", r"leader.onnx is not a model: cannot read it as onnx"),
+        ("leader.onnx", b"hello", r"leader.onnx is not a model: cannot read it as onnx"),
+        ("leader.pt2", b"hello", r"leader.pt2 is not a model: cannot read it as pt2"),
+        ("leader.safetensors", b"hello", r"leader.safetensors is not a safetensors file"),
+    ],
+)
+def test_the_error_names_a_file_that_is_not_a_model(tmp_path: Path, name: str, content: bytes | None, message: str):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        predict(tmp_path / name, [])
+
+
+def test_a_folder_or_a_pipe_is_not_a_model(tmp_path: Path):
+    (tmp_path / "folder.onnx").mkdir()
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for name in ("folder.onnx", "pipe.onnx"):
+        with pytest.raises(UserError, match=f"{name} is not a model: it is not a file"):
+            predict(tmp_path / name, [])
