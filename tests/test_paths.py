@@ -16,9 +16,9 @@ def test_a_path_becomes_absolute(monkeypatch, tmp_path):
     assert absolute_path("x") == tmp_path / "x"
 
 
-@pytest.mark.parametrize(("name", "told"), [("", "found nothing"), ("a\0b", "NUL"), ("~nobody-here/x", "~nobody-here")])
-def test_what_is_no_name_is_told(name, told):
-    with pytest.raises(UserError, match=f"--run.*{told}"):
+@pytest.mark.parametrize(("name", "found"), [("", "nothing"), ("a\0b", "NUL"), ("~nobody-here/x", "~nobody-here")])
+def test_an_invalid_path_is_refused(name, found):
+    with pytest.raises(UserError, match=f"--run.*{found}"):
         user_path(name, "--run")
 
 

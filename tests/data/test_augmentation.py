@@ -160,7 +160,7 @@ def test_no_mirroring_without_flip():
     assert all(width > 0 for width, _ in parts)
 
 
-def test_seed_decides_and_the_global_state_stays():
+def test_the_seed_decides_and_the_global_state_is_unchanged():
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     first = random_resized_square(ramps(99, 99), 16, Augmentation(), seed=5)

@@ -109,7 +109,7 @@ def test_refused(folders, expected):
     assert sentence(pictures(*folders)).startswith(expected)
 
 
-def test_an_empty_class_is_refused_for_training_and_told_of_otherwise():
+def test_an_empty_class_is_refused_for_training_and_reported_otherwise():
     assert sentence([*pictures("ant", "bee"), "cow/"]).startswith("class folder 'photos/cow' has no pictures (")
     paths = [*pictures("train/ant", "train/bee", "test/ant"), "test/bee/"]
     test = find_splits(paths, "photos").splits["test"]

@@ -1,5 +1,6 @@
 """Workers send chunks, ignore signals, and stop without blocking the training process."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -37,8 +38,8 @@ def steps(size: int = 10) -> list[Step]:
     return [Step(0, number, rows) for number, rows in enumerate(torch.arange(ROWS).split(size))]
 
 
-def workers_of(pictures: FolderLoader) -> list:
-    return pictures._loader._iterator._workers
+def workers() -> list:
+    return multiprocessing.active_children()
 
 
 def begun(pictures: FolderLoader, size: int = 1) -> Iterator:
@@ -50,50 +51,50 @@ def begun(pictures: FolderLoader, size: int = 1) -> Iterator:
 @pytest.mark.parametrize("picture_bytes", [1, 5, 7, 40])
 def test_chunks_of_any_size_are_the_same_batches(folder, monkeypatch, picture_bytes):
     whole = [images.clone() for images in loader(folder, 0).images(steps())]
-    monkeypatch.setattr(loaders, "_SHARED_BYTES", 6 * 192 * picture_bytes)
+    monkeypatch.setattr(loaders, "SHARED_BYTES", 6 * 192 * picture_bytes)
     found = list(loader(folder).images(steps()))
     assert [len(images) for images in found] == [10, 10, 3]
     assert all(map(torch.equal, found, whole))
 
 
 @pytest.mark.parametrize(("size", "workers"), [(224, 1), (224, 2), (224, 8), (512, 4), (32, 64)])
-def test_what_is_under_way_fits_into_half_of_a_container_s_shared_memory(folder, size, workers):
-    chunk = loaders._chunk_size(replace(folder.train, image_size=size), workers)
+def test_chunks_in_transit_fit_into_half_of_the_shared_memory_of_a_container(folder, size, workers):
+    chunk = loaders.chunk_size(replace(folder.train, image_size=size), workers)
     assert chunk >= 1
-    assert chunk * workers * loaders._CHUNKS_AHEAD * 3 * size**2 <= 32 * 2**20
+    assert chunk * workers * loaders.CHUNKS_AHEAD * 3 * size**2 <= 32 * 2**20
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGTERM] * 2])
-def test_workers_leave_signals_to_the_process_that_started_them(folder, signals):
+def test_workers_ignore_signals_of_the_process_group(folder, signals):
     """The sender must be another process: SIGTERM of their own process is how they are ended."""
     pictures = loader(folder)
     images = begun(pictures)
-    for worker in workers_of(pictures):
+    for worker in workers():
         for number in signals:
             assert os.system(f"kill -{number.value} {worker.pid}") == 0
     time.sleep(0.05)
     assert len(list(images)) == ROWS - 1
-    assert all(worker.is_alive() for worker in workers_of(pictures))
+    assert all(worker.is_alive() for worker in workers())
 
 
-def test_workers_end_when_they_are_told_to_by_the_process_that_started_them(folder):
+def test_workers_stop_when_their_parent_process_terminates_them(folder):
     pictures = loader(folder)
     images = begun(pictures)
-    workers = workers_of(pictures)
-    for worker in workers:
+    started = workers()
+    for worker in started:
         worker.terminate()
-    for worker in workers:
+    for worker in started:
         worker.join(5)
         assert worker.exitcode == 0
     images.close()
 
 
-def test_a_killed_worker_is_told_between_two_batches(folder):
+def test_a_killed_worker_is_reported_between_two_batches(folder):
     before = signal.getsignal(signal.SIGCHLD)
     pictures = loader(folder)
     images = begun(pictures)
     assert signal.getsignal(signal.SIGCHLD) is before
-    for worker in workers_of(pictures):
+    for worker in workers():
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
     with pytest.raises(Failure, match=r"^a data worker was killed, probably because memory ran out: use fewer workers"):
@@ -112,7 +113,7 @@ def test_a_killed_worker_is_told_between_two_batches(folder):
         (OSError(13, "Permission denied"), "can't be used .permission denied.: use --workers 0"),
     ],
 )
-def test_what_a_worker_can_not_send_is_told(folder, monkeypatch, error, sentence):
+def test_a_chunk_that_a_worker_cannot_send_is_reported(folder, monkeypatch, error, sentence):
     def refuse(tensor):
         raise error
 
@@ -121,18 +122,18 @@ def test_what_a_worker_can_not_send_is_told(folder, monkeypatch, error, sentence
         list(loader(folder).images(steps()))
 
 
-def test_a_batch_that_a_queue_drops_is_not_waited_for(folder, monkeypatch):
+def test_a_chunk_that_the_queue_drops_does_not_block_training(folder, monkeypatch):
     """The queue's own thread can't send it, after the worker has made it."""
 
     def unsent(pictures):
         return lambda: "can't be pickled"
 
-    monkeypatch.setattr(loaders, "_stack", unsent)
+    monkeypatch.setattr(loaders, "stack_pictures", unsent)
     with pytest.raises(Failure, match="a data worker was killed"):
         list(loader(folder).images(steps()))
 
 
-def test_workers_that_can_not_be_started_are_told(folder, monkeypatch):
+def test_workers_that_cannot_be_started_are_reported(folder, monkeypatch):
     def no_fork():
         raise OSError(11, "Resource temporarily unavailable")
 
@@ -141,17 +142,17 @@ def test_workers_that_can_not_be_started_are_told(folder, monkeypatch):
         list(loader(folder).images(steps()))
 
 
-def test_a_mistake_in_a_worker_is_no_sentence(folder, monkeypatch):
+def test_a_bug_in_a_worker_keeps_its_traceback(folder, monkeypatch):
     def broken(pictures):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(loaders, "_stack", broken)
+    monkeypatch.setattr(loaders, "stack_pictures", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(loader(folder).images(steps()))
 
 
 def test_validation_batches_come_in_chunks_too(folder, monkeypatch):
-    monkeypatch.setattr(loaders, "_SHARED_BYTES", 6 * 192 * 3)
+    monkeypatch.setattr(loaders, "SHARED_BYTES", 6 * 192 * 3)
     how = {"batch_size": 10, "device": "cpu"}
     found, expected = (list(eval_batches(folder.train, folder, workers=workers, **how)) for workers in (2, 0))
     for one, other in zip(found, expected, strict=True):

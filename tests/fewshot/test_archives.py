@@ -56,7 +56,7 @@ def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path):
         load(file)
 
 
-def test_what_is_there_twice_counts_once(tmp_path):
+def test_the_last_of_several_members_with_one_name_counts(tmp_path):
     plain = load(archive(tmp_path, MEMBERS))
     with pytest.warns(UserWarning, match="Duplicate name"):
         file = archive(tmp_path, [("ant/0.png", picture(77)), *MEMBERS.items()])
@@ -83,7 +83,7 @@ def patched(file: Path, offset_in_entry: int, value: bytes) -> None:
         (42, struct.pack("<I", 2**30), ""),
     ],
 )
-def test_a_member_that_can_not_be_read_is_named_or_left_out(tmp_path, offset, value, reason):
+def test_an_unreadable_member_is_named_or_left_out(tmp_path, offset, value, reason):
     file = archive(tmp_path, MEMBERS)
     patched(file, offset, value)
     with pytest.raises(UserError, match=f"cannot read picture '{file}/.*': {reason}.*--skip_unreadable"):

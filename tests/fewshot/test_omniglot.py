@@ -119,7 +119,7 @@ def test_folders_of_torchvision_are_found(tmp_path):
     assert len(load_few_shot(omniglot(tmp_path)).train.class_names) == 4
 
 
-def test_drawings_that_can_not_be_read_are_named_or_left_out(tmp_path):
+def test_unreadable_drawings_are_named_or_left_out(tmp_path):
     write_folders(tmp_path)
     broken = tmp_path / "images_background" / "Greek" / "character01" / "0001_02.png"
     broken.write_text("no drawing")
@@ -191,7 +191,7 @@ def test_download_is_torchvision_s(tmp_path, monkeypatch):
     assert len(data.train.class_names) == 4
 
 
-def test_a_download_that_fails_is_told(tmp_path, monkeypatch):
+def test_a_failed_download_is_reported(tmp_path, monkeypatch):
     def fail(*args, **options):
         raise OSError("no network")
 

@@ -91,7 +91,7 @@ def test_an_archive_is_read_as_its_folder(tmp_path, write):
     assert from_file.fingerprint == from_folder.fingerprint
 
 
-def test_pictures_that_can_not_be_read_are_named_or_left_out(tmp_path):
+def test_unreadable_pictures_are_named_or_left_out(tmp_path):
     write_splits(tmp_path)
     (tmp_path / "train" / "ant" / "1.png").write_text("no picture")
     with pytest.raises(UserError, match=r"cannot read picture '.*ant/1\.png': it is not a picture \(--skip_unreadable"):

@@ -22,10 +22,10 @@ from peerdistill.rng import Draws, keyed_generator, keyed_seed
 
 Images = UInt8[Tensor, "batch channels height width"]
 
-_CHUNKS_AHEAD = 2
+CHUNKS_AHEAD = 2
 """Chunks that each worker decodes in advance."""
 
-_SHARED_BYTES = 32 * 2**20
+SHARED_BYTES = 32 * 2**20
 """Shared memory for all pictures in transit: half of Docker's default for a container."""
 
 # PyTorch's messages about workers that died or can't be reached. Its other errors are bugs, not the user's mistakes.
@@ -80,7 +80,7 @@ class FolderLoader:
     ):
         self._device = device
         self._workers = workers
-        self._chunk = _chunk_size(split, workers)
+        self._chunk = chunk_size(split, workers)
         self._pictures = _DecodedPictures(split, augmentation, seed)
         self._sampler = _ChunkSampler(self._chunk)
         self._loader = self._new_loader()
@@ -91,8 +91,8 @@ class FolderLoader:
             batch_sampler=self._sampler,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
-            prefetch_factor=_CHUNKS_AHEAD if self._workers else None,
-            collate_fn=_stack,
+            prefetch_factor=CHUNKS_AHEAD if self._workers else None,
+            collate_fn=stack_pictures,
             pin_memory=self._device.type == "cuda",
             worker_init_fn=start_worker,
             generator=torch.Generator(),  # the default draws from the global generator
@@ -159,11 +159,11 @@ class FolderLoader:
         self._loader = self._new_loader()
 
 
-def _chunk_size(split: FolderSplit, workers: int) -> int:
+def chunk_size(split: FolderSplit, workers: int) -> int:
     """Return the number of pictures that a worker sends at a time."""
     picture = split.channels * split.image_size**2
-    chunks = max(1, workers) * (_CHUNKS_AHEAD + 1)
-    return max(1, _SHARED_BYTES // (chunks * picture))
+    chunks = max(1, workers) * (CHUNKS_AHEAD + 1)
+    return max(1, SHARED_BYTES // (chunks * picture))
 
 
 @contextmanager
@@ -271,7 +271,8 @@ class _DecodedPictures(TorchDataset):
         )
 
 
-def _stack(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:
+def stack_pictures(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:
+    """Return the pictures of a chunk as one tensor, in a worker in shared memory, or the error of one of them."""
     decoded = []
     for picture in pictures:
         if isinstance(picture, UserError):

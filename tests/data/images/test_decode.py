@@ -176,7 +176,7 @@ def test_a_jpeg_that_lacks_pixels_is_refused(tmp_path_factory, lost, progressive
         open_picture(path)
 
 
-def test_damaged_exif_is_told_of_by_name_and_once(tmp_path, noise, monkeypatch):
+def test_damaged_exif_is_reported_once_with_the_name(tmp_path, noise, monkeypatch):
     monkeypatch.setattr(decode, "_warnings_shown", set())
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -200,7 +200,7 @@ def test_large_pictures_are_shrunk_at_once_and_larger_ones_refused(tmp_path, mon
     assert open_picture(tmp_path / "a.jpg").width <= 40
 
 
-def test_a_bound_of_pillow_for_others_stays(tmp_path, noise, monkeypatch):
+def test_the_size_limit_of_pillow_for_other_code_is_restored(tmp_path, noise, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
     assert np.array_equal(opened(tmp_path, Image.fromarray(noise)), noise)
     assert Image.MAX_IMAGE_PIXELS == 4

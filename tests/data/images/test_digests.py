@@ -30,14 +30,14 @@ def digest(known: KnownDigests, path: Path, readings: list[str]) -> bytes:
     return found
 
 
-def test_a_file_that_stays_is_read_once(photo, tmp_path, an_hour_later):
+def test_an_unchanged_file_is_read_once(photo, tmp_path, an_hour_later):
     readings: list[str] = []
     found = {digest(KnownDigests(tmp_path / "known"), photo, readings) for _ in range(3)}
     assert found == {digest_of(b"before")}
     assert readings == [str(photo)]
 
 
-def test_nothing_is_remembered_without_a_place(photo, an_hour_later):
+def test_nothing_is_remembered_without_a_file(photo, an_hour_later):
     readings: list[str] = []
     for _ in range(2):
         digest(KnownDigests(None), photo, readings)
@@ -61,7 +61,7 @@ def put_another_in_its_place(photo: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [write_over, put_another_in_its_place])
-def test_other_content_of_the_same_size_and_time_is_noticed(photo, tmp_path, change, an_hour_later):
+def test_other_content_with_the_same_size_and_time_is_detected(photo, tmp_path, change, an_hour_later):
     times = (photo.stat().st_atime_ns, photo.stat().st_mtime_ns)
     assert digest(KnownDigests(tmp_path / "known"), photo, []) == digest_of(b"before")
     change(photo)
@@ -70,7 +70,7 @@ def test_other_content_of_the_same_size_and_time_is_noticed(photo, tmp_path, cha
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"\0" + content[1:], lambda _: b""])
-def test_what_is_damaged_is_not_believed(photo, tmp_path, damage, an_hour_later):
+def test_damaged_records_are_ignored(photo, tmp_path, damage, an_hour_later):
     file, readings = tmp_path / "known", []
     digest(KnownDigests(file), photo, readings)
     file.write_bytes(damage(file.read_bytes()))
@@ -78,7 +78,7 @@ def test_what_is_damaged_is_not_believed(photo, tmp_path, damage, an_hour_later)
     assert len(readings) == 2
 
 
-def test_a_place_that_cannot_be_written_stops_nobody(photo, tmp_path, an_hour_later):
+def test_a_file_that_cannot_be_written_is_no_error(photo, tmp_path, an_hour_later):
     assert digest(KnownDigests(photo / "known"), photo, []) == digest_of(b"before")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.png"]
 
