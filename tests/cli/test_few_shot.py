@@ -106,7 +106,7 @@ def test_the_paper_s_protocol_has_a_column_for_each_shape(shapes, runs, peerdist
     """It needs 5 test classes of 20 images: more of them, for the run that is there."""
     refused = peerdistill("evaluate", runs[0], "--protocol", "paper")
     assert refused.code == 2
-    assert "5 ways were asked for in test episodes, the data has 2 test classes" in refused.stderr
+    assert "ways is 5 in test episodes, but there are only 2 test classes" in refused.stderr
     for split, classes in (("train", range(3)), ("test", range(3, 8))):
         for number in classes:
             target = tmp_path / "many" / split / f"shape{number}"

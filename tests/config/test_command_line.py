@@ -182,8 +182,8 @@ def test_resuming_nothing_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("epochs: 3\nlr: [1\nseed: 2\n", r"broken\.yaml, line 3 is no valid YAML"),
-        ("epochs: 3\n  lr: 2\n", r"broken\.yaml, line 2 is no valid YAML"),
+        ("epochs: 3\nlr: [1\nseed: 2\n", r"broken\.yaml, line 3 is not valid YAML"),
+        ("epochs: 3\n  lr: 2\n", r"broken\.yaml, line 2 is not valid YAML"),
         ("- epochs\n", r"broken\.yaml must hold options as 'name: value', found list"),
         ("", r"broken\.yaml must hold options as 'name: value', found nothing"),
         ("3: x\n", r"in .*broken\.yaml '3'"),
@@ -207,7 +207,7 @@ def test_a_broken_file_is_told_in_one_sentence(tmp_path, text, sentence):
 
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(UserError, match=r"picture\.yaml is no text file"):
+    with pytest.raises(UserError, match=r"picture\.yaml is not a UTF-8 text file"):
         read_config(tmp_path / "picture.yaml")
 
 

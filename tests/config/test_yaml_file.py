@@ -36,15 +36,15 @@ def test_options_are_read(read, text, values):
         (b"epochs: 1\0", "unacceptable character"),
         (b"epochs: " + b"9" * 5000, "line 1 .* a number of 5000 digits"),
         (b"a: 1\nlr: !!timestamp abc", "line 2 .* tag timestamp is not allowed"),
-        (b"epochs: !!int abc", "abc is no int"),
-        (b"flip: !!bool maybe", "maybe is no bool"),
+        (b"epochs: !!int abc", "abc is not a value of type int"),
+        (b"flip: !!bool maybe", "maybe is not a value of type bool"),
         (b"lr: !!python/object/apply:os.system [ls]", "tag python/object/apply:os.system is not allowed"),
         (b"epochs: 1\n---\nepochs: 2\n", "line 2 .* another document"),
-        (b"epochs: 1\nlr: 1\nepochs: 2\n", "line 3 .* 'epochs' is given twice"),
+        (b"epochs: 1\nlr: 1\nepochs: 2\n", "line 3 .* 'epochs' is defined twice"),
         (b"optimizer: &a {name: sgd, self: *a}", r"alias \(\*a\) is not allowed"),
         (b"epochs: " + b"[" * 10000, "more than 12 levels"),
         (b"? [a]\n: 1", "a name must be one word"),
-        ("lr: ä".encode("latin-1"), "no text file in UTF-8"),
+        ("lr: ä".encode("latin-1"), "not a UTF-8 text file"),
         (b"#" * 300_000, "more than 256 KiB"),
         (b"- epochs", "found list"),
     ],
@@ -68,6 +68,6 @@ def test_a_bomb_of_aliases_costs_nothing(read):
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
-    for path, told in ((tmp_path, "is a folder"), ("/dev/zero", "no regular file"), (tmp_path / "b", "there is no")):
+    for path, told in ((tmp_path, "is a folder"), ("/dev/zero", "not a regular file"), (tmp_path / "b", "there is no")):
         with pytest.raises(UserError, match=told):
             read_options(type(tmp_path)(path))

@@ -77,11 +77,11 @@ def test_the_episodes_of_a_seed_are_the_same_and_fewer_are_the_first_of_them():
     [
         (
             EpisodeShape(5, 1, 1),
-            "5 ways were asked for in validation episodes, the data has 4 validation classes",
+            "ways is 5 in validation episodes, but there are only 4 validation classes",
         ),
         (
             EpisodeShape(2, 1, 4),
-            "1 shots and 4 queries were asked for in validation episodes, class 'class1' has 4 images",
+            r"validation episodes need 5 images per class \(shots 1, queries 4\), but class 'class1' has only 4",
         ),
     ],
 )

@@ -178,10 +178,10 @@ def test_a_run_is_resumed_by_the_command_that_started_it(prototypical, trained):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"ways": 9}, "9 ways were asked for in training episodes, the data has 6 training classes"),
-        ({"shots": 9}, "9 shots and 2 queries were asked for in training episodes, class 'a' has 10 images"),
-        ({"validation.ways": 3}, "3 ways were asked for in validation episodes, the data has 2 validation classes"),
-        ({"test.queries": 10}, "1 shots and 10 queries were asked for in test episodes"),
+        ({"ways": 9}, "ways is 9 in training episodes, but there are only 6 training classes"),
+        ({"shots": 9}, r"training episodes need 11 images per class \(shots 9, queries 2\), but class 'a' has only 10"),
+        ({"validation.ways": 3}, "ways is 3 in validation episodes, but there are only 2 validation classes"),
+        ({"test.queries": 10}, r"test episodes need 11 images per class \(shots 1, queries 10\)"),
         ({"episodes": 5}, "episodes must be a multiple of episodes_per_epoch, found 5 and 2"),
     ],
 )
@@ -226,7 +226,7 @@ class TestTeacher:
     def test_a_prototypical_network_does_not_teach_classes(
         self, tmp_path, prototypical, quick_config, sixteen, train_quickly
     ):
-        with pytest.raises(UserError, match="does not know the classes of the data"):
+        with pytest.raises(UserError, match="was trained on different classes"):
             train_quickly(
                 quick_config(f"npz:{sixteen}", method="kd", peers=1, teacher=prototypical.path), tmp_path / "run"
             )

@@ -47,7 +47,7 @@ def test_values_that_are_not_finite_are_refused_in_buffers_too(weights_file, nam
     name = name if name in weights else next(key for key in weights if key.endswith(name.rpartition(".")[2]))
     weights[name].view(-1)[0] = value
     save_file(weights, weights_file)
-    with pytest.raises(UserError, match=f"holds values that are not finite in '{name}'"):
+    with pytest.raises(UserError, match=f"contains values that are not finite in '{name}'"):
         start_from_weights(cohort(), CohortConfig(weights=str(weights_file)))
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_there_again(
 
 def test_weights_of_another_network_are_refused(weights_file):
     peers = Cohort("resnet32", 3, peers=2, in_channels=1)
-    message = r"weights.safetensors holds no weights of resnet32: 'layer1.1.* is absent, should be of shape"
+    message = r"weights.safetensors does not contain weights of resnet32: 'layer1.1.* is absent, must be of shape"
     with pytest.raises(UserError, match=message):
         start_from_weights(peers, CohortConfig(backbone="resnet32", weights=str(weights_file)))
 
@@ -106,14 +106,14 @@ class TestPretrained:
             assert network.fc.out_features == 3
 
     def test_a_network_without_any_is_told(self):
-        with pytest.raises(UserError, match="resnet8 has no pretrained weights: they go with timm: and torchvision:"):
+        with pytest.raises(UserError, match="resnet8 has no pretrained weights: use a timm: or torchvision:"):
             start_from_weights(cohort(), CohortConfig(pretrained=True))
 
     def test_a_failed_download_is_one_sentence(self):
         def unreachable():
             raise OSError("no route\nto host")
 
-        with pytest.raises(UserError, match="weights of resnet8 can't be fetched: no route to host"):
+        with pytest.raises(UserError, match="weights of resnet8 cannot be downloaded: no route to host"):
             start_from_weights(self.offering(cohort(), unreachable), CohortConfig(pretrained=True))
 
 

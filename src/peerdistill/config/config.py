@@ -70,7 +70,7 @@ class Config:
     episodes: EpisodeConfig | None = None
 
     def check(self) -> None:
-        """Raise UserError for the first value that can't be right, before anything slow is started."""
+        """Raise UserError for the first invalid value, before anything slow starts."""
         episodes = [] if self.episodes is None else [self.episodes]
         for part in (self.data, *episodes, self.cohort, self.training, self.teacher):
             part.check()
@@ -83,15 +83,15 @@ class Config:
                 value.check()
 
     def _check_teacher_is_used(self) -> None:
-        """Raise UserError for options of the further term that a method with a teacher of its own does not have."""
+        """Raise UserError for options of the additional teacher term, which methods that need a teacher do not have."""
         if not methods.find(self.method).needs_teacher:
             return
         own = ", ".join(option.name for option in methods.options_of(self.method))
         for field in ("teacher_weight", "teacher_temperature"):
             if getattr(self.teacher, field) != getattr(TeacherConfig(), field):
                 raise UserError(
-                    f"{field} goes with methods that do without a teacher, found {getattr(self.teacher, field)}: "
-                    f"{self.method} has {own}"
+                    f"{field} applies to methods that do not need a teacher, found {getattr(self.teacher, field)}: "
+                    f"{self.method} has the options {own}"
                 )
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,23 +110,23 @@ class Config:
 
     @property
     def default_run(self) -> str:
-        """Folder for a run whose user named none: ``runs/DATA-METHOD-BACKBONE``."""
+        """Default folder of the run: ``runs/DATA-METHOD-BACKBONE``."""
         source = self.data.sources.title(self.data.data)
         method, backbone = (name.replace(":", "-") for name in (self.method, self.cohort.backbone))
         return str(Path("runs") / f"{source}-{method}-{backbone}")
 
     def moved(self, places: Mapping[str, str]) -> "Config":
-        """Return the same configuration with its data elsewhere.
+        """Return the same configuration with other places of its data.
 
         Args:
-            places: What replaces ``data``, ``test`` or ``root``.
+            places: New values of ``data``, ``test`` or ``root``.
 
         Raises:
-            UserError: For an option that this kind of data does not have.
+            UserError: This kind of data does not have the option.
         """
         known = {field.name for field in fields(self.data)}
         for name in sorted(places.keys() - known):
-            raise UserError(f"{name} does not go with {self.data.data}")
+            raise UserError(f"{name} does not apply to {self.data.data}")
         return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.sources)))
 
     @classmethod

@@ -1,39 +1,38 @@
-"""Parsers whose complaints are one sentence.
+"""Parsers whose error messages are one sentence.
 
-The library's parser reads the values of options that are no words as YAML, with a loader in C that a deep nesting
-crashes. Values are therefore checked here, by our own reader of YAML, before the parser sees them.
+The parser of the library reads the values of some options as YAML, with a loader in C that deep nesting crashes. Values
+are therefore checked here with our own YAML reader before the parser receives them.
 """
 
 import json
 import re
 import typing
 from argparse import Action
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from peerdistill.config.typed import TYPE_NAMES, not_a_group
+from peerdistill.config.typed import TYPE_NAMES, not_a_group, type_name
 from peerdistill.config.yaml_file import load_yaml
 from peerdistill.errors import UserError, cause, shortened, unknown_name
 from peerdistill.ranges import range_of, without_ranges
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-# What the parser's messages look like.
+# Messages of the parser.
 _EXTRA_WORDS = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _UNKNOWN_KEY = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept o|O)ption '(?P<name>[^']+)'")
-_WRONG_TYPE = re.compile(r'key "([^"]+)":\s+Expected an? (.+?)\. Got value: ([^\n]*)')
 _NO_GROUP = re.compile(r'key "([^"]+)": Unable to load config "(.*)"', re.DOTALL)
-_OTHER_VALUE = re.compile(r'key "([^"]+)":\s')
+_WRONG_VALUE = re.compile(r'key "([^"]+)":\s')
 _NO_VALUE = re.compile(r"argument ([^:]+): expected (?:one|at least one) argument")
 _VALUE_OF_FLAG = re.compile(r"argument ([^:]+): ignored explicit argument (.*)", re.DOTALL)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
-_LONGEST_NUMBER = 100
-_WHOLE_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*")
+_MOST_DIGITS = 100
+_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _NUMBER = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.?(?:inf|Inf|INF)|\.?(?:nan|NaN|NAN)"
 )
@@ -54,7 +53,7 @@ def make_parser(command: str, usage: str, description: str) -> ArgumentParser:
 
 
 def state_ranges(parser: ArgumentParser) -> None:
-    """Let the help of options tell the ranges that their types state; they are checked by ``parse_words``."""
+    """Add the ranges of options to their help; ``parse_words`` checks them."""
     for action in parser._actions:
         annotation = getattr(action, "_typehint", None)
         if stated := range_of(annotation):
@@ -64,54 +63,48 @@ def state_ranges(parser: ArgumentParser) -> None:
 
 
 def parse_words(parser: ArgumentParser, words: Sequence[str], kind: str, start: Namespace | None = None) -> Namespace:
-    """Return what ``parser`` makes of ``words``.
+    """Return the options that the words of a command line give.
 
     Args:
         parser: The parser.
         words: The words of a command line.
-        kind: What an unknown option is called.
+        kind: What the error for an unknown option calls it.
         start: Values to start from, instead of the defaults.
 
     Raises:
-        UserError: For an unknown option, a value of the wrong type, or one outside a range that its type states.
+        UserError: For an unknown option, a value of the wrong type, or a number outside the range of its option.
     """
     state_ranges(parser)
     with _in_one_sentence(parser, words, kind):
         found = parser.parse_args(_checked_words(parser, words), namespace=start, defaults=start is None)
-    _check_ranges(parser, found)
+    for action in parser._actions:
+        stated, value = getattr(action, "stated_range", None), found.get(action.dest)
+        if stated is not None and value is not None:
+            stated.check(action.dest, value)
     return found
 
 
 def option_names(parser: ArgumentParser) -> list[str]:
-    """Return the names of a parser's options, without their dashes."""
+    """Return the names of the options of a parser, without their dashes."""
     words = [word for action in parser._actions for word in action.option_strings]
-    # To a list's option the parser adds a second one that ends in "+".
+    # For a list, the parser adds a second option that ends in "+".
     return [word[2:] for word in words if word.startswith("--") and not word.endswith("+")]
 
 
 @contextmanager
-def _in_one_sentence(parser: ArgumentParser, words: Sequence[str], kind: str, where: str = "") -> Iterator[None]:
+def _in_one_sentence(parser: ArgumentParser, words: Sequence[str], kind: str) -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        raise _one_sentence(str(error), parser, words, kind, where) from error
+        raise _one_sentence(str(error), parser, words, kind) from error
     except UserError:
         raise
-    except Exception as error:  # the parser lets through what its reader of values raises
-        raise UserError(f"cannot read the options{where}: {cause(error)}") from error
-
-
-def _check_ranges(
-    parser: ArgumentParser, found: Namespace, names: Container[str] | None = None, where: str = ""
-) -> None:
-    for action in parser._actions:
-        stated, value = getattr(action, "stated_range", None), found.get(action.dest)
-        if stated is not None and value is not None and (names is None or action.dest in names):
-            stated.check(f"{action.dest}{where}", value)
+    except Exception as error:  # the parser does not catch what its reader of values raises
+        raise UserError(f"cannot read the options: {cause(error)}") from error
 
 
 def _checked_words(parser: ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Return the words after a look at the values among them; groups of options come back as JSON."""
+    """Return the words after a check of the values among them; groups of options are replaced by JSON."""
     options = parser._option_string_actions
     checked, before = [], None
     for word in words:
@@ -127,7 +120,7 @@ def _checked_words(parser: ArgumentParser, words: Sequence[str]) -> list[str]:
 
 
 def _checked_value(action: Action, name: str, text: str) -> str:
-    if _is_group(action):  # the parser would read any file of that name
+    if _is_group(action):  # the parser would read a file of that name
         return json.dumps(_group_of(name, text))
     _check_value(action, name, text)
     return text
@@ -143,18 +136,17 @@ def _group_of(name: str, text: str) -> dict[str, Any]:
     return content
 
 
-def _is_group(action: Action | None) -> bool:
-    """Return whether an option stands for a group of options."""
+def _is_group(action: Action) -> bool:
     return type(action).__name__ == "_ActionConfigLoad"
 
 
 def _check_value(action: Action, name: str, text: str) -> None:
-    """Raise UserError for a value that the parser can't be trusted with."""
+    """Raise UserError for a value that must not reach the parser."""
     kinds = _kinds_of(getattr(action, "_typehint", str))
     if type(None) in kinds and text.strip() == _NONE:
         return
     kinds -= {type(None)}
-    for kind, pattern in ((int, _WHOLE_NUMBER), (float, _NUMBER)):
+    for kind, pattern in ((int, _INTEGER), (float, _NUMBER)):
         if kinds == {kind}:
             _check_number(name, text.strip(), kind, pattern)
     if not kinds <= {str, int, float}:
@@ -163,17 +155,17 @@ def _check_value(action: Action, name: str, text: str) -> None:
         except yaml.YAMLError as error:
             if str not in kinds or "not allowed" in str(error):
                 problem = " ".join(str(getattr(error, "problem", None) or error).split())
-                raise UserError(f"{name} can't be read, found {shortened(text)}: {problem}") from error
+                raise UserError(f"{name} cannot be read, found {shortened(text)}: {problem}") from error
 
 
 def _check_number(name: str, text: str, kind: type, pattern: re.Pattern[str]) -> None:
-    if not pattern.fullmatch(text) or len(text) > _LONGEST_NUMBER:
-        few = f" of at most {_LONGEST_NUMBER} digits" if len(text) > _LONGEST_NUMBER else ""
-        raise UserError(f"{name} must be {TYPE_NAMES[kind]}{few}, found {shortened(text) or 'nothing'}")
+    if not pattern.fullmatch(text) or len(text) > _MOST_DIGITS:
+        limit = f" of at most {_MOST_DIGITS} digits" if len(text) > _MOST_DIGITS else ""
+        raise UserError(f"{name} must be {TYPE_NAMES[kind]}{limit}, found {shortened(text) or 'nothing'}")
 
 
 def _kinds_of(annotation: Any) -> set[Any]:
-    """Return the types that make up an annotation."""
+    """Return the plain types of which a value may be."""
     if isinstance(annotation, type) or annotation is None:
         return {annotation}
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -186,21 +178,18 @@ def _kinds_of(annotation: Any) -> set[Any]:
     return set().union(*(_kinds_of(part) for part in parts))
 
 
-def _one_sentence(message: str, parser: ArgumentParser, words: Sequence[str], kind: str, where: str) -> UserError:
+def _one_sentence(message: str, parser: ArgumentParser, words: Sequence[str], kind: str) -> UserError:
     if _EXTRA_WORDS.search(message):
         return _extra_words(message, parser, words, kind)
     if unknown := _UNKNOWN_KEY.search(message):
         name = ".".join(filter(None, unknown.group("group", "name")))
         return _unknown_option(f"--{name}", parser, kind)
-    if wrong := _WRONG_TYPE.search(message):
-        name, allowed, found = wrong.groups()
-        return UserError(f"{name}{where} must be {_in_words(allowed)}, found {shortened(found) or 'nothing'}")
     if wrong := _NO_GROUP.search(message):
-        return UserError(f"{wrong[1]}{where} must hold options as 'name: value', found {shortened(wrong[2])}")
-    if wrong := _OTHER_VALUE.search(message):
-        return _other_value(wrong[1], message, parser, where)
-    if lone := _NO_VALUE.search(message):
-        return UserError(f"{lone[1]} needs a value")
+        return not_a_group(wrong[1], wrong[2])
+    if wrong := _WRONG_VALUE.search(message):
+        return _wrong_value(wrong[1], message, parser)
+    if missing_value := _NO_VALUE.search(message):
+        return UserError(f"{missing_value[1]} needs a value")
     if flag := _VALUE_OF_FLAG.search(message):
         return UserError(f"{flag[1]} takes no value, found {shortened(flag[2]).strip(chr(39))}")
     if missing := _MISSING.search(message):
@@ -208,35 +197,26 @@ def _one_sentence(message: str, parser: ArgumentParser, words: Sequence[str], ki
     return UserError(shortened(" ".join(message.split()), 300))
 
 
-def _other_value(name: str, message: str, parser: ArgumentParser, where: str) -> UserError:
-    """Return the error for a value of a type that is made of several, for which the parser writes many lines."""
+def _wrong_value(name: str, message: str, parser: ArgumentParser) -> UserError:
+    """Return the error for a value of the wrong type; the parser would print several lines."""
     (action,) = [action for action in parser._actions if action.dest == name] or [None]
-    words = [_in_words(str(kind)) for kind in sorted(_kinds_of(getattr(action, "_typehint", str)), key=str)]
-    found = re.findall(r"(?:Got value|value): ?([^\n]*)", message)
-    told = f", found {shortened(found[-1])}" if found else ""
-    return UserError(f"{name}{where} must be {' or '.join(words)}{told}")
+    values = re.findall(r"(?:Got value|value): ?([^\n]*)", message)
+    found = f", found {shortened(values[-1]) or 'nothing'}" if values else ""
+    return UserError(f"{name} must be {type_name(getattr(action, '_typehint', str))}{found}")
 
 
 def _extra_words(message: str, parser: ArgumentParser, words: Sequence[str], kind: str) -> UserError:
-    """Return the error for words that are left over: the parser joins them, so they are looked for among all."""
-    told = _EXTRA_WORDS.search(message)
-    left = told[1] if told else ""
+    """Return the error for unexpected words. The parser joins them, so that they must be searched among all words."""
+    unexpected = _EXTRA_WORDS.search(message)
+    joined = unexpected[1] if unexpected else ""
     for word in words:
         name = word.partition("=")[0]
-        if word.startswith("-") and name not in parser._option_string_actions and word in left:
+        if word.startswith("-") and name not in parser._option_string_actions and word in joined:
             return _unknown_option(name, parser, kind)
-    found = next((word for word in words if word and left.startswith(word)), left)
+    found = next((word for word in words if word and joined.startswith(word)), joined)
     return UserError(f"unexpected word '{shortened(found)}' on the command line")
 
 
 def _unknown_option(name: str, parser: ArgumentParser, kind: str) -> UserError:
     known = [f"--{option}" for option in option_names(parser)]
     return unknown_name(kind, name, known, listed_by=f"{parser.prog} --help")
-
-
-def _in_words(type_name: str) -> str:
-    """Return in words what the parser calls a type."""
-    if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", type_name):
-        return choices[1].replace("'", "").replace(", ", " or ")
-    name = re.sub(r"<class '(\w+)'>", r"\1", type_name)
-    return {kind.__name__: told for kind, told in TYPE_NAMES.items()}.get(name, name)

@@ -185,7 +185,7 @@ def _as(kind: Any, value: Any, name: str) -> Any:
     elif is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
         return build_group(kind, checked(flattened(value, option_types(kind)), option_types(kind), f" of {name}"))
     else:
-        matches = [value] if isinstance(value, kind) else []
+        matches = [value] if isinstance(kind, type) and isinstance(value, kind) else []
     if not matches:
         raise TypeError
     return matches[0]

@@ -1,8 +1,8 @@
-"""Configuration files: YAML 1.1, without what no configuration needs and what can do harm.
+"""Configuration files: YAML 1.1 without the features that no configuration needs and that can do harm.
 
-Refused are aliases (a few lines of them stand for more values than there is memory), a name that is given twice, more
-than a few levels, numbers of hundreds of digits, and files that no editor would be given. Times, dates and numbers in
-the base 60 (``1:30``) are read as words.
+The loader rejects aliases (a few lines of them can expand to more values than fit into memory), names defined
+twice, deep nesting, numbers with hundreds of digits, and very large files. Times, dates and numbers in base 60 (as in
+``1:30``) are read as strings.
 """
 
 import re
@@ -23,7 +23,7 @@ _KINDS = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float", "str
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that raises nothing but YAMLError."""
+    """A loader that raises YAMLError only."""
 
     _depth = 0
 
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
             if name is None:
                 raise ConstructorError(None, None, "a name must be one word", key.start_mark)
             if name in seen:
-                raise ConstructorError(None, None, f"'{shortened(name)}' is given twice", key.start_mark)
+                raise ConstructorError(None, None, f"'{shortened(name)}' is defined twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -60,14 +60,14 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except yaml.YAMLError:
             raise
-        except Exception as error:  # !!int abc and its like: PyYAML lets through whatever its conversions raise
+        except Exception as error:  # such as for !!int abc: PyYAML does not catch what its conversions raise
             kind = node.tag.removeprefix(_TAG)
             found = shortened(node.value) if isinstance(node, ScalarNode) else "a group"
-            raise ConstructorError(None, None, f"{found} is no {kind}", node.start_mark) from error
+            raise ConstructorError(None, None, f"{found} is not a value of type {kind}", node.start_mark) from error
 
 
 def _without(*tags: str) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return PyYAML's rules of what a plain word stands for, without some kinds."""
+    """Return the rules of PyYAML for the types of plain scalars, without some types."""
     known = yaml.SafeLoader.yaml_implicit_resolvers
     left_out = {_TAG + tag for tag in tags}
     return {first: [rule for rule in rules if rule[0] not in left_out] for first, rules in known.items()}
@@ -86,10 +86,10 @@ _Loader.add_implicit_resolver(
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a text stands for.
+    """Return the value of a YAML text.
 
     Raises:
-        YAMLError: It is no YAML, or holds what is refused.
+        YAMLError: The text is not YAML, or contains a feature that is rejected.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -103,7 +103,7 @@ def read_options(path: Path) -> dict[Any, Any]:
     """Return the options in a configuration file.
 
     Raises:
-        UserError: There is no such file, it can't be read, or it does not hold options.
+        UserError: The file does not exist, cannot be read, or does not contain options.
     """
     try:
         content = load_yaml(_read_text(path))
@@ -111,7 +111,7 @@ def read_options(path: Path) -> dict[Any, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise UserError(f"{path}{where} is no valid YAML: {problem}") from error
+        raise UserError(f"{path}{where} is not valid YAML: {problem}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
         raise UserError(f"{path} must hold options as 'name: value', found {found}")
@@ -124,12 +124,12 @@ def _read_text(path: Path) -> str:
     if not path.exists():
         raise UserError(f"there is no configuration file {path}")
     if not path.is_file():
-        raise UserError(f"{path} is no regular file: a configuration is a YAML file")
+        raise UserError(f"{path} is not a regular file: a configuration is a YAML file")
     with reading(f"cannot read {path}"), path.open("rb") as file:
         content = file.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
-        raise UserError(f"{path} is no configuration: it has more than {_LARGEST_FILE // 1024} KiB")
+        raise UserError(f"{path} is too large for a configuration: more than {_LARGEST_FILE // 1024} KiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text file in UTF-8 (byte {error.start})") from error
+        raise UserError(f"{path} is not a UTF-8 text file (byte {error.start})") from error

@@ -17,17 +17,17 @@ Images = Annotated[int, Range(least=1, most=10_000)]
 
 
 class EpisodeShape(NamedTuple):
-    """How many classes an episode has, and how many images each of them shows and asks."""
+    """The number of classes of an episode, and of the support and query images of each class."""
 
     ways: int
     shots: int
-    """Support images of a class."""
+    """Support images per class."""
     queries: int
-    """Query images of a class."""
+    """Query images per class."""
 
     @property
     def images(self) -> int:
-        """Images of a whole episode."""
+        """Number of images of an episode."""
         return self.ways * (self.shots + self.queries)
 
 
@@ -63,33 +63,33 @@ class FewShotData:
 
 @dataclass(frozen=True)
 class EpisodeSetConfig:
-    """Episodes on which peers are judged."""
+    """An evaluation set of episodes."""
 
     ways: Ways = 5
     """Classes of an episode."""
     shots: Images | None = None
-    """Support images of a class (default: as in training)."""
+    """Support images per class (default: as in training)."""
     queries: Images = 15
-    """Query images of a class."""
+    """Query images per class."""
     episodes: Annotated[int, Range(least=2, most=10**6)] = 1000
     """Number of episodes."""
     seed: Seed = 0
-    """Seed of the episodes: they are the same for every run on the same classes."""
+    """Seed of the episodes; they are the same for all runs on the same classes."""
 
     def check(self, prefix: str = "") -> None:
-        """Raise UserError for a value outside its range; ``prefix`` comes before the options' names."""
+        """Raise UserError for a value outside its range; ``prefix`` precedes the names of the options."""
         check_ranges(self, prefix)
 
     def shape(self, training: "EpisodeConfig") -> EpisodeShape:
-        """Return the shape of the episodes of peers that were trained as ``training`` says."""
+        """Return the shape of the episodes for peers that are trained with ``training``."""
         return EpisodeShape(self.ways, training.shots if self.shots is None else self.shots, self.queries)
 
 
 def paper_columns(data: str) -> tuple[EpisodeSetConfig, ...]:
-    """Return the columns of the paper's Table 5 that a run on ``data`` fills.
+    """Return the evaluation sets of Table 5 of the paper for a run on ``data``.
 
-    Four for omniglot, over 1,000 episodes; else the two of miniImageNet, over 600. The paper leaves the number of
-    queries open: 15 a class, as in the code of Snell et al.
+    For omniglot they are four, with 1,000 episodes each; otherwise the two of miniImageNet, with 600 episodes each.
+    The paper does not state the number of queries: it is 15 per class, as in the code of Snell et al.
     """
     ways, episodes = ((5, 20), 1000) if data == "omniglot" else ((5,), 600)
     return tuple(EpisodeSetConfig(way, shots, 15, episodes) for way in ways for shots in (1, 5))
@@ -102,15 +102,15 @@ class EpisodeConfig:
     ways: Ways = 5
     """Classes of a training episode."""
     shots: Images = 1
-    """Support images of a class; best as many as at test."""
+    """Support images per class; the same number as in the test episodes works best."""
     queries: Images = 5
-    """Query images of a class."""
+    """Query images per class."""
     episodes: Annotated[int, Range(least=1, most=10**9)] = 10000
-    """Training episodes, one a step."""
+    """Training episodes, one per step."""
     episodes_per_epoch: Count = 100
-    """Episodes between two validations and checkpoints."""
+    """Training episodes between two validations and checkpoints."""
     prototypical: Annotated[float, Range(above=0, most=10**6)] = 1.0
-    """Weight of the prototypical loss beside the method's own terms."""
+    """Weight of the prototypical loss, which is added to the terms of the method."""
     validation: EpisodeSetConfig = field(default_factory=lambda: EpisodeSetConfig(queries=5, episodes=100))
     test: EpisodeSetConfig = field(default_factory=EpisodeSetConfig)
 
@@ -130,5 +130,5 @@ class EpisodeConfig:
 
     @property
     def epochs(self) -> int:
-        """How often peers are validated."""
+        """Number of validations."""
         return self.episodes // max(1, self.episodes_per_epoch)

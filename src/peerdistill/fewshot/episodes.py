@@ -1,6 +1,6 @@
-"""Episodes: a few classes with a few support and query images each, as index tensors into a split.
+"""Episodes: a few classes with a few support and query images each, as rows of a split.
 
-Axes: E episodes, W ways, S shots, Q queries; C the split's classes, N its images, K images drawn of a class.
+Axes: E episodes, W ways, S shots, Q queries; C classes of the split, N its images, K images drawn per class.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
 from peerdistill.rng import Draws, keyed_generator
 
-# So many are drawn from one key: the first 600 of 1,000 episodes are the 600 of that seed.
+# Episodes drawn from one key: 600 episodes of a seed are the first 600 of its 1,000 episodes.
 _EVALUATION_BLOCK = 100
 
 
 class Episodes(NamedTuple):
-    """Classes and image rows of episodes; no image occurs twice in one."""
+    """Classes and image rows of episodes. No image occurs twice in an episode."""
 
     classes: Int64[Tensor, "episodes ways"]
     support: Int64[Tensor, "episodes ways shots"]
@@ -37,15 +37,15 @@ class Episodes(NamedTuple):
 
 
 class EpisodeSampler:
-    """Draws episodes of one shape from a split: classes without replacement, and their images without replacement.
+    """Draws episodes of one shape from a split, without replacement of classes or images.
 
     Args:
-        split: Images in the order of their labels.
-        shape: Of every episode.
-        name: What errors call the split, and the options of the shape: for example "validation".
+        split: Images sorted by label.
+        shape: Shape of every episode.
+        name: Name of the split in error messages, such as "validation".
 
     Raises:
-        UserError: For more ways than classes, or a class with fewer images than shots and queries.
+        UserError: There are more ways than classes, or a class has fewer images than shots and queries.
     """
 
     def __init__(self, split: ClassSplit, shape: EpisodeShape, name: str = "training"):
@@ -58,25 +58,25 @@ class EpisodeSampler:
         classes = len(split.class_names)
         if self.shape.ways > classes:
             raise UserError(
-                f"{self.shape.ways} ways were asked for in {name} episodes, the data has {classes} {name} classes"
+                f"ways is {self.shape.ways} in {name} episodes, but there are only {classes} {name} classes"
             )
-        asked = self.shape.shots + self.shape.queries
+        needed = self.shape.shots + self.shape.queries
         fewest = int(self._sizes_C.argmin())
-        if asked > self._sizes_C[fewest]:
+        if needed > self._sizes_C[fewest]:
             raise UserError(
-                f"{self.shape.shots} shots and {self.shape.queries} queries were asked for in {name} episodes, "
-                f"class '{split.class_names[fewest]}' has {int(self._sizes_C[fewest])} images"
+                f"{name} episodes need {needed} images per class (shots {self.shape.shots}, queries "
+                f"{self.shape.queries}), but class '{split.class_names[fewest]}' has only {int(self._sizes_C[fewest])}"
             )
 
     def draw(self, episodes: int, generator: torch.Generator) -> Episodes:
-        """Return so many episodes.
+        """Return random episodes.
 
         Args:
             episodes: Number of episodes E.
-            generator: Source of the draws, on the CPU, so that they are the same for every device.
+            generator: Random number generator on the CPU, so that episodes are the same for every device.
         """
         ways, shots, queries = self.shape
-        # The places of the smallest of random numbers are a random choice; in float64, where none are equal.
+        # The indices of the smallest random numbers are a choice without replacement; float64 makes ties unlikely.
         keys_EC = torch.rand(episodes, len(self._sizes_C), dtype=torch.float64, generator=generator)
         classes_EW = keys_EC.topk(ways, largest=False).indices
         sizes_EW = self._sizes_C[classes_EW]
@@ -88,7 +88,7 @@ class EpisodeSampler:
 
 
 def evaluation_episodes(sampler: EpisodeSampler, episodes: int, seed: int) -> Episodes:
-    """Return the episodes of a seed: they depend on it, the split's class sizes and the shape alone."""
+    """Return the episodes of a seed. They depend on the seed, the class sizes and the shape only."""
     drawn = [
         sampler.draw(_EVALUATION_BLOCK, keyed_generator(Draws.EVALUATION_EPISODES, seed, block))
         for block in range(-(-episodes // _EVALUATION_BLOCK))
@@ -97,18 +97,18 @@ def evaluation_episodes(sampler: EpisodeSampler, episodes: int, seed: int) -> Ep
 
 
 class EpisodeBatches:
-    """Training episodes, one a batch: the images of the first class, support before query, then of the next.
+    """Training episodes, one per batch: the images of the first class, support before query, then of the next class.
 
-    What is drawn depends on seed, epoch and step alone. No image passes through the host.
+    Episodes and augmentation depend on seed, epoch and step only. The images stay on the device.
 
     Args:
-        split: Images to learn from.
-        sampler: Of the episodes.
-        normaliser: Of the pixels.
-        episodes_per_epoch: Episodes in an epoch.
-        augmentation: How images are varied.
-        seed: Decides episodes and augmentation.
-        device: Where the images live.
+        split: The training images.
+        sampler: Draws the episodes.
+        normaliser: Normalises the pixels.
+        episodes_per_epoch: Number of episodes per epoch.
+        augmentation: Augmentation of the images.
+        seed: Seed of episodes and augmentation.
+        device: Device of the images.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class EpisodeBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Episodes in an epoch."""
+        """Number of episodes per epoch."""
         return self._episodes_per_epoch
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

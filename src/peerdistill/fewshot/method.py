@@ -1,4 +1,4 @@
-"""Methods in their few-shot form: every peer is a prototypical network (section 4.2 of the paper)."""
+"""Methods for few-shot classification: every peer is a prototypical network (section 4.2 of the paper)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def build_method(
     name: str, cohort: "Cohort", episodes: EpisodeConfig, *, train_labels: "Tensor", **options: Any
 ) -> Method:
-    """Return the method called ``name`` with the prototypical loss of every peer added.
+    """Return the method called ``name`` with the prototypical loss of every peer as a further term.
 
-    The peers' classifiers over all training classes give the logits z_m of the method's own terms, and are trained by
-    them. A method that looks at no logits but for their cross-entropy (``baseline``, ``rkd-d``, ``rkd-da``, ``crd``)
-    loses that: the prototypical loss takes its place, and the classifiers are never trained.
+    The terms of the method use the logits of classifiers over all training classes, which they train. For a method that
+    uses logits in the cross-entropy only (``baseline``, ``rkd-d``, ``rkd-da``, ``crd``), the prototypical loss replaces
+    the cross-entropy, and the classifiers are not trained.
 
     Args:
         name: As for :func:`peerdistill.methods.build`.

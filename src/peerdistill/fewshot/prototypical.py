@@ -1,6 +1,6 @@
-"""Prototypical networks (Snell et al., NIPS 2017): a query belongs to the class whose mean is nearest.
+"""Prototypical networks (Snell et al., NIPS 2017): the class of a query is that of the nearest class mean.
 
-Axes: M peers, B batch, W ways, K images of a class (its S support images, then its Q queries), D feature width.
+Axes: M peers, B batch, W ways, K images per class (S support images, then Q queries), D feature width.
 """
 
 import torch
@@ -27,8 +27,8 @@ def prototypical_logits(
     """Return the logits of an episode's queries.
 
     Args:
-        features: Of all images of each class, its ``shots`` support images first.
-        shots: Support images of a class; the class's prototype is their mean (eq. 1).
+        features: Features of all images of each class; its ``shots`` support images come first.
+        shots: Support images per class; the prototype of a class is their mean (eq. 1).
     """
     prototypes = features[..., :shots, :].mean(-2)
     query = features[..., shots:, :]
@@ -36,13 +36,21 @@ def prototypical_logits(
 
 
 class Prototypical(nn.Module):
-    """The loss of a prototypical network, summed over peers: mean cross-entropy of an episode's queries (eq. 2).
+    """The loss of a prototypical network, summed over peers: mean cross-entropy of the queries of an episode (eq. 2).
 
-    A batch is one episode as :class:`peerdistill.fewshot.EpisodeBatches` lays it out. Computed at least in float32.
+    A batch is one episode with the images in the order of :class:`peerdistill.fewshot.EpisodeBatches`. The loss is
+    computed in at least float32.
 
     Args:
-        ways: Classes W of an episode.
-        shots: Support images S of each class.
+        ways: Number of classes W of an episode.
+        shots: Number of support images S per class.
+
+    Example:
+        >>> import torch
+        >>> prototypical_logits(torch.tensor([[[0.0], [1.0]], [[4.0], [3.0]]]), shots=1)  # 2 ways, 1 query each
+        tensor([[[-1., -9.]],
+        <BLANKLINE>
+                [[-9., -1.]]])
     """
 
     def __init__(self, ways: int, shots: int):
@@ -51,7 +59,7 @@ class Prototypical(nn.Module):
         self.shots = shots
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
-        """Return the sum of the peers' losses; an episode has classes of its own."""
+        """Return the sum of the losses of all peers; the labels of the batch are not used."""
         return torch.stack([self._loss(features) for features in out.features]).sum()
 
     def _loss(self, features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
@@ -61,5 +69,5 @@ class Prototypical(nn.Module):
             return F.cross_entropy(logits_WQW.flatten(0, 1), of_class_W.repeat_interleave(logits_WQW.shape[1]))
 
     def extra_repr(self) -> str:
-        """Show the sizes in ``repr``."""
+        """Return the sizes for ``repr``."""
         return f"ways={self.ways}, shots={self.shots}"

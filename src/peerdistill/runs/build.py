@@ -1,4 +1,4 @@
-"""Objects from a configuration, and checks that they fit what a run was started with."""
+"""Objects from a configuration, and checks that data and run belong together."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from peerdistill.errors import UserError, some_of
 
 
 def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
-    """Return the cohort of ``config`` for such images and so many classes."""
+    """Return the cohort of a configuration for images of a size and a number of classes."""
     images = {"in_channels": channels, "image_size": image_size}
     return Cohort(
         backbones.build(config.backbone, classes=classes, **images, classifier=config.classifier),
@@ -32,7 +32,7 @@ def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classe
 
 
 def card_of(config: Config, data: Dataset) -> LeaderCard:
-    """Return what a deployed leader must know of the data."""
+    """Return the card of a leader: what it must know about its data when it is deployed."""
     return LeaderCard(
         backbone=config.cohort.backbone,
         class_names=data.class_names,
@@ -45,19 +45,19 @@ def card_of(config: Config, data: Dataset) -> LeaderCard:
 
 
 def deployed(cohort: Cohort, card: LeaderCard) -> nn.Module:
-    """Return the network that is deployed: the leader, without its classifier where its card names no class."""
+    """Return the network to deploy: the leader, without its classifier if the card has no classes."""
     return cohort.encoder() if card.is_encoder else cohort.leader()
 
 
 def check_device(device: str) -> None:
-    """Raise UserError for a device that this machine lacks."""
+    """Raise UserError if this machine does not have the device."""
     available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device in available and not available[device]():
-        raise UserError(f"device {device} is not available here: choose cpu")
+        raise UserError(f"device {device} is not available on this machine: choose cpu")
 
 
 def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
-    """Raise UserError where batches of one image would meet batch normalisation, which has nothing to compare then."""
+    """Raise UserError for batches of one image with batch normalisation, which needs at least two."""
     if batch_size > 1:
         return
     for module in modules:
@@ -69,12 +69,12 @@ def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
 
 
 def is_same_data(before: dict[str, Any], data: Dataset) -> bool:
-    """Tell whether ``data`` is what a checkpoint's notes say it was trained on, wherever it is now."""
+    """Return whether ``data`` have the content that a checkpoint records, wherever they are now."""
     return list(data.class_names) == before["class_names"] and data.fingerprint == before["fingerprint"]
 
 
 def has_grown(before: dict[str, Any], data: Dataset) -> bool:
-    """Tell whether a folder holds all pictures that a run was trained on, for training still, and further ones."""
+    """Return whether the training images contain all images that a run was trained on, and further ones."""
     if "contents" not in before:  # of an earlier version
         return False
     trained, now = before["contents"].numpy(), contents(data.train)
@@ -83,12 +83,12 @@ def has_grown(before: dict[str, Any], data: Dataset) -> bool:
 
 
 def trained_among(before: dict[str, Any], images: Split) -> int:
-    """Return how many of ``images`` have the content of one that a run was trained on, as its notes remember."""
+    """Return how many of ``images`` have the same content as an image that a run was trained on."""
     return int(np.isin(contents(images), before["contents"].numpy()).sum())
 
 
 def check_same_data(before: dict[str, Any], data: Dataset) -> None:
-    """Raise UserError where ``data`` is not what a checkpoint's notes say it was trained on."""
+    """Raise UserError if ``data`` do not have the content that a checkpoint records."""
     names = list(data.class_names)
     if names != before["class_names"]:
         raise UserError(
@@ -103,5 +103,5 @@ def check_same_data(before: dict[str, Any], data: Dataset) -> None:
 
 
 def is_same_split(before: dict[str, Any], data: Dataset, split: str) -> bool:
-    """Tell whether the images of "val" or "test" are those of which a checkpoint's notes speak."""
+    """Return whether the images of "val" or "test" are those that a checkpoint records."""
     return before.get("held_out", {}).get(split) == data.held_out.get(split)

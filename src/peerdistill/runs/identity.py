@@ -1,4 +1,4 @@
-"""Whether a checkpoint and the configuration beside it belong together."""
+"""Checks that a checkpoint and the configuration of its run belong together."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,23 +10,23 @@ from peerdistill.config.config import Config
 from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
 
-# A resumed run may use other hardware and report at another pace; everything else decides its numbers.
+# A resumed run may use other hardware and another logging interval; all other options affect its results.
 MAY_CHANGE = frozenset({"device", "workers", "log_every", "checkpoint_every", "root", "cache", "cache_gib"})
 
-# Where data lie: a checkpoint's notes tell their content.
+# Places of data: a checkpoint records their content.
 _BY_CONTENT = frozenset({"data", "test"})
 
 _PARTS = frozenset({"notes", "progress", "cohort", "method", "ensemble"})
 
 
 def decisive_options(config: Config) -> dict[str, Any]:
-    """Return the options that decide a run's numbers, nested groups under dotted names, as plain values."""
+    """Return the options that affect the results of a run as plain values, by dotted name."""
     plain = yaml.safe_load(config.as_yaml())
     return dotted({name: value for name, value in plain.items() if name not in MAY_CHANGE})
 
 
 def check_same_options(run: Path, before: Config, now: Config) -> None:
-    """Raise UserError where a run would go on with an option changed; data may have moved, its content is checked."""
+    """Raise UserError if an option has changed since a run was started; data may move, their content is checked."""
     started_with, asked_for = decisive_options(before), decisive_options(now)
     for name in sorted((started_with.keys() | asked_for.keys()) - _BY_CONTENT):
         was, is_now = started_with.get(name), asked_for.get(name)
@@ -37,13 +37,13 @@ def check_same_options(run: Path, before: Config, now: Config) -> None:
 
 
 def check_belongs(state: Mapping[str, Any], checkpoint: Path, config: Config, config_file: Path) -> None:
-    """Raise UserError where ``state`` is not a checkpoint of a run, or of one with another configuration.
+    """Raise UserError if ``state`` is not a checkpoint of a run with this configuration.
 
     Args:
-        state: What ``checkpoint`` holds.
-        checkpoint: For the message.
-        config: What ``config_file`` holds.
-        config_file: For the message.
+        state: Content of the checkpoint.
+        checkpoint: File of the checkpoint, for messages.
+        config: Configuration of the run.
+        config_file: File of the configuration, for messages.
     """
     if lacking := _PARTS - state.keys():
         raise UserError(f"{checkpoint} is not a checkpoint of a run: it lacks '{min(lacking)}'")
@@ -51,22 +51,22 @@ def check_belongs(state: Mapping[str, Any], checkpoint: Path, config: Config, co
     if trained_with is None:  # of an earlier version
         return
     says = decisive_options(config)
-    # What only one of them knows is an option of another version.
+    # Options that only one of them has are those of another version.
     for name in sorted((trained_with.keys() & says.keys()) - _BY_CONTENT):
         if trained_with[name] != says[name]:
             raise UserError(
                 f"{checkpoint} was trained with {name} {trained_with[name]}, and {config_file} says {says[name]}: "
-                "they don't belong together"
+                "they do not belong together"
             )
 
 
 def load_into(module: Any, state: Any, checkpoint: Path) -> Any:
-    """Let ``module`` load ``state`` and return what its ``load_state_dict`` returns.
+    """Load ``state`` into ``module`` and return the result of its ``load_state_dict``.
 
     Raises:
-        UserError: Where it is the state of something else.
+        UserError: It is the state of something else.
     """
     try:
         return module.load_state_dict(state)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise UserError(f"{checkpoint} holds another network or method than its run's configuration names") from error
+        raise UserError(f"{checkpoint} contains another network or method than the configuration of its run") from error

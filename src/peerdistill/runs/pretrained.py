@@ -1,7 +1,8 @@
-"""Fine-tuning: peers that start from weights which were trained before.
+"""Fine-tuning: peers that are initialised with pretrained weights.
 
-Body and stem of all peers are the same then. What keeps peers apart is their classifiers, each drawn anew, and what
-is random in training (dropout, stochastic depth); where embedding heads or gates are trained, theirs too.
+All peers then have the same weights except for their classifiers, which are initialised at random. Peers differ by
+these classifiers, by the randomness of training (dropout, stochastic depth), and by the embedding heads or gates of the
+method.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,10 @@ from peerdistill.errors import UserError
 
 
 def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
-    """Give all peers the weights that ``config`` asks for, if any; classifiers stay as they were drawn.
+    """Initialise all peers with the weights that ``config`` names, if any; classifiers keep their random weights.
 
     Raises:
-        UserError: Where there are no such weights, they can't be fetched, or are those of another network.
+        UserError: The weights do not exist, cannot be downloaded, or belong to another network.
     """
     if config.weights:
         _, weights = read_safetensors(Path(config.weights))
@@ -32,33 +33,33 @@ def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
         for backbone, network in zip(cohort.backbones, cohort.networks, strict=True):
             if backbone.name not in fetched:
                 fetched[backbone.name] = _fetched(backbone)
-            # What was trained with further outputs has weights for them, which a peer does not have.
+            # A network with auxiliary outputs has weights that a peer does not have.
             own = network.state_dict()
             known = {name: tensor for name, tensor in fetched[backbone.name].items() if name in own}
-            _load(network, known, backbone, f"what is offered for {backbone.name}")
+            _load(network, known, backbone, f"the download for {backbone.name}")
 
 
 def _fetched(backbone: Backbone) -> dict[str, Tensor]:
     if backbone.pretrained is None:
-        raise UserError(f"{backbone.name} has no pretrained weights: they go with timm: and torchvision: networks")
+        raise UserError(f"{backbone.name} has no pretrained weights: use a timm: or torchvision: network")
     try:
         with torch.random.fork_rng(devices=[]):
             return backbone.pretrained().state_dict()
     except UserError:
         raise
-    except Exception as error:  # whatever a library's download raises
+    except Exception as error:  # a library may raise anything during a download
         cause = " ".join(str(error).split())
-        raise UserError(f"the pretrained weights of {backbone.name} can't be fetched: {cause}") from error
+        raise UserError(f"the pretrained weights of {backbone.name} cannot be downloaded: {cause}") from error
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], backbone: Backbone, source: str) -> None:
     body = _body(weights, backbone)
     if difference := first_difference(body, _body(network.state_dict(), backbone)):
         name, was, should = difference
-        raise UserError(f"{source} holds no weights of {backbone.name}: '{name}' is {was}, should be {should}")
+        raise UserError(f"{source} does not contain weights of {backbone.name}: '{name}' is {was}, must be {should}")
     network.load_state_dict(body, strict=False)
     if name := not_finite(network):
-        raise UserError(f"{source} holds values that are not finite in '{name}'")
+        raise UserError(f"{source} contains values that are not finite in '{name}'")
 
 
 def _body(weights: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -66,6 +66,7 @@ def load_state(run: Run, which: Which = "last") -> tuple[dict[str, Any], Path]:
     Raises:
         UserError: As :func:`restore`.
     """
+    run.require()
     checkpoints = run.checkpoints
     if which not in CHECKPOINTS:
         raise unknown_name("checkpoint", which, CHECKPOINTS)

@@ -1,4 +1,4 @@
-"""A teacher from a run or from an exported leader."""
+"""A teacher from a run or an exported leader."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +18,13 @@ from peerdistill.terms import Teacher
 
 
 class _Found(NamedTuple):
-    """A teacher as it was read.
+    """A teacher as read from its source.
 
     Attributes:
-        backbone: Its backbone, which has a classifier.
-        network: A whole network; of an encoder without its classifier.
+        backbone: Its backbone, with a classifier.
+        network: The whole network; that of an encoder has no classifier.
         card: Its card.
-        classes: What its classifier was trained to tell; none where it has no trained classifier.
+        classes: Classes of its trained classifier; empty if it has none.
     """
 
     backbone: Backbone
@@ -38,31 +38,33 @@ def load_teacher(source: str, data: Dataset) -> Teacher:
 
     Args:
         source: Folder of a run (its last epoch), or an exported file.
-        data: What the student learns from. The teacher sees it normalised, and of the size, as its own data was.
+        data: Data of the student. The teacher receives them with the normalisation and size of its own data.
 
     Raises:
-        UserError: Where there is no such run or file, or it knows other classes or another number of channels.
+        UserError: The run or file does not exist, or has other classes or another number of channels.
     """
     teacher, classes = load_feature_teacher(source, data)
     if classes != data.class_names:
-        raise UserError(f"teacher {source} does not know the classes of the data, or in another order")
+        raise UserError(
+            f"teacher {source} was trained on different classes, or on the same classes in a different order"
+        )
     return teacher
 
 
 def load_feature_teacher(source: str, data: Dataset) -> tuple[Teacher, tuple[str, ...]]:
-    """Return a teacher as :func:`load_teacher` does, whatever its classes are, and those that its scores stand for.
+    """Return a teacher with any classes, and the classes of its logits.
 
-    There are none where it has no trained classifier: a prototypical network alone, or an exported encoder.
+    The classes are empty if it has no trained classifier: a prototypical network alone, or an exported encoder.
 
     Raises:
-        UserError: Where there is no such run or file, or it takes another number of channels.
+        UserError: The run or file does not exist, or it has another number of channels.
     """
-    # Weights are drawn only to be replaced: the student's numbers must not depend on where its teacher comes from.
+    # The random state is restored: the results of the student must not depend on the source of its teacher.
     with torch.random.fork_rng(devices=[]):
         found = _read(Path(source))
         if found.card.channels != data.channels:
             raise UserError(
-                f"teacher {source} takes images of {found.card.channels} channels, the data has {data.channels}"
+                f"teacher {source} requires images with {found.card.channels} channels, the data have {data.channels}"
             )
         return _as_teacher(found, data), found.classes
 
