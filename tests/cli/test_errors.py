@@ -117,7 +117,7 @@ MISTAKES = [
         "fewshot npz:ten.npz --validation.ways 3 --test.ways 2",
         "2 validation classes",
     ),
-    Mistake("more test queries than images", f"fewshot npz:ten.npz {SMALL} --test.queries 99", "99 queries"),
+    Mistake("more test queries than images", f"fewshot npz:ten.npz {SMALL} --test.queries 99", "queries 99"),
     Mistake("episodes of one class", "fewshot npz:ten.npz --ways 1", "ways "),
     Mistake("no shots", "fewshot npz:ten.npz --shots 0", "shots "),
     Mistake("no validation episodes", "fewshot npz:ten.npz --validation.episodes 0", "validation.episodes "),
