@@ -1,10 +1,10 @@
-"""Kill training at random moments, resume it, and compare it to the last bit with the run that was never killed.
+"""Kill training at random moments, resume it, and compare it bitwise with a run that was never killed.
 
     python tests/cli/sigkill.py --moments 20
 
-A moment is a delay after the run's first file has appeared, at most until its last one does. Each process is a fork of
-this one, which has trained once before, so that what training needs is imported once. The numbers of a run are those of
-one number of threads: all processes get one.
+A moment is a delay after the run's first file has appeared, at most until its last file does. Each process is a fork of
+this one, which has trained once before, so modules are imported only once. Results depend on the number of threads: all
+processes use one.
 """
 
 import argparse
@@ -37,7 +37,7 @@ FIRST, LAST = "config.yaml", "result.json"
 
 @dataclass(frozen=True)
 class Moment:
-    """A kill and what came of it."""
+    """A kill and its outcome."""
 
     seconds: float
     left: str
@@ -49,13 +49,13 @@ class Moment:
 
 
 def train(*words: str) -> int:
-    """Train in this process; what it prints is lost."""
+    """Train in this process and discard its output."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         return cli.main(["train", *words])
 
 
 def start(folder: Path, *, resume: bool = False) -> ForkProcess:
-    """Start training in a process of its own, or go on with it."""
+    """Start or resume training in a new process."""
     words = ("--resume",) if resume else WORDS
     process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(train(*words, "--run", str(folder))))
     process.start()
@@ -70,7 +70,7 @@ def finish(process: ForkProcess) -> None:
 
 
 def wait_for(file: Path, process: ForkProcess) -> float:
-    """Wait until a file of the run is there and return the time."""
+    """Wait until a file of the run exists and return the time."""
     while not file.exists():
         if process.exitcode is not None:
             raise SystemExit(f"training ended with exit code {process.exitcode} before {file.name} was written")
@@ -79,7 +79,7 @@ def wait_for(file: Path, process: ForkProcess) -> float:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return a digest of everything that a run leaves but times and curves."""
+    """Return digests of the files of a run, without times and TensorBoard."""
     found = {"metrics": (folder / "metrics.jsonl").read_text()}
     result = json.loads((folder / LAST).read_text())
     found["result"] = json.dumps({**result, "seconds": None})
@@ -100,7 +100,7 @@ def as_bytes(value: Any) -> Any:
 
 
 def what_is_left(folder: Path) -> str:
-    """Tell at which step the run would go on, and what was half done."""
+    """Return the step at which the run would resume, and the files that were being written."""
     checkpoints = Checkpoints(folder / "checkpoints")
     state, warning = checkpoints.load_last()
     step = f"step {state['progress']['step']:>2}" if state else "no step"
@@ -109,7 +109,7 @@ def what_is_left(folder: Path) -> str:
 
 
 def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | None:
-    """Train, kill, resume and compare; None where training was over before the moment came."""
+    """Train, kill, resume and compare; None if training ended before the moment."""
     process = start(folder)
     moment = wait_for(folder / FIRST, process) + seconds
     time.sleep(max(0.0, moment - time.perf_counter()))
@@ -124,7 +124,7 @@ def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | 
 
 
 def kill_at_random_moments(count: int, seed: int, folder: Path) -> list[Moment]:
-    """Kill as many runs, each at a moment of its own, and print a line for each."""
+    """Kill ``count`` runs at different moments and print one line for each."""
     reference = folder / "reference"
     process = start(reference)
     began = wait_for(reference / FIRST, process)
@@ -154,7 +154,7 @@ def main() -> None:
         train(*WORDS, "--epochs", "1", "--run", str(Path(folder) / "before"))
         moments = kill_at_random_moments(options.moments, options.seed, Path(folder))
     equal = sum(not moment.differs for moment in moments)
-    print(f"{equal} of {options.moments} equal to the last bit")
+    print(f"{equal} of {options.moments} bitwise equal")
     sys.exit(equal != options.moments)
 
 

@@ -1,12 +1,12 @@
-"""Kill training by every method between two checkpoints, resume it, and compare it to the last bit with a run that was
-never killed; then evaluate and export it. All by command lines.
+"""Kill training with every method between two checkpoints, resume it, and compare it bitwise with a run that was never
+killed; then evaluate and export it. Everything runs on the command line.
 
     python tests/cli/sigkill_every_method.py DIGITS.npz FEW_SHOT.npz
 
-Every method learns to classify digits, and some learn from the few-shot file's episodes as well. For each kind one
-process trains a teacher and then starts all others by forking, so that what they need is imported once. A run to be
-killed kills itself, by SIGKILL and so without a chance to clean up, right after its first checkpoint, two steps into
-an epoch of four; ``sigkill.py`` kills from outside, at any moment.
+Every method learns to classify digits, and some also learn from episodes of the few-shot file. For each kind, one
+process trains a teacher and then forks all others, so modules are imported only once. A run kills itself by SIGKILL,
+without a chance to clean up, right after its first checkpoint, two steps into an epoch of four; ``sigkill.py`` kills
+from outside, at any moment.
 """
 
 import json
@@ -33,13 +33,13 @@ EPISODES = (
     *("--validation.ways", "2", "--validation.queries", "3", "--validation.episodes", "20"),
     *("--test.ways", "2", "--test.queries", "3", "--test.episodes", "20", "--device", "cpu", "--checkpoint_every", "2"),
 )
-FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")  # alone, taught, with parts of its own, with memory banks
+FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")  # a single network, a teacher, a gate, memory banks
 PEERS = ("--peers", "3")
 FEW_NEGATIVES = ("--contrast.count", "8")
 
 
 def forked(task: Callable[[], int]) -> int:
-    """Do a task in a process of its own; return its exit code, negative where a signal ended it."""
+    """Run a task in a forked process; return its exit code, negative if a signal ended it."""
     assert threading.active_count() == 1, "a fork would copy locks that other threads hold"
     process = os.fork()
     if process == 0:
@@ -55,19 +55,19 @@ def forked(task: Callable[[], int]) -> int:
 
 
 def run(*words: str | Path, output: str | Path = os.devnull) -> int:
-    """Run a command line in this process; what it prints goes to a file."""
+    """Run a command line in this process and write its output to a file."""
     with Path(output).open("w") as file, redirect_stdout(file):
         return main([str(word) for word in words])
 
 
 def check(code: int, expected: int, words: Sequence[str | Path]) -> None:
-    """Give up where a command line did not end as it should have."""
+    """Exit if a command line did not end with the expected code."""
     if code != expected:
         raise SystemExit(f"peerdistill {' '.join(map(str, words))}: exit code {code}, expected {expected}")
 
 
 def run_and_end(*words: str | Path, output: str | Path = os.devnull) -> None:
-    """Run a command line in a process of its own."""
+    """Run a command line in a forked process."""
     check(forked(lambda: run(*words, output=output)), 0, words)
 
 
@@ -97,7 +97,7 @@ def options_for(name: str, teacher: Path) -> list[str | Path]:
 
 
 def differences(words: Sequence[str | Path], folder: Path) -> list[str]:
-    """Train, kill, resume, evaluate and export; return what is not as it would have been."""
+    """Train, kill, resume, evaluate and export; return the parts that differ from an uninterrupted run."""
     whole, killed = folder / "whole", folder / "killed"
     run_and_end(*words, "--run", whole)
     train_until_killed(*words, "--run", killed)
@@ -117,7 +117,7 @@ def differences(words: Sequence[str | Path], folder: Path) -> list[str]:
 
 
 def every_method(command: Sequence[str | Path], names: Sequence[str], folder: Path) -> bool:
-    """Print a line a method; return whether all of them are equal."""
+    """Print one line per method; return whether all are equal."""
     teacher = folder / "teacher"
     alone = (*command, "--method", "baseline", "--peers", "1", "--run", teacher)
     for words in (alone, ("export", teacher, "--format", "safetensors")):

@@ -1,4 +1,4 @@
-"""What the setting does to the memory of a process: a fresh one each, for it can't be taken back."""
+"""Effect of the setting on the memory of a process. It cannot be reverted, so every case needs a new process."""
 
 import subprocess
 import sys
@@ -37,15 +37,15 @@ def faults(way: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
-def test_freed_memory_is_found_again_without_the_system():
+def test_freed_memory_is_reused_without_page_faults():
     assert faults("kept") < 0.01 * faults("given back")
 
 
-def test_who_has_set_it_otherwise_keeps_that(monkeypatch):
+def test_settings_of_the_user_are_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
     assert keep_freed_memory() is False
 
 
-def test_other_systems_are_left_alone(monkeypatch):
+def test_other_systems_are_not_changed(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False

@@ -1,4 +1,4 @@
-"""Few-shot learning as a user has it: train, resume, evaluate, compare, export, predict by examples."""
+"""Few-shot learning on the command line: train, resume, evaluate, compare, export, predict from examples."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ def encoder(runs, peerdistill) -> Path:
     return runs[1] / "leader.onnx"
 
 
-def test_training_tells_of_episodes(shapes, tmp_path, peerdistill):
+def test_training_reports_episodes(shapes, tmp_path, peerdistill):
     outcome = peerdistill("fewshot", shapes, *SHORT, *ALONE, "--run", tmp_path / "run")
     text = " ".join(outcome.stdout.split())
     for words in (
@@ -57,8 +57,8 @@ def test_training_tells_of_episodes(shapes, tmp_path, peerdistill):
 
 
 @pytest.mark.parametrize(("name", "options"), [("okddip", ("--peers", "3")), ("rkd-da", ("--teacher",))])
-def test_a_run_that_was_stopped_goes_on(name, options, runs, shapes, tmp_path, peerdistill):
-    """Every method does so in tests/runs/test_episodes.py."""
+def test_a_stopped_run_is_resumed(name, options, runs, shapes, tmp_path, peerdistill):
+    """tests/runs/test_episodes.py does this for every method."""
     options = ["--method", name, *options, *(runs[1:] if "--teacher" in options else ())]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConsoleLog, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
@@ -68,18 +68,18 @@ def test_a_run_that_was_stopped_goes_on(name, options, runs, shapes, tmp_path, p
     resumed = peerdistill("fewshot", "--resume", "--run", tmp_path / "run", "--json")
     assert resumed.code == 0, resumed.stderr
     found = json.loads(peerdistill("evaluate", tmp_path / "run", "--json").stdout)
-    told = json.loads(resumed.stdout)["last"]["test"]
-    assert {name: found[name] for name in told} == told
+    expected = json.loads(resumed.stdout)["last"]["test"]
+    assert {name: found[name] for name in expected} == expected
 
 
 def test_evaluate_prints_the_promised_keys(runs, peerdistill):
     words = ("--ways", "2", "--shots", "3", "--queries", "4", "--episodes", "20", "--seed", "1", "--json")
     found = json.loads(peerdistill("evaluate", runs[1], *words).stdout)
-    asked = {"ways": 2, "shots": 3, "queries": 4, "episodes": 20, "seed": 1, "samples": 160}
-    assert {name: found[name] for name in asked} == asked
-    assert set(found) == {*asked, "checkpoint", "split", "peers", "leader", "ensemble"}
-    for voter in (*found["peers"], found["leader"], found["ensemble"]):
-        assert set(voter) == {"top1", "interval95"}
+    expected = {"ways": 2, "shots": 3, "queries": 4, "episodes": 20, "seed": 1, "samples": 160}
+    assert {name: found[name] for name in expected} == expected
+    assert set(found) == {*expected, "checkpoint", "split", "peers", "leader", "ensemble"}
+    for predictor in (*found["peers"], found["leader"], found["ensemble"]):
+        assert set(predictor) == {"top1", "interval95"}
     again = json.loads(peerdistill("evaluate", runs[1], *words, "--split", "val", "--checkpoint", "best").stdout)
     assert (again["split"], again["checkpoint"]) == ("val", "best")
 
@@ -102,8 +102,8 @@ def test_compare_shows_both_leaders_and_their_difference(runs, peerdistill):
         assert part in text
 
 
-def test_the_paper_s_protocol_has_a_column_for_each_shape(shapes, runs, peerdistill, tmp_path):
-    """It needs 5 test classes of 20 images: more of them, for the run that is there."""
+def test_the_protocol_of_the_paper_has_one_column_per_shape(shapes, runs, peerdistill, tmp_path):
+    """It needs 5 test classes with 20 images each."""
     refused = peerdistill("evaluate", runs[0], "--protocol", "paper")
     assert refused.code == 2
     assert "ways is 5 in test episodes, but there are only 2 test classes" in refused.stderr
@@ -125,7 +125,7 @@ def test_the_paper_s_protocol_has_a_column_for_each_shape(shapes, runs, peerdist
         assert words in text
 
 
-def test_an_encoder_classifies_by_a_folder_of_examples(encoder, shapes, tmp_path, peerdistill):
+def test_an_encoder_classifies_from_a_folder_of_examples(encoder, shapes, tmp_path, peerdistill):
     for name in ("shape0", "shape3", "shape7"):
         (tmp_path / "support" / name).mkdir(parents=True)
         for picture in ("0.png", "1.png"):
@@ -142,7 +142,7 @@ def test_an_encoder_classifies_by_a_folder_of_examples(encoder, shapes, tmp_path
     assert "shape" in peerdistill("predict", encoder, *words, "--top", "1").stdout
 
 
-def test_an_encoder_has_an_int8_form_that_classifies_by_examples(runs, shapes, tmp_path, peerdistill):
+def test_an_int8_encoder_classifies_from_examples(runs, shapes, tmp_path, peerdistill):
     file = tmp_path / "encoder.int8.onnx"
     outcome = peerdistill("export", runs[1], "--int8", "--output", file)
     assert outcome.code == 0, outcome.stderr
@@ -157,7 +157,7 @@ def test_an_encoder_has_an_int8_form_that_classifies_by_examples(runs, shapes, t
         assert found["classes"][0] in expected["classes"]
 
 
-def test_bench_leader_judges_an_encoder_by_the_run_s_episodes(runs, peerdistill):
+def test_bench_leader_evaluates_an_encoder_on_the_test_episodes(runs, peerdistill):
     found = json.loads(peerdistill("bench-leader", runs[1], "--repeats", "1", "--json").stdout)
     expected = json.loads(peerdistill("evaluate", runs[1], "--json").stdout)
     assert found["test"] == {
@@ -171,7 +171,7 @@ def test_bench_leader_judges_an_encoder_by_the_run_s_episodes(runs, peerdistill)
     assert "6 test episodes, 2-way 1-shot" in printed(console)
 
 
-def test_a_run_goes_to_a_folder_of_its_own_by_default(shapes, tmp_path, monkeypatch, peerdistill):
+def test_the_default_run_folder(shapes, tmp_path, monkeypatch, peerdistill):
     monkeypatch.chdir(tmp_path)
     assert peerdistill("fewshot", shapes, *SHORT, *ALONE).code == 0
     assert Path("runs/shapes-baseline-conv4/result.json").is_file()

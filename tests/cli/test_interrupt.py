@@ -1,4 +1,4 @@
-"""Ctrl-C, in a process of its own and, for what is printed, in this one."""
+"""Interrupted training: Ctrl-C in a separate process, and the output in this one."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ LEFT_OUT = "peerdistill: 1 unreadable picture"
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(home, tmp_path, monkeypatch, number):
-    """As from a terminal, systemd or Slurm, the workers that decode pictures get the signal as well."""
+    """The workers that decode pictures receive the signal too, as from a terminal, systemd or Slurm."""
     monkeypatch.chdir(tmp_path)
     Path("broken").symlink_to(home / "broken")
     run = Path(RUN)
@@ -62,12 +62,12 @@ def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(home, t
 
 @pytest.fixture
 def after_the_first_epoch(monkeypatch):
-    """Return a function that lets something happen when the first epoch has been written down."""
+    """Return a function that calls another one after the first epoch is logged."""
 
-    def let(happen):
-        monkeypatch.setattr(ConsoleLog, "epoch", lambda log, record: happen() if record["epoch"] == 1 else None)
+    def call(action):
+        monkeypatch.setattr(ConsoleLog, "epoch", lambda log, record: action() if record["epoch"] == 1 else None)
 
-    return let
+    return call
 
 
 def test_a_killed_worker_is_one_sentence_with_the_command_that_resumes(
@@ -90,7 +90,7 @@ def test_a_killed_worker_is_one_sentence_with_the_command_that_resumes(
     assert [line["epoch"] for line in MetricsFile(run / "metrics.jsonl").read()] == [1, 2, 3]
 
 
-def test_a_run_folder_that_is_moved_is_not_made_anew(home, tmp_path, peerdistill, after_the_first_epoch):
+def test_a_moved_run_folder_is_not_created_again(home, tmp_path, peerdistill, after_the_first_epoch):
     run = tmp_path / "run"
     after_the_first_epoch(lambda: run.rename(tmp_path / "moved"))
     words = f"train npz:{home}/digits.npz --run {run} --method baseline --peers 1 --backbone resnet20 --epochs 2"
@@ -110,13 +110,13 @@ def test_a_run_folder_that_is_moved_is_not_made_anew(home, tmp_path, peerdistill
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
-def test_the_command_can_be_pasted_and_leaves_json_alone(monkeypatch, peerdistill, words, command, as_json):
+def test_the_resume_command_can_be_pasted_and_is_kept_out_of_json(monkeypatch, peerdistill, words, command, as_json):
     def stop(*args, **options):
         raise Interrupted
 
     monkeypatch.setattr(runs, "train", stop)
     outcome = peerdistill("train", "digits", *words, *(["--json"] if as_json else []))
     assert outcome.code == 130
-    told, silent = (outcome.stderr, outcome.stdout) if as_json else (outcome.stdout, outcome.stderr)
-    assert told == f"stopped; a checkpoint was written. Resume with: {command}\n"
+    printed, silent = (outcome.stderr, outcome.stdout) if as_json else (outcome.stdout, outcome.stderr)
+    assert printed == f"stopped; a checkpoint was written. Resume with: {command}\n"
     assert silent == ""

@@ -1,4 +1,4 @@
-"""Images of a module outside the package, from the command line."""
+"""User data on the command line."""
 
 import json
 import sys
@@ -63,7 +63,7 @@ def test_arrays_from_training_to_prediction(folder, peerdistill):
     (folder / "mydata.py").write_text(textwrap.dedent(MODULE).replace("* 15", "* 14"))
     sys.modules.pop("mydata")
     changed = peerdistill("train", "--resume", "--run", run)
-    assert "the training images are not those that the run was started with" in changed.stderr
+    assert "the training images have changed since the run was started" in changed.stderr
 
 
 def test_few_shot_episodes_of_a_pytorch_data_set(folder, peerdistill):
@@ -79,7 +79,7 @@ def test_few_shot_episodes_of_a_pytorch_data_set(folder, peerdistill):
         ("elsewhere:arrays", "data elsewhere:arrays: "),
     ],
 )
-def test_what_is_wrong_is_one_sentence(folder, peerdistill, data, sentence):
+def test_an_error_is_one_sentence(folder, peerdistill, data, sentence):
     outcome = peerdistill("train", data, *QUICK)
     assert outcome.code == 2
     assert outcome.stderr.count("\n") == 1

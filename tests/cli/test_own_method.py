@@ -1,4 +1,4 @@
-"""A method in a module outside the package, from the command line."""
+"""A user method on the command line."""
 
 import json
 import sys
@@ -63,10 +63,10 @@ def test_a_run_from_training_to_export(folder, peerdistill, monkeypatch):
     sys.modules.pop("mymethods")
     (folder / "mymethods.py").unlink()
     done(peerdistill("export", run, "--format", "safetensors", "--output", "leader.safetensors"))
-    told = peerdistill("evaluate", run)
-    assert told.code == 2
-    assert told.stderr.count("\n") == 1
-    assert "method mymethods:apart: there is no module mymethods in the current folder" in told.stderr
+    outcome = peerdistill("evaluate", run)
+    assert outcome.code == 2
+    assert outcome.stderr.count("\n") == 1
+    assert "method mymethods:apart: there is no module mymethods in the current folder" in outcome.stderr
 
 
 def test_options_are_in_the_help_and_on_the_methods_page(folder, peerdistill):
@@ -91,9 +91,9 @@ def test_options_are_in_the_help_and_on_the_methods_page(folder, peerdistill):
         (("--method", "mymethods:apart", "--temperature", "hot"), "temperature must be a number, found hot"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(folder, peerdistill, words, sentence):
-    told = peerdistill("train", *QUICK, *words)
-    assert told.code == 2
-    assert told.stderr.count("\n") == 1
-    assert sentence in told.stderr
+def test_an_error_is_one_sentence(folder, peerdistill, words, sentence):
+    outcome = peerdistill("train", *QUICK, *words)
+    assert outcome.code == 2
+    assert outcome.stderr.count("\n") == 1
+    assert sentence in outcome.stderr
     assert not Path("runs").exists()

@@ -11,9 +11,9 @@ def shown(table) -> str:
 
 
 def split(leader: float, peers: int = 2) -> dict:
-    voter = {"top1": leader}
+    predictor = {"top1": leader}
     others = [{"top1": 11.111}] * (peers - 1)
-    return {"samples": 50, "peers": [*others, voter], "leader": voter, "ensemble": {"top1": 77.777}}
+    return {"samples": 50, "peers": [*others, predictor], "leader": predictor, "ensemble": {"top1": 77.777}}
 
 
 def test_a_result_shows_the_test_split_of_both_epochs():
@@ -27,24 +27,24 @@ def test_a_result_shows_the_test_split_of_both_epochs():
     assert "ensemble │ 77.78 % │ 77.78 %" in text
 
 
-def test_without_a_test_split_a_result_shows_validation_and_says_so():
+def test_without_a_test_split_a_result_shows_validation():
     text = shown(tables.result({"last": {"epoch": 9, "val": split(22.222)}, "best": None}))
     assert "top-1 accuracy on validation images" in text
     assert "best" not in text
 
 
-def test_without_held_out_images_a_result_says_so():
+def test_a_result_without_evaluation_sets():
     assert "the data has no images to evaluate on" in shown(tables.result({"last": {"epoch": 9}, "best": None}))
 
 
-def test_one_peer_is_no_ensemble():
+def test_one_peer_has_no_ensemble():
     text = shown(tables.result({"last": {"epoch": 9, "test": split(22.222, peers=1)}, "best": None}))
     assert "leader" in text
     assert "ensemble" not in text
     assert "peer 0" not in text
 
 
-def test_a_bench_shows_the_folder_s_name_as_it_is():
+def test_the_name_of_a_run_folder_is_printed_literally():
     form = {"bytes": 1000, "accuracy": None, "milliseconds": {"1": 2.0}}
     names = ("processor", "cores", "threads", "load_average", "int8_instructions")
     bench = {
@@ -59,11 +59,11 @@ def test_a_bench_shows_the_folder_s_name_as_it_is():
     assert "runs/a[/b] [bold]c, last epoch (3)" in shown(tables.leader_bench(bench))
 
 
-@pytest.mark.parametrize(("name", "shown_too"), [("mcl-okd", True), ("crd", False), ("crd+kd", False)])
-def test_a_method_shows_only_options_that_it_uses(name, shown_too):
+@pytest.mark.parametrize(("name", "shown_as_well"), [("mcl-okd", True), ("crd", False), ("crd+kd", False)])
+def test_a_method_shows_only_options_that_it_uses(name, shown_as_well):
     text = shown(tables.method(name))
     assert "--contrast.count" in text
-    assert ("--contrast.normaliser" in text) is ("--contrast.views" in text) is shown_too
+    assert ("--contrast.normaliser" in text) is ("--contrast.views" in text) is shown_as_well
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_a_method_shows_only_options_that_it_uses(name, shown_too):
         ("crd", "branches start -"),
     ],
 )
-def test_a_method_shows_where_its_branches_part(name, said):
+def test_a_method_shows_where_its_branches_start(name, said):
     assert said in " ".join(shown(tables.method(name)).split())

@@ -1,4 +1,4 @@
-"""Data that moved, grew or is not the run's, as commands that read a run meet it."""
+"""Commands that read a run whose data has moved, grown or changed, or that is evaluated on other data."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ WORDS = "--image_size 16 --epochs 1 --batch_size 8 --peers 2 --workers 0 --cache
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory, peerdistill):
-    """A run on class folders, trained on none of whose pictures anything is asked in place."""
+    """A run on class folders and its data."""
     folder = tmp_path_factory.mktemp("moved")
     write_photos(folder / "photos", 40)
     outcome = peerdistill("train", folder / "photos", *WORDS.split(), "--run", folder / "run")
@@ -23,7 +23,7 @@ def kept(tmp_path_factory, peerdistill):
 
 @pytest.fixture
 def place(kept, tmp_path, monkeypatch):
-    """A copy of that run and, elsewhere than the run knows, of its data."""
+    """A copy of that run, and of its data in another place than the run records."""
     shutil.copytree(kept / "run", tmp_path / "run")
     shutil.copytree(kept / "photos", tmp_path / "moved")
     config = tmp_path / "run" / "config.yaml"
@@ -38,7 +38,7 @@ def evaluated(peerdistill, *words):
     return json.loads(outcome.stdout), outcome.stderr
 
 
-def test_data_that_is_gone_is_told_with_the_option_that_helps(place, peerdistill):
+def test_the_error_for_missing_data_names_the_option(place, peerdistill):
     for command in ("evaluate run", "export run", "bench-leader run"):
         outcome = peerdistill(*command.split())
         assert outcome.code == 2
@@ -47,9 +47,9 @@ def test_data_that_is_gone_is_told_with_the_option_that_helps(place, peerdistill
         )
 
 
-def test_moved_data_is_the_same_data(place, kept, peerdistill):
-    found, told = evaluated(peerdistill, "--data", "moved")
-    assert told == ""
+def test_moved_data_is_recognised(place, kept, peerdistill):
+    found, warnings = evaluated(peerdistill, "--data", "moved")
+    assert warnings == ""
     assert found["split"] == "test"
     measured = json.loads((kept / "run/result.json").read_text())["last"]["test"]
     assert {name: found[name] for name in measured} == measured
@@ -61,58 +61,58 @@ def test_moved_data_is_the_same_data(place, kept, peerdistill):
     )
 
 
-def test_a_resumed_run_remembers_where_its_data_is(place, peerdistill):
+def test_a_resumed_run_records_the_new_place(place, peerdistill):
     outcome = peerdistill("train", "--resume", "--run", "run", "--data", "moved", "--cache", "off")
     assert outcome.code == 0, outcome.stderr
     assert f"data: {place}/moved\n" in (place / "run/config.yaml").read_text()
     assert evaluated(peerdistill)[1] == ""
 
 
-def test_a_folder_that_grew_keeps_its_split(place, peerdistill):
+def test_a_grown_folder_keeps_its_split(place, peerdistill):
     before, _ = evaluated(peerdistill, "--data", "moved")
     for file in list((place / "moved/cat").iterdir()):
         shutil.copy(file, file.with_name(f"new{file.name}"))
-    found, told = evaluated(peerdistill, "--data", "moved")
-    assert "peerdistill: the data has grown: " in told
-    assert " test images are copies of images that the run was trained on" in told
+    found, warnings = evaluated(peerdistill, "--data", "moved")
+    assert "peerdistill: the data has grown: " in warnings
+    assert " test images are copies of images that the run was trained on" in warnings
     assert found["split"] == "test"
     assert found["samples"] > before["samples"]
 
 
-def test_other_pictures_are_evaluated_as_such(place, peerdistill):
+def test_other_pictures_are_evaluated_with_a_warning(place, peerdistill):
     write_photos(place / "other", 10)
-    found, told = evaluated(peerdistill, "--data", "other")
+    found, warnings = evaluated(peerdistill, "--data", "other")
     assert found["split"] == "all"
     assert found["samples"] == 10
     # They are the first pictures of the run's data, most of which are for training.
-    assert "evaluated on other images than the run's: all 10 of " in told
-    assert " of which the run was trained on" in told
+    assert "evaluated on other images than the run's: all 10 of " in warnings
+    assert " of which the run was trained on" in warnings
 
 
 def test_pictures_of_one_class_are_enough(place, peerdistill):
     write_photos(place / "other", 10)
     shutil.rmtree(place / "other/dog")
-    found, told = evaluated(peerdistill, "--data", "other")
+    found, warnings = evaluated(peerdistill, "--data", "other")
     assert found["samples"] == 5
-    assert "has no picture of 'dog'" in told
+    assert "has no picture of 'dog'" in warnings
 
 
-def test_a_run_of_an_earlier_version_does_not_say_what_it_was_trained_on(place, peerdistill):
+def test_a_run_without_a_record_of_its_training_images(place, peerdistill):
     checkpoints = Run("run").checkpoints
     state = checkpoints.load(checkpoints.last)
     del state["notes"]["data"]["contents"]
     checkpoints.save(state, best=True)
     write_photos(place / "other", 10)
-    found, told = evaluated(peerdistill, "--data", "other")
+    found, warnings = evaluated(peerdistill, "--data", "other")
     assert found["samples"] == 10
-    assert "the run does not record its training images" in told
+    assert "the run does not record its training images" in warnings
     write_photos(place / "moved", 60)
     outcome = peerdistill("train", "--resume", "--run", "run", "--data", "moved")
     assert outcome.code == 2
     assert "trained on" in outcome.stderr
 
 
-def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill):
+def test_other_data_with_splits_is_evaluated_on_its_test_images(place, peerdistill):
     for split, pictures in (("train", 8), ("test", 6)):
         write_photos(place / "divided" / split, pictures)
     found, _ = evaluated(peerdistill, "--data", "divided")
@@ -123,7 +123,7 @@ def test_of_other_data_with_splits_the_test_images_are_taken(place, peerdistill)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export --int8", "train --resume --run"])
-def test_replaced_pictures_are_noticed(place, peerdistill, command):
+def test_replaced_pictures_are_detected(place, peerdistill, command):
     write_noise(sorted((place / "moved/cat").iterdir())[-1], seed=99)
     for file in (place / "moved/dog").iterdir():
         write_noise(file, seed=hash(file.name) % 1000 + 1000)
