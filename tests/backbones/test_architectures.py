@@ -1,7 +1,7 @@
-"""Stock networks of many families as peers, one by one; docs/backbones.md is the table of what was found.
+"""Stock networks of many families as peers; docs/backbones.md has a table of the results.
 
-PEERDISTILL_WRITE_DOCS=1 writes the rows of that table. Only then is every network converted to ONNX, which takes
-PyTorch 5 to 25 seconds each, and only then is the largest one trained.
+PEERDISTILL_WRITE_DOCS=1 writes the rows of that table. Only then is every network converted to ONNX, which takes 5 to
+25 seconds each, and the largest one trained.
 """
 
 import os
@@ -21,7 +21,7 @@ from peerdistill.sharing import copies_per_stage
 DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
 WRITES_DOCS = bool(os.environ.get("PEERDISTILL_WRITE_DOCS"))
 CLASSES = 10
-# With the side of the images that they are tried on: small, to be quick.
+# With the image side, small to be fast.
 PEERS = {
     "torchvision:resnet18": 64,
     "torchvision:vgg11_bn": 32,
@@ -49,18 +49,18 @@ PEERS = {
     "timm:mobilevit_xxs": 64,
     "timm:maxvit_rmlp_pico_rw_256": 128,
 }
-LARGE = {"torchvision:vgg11_bn"}  # 129 million parameters; mobilenet_v3_small has a classifier of several layers too
+LARGE = {"torchvision:vgg11_bn"}  # 129 million parameters; mobilenet_v3_small also has a classifier of several layers
 TRIED = [name for name in PEERS if WRITES_DOCS or name not in LARGE]
-# Convolutions, LayerNorm on channels, attention with a class token.
-CONVERTED = TRIED if WRITES_DOCS else ["torchvision:resnet18", "timm:convnext_atto", "timm:vit_tiny_patch16_224"]
+# LayerNorm on channels, attention with a class token. The tests of deployment convert a ResNet.
+CONVERTED = TRIED if WRITES_DOCS else ["timm:convnext_atto", "timm:vit_tiny_patch16_224"]
 WITHOUT_ONNX = {"timm:maxvit_rmlp_pico_rw_256": "Cannot view a tensor"}
-# It raises all scores of a head alike, which a softmax does not see: its gradient is 0 but for rounding.
-WITHOUT_EFFECT = ".rel_pos.mlp.fc2.bias"
+# It adds the same value to all scores of a softmax, so its gradient is 0 up to rounding.
+WITHOUT_GRADIENT = ".rel_pos.mlp.fc2.bias"
 REFUSED = ("torchvision:squeezenet1_1", "timm:crossvit_tiny_240", "timm:deit_tiny_distilled_patch16_224")
 
 
 def stock_of(name: str, side: int) -> nn.Module:
-    """Make the network as the library's own users do."""
+    """Make the network as users of the library do."""
     library, _, model = name.partition(":")
     if library == "timm":
         sized = {"img_size": side} if timm.get_pretrained_cfg(model).fixed_input_size else {}
@@ -69,12 +69,12 @@ def stock_of(name: str, side: int) -> nn.Module:
     return models.get_model(model, num_classes=CLASSES, **aux)
 
 
-def used(network: nn.Module, classifier: str, side: int) -> nn.Module:
-    """Return the network with running statistics of real batches and a classifier that says something."""
+def with_statistics(network: nn.Module, classifier: str, side: int) -> nn.Module:
+    """Return the network with running statistics of random images and a classifier with nonzero weights."""
     nn.init.normal_(network.train().get_submodule(classifier).weight)
     norms = {module: module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
     for norm in norms:
-        norm.momentum = None  # the plain mean over batches
+        norm.momentum = None  # cumulative mean over batches
     with torch.no_grad():
         for _ in range(5):
             network(torch.randn(4, 3, side, side))
@@ -95,14 +95,14 @@ def id_of(name: str) -> str:
 
 @pytest.fixture(scope="module", params=TRIED, ids=id_of)
 def peer(request):
-    """Return name, image side and backbone of one architecture after the other."""
+    """Return name, image side and backbone of each architecture."""
     side = PEERS[request.param]
     return request.param, side, backbones.build(request.param, classes=CLASSES, image_size=side)
 
 
-def test_stem_and_branch_are_the_stock_network(peer):
+def test_stages_compute_the_stock_network(peer):
     name, side, backbone = peer
-    stock = used(stock_of(name, side), backbone.classifier, side)
+    stock = with_statistics(stock_of(name, side), backbone.classifier, side)
     staged = backbone.network()
     staged.load_state_dict(stock.state_dict(), strict=True)
     images = torch.randn(3, 3, side, side)
@@ -120,16 +120,16 @@ def test_branches_train_and_their_leader_is_the_stock_network(peer):
     name, side, backbone = peer
     cohort = Cohort(backbone, CLASSES, peers=2, sharing="branch")
     before = deepcopy(dict(cohort.named_parameters()))
-    # Adam's steps do not vanish in rounding where a layer scale of 1e-6 lets little gradient through.
-    optimizer = torch.optim.Adam(cohort.parameters(), lr=1e-3)
-    images, labels = torch.randn(8, 3, side, side), torch.arange(8)
-    for _ in range(2):  # where a last weight starts from 0, what lies below it moves in the second step
+    # Adam, because a layer scale of 1e-6 leaves gradients that would vanish in rounding with SGD.
+    optimizer = torch.optim.Adam(cohort.parameters(), lr=1e-3, fused=True)
+    images, labels = torch.randn(4, 3, side, side), torch.arange(4)
+    for _ in range(2):  # layers below weights that start at 0 are only updated in the second step
         loss = sum(nn.functional.cross_entropy(logits, labels) for logits in cohort(images).logits)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     still = [path for path, parameter in cohort.named_parameters() if torch.equal(parameter, before[path])]
-    assert [path for path in still if not path.endswith(WITHOUT_EFFECT)] == []
+    assert [path for path in still if not path.endswith(WITHOUT_GRADIENT)] == []
 
     leader = cohort.leader()
     stock = stock_of(name, side).eval()
@@ -142,17 +142,17 @@ def test_branches_train_and_their_leader_is_the_stock_network(peer):
 @pytest.mark.parametrize("peer", CONVERTED, ids=id_of, indirect=True)
 def test_onnx_agrees(peer, tmp_path):
     name, side, backbone = peer
-    network = used(backbone.network(), backbone.classifier, side)
+    network = with_statistics(backbone.network(), backbone.classifier, side)
     card = deploy.LeaderCard(name, tuple(map(str, range(CLASSES))), side, 3, (0.5,) * 3, (0.25,) * 3, 1.0)
     pictures = torch.randint(256, (6, 3, side, side), dtype=torch.uint8)
     with torch.no_grad():
-        assert network(pictures.float() / 128 - 1).std() > 0.01  # to agree on nothing would mean nothing
+        assert network(pictures.float() / 128 - 1).std() > 0.01  # so that agreement means something
     refused = WITHOUT_ONNX.get(name)
     with pytest.raises(deploy.ExportError, match=refused) if refused else nullcontext():
         deploy.export(network, card, tmp_path / "leader.onnx", format="onnx", pictures=pictures)
 
 
-def test_what_works_is_documented(peer):
+def test_the_table_of_architectures_is_up_to_date(peer):
     name, _, backbone = peer
     millions = sum(parameter.numel() for parameter in backbone.network().parameters()) / 1e6
     tree = copies_per_stage(backbone, 4, "tree")
@@ -168,14 +168,14 @@ def test_what_works_is_documented(peer):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_can_be_no_peer_is_told(name):
+def test_the_table_of_refused_networks_is_up_to_date(name):
     with pytest.raises(UserError) as error:
         backbones.build(name, classes=CLASSES)
     check_documented(name, str(error.value).partition(name)[2].strip())
 
 
 def check_documented(name: str, *columns: str) -> None:
-    """Check the row of the table, or write it."""
+    """Check a row of the table, or write it."""
     row = f"| {' | '.join((f'`{name}`', *columns))} |"
     lines = DOCS.read_text(encoding="utf-8").splitlines()
     if WRITES_DOCS:

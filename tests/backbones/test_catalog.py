@@ -15,9 +15,8 @@ TORCHVISION = ("resnet18", "resnet34", "resnet50")
 OF_ONE_SIZE = ("conv4", "conv4_128")
 
 
-def images_for(name, channels=3):
-    side = 64 if name in TORCHVISION else 32
-    return torch.randn(2, channels, side, side)
+def images_for(channels=3):
+    return torch.randn(2, channels, 32, 32)
 
 
 def by_stages(backbone, network, images):
@@ -52,9 +51,9 @@ def test_stages_and_classifier_compute_the_stock_forward_pass(name, training):
     backbone = backbones.build(name, classes=7)
     stock = backbone.network()
     with torch.no_grad():
-        stock(images_for(name))  # running statistics other than 0 and 1
+        stock(images_for())  # running statistics other than 0 and 1
     staged = deepcopy(stock)
-    images = images_for(name)
+    images = images_for()
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         expected = stock.train(training)(images)
@@ -71,7 +70,7 @@ def test_torchvision_resnets_are_torchvisions_networks(name):
     network = backbones.build(name, classes=7).network().eval()
     stock = models.get_model(name, num_classes=7).eval()
     stock.load_state_dict(network.state_dict(), strict=True)
-    images = images_for(name)
+    images = images_for()
     with torch.no_grad():
         assert torch.equal(network(images), stock(images))
 
@@ -98,7 +97,7 @@ def test_share_until_names_a_stage_before_the_last(name):
 def test_grey_images(name):
     backbone = backbones.build(name, classes=7, in_channels=1)
     network = backbone.network().eval()
-    images = images_for(name, channels=1)
+    images = images_for(channels=1)
     with torch.no_grad():
         logits = network(images)
         assert logits.shape == (2, 7)
@@ -106,7 +105,7 @@ def test_grey_images(name):
 
 
 @pytest.mark.parametrize("name", [name for name in backbones.names() if name not in (*TORCHVISION, *OF_ONE_SIZE)])
-@pytest.mark.parametrize("side", [8, 9, 28])
+@pytest.mark.parametrize("side", [8, 9])
 def test_small_and_odd_images(name, side):
     network = backbones.build(name, classes=10, in_channels=1).network().eval()
     with torch.no_grad():
@@ -185,8 +184,9 @@ def test_grey_images_for_library_models(name):
 
 @pytest.mark.parametrize("name", ["torchvision:vit_b_32", "timm:vit_tiny_patch16_224"])
 def test_networks_with_a_fixed_input_size_get_the_data_s(name):
-    network = backbones.build(name, classes=3, image_size=96).network().to("meta")
-    assert network(torch.zeros(1, 3, 96, 96, device="meta")).shape == (1, 3)
+    with torch.device("meta"):  # no weights are drawn
+        network = backbones.build(name, classes=3, image_size=96).network()
+        assert network(torch.zeros(1, 3, 96, 96)).shape == (1, 3)
 
 
 def test_pretrained_weights_of_torchvision_need_rgb_images():

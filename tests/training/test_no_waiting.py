@@ -51,8 +51,8 @@ class WatchedBatches:
 def fitted(make_trainer, name: str, labels: torch.Tensor) -> Watch:
     card = methods.find(name)
     size = {"peers": 4, "sharing": card.sharings[0], **card.cohort}
-    cohort = Cohort("resnet20", 10, in_channels=1, **size)
-    teacher = terms.Teacher(Cohort("resnet20", 10, peers=1, in_channels=1)) if card.needs_teacher else None
+    cohort = Cohort("resnet8", 10, in_channels=1, **size)
+    teacher = terms.Teacher(Cohort("resnet8", 10, peers=1, in_channels=1)) if card.needs_teacher else None
     method = methods.build(name, cohort, train_labels=labels, teacher=teacher)
     watch = Watch()
     trainer = make_trainer(
