@@ -18,6 +18,8 @@ WITH_EXAMPLE = (
     "UserError",
     "backbones.Backbone",
     "backbones.build",
+    "backbones.resolve",
+    "backbones.names",
     "config.Config",
     "deploy.LeaderCard",
     "deploy.predict",
@@ -51,6 +53,7 @@ WITH_EXAMPLE = (
     "sharing.copies_per_stage",
     "user_code.user_function",
     "load_leader",
+    "training.InterruptRequest",
 )
 
 
