@@ -35,7 +35,7 @@ def test_the_documentation_is_up_to_date(fill_figures, file):
 @pytest.mark.parametrize("file", sorted((ROOT / "docs" / "performance").glob("*.json")), ids=lambda file: file.name)
 def test_all_figures_of_a_program_are_documented(file):
     assert (ROOT / "benchmarks" / f"{file.stem}.py").is_file()
-    assert any(f"<!-- header: {file.stem} -->" in page.read_text(encoding="utf-8") for page in MARKDOWN)
+    assert any(f"<!-- header: {file.stem} -->" in docs_page.read_text(encoding="utf-8") for docs_page in MARKDOWN)
 
 
 def test_a_value_is_put_between_its_comments(fill_figures):
@@ -75,12 +75,12 @@ def test_files_are_checked_or_filled(fill_figures, tmp_path, monkeypatch, capsys
     (tmp_path / "docs" / "performance").mkdir(parents=True)
     (tmp_path / "docs" / "performance" / "n.json").write_text('{"a": 7}')
     (tmp_path / "README.md").write_text("no figures")
-    page = tmp_path / "docs" / "page.md"
-    page.write_text("<!-- value: n {a} --><!-- /value -->")
+    docs_page = tmp_path / "docs" / "page.md"
+    docs_page.write_text("<!-- value: n {a} --><!-- /value -->")
     monkeypatch.setattr(fill_figures, "ROOT", tmp_path)
     monkeypatch.setattr(fill_figures, "FIGURES", tmp_path / "docs" / "performance")
     monkeypatch.setattr(sys, "argv", ["fill_figures.py", *words])
     assert fill_figures.main() == code
-    assert ("-->7<!--" in page.read_text()) is written
+    assert ("-->7<!--" in docs_page.read_text()) is written
     assert str(Path("docs", "page.md")) in capsys.readouterr().out
     assert fill_figures.main() == code

@@ -33,7 +33,7 @@ def digit_files(digits: Tensor, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def card() -> LeaderCard:
-    return LeaderCard("resnet20", tuple("0123456789"), 8, 1, (0.31,), (0.37,), 1.0)
+    return LeaderCard("resnet8", tuple("0123456789"), 8, 1, (0.31,), (0.37,), 1.0)
 
 
 def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
@@ -48,7 +48,7 @@ def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
 @pytest.fixture(scope="session")
 def resnet(digits: Tensor) -> nn.Module:
     torch.manual_seed(1)
-    network = backbones.build("resnet20", classes=10, in_channels=1).network()
+    network = backbones.build("resnet8", classes=10, in_channels=1).network()
     return with_statistics(network, digits[:32] / 255)
 
 

@@ -24,7 +24,7 @@ EXACT = [name for name, format in FORMATS.items() if not format.needs_calibratio
 @pytest.fixture(scope="session")
 def encoder(digits: Tensor) -> nn.Module:
     torch.manual_seed(3)
-    cohort = Cohort("resnet20", classes=4, peers=1, sharing="network", in_channels=1)
+    cohort = Cohort("resnet8", classes=4, peers=1, sharing="network", in_channels=1)
     with torch.no_grad():
         for _ in range(3):
             cohort(digits[:32] / 255)

@@ -59,7 +59,7 @@ def test_weights_of_another_type_are_refused(leader_file: Path, card: LeaderCard
     weights = load_file(leader_file)
     weights["fc.bias"] = weights["fc.bias"].int()
     save_file(weights, leader_file, metadata=card.to_metadata())
-    with pytest.raises(UserError, match=r"not hold weights of resnet20: 'fc.bias' is torch.int32, not torch.float32"):
+    with pytest.raises(UserError, match=r"not hold weights of resnet8: 'fc.bias' is torch.int32, not torch.float32"):
         load_leader(leader_file)
 
 
@@ -112,10 +112,10 @@ def test_safetensors_of_other_tools_have_no_card(tmp_path: Path):
     ("change", "message"),
     [
         ({"backbone": "resnet32"}, r"not hold weights of resnet32: .* is absent and should be of shape"),
-        ({"backbone": "resnet21"}, "unknown backbone 'resnet21'"),
+        ({"backbone": "resnet9"}, "unknown backbone 'resnet9'"),
         (
             {"class_names": ("yes", "no")},
-            r"not hold weights of resnet20: 'fc.bias' is of shape \(10,\) and should be of shape \(2,\)",
+            r"not hold weights of resnet8: 'fc.bias' is of shape \(10,\) and should be of shape \(2,\)",
         ),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_file_does_not_decide_which_code_is_run(leader_file: Path, card: Leade
     save_file(load_file(leader_file), leader_file, metadata=other.to_metadata())
     with pytest.raises(UserError, match="a network of your own code, os:abort: build it in Python and pass it to"):
         load_leader(leader_file)
-    given = backbones.build("resnet20", classes=10, in_channels=1).network()
+    given = backbones.build("resnet8", classes=10, in_channels=1).network()
     leader, _ = load_leader(leader_file, given)
     assert leader.network is given
     assert all(map(torch.equal, given.state_dict().values(), resnet.state_dict().values()))

@@ -100,7 +100,7 @@ def write_model(
     extra = [onnx.helper.make_tensor_value_info(name, FLOAT, [1]) for name in more_inputs]
     graph = onnx.helper.make_graph(nodes, "graph", [ends[0], *extra], ends[1:], list(weights))
     model = onnx.helper.make_model(graph, ir_version=9, opset_imports=[onnx.helper.make_opsetid("", 18)])
-    card = LeaderCard("resnet20", ("a", "b"), 8, 1, (0.3,), (0.4,), 1.0).to_metadata()
+    card = LeaderCard("resnet8", ("a", "b"), 8, 1, (0.3,), (0.4,), 1.0).to_metadata()
     onnx.helper.set_model_props(model, card | {f"peerdistill.{key}": json.dumps(text) for key, text in changes.items()})
     file.write_bytes(model.SerializeToString())
     return file

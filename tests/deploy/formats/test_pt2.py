@@ -49,7 +49,7 @@ def test_a_pt2_file_with_a_card_and_no_program_is_refused(tmp_path: Path, card: 
     ids=["64 logits", "no row", "3 logits", "does not run"],
 )
 def test_a_pt2_program_that_does_not_match_its_card_is_refused(tmp_path: Path, program: nn.Module):
-    card = LeaderCard("resnet20", ("a", "b"), 8, 1, (0.3,), (0.4,), 1.0)
+    card = LeaderCard("resnet8", ("a", "b"), 8, 1, (0.3,), (0.4,), 1.0)
     images = torch.zeros(2, 1, 8, 9 if isinstance(program, nn.Linear) else 8)
     exported = torch.export.export(program, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(exported, tmp_path / "m.pt2", extra_files=card.to_metadata())
