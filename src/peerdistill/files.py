@@ -131,9 +131,14 @@ def locked(file: Path) -> Iterator[None]:
     """Hold an exclusive lock on ``file``. It excludes other processes, and other threads of this process.
 
     Raises:
-        OSError: The file system has no locks, or another process holds the lock for more than a minute.
+        OSError: The file system has no locks, or on Windows, another process holds the lock for more than a minute.
     """
-    with FileLock(file).acquire(timeout=_LONGEST_WAIT_SECONDS, poll_interval=_POLL_SECONDS):
+    if fcntl is None:
+        with FileLock(file).acquire(timeout=_LONGEST_WAIT_SECONDS, poll_interval=_POLL_SECONDS):
+            yield
+        return
+    with file.open("w") as opened:  # a tenth of the time of FileLock, and without polling
+        fcntl.flock(opened, fcntl.LOCK_EX)
         yield
 
 

@@ -83,7 +83,7 @@ def read_config(path: Path) -> Config:
 
 def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> ArgumentParser:
     """Return the parser of a command that trains, with the options of ``method``."""
-    parser = make_parser(kind.command, usage="DATA [options]", description=f"{kind.does} DATA: {kind.data}.")
+    parser = make_parser(kind.command, usage="DATA [options]", description=f"{kind.does} DATA: {kind.data_help}.")
     parser.add_argument("--config", type=str, default=None, help="YAML file of options; later options override it.")
     parser.add_argument(
         "--recipe",

@@ -40,6 +40,11 @@ class Kind:
         """What DATA can be."""
         return self.data_options.sources.forms
 
+    @property
+    def data_help(self) -> str:
+        """What DATA can be, with a few words about each source."""
+        return self.data_options.sources.help
+
     def recipe_for(self, data: str | None) -> str:
         """Return the name of the default recipe for DATA.
 
