@@ -58,6 +58,23 @@ def agrees() -> Callable[[str, Callable[[Tensors, Tensor], Tensor]], None]:
     return check
 
 
+@pytest.fixture
+def agrees_with_reference() -> Callable[[str, nn.Module], None]:
+    """Return a function that compares a backbone for 7 classes with another implementation."""
+
+    def check(name: str, reference: nn.Module) -> None:
+        network = backbones.build(name, classes=7).network()
+        with torch.no_grad():
+            network(torch.randn(4, 3, 32, 32))  # running statistics other than 0 and 1
+        # Both state_dicts are in the order of the forward pass.
+        reference.load_state_dict(dict(zip(reference.state_dict(), network.state_dict().values(), strict=True)))
+        images = torch.randn(2, 3, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(network.eval()(images), reference.eval()(images))
+
+    return check
+
+
 def _with_statistics(network: nn.Module) -> nn.Module:
     """Return the network in evaluation mode, with batch statistics of random images and nonzero biases."""
     with torch.no_grad():
