@@ -29,7 +29,7 @@ class ScheduleConfig:
     """Learning-rate schedule, updated after every step."""
 
     name: Literal["cosine", "step", "constant"] = "cosine"
-    """Cosine decay to 0, step decay by ``factor``, or constant."""
+    """Cosine decay to 0, step decay by --schedule.factor, or constant."""
     every: Annotated[int, Range(least=1, most=10**9)] = 2000
     """Steps between decays of the step schedule."""
     factor: Annotated[float, Range(above=0, most=1)] = 0.5
