@@ -5,12 +5,14 @@ file or the new one, never a part. Readers ignore the temporary file that a kill
 writer replaces it.
 """
 
+import csv
 import errno
+import io
 import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -56,6 +58,19 @@ def write_whole(path: Path, content: str | bytes, *, shared: bool = False) -> No
     with drafting(path, shared=shared) as draft:
         write_synced(draft, lambda file: file.write(data))
         publish(draft, path)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file atomically, in UTF-8. Bytes of file names that are not UTF-8 are written as they are.
+
+    Raises:
+        WriteError: As :func:`write_whole`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 @contextmanager

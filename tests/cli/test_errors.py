@@ -236,7 +236,12 @@ MISTAKES = [
     # Predict
     Mistake("file that is not a picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),
-    Mistake("folder instead of a picture", "predict leader.onnx photos", "photos "),
+    Mistake("folder without pictures", "predict leader.onnx empty/bird", "empty/bird "),
+    Mistake("pattern without pictures", "predict leader.onnx 'photos/*.tif'", "photos/*.tif"),
+    Mistake("list of pictures missing", "predict leader.onnx @none.txt", "none.txt "),
+    Mistake("predictions in a file that is not CSV", "predict leader.onnx photo.png --csv photo.png", "photo.png"),
+    Mistake("plots in a file", "evaluate runs/digits --pictures photo.png", "photo.png"),
+    Mistake("plots of a few-shot run", "evaluate runs/ten --pictures plots", "runs/ten"),
     Mistake("no pictures", "predict leader.onnx", "PICTURES"),
     Mistake("file that is not a model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),
     Mistake("broken model", "predict notes.onnx photo.png", "notes.onnx"),

@@ -93,9 +93,19 @@ def test_top_classes_are_ordered_by_probability(card: LeaderCard, digit_files: l
     assert first == Prediction(digit_files[0], ("9",), prediction.probabilities[:1])
 
 
-def test_a_folder_among_the_pictures_is_refused(card: LeaderCard, digit_files: list[Path]):
-    with pytest.raises(UserError, match=r"pictures is a folder: pass picture files, for example .*\*\.jpg"):
-        predict_with(planted, card, [digit_files[0], digit_files[0].parent])
+def test_a_folder_stands_for_its_pictures(card: LeaderCard, digit_files: list[Path]):
+    of_folder = predict_with(planted, card, [digit_files[0].parent])
+    assert of_folder == predict_with(planted, card, sorted(digit_files))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_progress_reaches_the_number_of_pictures(card: LeaderCard, digit_files: list[Path], batch_size: int):
+    calls = []
+    pictures = [*digit_files, Path("none.png")]
+    how = {"unreadable": lambda error: None, "progress": lambda *call: calls.append(call)}
+    predict_with(planted, card, pictures, batch_size=batch_size, **how)
+    done = [*range(batch_size, len(pictures), batch_size), len(pictures)]
+    assert calls == [(number, len(pictures)) for number in done]
 
 
 def test_the_error_names_a_file_that_is_not_a_picture(card: LeaderCard, digit_files: list[Path], tmp_path: Path):
@@ -111,7 +121,7 @@ def test_unreadable_pictures_are_reported_and_the_others_classified(
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
     (tmp_path / "link.png").symlink_to(digit_files[1])
-    bad = [tmp_path / name for name in ("none.png", "note.jpg", "pipe.png", "loop.png", ".")]
+    bad = [tmp_path / name for name in ("none.png", "note.jpg", "pipe.png", "loop.png")]
     pictures = [bad[0], digit_files[0], bad[1], tmp_path / "link.png", *bad[2:]]
     for batch_size in (1, 2, 100):
         errors = []

@@ -1,11 +1,14 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Literal, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill.deploy import formats
+from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeSetConfig
+from peerdistill.paths import user_path
 from peerdistill.runs.run import PLACES, Run
 
 _PLACES = {
@@ -48,6 +51,30 @@ def format_help() -> str:
 def add_json(parser: ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="Print JSON.")
+
+
+def add_csv(parser: ArgumentParser, content: str) -> None:
+    """Add ``--csv``, a file with such content."""
+    help = f"File to write with one line per picture: {content}. An existing file is replaced."
+    parser.add_argument("--csv", type=str | None, default=None, help=help)
+
+
+def csv_file(options: Namespace) -> Path | None:
+    """Return the file given by ``--csv``, checked before anything slow.
+
+    Raises:
+        UserError: If it does not end in .csv, is a folder, or lies in a folder that does not exist.
+    """
+    if options.csv is None:
+        return None
+    path = user_path(options.csv, "--csv")
+    if path.suffix.lower() != ".csv":
+        raise UserError(f"--csv must name a file that ends in .csv, found {path}")
+    if path.is_dir():
+        raise UserError(f"--csv must name a file, and {path} is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"--csv {path} cannot be written: there is no folder {path.parent}")
+    return path
 
 
 def add_evaluation(parser: ArgumentParser) -> None:

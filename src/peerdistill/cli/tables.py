@@ -17,6 +17,7 @@ from peerdistill.deploy.formats import FORMATS
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
+    from peerdistill.runs import RunReport
 
 _FEW_SHOT = {
     True: "the loss above on classifiers over all training classes, plus the prototypical loss of every peer",
@@ -27,6 +28,7 @@ _BRANCHES = {
     "late": "after layer2 of a ResNet, layer3 of a VGG, block2 of a DenseNet or HCGNet",
 }
 _TIMED = ("peerdistill", "torch", "onnxruntime")
+_WORST = 3  # classes that are shown
 _WAYS = "ways"  # a key of evaluations over episodes only
 _EPOCHS = {"last": "last epoch", "best": "best epoch on validation"}
 
@@ -46,6 +48,20 @@ def evaluations(values: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of a run's checkpoints on one evaluation set, one column each."""
     table = Table(title=f"top-1 accuracy on {_counted(values[0], values[0]['split'])}")
     return _accuracies(table, [f"{_EPOCHS[value['checkpoint']]}" for value in values], values)
+
+
+def classes(report: "RunReport") -> str:
+    """Return lines with the balanced accuracies and the classes with the lowest recall."""
+    balanced = (f"{name} {100 * found.balanced_accuracy:.2f} %" for name, found in report.predictors.items())
+    lines = [f"balanced accuracy, {_EPOCHS[report.checkpoint]}: {', '.join(balanced)}"]
+    leader = report.report.leader
+    worst = [
+        f"{report.class_names[k]}: {100 * leader.rates.recall[k]:.1f} % of {leader.rates.support[k]} images"
+        for k in leader.worst_classes(_WORST)
+    ]
+    if worst:
+        lines.append(f"lowest recall of the leader: {'; '.join(worst)}")
+    return "\n".join(lines)
 
 
 def episodes(values: Sequence[Mapping[str, Any]]) -> Table:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 from peerdistill.deploy.card import LeaderCard
 from peerdistill.deploy.examples import by_examples
 from peerdistill.deploy.formats import Format, open_scorer
+from peerdistill.deploy.pictures import find_pictures
 from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError
 
@@ -41,18 +42,20 @@ def predict(
     top: int = 5,
     batch_size: int = 32,
     unreadable: Callable[[UserError], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> list[Prediction]:
     """Classify pictures with an exported leader. ``.onnx`` files do not need PyTorch.
 
     Args:
         model: A file written by :func:`peerdistill.deploy.export`. A ``.pt2`` file is a program: use only files whose
             origin you know.
-        pictures: Image files of any size.
+        pictures: See :func:`predict_with`.
         format: Format of the file, or its name; by default the suffix decides.
         support: See :func:`predict_with`.
         top: See :func:`predict_with`.
         batch_size: See :func:`predict_with`.
         unreadable: See :func:`predict_with`.
+        progress: See :func:`predict_with`.
 
     Raises:
         UserError: As :func:`predict_with`, and if ``model`` is not an exported leader.
@@ -62,7 +65,8 @@ def predict(
         [Prediction(path=PosixPath('photo.jpg'), classes=('cat',), probabilities=(0.97,))]
     """
     score, card = open_scorer(model, format)
-    return predict_with(score, card, pictures, support=support, top=top, batch_size=batch_size, unreadable=unreadable)
+    how = {"support": support, "top": top, "batch_size": batch_size, "unreadable": unreadable, "progress": progress}
+    return predict_with(score, card, pictures, **how)
 
 
 def predict_with(
@@ -74,6 +78,7 @@ def predict_with(
     top: int = 5,
     batch_size: int = 32,
     unreadable: Callable[[UserError], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> list[Prediction]:
     """Classify pictures with a scorer.
 
@@ -81,21 +86,23 @@ def predict_with(
         score: Maps float32 images, (batch, channels, height, width) with pixels in 0..1, to logits, (batch, classes),
             or to features, (batch, width), if the card names no classes.
         card: Input size, normalisation and class names.
-        pictures: Image files of any size.
+        pictures: Image files of any size, folders, patterns and lists, see
+            :func:`peerdistill.deploy.pictures.find_pictures`.
         support: For an encoder: a folder with one folder of example pictures for each class. A picture is assigned to
             the class whose mean features are nearest (a prototypical network; Snell et al., NIPS 2017).
         top: Number of classes per picture; all classes if there are fewer.
         batch_size: Number of pictures in a batch; less if they are very large.
         unreadable: Called with the error of each picture that cannot be read; the others are classified. By default
             the first such error is raised.
+        progress: Called after every batch with the number of pictures that are done, and of all pictures.
 
     Returns:
         A prediction for each picture that can be read, in the order of ``pictures``.
 
     Raises:
-        UserError: If a file is not a picture, ``top`` or ``batch_size`` is below 1, ``support`` is missing for an
-            encoder or given for a classifier or not a folder of class folders, or the outputs are not finite or do not
-            match the card.
+        UserError: If a file is not a picture, a folder, pattern or list holds none, ``top`` or ``batch_size`` is below
+            1, ``support`` is missing for an encoder or given for a classifier or not a folder of class folders, or the
+            outputs are not finite or do not match the card.
     """
     _check(pictures, top, batch_size)
     batch_size = min(batch_size, max(1, _MAX_BATCH_PIXELS // card.image_size**2))
@@ -105,15 +112,16 @@ def predict_with(
         raise UserError(
             "an encoder has no classes: pass a folder with one folder of examples for each class, --support FOLDER"
         )
-    paths = [Path(picture) for picture in pictures]
+    paths = find_pictures(pictures)
     predictions = []
     for start in range(0, len(paths), batch_size):
         batch, images = _read(paths[start : start + batch_size], card, unreadable or _raise)
-        if not batch:
-            continue
-        logits = score(images)
-        check_outputs(logits, len(batch), card, "the leader")
-        predictions += [_prediction(p, row, card, top) for p, row in zip(batch, _softmax(logits), strict=True)]
+        if batch:
+            logits = score(images)
+            check_outputs(logits, len(batch), card, "the leader")
+            predictions += [_prediction(p, row, card, top) for p, row in zip(batch, _softmax(logits), strict=True)]
+        if progress is not None:
+            progress(min(start + batch_size, len(paths)), len(paths))
     return predictions
 
 
@@ -132,8 +140,6 @@ def _read(
     read, images = [], [np.empty((0, card.channels, card.image_size, card.image_size), np.float32)]
     for path in paths:
         try:
-            if path.is_dir():
-                raise UserError(f"{path} is a folder: pass picture files, for example {path / '*.jpg'}")
             images.append(card.images([path]))
             read.append(path)
         except UserError as error:

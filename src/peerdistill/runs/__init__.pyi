@@ -2,6 +2,7 @@ from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate
 from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
 from .export import RunExport, export
 from .other_images import OtherImages, images_of
+from .report import RunReport
 from .restore import Restored, restore
 from .run import CHECKPOINTS, PLACES, Run, Which
 from .samples import calibration_pictures, load_data, sample_pictures
@@ -19,6 +20,7 @@ __all__ = [
     "Run",
     "RunEvaluator",
     "RunExport",
+    "RunReport",
     "Which",
     "calibration_pictures",
     "chosen_split",

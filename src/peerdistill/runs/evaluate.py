@@ -10,11 +10,13 @@ from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
+from peerdistill.data.dataset import Split
 from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
-from peerdistill.evaluation import Evaluation, Evaluator
+from peerdistill.evaluation import ClassEvaluator, Evaluation, Evaluator
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.runs.class_task import class_evaluator, ensemble_of
 from peerdistill.runs.other_images import OtherImages, check_shape, images_of
+from peerdistill.runs.report import RunReport
 from peerdistill.runs.restore import Restored, restore
 from peerdistill.runs.run import Run, Which
 from peerdistill.runs.task import SPLITS, Task
@@ -29,6 +31,7 @@ class RunEvaluator:
         split: Name of the evaluation set: "test", "val", or "all" for all images of other data.
         device: Where to evaluate.
         evaluator: The evaluation set.
+        images: Its images.
         ensemble: Returns the ensemble of a cohort from a checkpoint.
         check: Called with every checkpoint; raises UserError if it does not fit the images.
     """
@@ -37,6 +40,7 @@ class RunEvaluator:
     split: str
     device: torch.device
     evaluator: Evaluator
+    images: Split
     ensemble: Callable[[Cohort, dict[str, Any]], nn.Module]
     check: Callable[[Restored], None]
 
@@ -46,10 +50,26 @@ class RunEvaluator:
         Raises:
             UserError: The checkpoint does not exist, or the data have changed.
         """
+        _, cohort, ensemble = self._restored(which)
+        return self.evaluator(cohort, ensemble)
+
+    def report(self, which: Which = "last") -> RunReport:
+        """Return the scores of a checkpoint, and where its leader and its ensemble are right and wrong.
+
+        Raises:
+            UserError: As for the scores, and for a run that learns from episodes.
+        """
+        if not isinstance(self.evaluator, ClassEvaluator):
+            raise UserError(f"{self.run.path} is a few-shot run: it has accuracies over episodes, but no fixed classes")
+        restored, cohort, ensemble = self._restored(which)
+        report = self.evaluator.report(cohort, ensemble)
+        return RunReport(which, self.split, report, restored.card.class_names, self.images)
+
+    def _restored(self, which: Which) -> tuple[Restored, Cohort, nn.Module]:
         restored = restore(self.run, which)
         self.check(restored)
         ensemble = self.ensemble(restored.cohort, restored.state).to(self.device)
-        return self.evaluator(restored.cohort.to(self.device), ensemble)
+        return restored, restored.cohort.to(self.device), ensemble
 
 
 def evaluator_of(run: Run, split: str | None = None, device: str = "cpu") -> RunEvaluator:
@@ -88,7 +108,7 @@ def evaluator_of_task(run: Run, task: Task, split: str | None = None, device: st
         check_evaluable(restored.state["notes"]["data"], task.data, split)
         warn_other_images(restored.state["notes"]["data"], task.data, split)
 
-    return RunEvaluator(run, split, torch.device(device), evaluator, task.ensemble, check)
+    return RunEvaluator(run, split, torch.device(device), evaluator, getattr(task.data, split), task.ensemble, check)
 
 
 def _on_other_images(run: Run, other: OtherImages, device: torch.device) -> RunEvaluator:
@@ -101,7 +121,7 @@ def _on_other_images(run: Run, other: OtherImages, device: torch.device) -> RunE
     def check(restored: Restored) -> None:
         check_shape(other.images, restored.card, run)
 
-    return RunEvaluator(run, other.split, device, evaluator, ensemble, check)
+    return RunEvaluator(run, other.split, device, evaluator, other.images, ensemble, check)
 
 
 def evaluate_run(run: Run, which: Which = "last", split: str | None = None, device: str = "cpu") -> Evaluation:

@@ -82,6 +82,9 @@ class Run:
     def evaluate(self, which: Which = "last", split: str | None = None, device: str = "cpu") -> dict[str, Any]:
         """Return scores: ``checkpoint``, ``split``, ``samples``, ``peers``, ``leader`` and ``ensemble``.
 
+        Of leader and ensemble, ``balanced_accuracy``, ``ece``, ``per_class`` and ``confusion`` are reported too, unless
+        the run learns from episodes; see :class:`peerdistill.evaluation.ClassReport`.
+
         Args:
             which: The checkpoint.
             split: "test" or "val"; by default "test", or "val" if the data have no test images.
@@ -93,7 +96,9 @@ class Run:
         from peerdistill.runs.evaluate import evaluator_of
 
         evaluator = evaluator_of(self, split, device)
-        return {"checkpoint": which, "split": evaluator.split, **evaluator(which).as_dict()}
+        if self.config.kind == "episodes":
+            return {"checkpoint": which, "split": evaluator.split, **evaluator(which).as_dict()}
+        return evaluator.report(which).as_dict()
 
     def export(
         self, format: str = "onnx", output: Path | str | None = None, *, which: Which = "last", force: bool = False
@@ -125,15 +130,18 @@ class Run:
         support: Path | str | None = None,
         top: int = 5,
         unreadable: "Callable[[UserError], object] | None" = None,
+        progress: "Callable[[int, int], object] | None" = None,
     ) -> "list[Prediction]":
         """Classify pictures with the leader, see :func:`peerdistill.deploy.predict`.
 
         Args:
-            pictures: Picture files.
+            pictures: Picture files, folders, patterns and lists, see
+                :func:`peerdistill.deploy.pictures.find_pictures`.
             which: The checkpoint.
             support: For an encoder: a folder with one folder of example pictures per class.
             top: Number of classes per picture.
             unreadable: Called with the error of each picture that cannot be read; by default the first one is raised.
+            progress: Called after every batch with the number of pictures that are done, and of all pictures.
 
         Raises:
             UserError: The run or checkpoint does not exist, or a picture cannot be read.
@@ -142,7 +150,8 @@ class Run:
         from peerdistill.runs.restore import restore
 
         restored = restore(self, which)
-        scorer, how = restored.scorer(), {"support": support, "top": top, "unreadable": unreadable}
+        scorer = restored.scorer()
+        how = {"support": support, "top": top, "unreadable": unreadable, "progress": progress}
         return deploy.predict_with(scorer, restored.card, pictures, **how)
 
     @property

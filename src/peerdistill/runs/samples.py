@@ -34,7 +34,7 @@ def sample_pictures(
     splits = {"test": data.test, "validation": data.val, "training": data.train}
     name, images = next((name, split) for name, split in splits.items() if split is not None)
     rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
-    return _as_deployed(images, rows), name
+    return as_deployed(images, rows), name
 
 
 def calibration_pictures(run: Run, restored: Restored, data: Dataset) -> UInt8[Tensor, "samples channels height width"]:
@@ -51,12 +51,15 @@ def calibration_pictures(run: Run, restored: Restored, data: Dataset) -> UInt8[T
     check_same_data(restored.state["notes"]["data"], data)
     draws = keyed_generator(Draws.CALIBRATION, run.config.training.seed)
     rows = torch.randperm(len(data.train), generator=draws)[:CALIBRATION_PICTURES]
-    return _as_deployed(data.train, rows)
+    return as_deployed(data.train, rows)
 
 
-def _as_deployed(images: Split, rows: Int[Tensor, " samples"]) -> UInt8[Tensor, "samples channels height width"]:
+def as_deployed(images: Split, rows: Int[Tensor, " samples"]) -> UInt8[Tensor, "samples channels height width"]:
+    """Return images of a split as a deployed leader receives them: cropped and resized, but not normalised."""
     if isinstance(images, ArraySplit):
         return images.images[rows]
+    if not len(rows):
+        return torch.empty(0, images.channels, images.image_size, images.image_size, dtype=torch.uint8)
     pixels = [images.eval_reader.read(images.paths[row]) for row in rows.tolist()]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 

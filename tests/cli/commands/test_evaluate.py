@@ -1,9 +1,12 @@
+import csv
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import confusion_matrix
 
+PLOTS = ("confusion", "mistakes", "reliability")
 ALONE = ("--backbone", "resnet8", "--peers", "1", "--epochs", "1", "--method", "baseline")
 
 
@@ -14,7 +17,64 @@ def test_evaluate_prints_the_promised_keys(peers, peerdistill, checkpoint, split
     outcome = peerdistill("evaluate", path, "--json", "--checkpoint", checkpoint, "--split", split)
     found = json.loads(outcome.stdout)
     assert (found.pop("checkpoint"), found.pop("split")) == (checkpoint, split)
+    for predictor in ("leader", "ensemble"):
+        reported = [found[predictor].pop(name) for name in ("balanced_accuracy", "ece", "per_class", "confusion")]
+        per_class, confusion = reported[2:]
+        assert list(per_class) == ["zero", "one", "two"]
+        assert [rates["support"] for rates in per_class.values()] == [sum(row) for row in confusion]
+        correct = sum(confusion[k][k] for k in range(3))
+        assert 100 * correct / found["samples"] == pytest.approx(found[predictor]["top1"])
     assert found == json.loads(trained.stdout)[checkpoint][split]
+
+
+def test_evaluate_writes_a_line_for_every_picture_that_agrees_with_the_json(peers, tmp_path, peerdistill):
+    file = tmp_path / "pictures.csv"
+    found = json.loads(peerdistill("evaluate", peers[0], "--json", "--csv", file).stdout)
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["index"] for row in rows] == [str(number) for number in range(found["samples"])]
+    names = list(found["leader"]["per_class"])
+    for predictor, prefix in (("leader", ""), ("ensemble", "ensemble_")):
+        true, predicted = ([row[column] for row in rows] for column in ("true", f"{prefix}predicted"))
+        assert confusion_matrix(true, predicted, labels=names).tolist() == found[predictor]["confusion"]
+        assert [row[f"{prefix}correct"] for row in rows] == [
+            str(int(a == b)) for a, b in zip(true, predicted, strict=True)
+        ]
+        assert all(1 / 3 <= float(row[f"{prefix}probability"]) <= 1 for row in rows)
+
+
+def test_evaluate_names_pictures_by_path_and_predict_agrees(at_home, tmp_path, peerdistill):
+    file = tmp_path / "pictures.csv"
+    outcome = peerdistill("evaluate", "runs/divided", "--split", "val", "--csv", file)
+    assert outcome.stdout.endswith(f"wrote {file}\n")
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == ["path", "true", "predicted", "probability", "correct"]  # a run of one peer
+    paths = [row["path"] for row in rows]
+    assert {Path(path).parent.name for path in paths} == {"cat", "dog"}
+    predicted = json.loads(peerdistill("predict", "runs/divided", *paths, "--top", "1", "--json").stdout)
+    assert [row["predicted"] for row in rows] == [found["classes"][0] for found in predicted]
+    expected = [found["probabilities"][0] for found in predicted]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected, abs=1e-4)
+
+
+def test_evaluate_shows_balanced_accuracy_and_the_worst_classes(peers, peerdistill):
+    found = json.loads(peerdistill("evaluate", peers[0], "--json").stdout)
+    text = peerdistill("evaluate", peers[0]).stdout
+    balanced = [f"{name} {100 * found[name]['balanced_accuracy']:.2f} %" for name in ("leader", "ensemble")]
+    assert f"balanced accuracy, last epoch: {', '.join(balanced)}" in text
+    worst = min(found["leader"]["per_class"].items(), key=lambda item: item[1]["recall"])
+    if worst[1]["recall"] < 1:
+        assert f"lowest recall of the leader: {worst[0]}: {100 * worst[1]['recall']:.1f} % of" in text
+
+
+def test_evaluate_writes_plots(peers, tmp_path, peerdistill):
+    folder = tmp_path / "new" / "plots"
+    outcome = peerdistill("evaluate", peers[0], "--pictures", folder)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    files = [folder / f"{who}_{what}.png" for who in ("leader", "ensemble") for what in PLOTS]
+    assert outcome.stdout.splitlines()[-6:] == [f"wrote {file}" for file in files]
+    assert sorted(folder.iterdir()) == sorted(files)
 
 
 def test_evaluate_takes_the_last_epoch_and_the_test_split(peers, peerdistill):

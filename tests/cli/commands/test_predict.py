@@ -1,7 +1,10 @@
+import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,12 +51,67 @@ def test_predict_gives_the_classes_that_evaluation_counts(at_home, digit_picture
 def test_predict_reports_unreadable_pictures_and_classifies_the_others(at_home, peerdistill):
     alone = peerdistill("predict", "leader.onnx", "photo.png", "--json")
     assert (alone.code, alone.stderr) == (0, "")
-    outcome = peerdistill("predict", "leader.onnx", "none.png", "photo.png", "notes.jpg", "photos", "--json")
+    outcome = peerdistill("predict", "leader.onnx", "none.png", "photo.png", "notes.jpg", "--json")
     assert outcome.code == 2
     assert json.loads(outcome.stdout) == json.loads(alone.stdout)
     lines = outcome.stderr.splitlines()
-    assert [line.startswith("peerdistill: ") for line in lines] == [True] * 3
-    assert all(name in line for name, line in zip(("none.png", "notes.jpg", "photos"), lines, strict=True))
+    assert [line.startswith("peerdistill: ") for line in lines] == [True] * 2
+    assert all(name in line for name, line in zip(("none.png", "notes.jpg"), lines, strict=True))
+
+
+def test_predict_takes_folders_patterns_and_lists(at_home, tmp_path, peerdistill):
+    (tmp_path / "list.txt").write_text("photos/dog\nphotos/cat/*.png\n")
+    expected = [f"photos/{name}/{number}.png" for name in ("dog", "cat") for number in _numbers(name)]
+    for words in (["photos/dog", "photos/cat"], ["photos/dog/*", "photos/cat"], [f"@{tmp_path / 'list.txt'}"]):
+        found = json.loads(peerdistill("predict", "leader.onnx", *words, "--json").stdout)
+        assert [picture["path"] for picture in found] == expected
+
+
+def _numbers(name):
+    return sorted(range(("cat", "dog").index(name), 12, 2), key=str)
+
+
+def test_predict_goes_on_after_an_unreadable_picture_of_a_folder(at_home, peerdistill):
+    outcome = peerdistill("predict", "leader.onnx", "broken", "--json")
+    assert outcome.code == 2
+    assert len(json.loads(outcome.stdout)) == 12
+    assert "notes.png" in outcome.stderr
+
+
+@pytest.mark.parametrize("top", [1, 2, 99])
+def test_predict_writes_a_csv_file(at_home, tmp_path, peerdistill, top):
+    file = tmp_path / "found.csv"
+    words = ("predict", "leader.onnx", "photos", "--top", str(top))
+    expected = json.loads(peerdistill(*words, "--json").stdout)
+    outcome = peerdistill(*words, "--csv", file)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"wrote {file} (12 pictures)\n"
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["path"] for row in rows] == [picture["path"] for picture in expected]
+    for row, picture in zip(rows, expected, strict=True):
+        ranks = ["", "_2", "_3"][:top]
+        assert set(row) == {"path", *(name + rank for name in ("predicted", "probability") for rank in ranks)}
+        assert [row[f"predicted{rank}"] for rank in ranks] == picture["classes"]
+        assert [float(row[f"probability{rank}"]) for rank in ranks] == pytest.approx(picture["probabilities"], abs=1e-6)
+
+
+def test_predict_keeps_any_file_name_in_csv(at_home, tmp_path, peerdistill, monkeypatch):
+    names = [b'a,"b".png', b"not \xff utf-8.png"]
+    for name in names:
+        shutil.copyfile(at_home / "photo.png", tmp_path / os.fsdecode(name))
+    monkeypatch.chdir(tmp_path)
+    assert peerdistill("predict", at_home / "leader.onnx", ".", "--csv", "found.csv").code == 0
+    with Path("found.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        assert [os.fsencode(row["path"]) for row in csv.DictReader(lines)] == names
+
+
+def test_predict_shows_a_bar_on_a_terminal_for_many_pictures(at_home, tmp_path, peerdistill, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # the console then takes stderr for a terminal
+    (tmp_path / "few.txt").write_text("photo.png\n" * 300)
+    (tmp_path / "many.txt").write_text("photo.png\n" * 301)
+    assert "300 of 300" not in peerdistill("predict", "leader.onnx", f"@{tmp_path}/few.txt").stderr
+    assert "301 of 301 pictures" in peerdistill("predict", "leader.onnx", f"@{tmp_path}/many.txt").stderr
 
 
 def test_predict_shows_a_table(at_home, peerdistill, monkeypatch):

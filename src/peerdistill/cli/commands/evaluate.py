@@ -1,14 +1,26 @@
 """Evaluate every peer, the leader and the ensemble of a run."""
 
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
 from peerdistill.cli import tables
 from peerdistill.cli.episodes import as_json, chosen_episodes, is_paper, require_no_episode_options
-from peerdistill.cli.options import add_episodes, add_evaluation, add_json, add_places, add_run, open_run
+from peerdistill.cli.options import (
+    add_csv,
+    add_episodes,
+    add_evaluation,
+    add_json,
+    add_places,
+    add_run,
+    csv_file,
+    open_run,
+)
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
+from peerdistill.errors import UserError
+from peerdistill.paths import user_path
 from peerdistill.runs.run import Run, Which
 
 HELP_ORDER = 40
@@ -20,29 +32,70 @@ def run(words: list[str]) -> int:
     add_run(parser)
     add_evaluation(parser)
     add_json(parser)
+    add_csv(parser, "path or index, true and predicted class, probability, whether correct")
+    parser.add_argument(
+        "--pictures",
+        type=str | None,
+        default=None,
+        help="Folder to write PNG plots to: confusion matrix, most confident mistakes, reliability diagram. Existing "
+        "plots are replaced.",
+    )
     add_episodes(parser)
     add_places(parser, other_images=True)
     options = parse_words(parser, words, kind="option of evaluate")
     evaluated = open_run(options)
     if evaluated.config.kind == "episodes":
+        _require_no_class_options(evaluated, options)
         return _evaluate_episodes(evaluated, options)
     require_no_episode_options(evaluated, options)
     return _evaluate_classes(evaluated, options)
 
 
 def _evaluate_classes(run: Run, options: Namespace) -> int:
+    csv, folder = csv_file(options), _plots_folder(options)
     from peerdistill import runs
 
     evaluator = runs.evaluator_of(run, options.split, options.device)
-
-    def evaluate(checkpoint: Which) -> dict[str, Any]:
-        return {"checkpoint": checkpoint, "split": evaluator.split, **evaluator(checkpoint).as_dict()}
-
+    report = evaluator.report(options.checkpoint)
     if options.json:
-        print_json(evaluate(options.checkpoint))
+        print_json(report.as_dict())
     else:
-        console().print(tables.evaluations([evaluate(checkpoint) for checkpoint in _shown(run, options.checkpoint)]))
+        others = [
+            {"checkpoint": other, "split": evaluator.split, **evaluator(other).as_dict()}
+            for other in run.saved
+            if other != options.checkpoint
+        ]
+        console().print(tables.evaluations([report.as_dict(), *others]))
+        console().print(tables.classes(report), soft_wrap=True)
+    written = []
+    if csv is not None:
+        report.write_csv(csv)
+        written.append(csv)
+    if folder is not None:
+        written += report.draw(folder)
+    if not options.json:
+        for file in written:
+            console().print(f"wrote {file}", soft_wrap=True)
     return 0
+
+
+def _plots_folder(options: Namespace) -> Path | None:
+    """Return the folder given by ``--pictures``, checked before anything slow."""
+    if options.pictures is None:
+        return None
+    folder = user_path(options.pictures, "--pictures")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--pictures must name a folder, and {folder} is a file")
+    return folder
+
+
+def _require_no_class_options(run: Run, options: Namespace) -> None:
+    """Raise UserError if an option of runs on classes was given for a few-shot run."""
+    for name in ("csv", "pictures"):
+        if options[name] is not None:
+            raise UserError(
+                f"--{name} does not apply to few-shot runs, whose classes differ from episode to episode: {run.path}"
+            )
 
 
 def _evaluate_episodes(run: Run, options: Namespace) -> int:

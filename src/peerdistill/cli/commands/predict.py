@@ -1,14 +1,20 @@
 """Classify pictures with an exported leader or a run."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from jsonargparse import Namespace
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from peerdistill.cli import tables, tell
-from peerdistill.cli.options import add_json, format_help
+from peerdistill.cli.options import add_csv, add_json, csv_file, format_help
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import UserError
+from peerdistill.files import write_csv
 from peerdistill.paths import user_path
 from peerdistill.ranges import Range
 from peerdistill.runs.run import Run
@@ -18,12 +24,20 @@ if TYPE_CHECKING:
 
 HELP_ORDER = 80
 
+_PICTURES_WITHOUT_BAR = 300
+
 
 def run(words: list[str]) -> int:
     """Run ``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", str(__doc__))
     parser.add_argument("model", type=str, help="Exported leader, or folder of a run.")
-    parser.add_argument("pictures", type=str, nargs="+", help="Picture files.")
+    parser.add_argument(
+        "pictures",
+        type=str,
+        nargs="+",
+        help="Picture files, folders (with all folders below them), patterns such as 'photos/**/*.jpg', and lists: "
+        "@FILE names one picture, folder or pattern per line.",
+    )
     parser.add_argument(
         "--format", type=str | None, default=None, help=f"{format_help()} By default, the suffix decides."
     )
@@ -36,9 +50,13 @@ def run(words: list[str]) -> int:
     top = Annotated[int, Range(least=1, most=1_000_000)]
     parser.add_argument("--top", type=top, default=3, help="Number of classes to print per picture.")
     add_json(parser)
+    add_csv(parser, "path, predicted class and its probability, then the next classes (--top)")
     options = parse_words(parser, words, kind="option of predict")
+    csv = csv_file(options)
     unreadable: list[UserError] = []
     predictions = _predictions(options, unreadable)
+    if csv is not None:
+        _write_csv(csv, predictions, options.top)
     if options.json:
         print_json(
             [
@@ -46,6 +64,8 @@ def run(words: list[str]) -> int:
                 for found in predictions
             ]
         )
+    elif csv is not None:
+        console().print(f"wrote {csv} ({len(predictions)} pictures)", soft_wrap=True)
     elif predictions:
         console().print(tables.predictions(predictions), soft_wrap=True)
     for error in unreadable:
@@ -56,15 +76,44 @@ def run(words: list[str]) -> int:
 def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Prediction]":
     """Return the predictions for all readable pictures, and append the errors of the others to ``unreadable``."""
     model = user_path(options.model, "the model")
-    pictures = [user_path(name, "a picture") for name in options.pictures]
     if not model.exists():
         raise UserError(f"no file or run folder {model}")
     from peerdistill import deploy
 
     support = None if options.support is None else user_path(options.support, "--support")
     how = {"support": support, "top": options.top, "unreadable": unreadable.append}
-    if not model.is_dir():
-        return deploy.predict(model, pictures, format=options.format, **how)
-    run = Run(options.model)
-    run.require()
-    return run.predict(pictures, **how)
+    run = Run(options.model) if model.is_dir() else None
+    if run is not None:
+        run.require()
+    with _progress() as progress:
+        if run is not None:
+            return run.predict(options.pictures, progress=progress, **how)
+        return deploy.predict(model, options.pictures, format=options.format, progress=progress, **how)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many of many pictures are done, as a bar on stderr if it is a terminal."""
+    screen = console(stderr=True)
+    columns = (BarColumn(), TextColumn("{task.completed} of {task.total} pictures"), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", visible=False)
+
+        def show(done: int, pictures: int) -> None:
+            bar.update(task, completed=done, total=pictures, visible=pictures > _PICTURES_WITHOUT_BAR)
+
+        yield show
+
+
+def _write_csv(path: Path, predictions: "Sequence[Prediction]", top: int) -> None:
+    """Write a line per picture with its most probable classes."""
+    most = max((len(found.classes) for found in predictions), default=top)
+    numbers = ["", *(f"_{rank}" for rank in range(2, most + 1))]
+    header = ["path", *(f"{column}{number}" for number in numbers for column in ("predicted", "probability"))]
+    rows = ([str(found.path), *chain.from_iterable(_ranked(found))] for found in predictions)
+    write_csv(path, header, rows)
+
+
+def _ranked(found: "Prediction") -> Iterator[tuple[str, str]]:
+    for name, probability in zip(found.classes, found.probabilities, strict=True):
+        yield name, f"{probability:.6f}"
