@@ -240,6 +240,7 @@ MISTAKES = [
     Mistake("pattern without pictures", "predict leader.onnx 'photos/*.tif'", "photos/*.tif"),
     Mistake("list of pictures missing", "predict leader.onnx @none.txt", "none.txt "),
     Mistake("predictions in a file that is not CSV", "predict leader.onnx photo.png --csv photo.png", "photo.png"),
+    Mistake("calibration of a few-shot run", "export runs/ten --output e.onnx --calibrate", "runs/ten"),
     Mistake("plots in a file", "evaluate runs/digits --pictures photo.png", "photo.png"),
     Mistake("plots of a few-shot run", "evaluate runs/ten --pictures plots", "runs/ten"),
     Mistake("no pictures", "predict leader.onnx", "PICTURES"),

@@ -34,6 +34,7 @@ def values_of_a_card(draw: st.DrawFn) -> dict:
         "mean": tuple(draw(st.floats(**FLOATS)) for _ in range(channels)),
         "std": tuple(draw(st.floats(min_value=2**-140, **FLOATS)) for _ in range(channels)),
         "crop": draw(st.floats(min_value=0.01, max_value=1)),
+        "temperature": draw(st.none() | st.floats(min_value=2**-140, **FLOATS)),
     }
 
 
@@ -44,6 +45,23 @@ def test_a_card_is_read_from_metadata_as_it_was_written(values: dict):
     metadata = card.to_metadata()
     assert all(type(key) is str and type(value) is str for key, value in metadata.items())
     assert LeaderCard.from_metadata({"other": "tool", **metadata}, FILE) == card
+
+
+def test_a_card_without_temperature_does_not_mention_it():
+    assert not any("temperature" in key for key in METADATA)
+    calibrated = dataclasses.replace(LeaderCard.from_metadata(METADATA, FILE), temperature=1.5)
+    assert calibrated.to_metadata() == {**METADATA, "peerdistill.temperature": "1.5"}
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, "warm", True, 1e-60, [1.0]])
+def test_a_temperature_is_a_positive_number(temperature):
+    with pytest.raises(UserError, match="temperature must be a positive number"):
+        LeaderCard.from_metadata({**METADATA, "peerdistill.temperature": json.dumps(temperature)}, FILE)
+
+
+def test_an_encoder_has_no_temperature():
+    with pytest.raises(UserError, match="temperature applies to classifiers only"):
+        LeaderCard("resnet20", (), 8, 1, (0.31,), (0.37,), 1.0, temperature=2.0)
 
 
 JSON_TEXTS = st.recursive(
@@ -103,7 +121,9 @@ def test_card_of_another_version_is_refused(card: LeaderCard):
         LeaderCard.from_metadata({**card.to_metadata(), "peerdistill.card": "2"}, FILE)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(LeaderCard)])
+@pytest.mark.parametrize(
+    "field", [key.removeprefix("peerdistill.") for key in KEYS if key[-4:] not in ("card", "tput")]
+)
 def test_card_without_a_field_is_refused(field: str):
     metadata = {key: text for key, text in METADATA.items() if key != f"peerdistill.{field}"}
     with pytest.raises(

@@ -16,3 +16,10 @@ def test_each_channel_has_its_own_mean_and_std():
     normalised = Normalised(nn.Flatten(), mean, std)(images).view_as(images)
     for k in range(3):
         torch.testing.assert_close(normalised[:, k], (images[:, k] - mean[k]) / std[k])
+
+
+def test_a_temperature_divides_the_logits(tiny: nn.Module, digits: Tensor):
+    images = digits.float() / 255
+    plain, calibrated = (Normalised(tiny, (0.31,), (0.37,), temperature) for temperature in (None, 1.7))
+    torch.testing.assert_close(calibrated(images), plain(images) / 1.7)
+    assert list(calibrated.state_dict()) == list(plain.state_dict())

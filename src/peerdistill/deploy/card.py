@@ -42,6 +42,7 @@ class LeaderCard:
         mean: Mean of each channel, for pixels in 0..1.
         std: Standard deviation of each channel, for pixels in 0..1.
         crop: Fraction of the shorter side that the centre crop keeps, from 0.01 to 1.0.
+        temperature: The leader divides its logits by it, so that its probabilities are calibrated; None: it does not.
 
     Raises:
         UserError: If a value has the wrong type or is out of range.
@@ -59,6 +60,7 @@ class LeaderCard:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: float
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         _check(**vars(self))
@@ -90,6 +92,8 @@ class LeaderCard:
     def to_metadata(self) -> dict[str, str]:
         """Return the card as pairs of text for the metadata of a model file; each value is JSON."""
         values = {**vars(self), "output": self.output}
+        if self.temperature is None:
+            del values["temperature"]
         return {_VERSION_KEY: _VERSION, **{_PREFIX + name: json.dumps(value) for name, value in values.items()}}
 
     @classmethod
@@ -111,7 +115,10 @@ class LeaderCard:
                 f"{source} has a leader card of version {_shown(version)}; this peerdistill reads version '{_VERSION}'"
             )
         try:
-            values = {field.name: _parsed(metadata[_PREFIX + field.name]) for field in fields(cls)}
+            names = [field.name for field in fields(cls)]
+            if _PREFIX + "temperature" not in metadata:  # the only value that may be absent
+                names.remove("temperature")
+            values = {"temperature": None, **{name: _parsed(metadata[_PREFIX + name]) for name in names}}
             _check(**values)  # the values may have any type
             return cls(**values)
         except KeyError as error:
@@ -121,7 +128,17 @@ class LeaderCard:
             raise UserError(f"{source} has a damaged leader card: {reason}") from error
 
 
-def _check(*, backbone: Any, class_names: Any, image_size: Any, channels: Any, mean: Any, std: Any, crop: Any) -> None:
+def _check(
+    *,
+    backbone: Any,
+    class_names: Any,
+    image_size: Any,
+    channels: Any,
+    mean: Any,
+    std: Any,
+    crop: Any,
+    temperature: Any,
+) -> None:
     """Raise UserError for the first value that is not allowed."""
     if not (isinstance(backbone, str) and 0 < len(backbone) <= _MAX_BACKBONE_NAME):
         raise UserError(f"backbone must be a name of at most {_MAX_BACKBONE_NAME} letters, found {_shown(backbone)}")
@@ -133,6 +150,15 @@ def _check(*, backbone: Any, class_names: Any, image_size: Any, channels: Any, m
     _check_statistics(mean, std, channels)
     if not (_is_number(crop) and _MIN_CROP <= crop <= 1):
         raise UserError(f"crop must be a number from {_MIN_CROP} to 1, found {_shown(crop)}")
+    if temperature is not None:
+        _check_temperature(temperature, is_encoder=not class_names)
+
+
+def _check_temperature(temperature: Any, *, is_encoder: bool) -> None:
+    if not (_is_number(temperature) and np.float32(temperature) > 0):
+        raise UserError(f"temperature must be a positive number, found {_shown(temperature)}")
+    if is_encoder:
+        raise UserError(f"temperature applies to classifiers only, and an encoder has {_shown(temperature)}")
 
 
 def _check_class_names(names: Any) -> None:

@@ -98,7 +98,9 @@ def export(
     network = copy.deepcopy(leader).to("cpu", torch.float32).eval()
     if name := not_finite(network):
         raise ExportError(f"the leader cannot be exported: '{name}' has values that are not finite")
-    outputs = outputs_of(torch_scorer(Normalised(network, card.mean, card.std)), card, pictures, "the leader")
+    outputs = outputs_of(
+        torch_scorer(Normalised(network, card.mean, card.std, card.temperature)), card, pictures, "the leader"
+    )
     exported = Leader(network, card, pictures, outputs, calibration if format.needs_calibration else None)
     with drafted(output) as draft:
         format.write(exported, draft)

@@ -50,7 +50,7 @@ def load_leader(path: Path | str, network: nn.Module | None = None) -> tuple[Nor
     else:
         card, weights = _read(Path(path))
         network = _filled(network, card, weights, path)
-    return Normalised(network, card.mean, card.std).eval(), card
+    return Normalised(network, card.mean, card.std, card.temperature).eval(), card
 
 
 def open_leader(path: Path | str) -> tuple["Backbone", nn.Module, LeaderCard]:

@@ -20,7 +20,7 @@ def traced(network: nn.Module, card: LeaderCard) -> torch.export.ExportedProgram
     batch = torch.export.Dim("batch")
     try:
         program = torch.export.export(
-            Normalised(network, card.mean, card.std).eval(), (example,), dynamic_shapes=({0: batch},)
+            Normalised(network, card.mean, card.std, card.temperature).eval(), (example,), dynamic_shapes=({0: batch},)
         )
     except Exception as error:  # tracing runs the network's own code, which may raise anything
         raise ExportError(f"the leader cannot be traced with a free batch size: {shorten(str(error), 200)}") from error

@@ -1,3 +1,4 @@
+from .calibration import calibrated_temperature
 from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
 from .metrics import METRICS, Metric, Predictions, metric
 from .report import ClassReport, Confidences, EvaluationReport, Mistake, Rates
@@ -17,6 +18,7 @@ __all__ = [
     "Predictions",
     "Rates",
     "Scores",
+    "calibrated_temperature",
     "evaluating",
     "metric",
 ]

@@ -48,7 +48,7 @@ def train(
         ...     scores = run.evaluate()
         mcl-okd: 2 x resnet8...
         >>> sorted(scores["leader"])
-        ['top1', 'top5']
+        ['balanced_accuracy', 'confusion', 'ece', 'per_class', 'top1', 'top5']
     """
     from peerdistill.runs.train import train as train_config
 

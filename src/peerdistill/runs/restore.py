@@ -38,7 +38,7 @@ class Restored:
 
     def scorer(self) -> Scorer:
         """Return a function that scores pictures with the leader as an exported file does."""
-        return torch_scorer(Normalised(self.leader(), self.card.mean, self.card.std))
+        return torch_scorer(Normalised(self.leader(), self.card.mean, self.card.std, self.card.temperature))
 
 
 def restore(run: Run, which: Which = "last") -> Restored:

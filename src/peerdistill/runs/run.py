@@ -101,7 +101,13 @@ class Run:
         return evaluator.report(which).as_dict()
 
     def export(
-        self, format: str = "onnx", output: Path | str | None = None, *, which: Which = "last", force: bool = False
+        self,
+        format: str = "onnx",
+        output: Path | str | None = None,
+        *,
+        which: Which = "last",
+        force: bool = False,
+        calibrate: bool = False,
     ) -> "ExportReport":
         """Write the leader as one file and verify it on pictures of the run.
 
@@ -110,6 +116,7 @@ class Run:
             output: The file to write; by default in the run folder.
             which: The checkpoint.
             force: Replace an existing file.
+            calibrate: Fit a temperature on the validation images, by which the file divides its logits.
 
         Raises:
             UserError: The run, checkpoint, format or data are missing, or the file exists.
@@ -120,7 +127,7 @@ class Run:
 
         found = formats.find(format)
         path = self.path / found.default_name if output is None else user_path(output, "output")
-        return export(self, found, path, which=which, force=force).report
+        return export(self, found, path, which=which, force=force, calibrate=calibrate).report
 
     def predict(
         self,

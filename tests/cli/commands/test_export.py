@@ -1,11 +1,14 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from peerdistill import deploy, runs
+from peerdistill.evaluation import calibrated_temperature
 from peerdistill.runs import Run
 
 
@@ -17,6 +20,55 @@ def test_export_prints_its_check_as_json(peers, tmp_path, peerdistill):
     assert (found["path"], found["format"], found["bytes"]) == (str(file), "safetensors", file.stat().st_size)
     assert found["agreement"] == 1.0
     assert found["largest_difference"] < 1e-3
+
+
+@pytest.mark.parametrize("format", ["onnx", "safetensors", "pt2", "int8"])
+def test_calibrated_probabilities_are_those_of_divided_logits(peers, tmp_path, digit_pictures, peerdistill, format):
+    suffix = deploy.formats.find(format).suffix
+    files = {name: tmp_path / f"{name}{suffix}" for name in ("plain", "calibrated")}
+    words = ("export", peers[0], "--format", format, "--json", "--output")
+    plain = json.loads(peerdistill(*words, files["plain"]).stdout)
+    outcome = peerdistill(*words, files["calibrated"], "--calibrate")
+    found = json.loads(outcome.stdout)
+    calibration = found.pop("calibration")
+    assert set(found) == set(plain)
+    temperature = calibration["temperature"]
+    cards = {name: deploy.open_scorer(file)[1] for name, file in files.items()}
+    assert cards["plain"].temperature is None
+    assert cards["calibrated"] == replace(cards["plain"], temperature=temperature)
+    for before, after in zip(*(deploy.predict(file, digit_pictures) for file in files.values()), strict=True):
+        assert before.classes == after.classes
+        powers = np.array(before.probabilities) ** (1 / temperature)
+        assert after.probabilities == pytest.approx(powers / powers.sum(), abs=1e-4)
+
+
+def test_the_temperature_is_fitted_on_the_validation_images(peers, tmp_path, peerdistill):
+    file = tmp_path / "leader.onnx"
+    outcome = peerdistill("export", peers[0], "--output", file, "--calibrate", "--json")
+    found = json.loads(outcome.stdout)["calibration"]
+    run = Run(peers[0])
+    report = runs.evaluator_of(run, "val").report().report.leader
+    assert found["images"] == len(report.labels)
+    assert found["ece_before"] == report.ece
+    temperature = calibrated_temperature(report.logits, report.labels)
+    assert found["temperature"] == temperature
+    divided = replace(report, logits=report.logits / np.float32(temperature))
+    assert found["ece_after"] == pytest.approx(divided.ece)
+    text = peerdistill("export", peers[0], "--output", file, "--calibrate", "--force").stdout
+    assert f"temperature {temperature:.4f}; calibration error on {len(report.labels)} validation pictures: " in text
+
+
+def test_calibration_without_validation_images_is_refused(home, tmp_path, peerdistill):
+    path = tmp_path / "run"
+    words = ("--method", "baseline", "--peers", "1", "--backbone", "resnet8", "--epochs", "1", "--validation", "0")
+    assert peerdistill("train", f"npz:{home}/digits.npz", "--run", path, *words, "--batch_size", "32").code == 0
+    outcome = peerdistill("export", path, "--calibrate")
+    assert outcome.code == 2
+    assert outcome.stderr == (
+        f"peerdistill: --calibrate needs validation images, and the data of {path} has none: train with --validation, "
+        "or leave out --calibrate\n"
+    )
+    assert not list(path.glob("leader*"))
 
 
 def test_export_writes_into_the_run_by_default_and_reports_its_check(peers, tmp_path, peerdistill):

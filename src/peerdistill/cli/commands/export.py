@@ -30,6 +30,11 @@ def run(words: list[str]) -> int:
         "--output", type=str | None, default=None, help="File to write (default: RUN/leader[.int8].SUFFIX)."
     )
     add_checkpoint(parser)
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="Calibrate the probabilities on the validation images (temperature scaling). Classes do not change.",
+    )
     parser.add_argument("--force", action="store_true", help="Replace an existing file.")
     add_json(parser)
     add_places(parser)
@@ -38,13 +43,16 @@ def run(words: list[str]) -> int:
     output = _destination(options, format)
     from peerdistill import runs
 
-    exported = runs.export(open_run(options), format, output, which=options.checkpoint, force=options.force)
+    how = {"which": options.checkpoint, "force": options.force, "calibrate": options.calibrate}
+    exported = runs.export(open_run(options), format, output, **how)
     report = exported.report
     if options.json:
-        print_json(report.as_dict())
+        print_json(exported.as_dict())
         return 0
     size = f"{report.bytes / 1e6:.2f} MB, {options.checkpoint} epoch {exported.epoch}"
     console().print(f"wrote {report.path} ({size})\n{exported.summary}", soft_wrap=True)
+    if exported.calibration is not None:
+        console().print(exported.calibration.summary, soft_wrap=True)
     return 0
 
 
