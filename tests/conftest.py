@@ -27,11 +27,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _default_sigint() -> Iterator[None]:
-    """Handle Ctrl-C as usual. A shell starts background jobs with SIGINT ignored, and then training ignores it too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _default_signals() -> Iterator[None]:
+    """Handle signals as usual: background jobs start with SIGINT or SIGHUP ignored, and training respects that."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,18 +6,19 @@ from peerdistill import methods
 from peerdistill.config import parse
 from peerdistill.config.kinds import CLASSES, EPISODES, KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
+from peerdistill.config.typed import dotted
 
 DATA = {"classes": "digits", "episodes": "omniglot"}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_value_named_is_what_the_recipe_gives(kind):
+    found = {
+        recipe: dotted(parse([DATA[kind.name], "--recipe", recipe], kind)[0].as_dict())
+        for recipe in kind.recipe_files()
+    }
     for option, values in set_by_recipes("mcl-okd", kind).items():
-        for recipe, value in values.items():
-            found = parse([DATA[kind.name], "--recipe", recipe], kind)[0].as_dict()
-            for part in option.split("."):
-                found = found[part]
-            assert found == value
+        assert values == {recipe: found[recipe][option] for recipe in values}
 
 
 def test_options_of_a_method_stand_under_their_names():

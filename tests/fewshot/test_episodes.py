@@ -81,7 +81,7 @@ def test_the_episodes_of_a_seed_are_the_same_and_fewer_are_the_first_of_them():
         ),
         (
             EpisodeShape(2, 1, 4),
-            r"validation episodes need 5 images per class \(shots 1, queries 4\), but class 'class1' has only 4",
+            "validation episodes need 5 images per class (shots 1, queries 4), but class 'class1' has only 4",
         ),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_run_is_evaluated_when_its_teacher_is_gone(tmp_path, trained, quick_co
     ("changes", "sentence"),
     [
         ({"method": "kd", "peers": 1}, "kd needs a teacher: --teacher RUN_OR_FILE"),
-        ({"teacher": "nowhere"}, "nowhere does not exist or is no file"),
+        ({"teacher": "nowhere"}, "nowhere does not exist or is not a file"),
         ({"teacher_weight": -1.0}, "teacher_weight must be at least 0 and at most .*, found -1.0"),
         ({"teacher_temperature": 0.0}, "teacher_temperature must be above 0 and at most .*, found 0.0"),
     ],
@@ -82,7 +82,7 @@ def test_what_is_refused_of_a_teacher(tmp_path, quick_config, train_quickly, cha
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path, trained, quick_config, train_quickly):
     write_digits(tmp_path / "other.npz", names="xyz")
-    with pytest.raises(UserError, match="does not know the classes of the data"):
+    with pytest.raises(UserError, match="was trained on different classes"):
         train_quickly(quick_config(f"npz:{tmp_path}/other.npz", teacher=trained.path), tmp_path / "run")
 
 

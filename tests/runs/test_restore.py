@@ -171,7 +171,7 @@ def test_calibration_pictures_must_be_those_of_the_run(trained, digits_file, tmp
         ({"split": "train"}, "unknown split 'train'"),
         pytest.param(
             {"device": "cuda"},
-            "device cuda is not available here",
+            "device cuda is not available on this machine",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a device that is there is no mistake"),
         ),
     ],

@@ -315,5 +315,5 @@ def test_nothing_is_written_before_all_is_built(tmp_path, quick_config, train_qu
 def test_a_device_that_is_missing_is_named(tmp_path, quick_config, train_quickly):
     config = quick_config()
     config = replace(config, training=replace(config.training, device="cuda"))
-    with pytest.raises(UserError, match="device cuda is not available here: choose cpu"):
+    with pytest.raises(UserError, match="device cuda is not available on this machine: choose cpu"):
         train_quickly(config, tmp_path / "run")
