@@ -242,6 +242,8 @@ MISTAKES = [
     Mistake("predictions in a file that is not CSV", "predict leader.onnx photo.png --csv photo.png", "photo.png"),
     Mistake("calibration of a few-shot run", "export runs/ten --output e.onnx --calibrate", "runs/ten"),
     Mistake("plots in a file", "evaluate runs/digits --pictures photo.png", "photo.png"),
+    Mistake("plots below a file", "evaluate runs/digits --pictures photo.png/plots", "photo.png"),
+    Mistake("table of a run in a missing folder", "evaluate runs/digits --csv none/a.csv", "folder none"),
     Mistake("plots of a few-shot run", "evaluate runs/ten --pictures plots", "runs/ten"),
     Mistake("no pictures", "predict leader.onnx", "PICTURES"),
     Mistake("file that is not a model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),

@@ -29,7 +29,12 @@ def test_no_other_temperature_has_a_lower_loss(given_predictions, log_other):
         log_p = torch.from_numpy(logits).double().div(temperature).log_softmax(1)
         return torch.nn.functional.nll_loss(log_p, torch.from_numpy(labels)).item()
 
-    found = calibrated_temperature(logits, labels)
+    try:
+        found = calibrated_temperature(logits, labels)
+    except UserError:
+        limits = (1 / LARGEST_TEMPERATURE, LARGEST_TEMPERATURE)
+        assert min(map(loss, limits)) <= loss(np.exp(log_other)) * (1 + 1e-4) + 1e-6
+        return
     assert 1 / LARGEST_TEMPERATURE <= found <= LARGEST_TEMPERATURE
     assert loss(found) <= loss(np.exp(log_other)) * (1 + 1e-4) + 1e-6
 
@@ -71,6 +76,11 @@ def test_loss_is_lower_than_without_calibration():
 def test_without_mistakes_no_temperature_fits_best():
     with pytest.raises(UserError, match="classifies all 3 validation images correctly"):
         calibrated_temperature(np.eye(3), np.arange(3))
+
+
+def test_logits_that_fit_no_better_than_chance_are_refused():
+    with pytest.raises(UserError, match=r"no temperature from 0\.01 to 100 fits 2 validation images best"):
+        calibrated_temperature(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([1, 0]))
 
 
 def test_logits_that_are_not_finite():

@@ -12,6 +12,9 @@ from peerdistill.errors import UserError
 LARGEST_TEMPERATURE = 100.0
 """Temperatures are searched from the inverse of this number up to it."""
 
+_AT_LIMIT = 1e-3
+"""The logarithm of a temperature that is this close to a limit would be beyond it."""
+
 
 def calibrated_temperature(
     logits: Float[np.ndarray, "samples classes"], labels: Int64[np.ndarray, " samples"]
@@ -27,7 +30,8 @@ def calibrated_temperature(
         that is too confident.
 
     Raises:
-        UserError: Logits are not finite, or every image is classified correctly: the smaller T, the better, then.
+        UserError: Logits are not finite, or no temperature between the limits fits best. The latter happens if every
+            image is classified correctly, or if the classes fit the images no better than chance.
 
     Example:
         >>> logits = np.array([[4.0, 0.0]] * 4)  # 98 % for the first class, which is right 3 times out of 4
@@ -48,4 +52,11 @@ def calibrated_temperature(
 
     # The loss is convex in 1 / T, so it has one minimum.
     limit = math.log(LARGEST_TEMPERATURE)
-    return math.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-7}).x)
+    found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-7}).x
+    if abs(found) > limit - _AT_LIMIT:
+        raise UserError(
+            f"the leader cannot be calibrated: no temperature from {1 / LARGEST_TEMPERATURE:g} to "
+            f"{LARGEST_TEMPERATURE:g} fits {len(labels)} validation images best; use more validation images, train for "
+            "longer or leave out --calibrate"
+        )
+    return math.exp(found)

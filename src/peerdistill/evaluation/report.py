@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int64
-from scipy.special import softmax
 
 from peerdistill.evaluation.scores import Evaluation
 
@@ -108,6 +107,8 @@ class ClassReport:
     @cached_property
     def probabilities(self) -> Float32[np.ndarray, " samples"]:
         """Probability of the predicted class of every sample, by the softmax over all classes."""
+        from scipy.special import softmax  # here and below: training does not need these slow imports
+
         return np.take_along_axis(softmax(self.logits, axis=1), self.predicted[:, None], axis=1)[:, 0]
 
     @cached_property

@@ -84,8 +84,9 @@ def _plots_folder(options: Namespace) -> Path | None:
     if options.pictures is None:
         return None
     folder = user_path(options.pictures, "--pictures")
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--pictures must name a folder, and {folder} is a file")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"--pictures must name a folder, and {existing} is a file")
     return folder
 
 
