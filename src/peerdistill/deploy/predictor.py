@@ -65,8 +65,16 @@ def predict(
         [Prediction(path=PosixPath('photo.jpg'), classes=('cat',), probabilities=(0.97,))]
     """
     score, card = open_scorer(model, format)
-    how = {"support": support, "top": top, "batch_size": batch_size, "unreadable": unreadable, "progress": progress}
-    return predict_with(score, card, pictures, **how)
+    return predict_with(
+        score,
+        card,
+        pictures,
+        support=support,
+        top=top,
+        batch_size=batch_size,
+        unreadable=unreadable,
+        progress=progress,
+    )
 
 
 def predict_with(

@@ -157,9 +157,15 @@ class Run:
         from peerdistill.runs.restore import restore
 
         restored = restore(self, which)
-        scorer = restored.scorer()
-        how = {"support": support, "top": top, "unreadable": unreadable, "progress": progress}
-        return deploy.predict_with(scorer, restored.card, pictures, **how)
+        return deploy.predict_with(
+            restored.scorer(),
+            restored.card,
+            pictures,
+            support=support,
+            top=top,
+            unreadable=unreadable,
+            progress=progress,
+        )
 
     @property
     def checkpoints(self) -> "Checkpoints":
