@@ -159,6 +159,6 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _name(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a name that fits into a plot: the end of a long one is cut."""
-    text = printable(name)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    """Return a name that fits into a plot: the middle of a long one is cut, because names often differ at the end."""
+    text, half = printable(name), longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
