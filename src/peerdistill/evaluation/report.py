@@ -123,11 +123,13 @@ class ClassReport:
         """Precision, recall and F1 of every class."""
         from sklearn.metrics import precision_recall_fscore_support
 
-        *rates, _ = precision_recall_fscore_support(
-            self.labels, self.predicted, labels=range(self.logits.shape[1]), zero_division=0
+        zero: Any = 0  # scikit-learn annotates it as a string
+        found = precision_recall_fscore_support(
+            self.labels, self.predicted, labels=range(self.logits.shape[1]), zero_division=zero
         )
         support = self.confusion.sum(1)  # scikit-learn returns floats if no sample is predicted correctly
-        return Rates(*(np.where(support > 0, rate, np.nan) for rate in rates), support)
+        precision, recall, f1 = (np.where(support > 0, rate, np.nan) for rate in found[:3])
+        return Rates(precision, recall, f1, support)
 
     @property
     def balanced_accuracy(self) -> float:
