@@ -189,6 +189,30 @@ def test_networks_with_a_fixed_input_size_get_the_data_s(name):
         assert network(torch.zeros(1, 3, 96, 96)).shape == (1, 3)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "torchvision:resnet18", "torchvision:efficientnet_b3", "torchvision:inception_v3", "regnet_y_16gf"],
+)
+def test_torchvision_says_which_images_its_weights_expect(name):
+    transform = models.get_model_weights(name.removeprefix("torchvision:"))["DEFAULT"].transforms()
+    found = backbones.pretrained_input(name)
+    assert found is not None
+    assert (list(found.mean), list(found.std)) == (transform.mean, transform.std)
+    assert [found.image_size] == transform.crop_size
+    assert [round(found.image_size / found.crop)] == transform.resize_size
+    assert found.interpolation == transform.interpolation.value
+
+
+def test_timm_says_which_images_its_weights_expect():
+    found = backbones.pretrained_input("timm:vit_base_patch16_224.augreg_in21k_ft_in1k")
+    assert found == backbones.PretrainedInput(224, (0.5,) * 3, (0.5,) * 3, 0.9, "bicubic")
+
+
+@pytest.mark.parametrize("name", ["resnet20", "some_module:function"])
+def test_other_backbones_have_no_pretrained_weights(name):
+    assert backbones.pretrained_input(name) is None
+
+
 def test_pretrained_weights_of_torchvision_need_rgb_images():
     backbone = backbones.build("resnet18", classes=3, in_channels=1)
     assert backbone.pretrained is not None

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.stats import chi2_contingency, chisquare
 from torchvision import transforms
 from torchvision.transforms import functional
@@ -13,6 +14,7 @@ from torchvision.transforms import functional
 from peerdistill.data import Augmentation
 from peerdistill.data import augmentation as module
 from peerdistill.data.augmentation import RandomCrops, random_resized_square
+from support import photos
 
 
 def possible_views(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, int, bool]]:
@@ -152,6 +154,16 @@ def test_random_part_has_the_stated_area_and_shape(min_scale):
     assert 1.25 < shape.max() < 1.45
     assert 110 < (width < 0).sum() < 190  # mirrored: 150 expected, standard deviation 8.7
     assert (height > 0).all()
+
+
+def test_the_part_is_resized_with_the_filter():
+    # A scale of 1 and this shape leave only the whole picture.
+    pixels = photos.noise(0, 40, 40)
+    whole = Augmentation(flip=False, min_scale=1.0)
+    for name in ("bilinear", "bicubic"):
+        by_pillow = Image.fromarray(pixels).resize((16, 16), Image.Resampling[name.upper()])
+        found = random_resized_square(pixels, 16, whole, 0, name).permute(1, 2, 0).numpy().astype(int)
+        assert np.abs(found - np.asarray(by_pillow)).max() <= 1
 
 
 def test_no_mirroring_without_flip():

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from peerdistill.data import DataConfig
+from peerdistill.data import DataConfig, load_dataset
+from peerdistill.data.config import Preprocessing
 from peerdistill.errors import UserError
 
 
@@ -14,6 +15,14 @@ from peerdistill.errors import UserError
         ("validation", math.nan, "validation must be at least 0 and below 1, found nan"),
         ("image_size", 7, "image_size must be at least 8 and at most 4,096, found 7"),
         ("crop_padding", -1, "crop_padding must be at least 0 and at most 1,024, found -1"),
+        (
+            "mean",
+            [0.5, 0.5],
+            "mean must be 1 or 3 finite numbers, one for all channels or one for each, found [0.5, 0.5]",
+        ),
+        ("std", [0.0], "std must be 1 or 3 positive numbers, one for all channels or one for each, found [0.0]"),
+        ("mean", [math.nan], "mean must be 1 or 3 finite numbers, one for all channels or one for each, found [nan]"),
+        ("crop", 1.1, "crop must be at least 0.01 and at most 1, found 1.1"),
         ("min_scale", 0.0, "min_scale must be above 0 and at most 1, found 0.0"),
         ("min_scale", 1.5, "min_scale must be above 0 and at most 1, found 1.5"),
         ("workers", -1, "workers must be at least 0 and at most 1,024, found -1"),
@@ -31,6 +40,7 @@ def test_value_out_of_range_is_named(field, value, sentence):
     "limits",
     [
         {"validation": 0.0, "image_size": 8, "crop_padding": 0, "min_scale": 1.0, "workers": 0, "cache_gib": 1e-9},
+        {"mean": [0.5], "std": [1e-6, 1.0, 1.0], "crop": 1.0, "interpolation": "bicubic"},
         {
             "validation": 0.99,
             "image_size": 1024,
@@ -43,3 +53,19 @@ def test_value_out_of_range_is_named(field, value, sentence):
 )
 def test_limits_are_allowed(limits):
     DataConfig("digits", **limits).check()
+
+
+def test_null_means_what_pretrained_weights_expect_and_else_the_defaults(make_folder):
+    expected = Preprocessing(32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.5, "bicubic")
+    config = DataConfig(str(make_folder({"ant": 2, "bee": 2})), crop=0.7)
+    found = config.resolved(expected)
+    assert found.preprocessing == Preprocessing(32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.7, "bicubic")
+    assert config.resolved().preprocessing == config.preprocessing == Preprocessing(crop=0.7)
+    assert found.resolved() == found
+
+
+def test_mean_and_std_of_arrays_are_their_own_unless_given():
+    own, given = load_dataset(DataConfig("digits")), load_dataset(DataConfig("digits", mean=[0.2, 0.3, 0.7], std=[0.5]))
+    assert own.mean != given.mean == (pytest.approx(0.4),)
+    assert given.std == (0.5,)
+    assert given.fingerprint == own.fingerprint

@@ -12,7 +12,7 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 
 FILE = Path("some/leader.onnx")
-METADATA = LeaderCard("resnet20", ("a", "b"), 8, 1, (0.31,), (0.37,), 1.0).to_metadata()
+METADATA = LeaderCard("resnet20", ("a", "b"), 8, 1, (0.31,), (0.37,), 1.0, interpolation="bicubic").to_metadata()
 KEYS = sorted(METADATA)
 
 
@@ -35,6 +35,7 @@ def values_of_a_card(draw: st.DrawFn) -> dict:
         "std": tuple(draw(st.floats(min_value=2**-140, **FLOATS)) for _ in range(channels)),
         "crop": draw(st.floats(min_value=0.01, max_value=1)),
         "temperature": draw(st.none() | st.floats(min_value=2**-140, **FLOATS)),
+        "interpolation": draw(st.sampled_from(["bilinear", "bicubic"])),
     }
 
 
@@ -121,8 +122,15 @@ def test_card_of_another_version_is_refused(card: LeaderCard):
         LeaderCard.from_metadata({**card.to_metadata(), "peerdistill.card": "2"}, FILE)
 
 
+def test_bilinear_is_not_written_and_is_what_a_card_without_the_field_means():
+    metadata = {key: text for key, text in METADATA.items() if key != "peerdistill.interpolation"}
+    card = LeaderCard.from_metadata(metadata, FILE)
+    assert card.interpolation == "bilinear"
+    assert card.to_metadata() == metadata
+
+
 @pytest.mark.parametrize(
-    "field", [key.removeprefix("peerdistill.") for key in KEYS if key[-4:] not in ("card", "tput")]
+    "field", [key.removeprefix("peerdistill.") for key in KEYS if key[-4:] not in ("card", "tput", "tion")]
 )
 def test_card_without_a_field_is_refused(field: str):
     metadata = {key: text for key, text in METADATA.items() if key != f"peerdistill.{field}"}
@@ -163,6 +171,9 @@ def test_card_without_a_field_is_refused(field: str):
         ("crop", "1.5", "found 1.5"),
         ("crop", "0.0", "found 0.0"),
         ("crop", "1e-9", "found 1e-09"),
+        ("interpolation", '"nearest"', "interpolation must be bilinear or bicubic, found 'nearest'"),
+        ("interpolation", '["bicubic"]', "interpolation must be bilinear or bicubic"),
+        ("interpolation", "null", "found None"),
     ],
 )
 def test_the_error_for_invalid_values_names_file_and_reason(field: str, text: str, message: str):

@@ -1,5 +1,15 @@
-from .backbone import Backbone, Stage
-from .catalog import build, is_user_code, names, resolve
+from .backbone import Backbone, PretrainedInput, Stage
+from .catalog import build, is_user_code, names, pretrained_input, resolve
 from .registry import register
 
-__all__ = ["Backbone", "Stage", "build", "is_user_code", "names", "register", "resolve"]
+__all__ = [
+    "Backbone",
+    "PretrainedInput",
+    "Stage",
+    "build",
+    "is_user_code",
+    "names",
+    "pretrained_input",
+    "register",
+    "resolve",
+]

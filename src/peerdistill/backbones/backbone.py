@@ -11,6 +11,25 @@ PHOTO_SIZE = 224
 
 
 @dataclass(frozen=True)
+class PretrainedInput:
+    """The images that pretrained weights expect.
+
+    Attributes:
+        image_size: Side in pixels.
+        mean: Mean of each channel, for pixels in 0..1.
+        std: Standard deviation of each channel, for pixels in 0..1.
+        crop: Fraction of the shorter side that the central crop of evaluation keeps.
+        interpolation: How pictures are resized, such as "bilinear" or "bicubic".
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float
+    interpolation: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """A named sequence of consecutive submodules of a network.
 

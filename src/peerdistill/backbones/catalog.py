@@ -155,6 +155,30 @@ def build(
     return _adapters()[library].backbone(model, classes, in_channels, image_size)
 
 
+def pretrained_input(name: str) -> "peerdistill.backbones.backbone.PretrainedInput | None":
+    """Return the images that the pretrained weights of a backbone expect; None if it is not from timm or torchvision.
+
+    Args:
+        name: Any name that :func:`resolve` accepts.
+
+    Raises:
+        UserError: If the name is unknown.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> backbones.pretrained_input("timm:tf_efficientnet_lite0").mean
+        (0.5, 0.5, 0.5)
+    """
+    full_name = resolve(name)
+    if is_user_code(full_name):
+        return None
+    if full_name in discover():
+        module = import_module(discover()[full_name])
+        return module.pretrained_input(full_name) if hasattr(module, "pretrained_input") else None
+    library, _, model = full_name.partition(":")
+    return _adapters()[library].pretrained_input(model)
+
+
 def _build_registered(
     name: str, classes: int, in_channels: int, image_size: int | None
 ) -> "peerdistill.backbones.backbone.Backbone":

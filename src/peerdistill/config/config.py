@@ -177,9 +177,12 @@ class Config:
         cohort["backbone"] = backbones.resolve(cohort["backbone"])
         if cohort["peer_backbones"]:
             cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
+        data = build_group(data_group, groups[data_group])
+        if isinstance(data, DataConfig) and not (cohort["pretrained"] or cohort["weights"]):
+            data = data.resolved()
         return cls(
             kind=kind.name,
-            data=build_group(data_group, groups[data_group]),
+            data=data,
             cohort=build_group(CohortConfig, cohort),
             training=build_group(TrainingConfig, groups[TrainingConfig]),
             teacher=build_group(TeacherConfig, teacher),

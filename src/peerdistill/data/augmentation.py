@@ -88,7 +88,11 @@ def _fetch_on_host(
 
 
 def random_resized_square(
-    pixels_HWC: UInt8[np.ndarray, "H W C"], size: int, augmentation: Augmentation, seed: int
+    pixels_HWC: UInt8[np.ndarray, "H W C"],
+    size: int,
+    augmentation: Augmentation,
+    seed: int,
+    interpolation: str = "bilinear",
 ) -> UInt8[Tensor, "C {size} {size}"]:
     """Return a random crop of a picture, resized to ``size`` x ``size`` pixels and flipped with probability 1/2.
 
@@ -99,6 +103,7 @@ def random_resized_square(
         size: Side of the result in pixels.
         augmentation: ``min_scale`` and ``flip`` are used.
         seed: Seed of the random draws. PyTorch's global generator is not changed.
+        interpolation: "bilinear" or "bicubic".
     """
     H, W, _ = pixels_HWC.shape
     with torch.random.fork_rng(devices=[]):
@@ -109,5 +114,5 @@ def random_resized_square(
         )
         is_flipped = augmentation.flip and torch.rand(()).item() < 0.5
     part = pixels_HWC[top : top + height, left : left + width].copy()  # PyTorch requires a writable array
-    square = resize(torch.from_numpy(part).permute(2, 0, 1), (size, size))
+    square = resize(torch.from_numpy(part).permute(2, 0, 1), (size, size), interpolation)
     return square.flip(-1) if is_flipped else square

@@ -1,10 +1,13 @@
 """Options of the data. Free of PyTorch: the command line reads them for its help."""
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.data.sources import SOURCES
+from peerdistill.errors import UserError, shortened
 from peerdistill.ranges import Range, check_ranges
 
 USERS_CACHE, NO_CACHE = "auto", "off"
@@ -12,6 +15,31 @@ USERS_CACHE, NO_CACHE = "auto", "off"
 
 ImageSize = Annotated[int, Range(least=8, most=4096)]
 CropPadding = Annotated[int, Range(least=0, most=1024)]
+Crop = Annotated[float, Range(least=0.01, most=1)]
+Interpolation = Literal["bilinear", "bicubic"]
+
+_LARGEST = 1e6
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures become the input of a network. The defaults are those for networks without pretrained weights.
+
+    Attributes:
+        image_size: Side in pixels.
+        mean: Mean of each channel, for pixels in 0..1. The default is that of ImageNet's training images; other
+            photographs are similar.
+        std: Standard deviation of each channel, for pixels in 0..1.
+        crop: Fraction of the shorter side that the central crop of evaluation keeps.
+        interpolation: How pictures are resized.
+    """
+
+    image_size: int = 224
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    crop: float = 224 / 256
+    interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -29,8 +57,16 @@ class DataConfig:
     """folder of downloaded data sets; --download stores them there"""
     validation: Annotated[float, Range(least=0, below=1)] = 0.1
     """fraction of the training images that is held out to select the best epoch (0: none)"""
-    image_size: ImageSize = 224
-    """side in pixels to which pictures are resized (arrays keep their size)"""
+    image_size: ImageSize | None = None
+    """side in pixels of resized pictures; arrays keep their size (default: that of pretrained weights, else 224)"""
+    mean: list[float] | None = None
+    """mean of each channel, pixels in 0..1 (default: that of pretrained weights; else ImageNet's, arrays: their own)"""
+    std: list[float] | None = None
+    """standard deviation of each channel, pixels in 0..1 (default: as for mean)"""
+    crop: Crop | None = None
+    """folders: fraction of the shorter side that evaluation keeps (default: that of pretrained weights, else 0.875)"""
+    interpolation: Interpolation | None = None
+    """folders: filter for resizing pictures (default: that of pretrained weights, else bilinear)"""
     crop_padding: CropPadding = 4
     """arrays: width in pixels of the black border for random crops (0: no random crops)"""
     flip: bool = True
@@ -47,4 +83,57 @@ class DataConfig:
     def check(self) -> None:
         """Raise UserError for the first value that is out of range, or for data that does not exist."""
         check_ranges(self)
+        for name in ("mean", "std"):
+            _check_statistic(name, getattr(self, name))
         self.sources.check(self)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are prepared; options that are null have their default without pretrained weights."""
+        known = Preprocessing()
+        return Preprocessing(
+            self.image_size or known.image_size,
+            known.mean if self.mean is None else per_channel(self.mean, 3),
+            known.std if self.std is None else per_channel(self.std, 3),
+            self.crop or known.crop,
+            self.interpolation or known.interpolation,
+        )
+
+    def resolved(self, expected: Preprocessing | None = None) -> "DataConfig":
+        """Return the options with values in place of null, where they apply to the data.
+
+        Args:
+            expected: What the pretrained weights expect. None: there are none, and arrays keep their own statistics.
+        """
+        takes = self.sources.takes(self.data)
+        known = Preprocessing() if expected is None else expected
+        found: dict[str, Any] = {
+            "image_size": known.image_size if takes in ("path", "function") else Preprocessing().image_size
+        }
+        if takes == "path" or expected is not None:
+            found |= {"mean": list(known.mean), "std": list(known.std)}
+        if takes == "path":
+            found |= {"crop": known.crop, "interpolation": known.interpolation}
+        return replace(self, **{name: value for name, value in found.items() if getattr(self, name) is None})
+
+
+def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return one value per channel: a single value is repeated, and values for RGB are averaged for grey images.
+
+    Example:
+        >>> per_channel([0.5], 3)
+        (0.5, 0.5, 0.5)
+    """
+    if len(values) == channels:
+        return tuple(values)
+    return (math.fsum(values) / len(values),) * channels
+
+
+def _check_statistic(name: str, values: Sequence[float] | None) -> None:
+    if values is None:
+        return
+    least = _SMALLEST if name == "std" else -_LARGEST
+    if len(values) not in (1, 3) or not all(least <= value <= _LARGEST for value in values):
+        kind = "positive numbers" if name == "std" else "finite numbers"
+        found = shortened(values)
+        raise UserError(f"{name} must be 1 or 3 {kind}, one for all channels or one for each, found {found}")

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from peerdistill.data.source import Source
+from peerdistill.data.source import Source, Takes
 from peerdistill.errors import PeerdistillWarning, UserError, shortened
 from peerdistill.paths import absolute_path, user_path
 from peerdistill.user_code import is_function_name
@@ -68,6 +68,10 @@ class SourceCatalog:
         if source.takes == "path" and not _has_separator(data) and not user_path(data, "data").exists():
             raise self._unknown(data)
         return source
+
+    def takes(self, data: str) -> Takes:
+        """Return what ``data`` looks like: a name, files, a function or a path. It need not exist."""
+        return self._source(data).takes
 
     def recipe_for(self, data: str | None) -> str:
         """Return the name of the default recipe for ``data``; without data, that for folders.

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from peerdistill.data.config import Interpolation
 from peerdistill.data.images.reader import PictureReader
 from peerdistill.errors import UserError, some_of
 
@@ -42,6 +43,8 @@ class FolderSplit:
     """The paths relative to the folder of the split, in POSIX form."""
     digests: UInt8[np.ndarray, "samples digest"] = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     """Digest of the content of each file, see `peerdistill.data.images.digests`."""
+    interpolation: Interpolation = "bilinear"
+    """Filter for resizing the random crops of training."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -76,6 +79,8 @@ class Dataset:
     """The fingerprints of "val" and "test", if they have images."""
     skipped: int = 0
     """Number of unreadable pictures that were left out of the splits."""
+    interpolation: Interpolation = "bilinear"
+    """Filter with which pictures are resized."""
 
 
 def fingerprint(class_names: Sequence[str], split: Split, pixel_statistics: Sequence[float] = ()) -> str:

@@ -32,17 +32,12 @@ from peerdistill.errors import PeerdistillWarning, UserError, some_of
 CHECKED_AT_ONCE = 20_000
 """Up to this many pictures are all decoded before training, which takes about a minute."""
 
-_CROP = 224 / 256
 _CHANNELS = 3
 SHORTER = 2
 """Training takes random crops from pictures whose shorter side is at most this many times the side of the images.
 
 A crop of a quarter of the area or more is as sharp as one of the original picture; smaller crops are enlarged anyway.
 """
-
-# Statistics of ImageNet's training images, which pretrained networks expect. Other photographs are similar.
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> Dataset:
@@ -87,20 +82,22 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
         if part.files
     }
     held_out = {name: part for name, part in splits.items() if name != "train"}
+    how = config.preprocessing
     return Dataset(
         name=folder.resolve().name,
         class_names=train.class_names,
         channels=_CHANNELS,
-        image_size=config.image_size,
-        crop=_CROP,
-        mean=_MEAN,
-        std=_STD,
+        image_size=how.image_size,
+        crop=how.crop,
+        mean=how.mean,
+        std=how.std,
         train=splits["train"],
         val=splits.get("val"),
         test=splits.get("test"),
-        fingerprint=fingerprint(train.class_names, splits["train"], (*_MEAN, *_STD)),
+        fingerprint=fingerprint(train.class_names, splits["train"], (*how.mean, *how.std)),
         held_out=held_out_fingerprints({name: pictures[name].class_names for name in held_out}, held_out),
         skipped=len(left_out),
+        interpolation=how.interpolation,
     )
 
 
@@ -115,7 +112,7 @@ def load_folder_images(
 
     Args:
         folder: The folder.
-        config: Image size and cache.
+        config: Preprocessing and cache.
         class_names: The classes of the network. The folder may lack some of them; a warning says so.
         split: "test" or "val".
 
@@ -146,8 +143,11 @@ def load_folder_images(
 
 def _readers(folder: Path, config: DataConfig) -> tuple[PictureReader, PictureReader]:
     """Return the readers for evaluation and for training."""
-    eval_reader = picture_reader(EvalCrop(config.image_size, _CHANNELS, _CROP), folder, config)
-    train_reader = picture_reader(Resized(SHORTER * config.image_size, _CHANNELS), folder, config)
+    how = config.preprocessing
+    crop = EvalCrop(how.image_size, _CHANNELS, how.crop, how.interpolation)
+    eval_reader = picture_reader(crop, folder, config)
+    whole = Resized(SHORTER * how.image_size, _CHANNELS, how.interpolation)
+    train_reader = picture_reader(whole, folder, config)
     return eval_reader, train_reader
 
 
@@ -158,9 +158,18 @@ def _folder_split(
     train_reader: PictureReader,
     config: DataConfig,
 ) -> FolderSplit:
-    shape = (config.image_size, _CROP, _CHANNELS)
+    how = config.preprocessing
     return FolderSplit(
-        part.paths(), torch.tensor(part.labels()), eval_reader, train_reader, *shape, part.files, digests
+        part.paths(),
+        torch.tensor(part.labels()),
+        eval_reader,
+        train_reader,
+        how.image_size,
+        how.crop,
+        _CHANNELS,
+        part.files,
+        digests,
+        how.interpolation,
     )
 
 

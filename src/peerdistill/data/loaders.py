@@ -266,9 +266,8 @@ class _DecodedPictures(TorchDataset):
         if self._augmentation is None:
             return torch.from_numpy(split.eval_reader.read(split.paths[row]).transpose(2, 0, 1).copy())
         draws = keyed_seed(Draws.AUGMENTATION, self._seed, epoch, row)
-        return random_resized_square(
-            split.train_reader.read(split.paths[row]), split.image_size, self._augmentation, draws
-        )
+        pixels = split.train_reader.read(split.paths[row])
+        return random_resized_square(pixels, split.image_size, self._augmentation, draws, split.interpolation)
 
 
 def stack_pictures(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:

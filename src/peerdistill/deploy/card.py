@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from peerdistill.data.images.decode import open_picture
-from peerdistill.data.images.preprocess import fit
+from peerdistill.data.images.preprocess import INTERPOLATIONS, fit
 from peerdistill.errors import UserError
 
 _PREFIX = "peerdistill."
@@ -27,6 +27,8 @@ _MAX_BACKBONE_NAME = 200
 # The resized picture has image_size / crop pixels per side; this keeps it within Pillow's limits.
 _MIN_CROP = 0.01
 _LONGEST_SHOWN = 80
+# Values that a file does not contain: it has the field only for another value.
+_ASSUMED = {"temperature": None, "interpolation": "bilinear"}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -43,6 +45,7 @@ class LeaderCard:
         std: Standard deviation of each channel, for pixels in 0..1.
         crop: Fraction of the shorter side that the centre crop keeps, from 0.01 to 1.0.
         temperature: The leader divides its logits by it, so that its probabilities are calibrated; None: it does not.
+        interpolation: Filter with which pictures are resized, "bilinear" or "bicubic".
 
     Raises:
         UserError: If a value has the wrong type or is out of range.
@@ -61,6 +64,7 @@ class LeaderCard:
     std: tuple[float, ...]
     crop: float
     temperature: float | None = None
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         _check(**vars(self))
@@ -86,15 +90,20 @@ class LeaderCard:
         Raises:
             UserError: If a file is not a picture.
         """
-        pixels = [fit(open_picture(path), self.image_size, self.channels, self.crop) for path in paths]
+        how = (self.image_size, self.channels, self.crop, self.interpolation)
+        pixels = [fit(open_picture(path), *how) for path in paths]
         return np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as pairs of text for the metadata of a model file; each value is JSON."""
-        values = {**vars(self), "output": self.output}
-        if self.temperature is None:
-            del values["temperature"]
+        found = {**vars(self), "output": self.output}
+        values = {name: value for name, value in found.items() if name not in _ASSUMED or value != _ASSUMED[name]}
         return {_VERSION_KEY: _VERSION, **{_PREFIX + name: json.dumps(value) for name, value in values.items()}}
+
+    @staticmethod
+    def is_in(metadata: Mapping[str, str] | None) -> bool:
+        """Return whether the metadata of a model file contain a card, of any version."""
+        return _VERSION_KEY in (metadata or {})
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None, source: Path) -> "LeaderCard":
@@ -115,10 +124,9 @@ class LeaderCard:
                 f"{source} has a leader card of version {_shown(version)}; this peerdistill reads version '{_VERSION}'"
             )
         try:
-            names = [field.name for field in fields(cls)]
-            if _PREFIX + "temperature" not in metadata:  # the only value that may be absent
-                names.remove("temperature")
-            values = {"temperature": None, **{name: _parsed(metadata[_PREFIX + name]) for name in names}}
+            known = [field.name for field in fields(cls)]
+            names = [name for name in known if name not in _ASSUMED or _PREFIX + name in metadata]
+            values = {**_ASSUMED, **{name: _parsed(metadata[_PREFIX + name]) for name in names}}
             _check(**values)  # the values may have any type
             return cls(**values)
         except KeyError as error:
@@ -138,6 +146,7 @@ def _check(
     std: Any,
     crop: Any,
     temperature: Any,
+    interpolation: Any,
 ) -> None:
     """Raise UserError for the first value that is not allowed."""
     if not (isinstance(backbone, str) and 0 < len(backbone) <= _MAX_BACKBONE_NAME):
@@ -150,6 +159,8 @@ def _check(
     _check_statistics(mean, std, channels)
     if not (_is_number(crop) and _MIN_CROP <= crop <= 1):
         raise UserError(f"crop must be a number from {_MIN_CROP} to 1, found {_shown(crop)}")
+    if interpolation not in INTERPOLATIONS:
+        raise UserError(f"interpolation must be {' or '.join(INTERPOLATIONS)}, found {_shown(interpolation)}")
     if temperature is not None:
         _check_temperature(temperature, is_encoder=not class_names)
 

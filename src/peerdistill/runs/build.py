@@ -41,6 +41,7 @@ def card_of(config: Config, data: Dataset) -> LeaderCard:
         mean=data.mean,
         std=data.std,
         crop=data.crop,
+        interpolation=data.interpolation,
     )
 
 

@@ -29,6 +29,7 @@ from peerdistill.runs.build import (
 )
 from peerdistill.runs.environment import describe, difference_from, versions
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
+from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.pretrained import start_from_weights
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import SPLITS, Task
@@ -82,6 +83,7 @@ def train(
         with run.held():
             return _resumed(config, run, console, flags)
     run.require_free()
+    config = as_expected(config)
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, **flags)
     trainer, evaluators = _prepared(config, run, task, from_the_beginning=True)
@@ -90,6 +92,7 @@ def train(
 
 
 def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
+    config = as_started(config, run.config)
     check_same_options(run.path, run.config, config)
     state, file, warning = _last_checkpoint(run, config)
     task = load_task(config, **flags)

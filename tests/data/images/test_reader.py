@@ -17,6 +17,7 @@ from peerdistill.data.images.reader import PictureReader, picture_reader
 from peerdistill.errors import PeerdistillWarning, UserError
 
 KINDS = [Resized(12, 3), Resized(99, 3), Resized(12, 1), EvalCrop(8, 3, 0.875), EvalCrop(8, 1, 1.0)]
+KINDS += [Resized(12, 3, "bicubic"), EvalCrop(8, 3, 0.875, "bicubic"), EvalCrop(8, 3, 1.0)]
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from typing import Any
 
 import timm
 import torch
+from timm.data import resolve_data_config
 from torch import nn
 
 from peerdistill.backbones.adapters.splitting import split
-from peerdistill.backbones.backbone import Backbone
+from peerdistill.backbones.backbone import Backbone, PretrainedInput
 
 
 def has(name: str) -> bool:
@@ -36,6 +37,20 @@ def backbone(name: str, classes: int, in_channels: int, image_size: int | None) 
     return replace(
         split(f"timm:{name}", make, _classifier(example), (in_channels, size, size), example=example),
         pretrained=partial(timm.create_model, name, pretrained=True, **options),
+    )
+
+
+def pretrained_input(name: str) -> PretrainedInput:
+    """Return the images that timm's weights of this name expect, as its evaluation prepares them."""
+    known = timm.get_pretrained_cfg(name)
+    assert known is not None
+    found = resolve_data_config(pretrained_cfg=known.to_dict())
+    return PretrainedInput(
+        image_size=found["input_size"][-1],
+        mean=tuple(found["mean"]),
+        std=tuple(found["std"]),
+        crop=found["crop_pct"],
+        interpolation=found["interpolation"],
     )
 
 

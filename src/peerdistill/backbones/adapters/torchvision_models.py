@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from peerdistill.backbones.adapters.splitting import split
-from peerdistill.backbones.backbone import PHOTO_SIZE, Backbone
+from peerdistill.backbones.backbone import PHOTO_SIZE, Backbone, PretrainedInput
 from peerdistill.errors import UserError
 
 # Name of the option for the image size, for families whose number of tokens depends on it.
@@ -56,6 +56,18 @@ def network(name: str, classes: int, in_channels: int, **options: Any) -> nn.Mod
         nn.init.kaiming_normal_(fresh.weight, mode="fan_out", nonlinearity="relu")
         made.set_submodule(path, fresh)
     return made
+
+
+def pretrained_input(name: str) -> PretrainedInput:
+    """Return the images that torchvision's weights expect, as its evaluation prepares them."""
+    found = models.get_model_weights(name)["DEFAULT"].transforms()
+    return PretrainedInput(
+        image_size=found.crop_size[0],
+        mean=tuple(found.mean),
+        std=tuple(found.std),
+        crop=found.crop_size[0] / found.resize_size[0],
+        interpolation=found.interpolation.value,
+    )
 
 
 def pretrained(name: str, in_channels: int, **options: Any) -> nn.Module:

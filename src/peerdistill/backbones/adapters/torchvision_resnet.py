@@ -6,6 +6,7 @@ The leader's ``state_dict`` is that of the torchvision model.
 from functools import partial
 
 from peerdistill.backbones.adapters.torchvision_models import network, pretrained
+from peerdistill.backbones.adapters.torchvision_models import pretrained_input as pretrained_input  # for the catalog
 from peerdistill.backbones.backbone import PHOTO_SIZE, Backbone, Stage
 from peerdistill.backbones.registry import register
 

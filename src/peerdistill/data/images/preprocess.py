@@ -9,10 +9,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from peerdistill.data.config import Interpolation
+
 Pixels = UInt8[np.ndarray, "height width channels"]
 
 PILLOW_MODES = {1: "L", 3: "RGB"}
 """By number of channels."""
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+INTERPOLATIONS = tuple(_FILTERS)
+"""Names of the filters with which pictures are resized; all are antialiased."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,17 @@ class EvalCrop:
         size: Side of the square in pixels.
         channels: 1 for grey, 3 for RGB.
         crop: Fraction of the shorter side that is kept, above 0 and at most 1.
+        interpolation: Filter for resizing, one of `INTERPOLATIONS`.
     """
 
     size: int
     channels: int
     crop: float
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, picture: Image.Image) -> Pixels:
         """Return the square."""
-        return fit(picture, self.size, self.channels, self.crop)
+        return fit(picture, self.size, self.channels, self.crop, self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,12 @@ class Resized:
     Attributes:
         shorter: Largest length of the shorter side in pixels. Smaller pictures keep their size.
         channels: 1 for grey, 3 for RGB.
+        interpolation: Filter for resizing, one of `INTERPOLATIONS`.
     """
 
     shorter: int
     channels: int
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, picture: Image.Image) -> Pixels:
         """Return the picture."""
@@ -59,30 +69,35 @@ class Resized:
         from peerdistill.data.images.resize import resize
 
         size = (round(picture.height * scale), round(picture.width * scale))
-        return resize(torch.from_numpy(pixels).permute(2, 0, 1), size).permute(1, 2, 0).numpy()
+        return resize(torch.from_numpy(pixels).permute(2, 0, 1), size, self.interpolation).permute(1, 2, 0).numpy()
 
 
 Preprocess = EvalCrop | Resized
 """The preprocessing of a decoded picture. The name of a cache contains its ``repr``."""
 
 
-def fit(picture: Image.Image, size: int, channels: int, crop: float) -> UInt8[np.ndarray, "{size} {size} {channels}"]:
+def fit(
+    picture: Image.Image, size: int, channels: int, crop: float, interpolation: str = "bilinear"
+) -> UInt8[np.ndarray, "{size} {size} {channels}"]:
     """Return the central square of ``picture`` at ``size`` x ``size`` pixels.
 
-    The shorter side is resized to ``size / crop`` pixels with antialiased bilinear filtering, then the central
-    ``size`` x ``size`` pixels are cropped. Only those pixels are computed, so that a long strip needs no more memory
-    than a square. With ``crop`` 1, a picture that already has this size is returned unchanged.
+        The shorter side is resized to ``size / crop`` pixels with antialiased filtering, then the central ``size`` x
+        ``size`` pixels are cropped. Only those pixels are computed, so that a long strip needs no more memory
+        than a square. With ``crop`` 1, a picture that already has this size is returned unchanged.
 
-    Args:
-        picture: A picture in mode RGB, for example from :func:`peerdistill.data.images.decode.open_picture`.
-        size: Side of the result in pixels.
-        channels: 1 for grey, 3 for RGB.
-        crop: Fraction of the shorter side that is kept, above 0 and at most 1.
+        Args:
+            picture: A picture in mode RGB, for example from :func:`peerdistill.data.images.decode.open_picture`.
+            size: Side of the result in pixels.
+            channels: 1 for grey, 3 for RGB.
+            crop: Fraction of the shorter side that is kept, above 0 and at most 1.
+            interpolation: Filter for resizing, one of `INTERPOLATIONS`.
 
-    Example:
-        >>> from PIL import Image
-        >>> fit(Image.new("RGB", (640, 480)), 224, 3, crop=0.875).shape
-        (224, 224, 3)
+        Example:
+            >>> from PIL import Image
+
+    from peerdistill.data.config import Interpolation
+            >>> fit(Image.new("RGB", (640, 480)), 224, 3, crop=0.875).shape
+            (224, 224, 3)
     """
     if picture.mode != PILLOW_MODES[channels]:
         picture = picture.convert(PILLOW_MODES[channels])
@@ -90,7 +105,7 @@ def fit(picture: Image.Image, size: int, channels: int, crop: float) -> UInt8[np
     shorter = round(size / crop)
     left, right = _central_part(width, size, round(shorter * width / min(width, height)))
     upper, lower = _central_part(height, size, round(shorter * height / min(width, height)))
-    square = picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, upper, right, lower))
+    square = picture.resize((size, size), _FILTERS[interpolation], box=(left, upper, right, lower))
     return np.array(square).reshape(size, size, channels)
 
 

@@ -16,8 +16,9 @@ def load(request: "LoadRequest[DataConfig]") -> "Dataset":
     from peerdistill.data.own_code import load_own, load_own_test
 
     config = request.config
-    source = load_own(config.data, config.image_size)
-    test = None if config.test is None else load_own_test(config.test, source, config.data, config.image_size)
+    size = config.preprocessing.image_size
+    source = load_own(config.data, size)
+    test = None if config.test is None else load_own_test(config.test, source, config.data, size)
     return array_dataset(config.sources.title(config.data), source, test, config.validation)
 
 
@@ -30,7 +31,7 @@ def load_for_evaluation(
 
     del split
     data, name = (config.data, "all") if config.test is None else (config.test, "test")
-    return relabelled(load_own(data, config.image_size), class_names, config.data), name
+    return relabelled(load_own(data, config.preprocessing.image_size), class_names, config.data), name
 
 
 SOURCE = Source(

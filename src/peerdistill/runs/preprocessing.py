@@ -1,0 +1,77 @@
+"""The preprocessing that pretrained weights expect, as options of the data."""
+
+import warnings
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import cast
+
+from peerdistill import backbones
+from peerdistill.backbones import PretrainedInput
+from peerdistill.config.config import CohortConfig, Config
+from peerdistill.data.config import DataConfig, Interpolation, Preprocessing
+from peerdistill.data.images.preprocess import INTERPOLATIONS
+from peerdistill.deploy import LeaderCard, read_safetensors
+from peerdistill.errors import PeerdistillWarning, UserError
+
+
+def as_expected(config: Config) -> Config:
+    """Return the configuration with the preprocessing that its pretrained weights expect; given options are kept.
+
+    Weights from a file with a leader card expect the preprocessing of the card, all others that of their backbone.
+
+    Raises:
+        UserError: The file of the weights is missing or damaged, or pictures were resized in a way that is not
+            supported.
+    """
+    data, cohort = config.data, config.cohort
+    if not isinstance(data, DataConfig) or not (cohort.pretrained or cohort.weights):
+        return config
+    return replace(config, data=data.resolved(_expected(cohort, data)))
+
+
+def as_started(config: Config, before: Config) -> Config:
+    """Return the configuration of a resumed run: preprocessing that is not given is that with which it was started."""
+    data, started = config.data, before.data
+    if not (isinstance(data, DataConfig) and isinstance(started, DataConfig)):
+        return config
+    names = [field.name for field in fields(Preprocessing) if getattr(data, field.name) is None]
+    return replace(config, data=replace(data, **{name: getattr(started, name) for name in names}))
+
+
+def _expected(cohort: CohortConfig, data: DataConfig) -> Preprocessing | None:
+    if cohort.weights and (card := _card_in(Path(cohort.weights))):
+        return Preprocessing(card.image_size, card.mean, card.std, card.crop, _filter(card.interpolation, cohort, data))
+    found = backbones.pretrained_input(cohort.backbone)
+    for name in cohort.peer_backbones or ():
+        _warn_if_different(cohort.backbone, found, name)
+    if found is None:
+        return None
+    # A crop above 1 would need pixels beyond the picture.
+    crop = min(1.0, found.crop)
+    return Preprocessing(found.image_size, found.mean, found.std, crop, _filter(found.interpolation, cohort, data))
+
+
+def _filter(name: str, cohort: CohortConfig, data: DataConfig) -> Interpolation:
+    if name in INTERPOLATIONS:
+        return cast(Interpolation, name)
+    if data.interpolation is None and data.sources.takes(data.data) == "path":
+        raise UserError(
+            f"{cohort.backbone} was pretrained with interpolation {name}, which is not supported: "
+            f"set interpolation to {' or '.join(INTERPOLATIONS)}"
+        )
+    return Preprocessing().interpolation  # not used
+
+
+def _card_in(file: Path) -> LeaderCard | None:
+    metadata, _ = read_safetensors(file)
+    return LeaderCard.from_metadata(metadata, file) if LeaderCard.is_in(metadata) else None
+
+
+def _warn_if_different(leader: str, expected: PretrainedInput | None, name: str) -> None:
+    other = backbones.pretrained_input(name)
+    if other is not None and expected is not None and (other.mean, other.std) != (expected.mean, expected.std):
+        text = (
+            f"{name} was pretrained with mean {list(other.mean)} and std {list(other.std)}, but all peers see images "
+            f"normalised for {leader}: mean {list(expected.mean)} and std {list(expected.std)}"
+        )
+        warnings.warn(text, PeerdistillWarning, stacklevel=4)
