@@ -6,6 +6,8 @@ from peerdistill.data import DataConfig, load_dataset
 from peerdistill.data.config import Preprocessing
 from peerdistill.errors import UserError
 
+CHANNELS = ", one for all channels or one for each, found"
+
 
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
@@ -18,10 +20,10 @@ from peerdistill.errors import UserError
         (
             "mean",
             [0.5, 0.5],
-            "mean must be 1 or 3 finite numbers, one for all channels or one for each, found [0.5, 0.5]",
+            f"mean must be 1 or 3 finite numbers{CHANNELS} [0.5, 0.5]",
         ),
-        ("std", [0.0], "std must be 1 or 3 positive numbers, one for all channels or one for each, found [0.0]"),
-        ("mean", [math.nan], "mean must be 1 or 3 finite numbers, one for all channels or one for each, found [nan]"),
+        ("std", [0.0], f"std must be 1 or 3 positive numbers{CHANNELS} [0.0]"),
+        ("mean", [math.nan], f"mean must be 1 or 3 finite numbers{CHANNELS} [nan]"),
         ("crop", 1.1, "crop must be at least 0.01 and at most 1, found 1.1"),
         ("min_scale", 0.0, "min_scale must be above 0 and at most 1, found 0.0"),
         ("min_scale", 1.5, "min_scale must be above 0 and at most 1, found 1.5"),

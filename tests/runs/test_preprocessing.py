@@ -69,9 +69,9 @@ def _no_download(monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """A folder of smooth pictures of several shapes, in which our central square is exactly that of timm.
+    """A folder of smooth pictures of several shapes, whose central square is the same as with timm.
 
-    In others it may differ by a pixel: the length of the longer side and the offset of the square are rounded.
+    In others it may be a pixel beside: we and torchvision round lengths and offsets differently.
     """
     for number in range(24):
         file = tmp_path / "photos" / ("lying", "standing")[number % 2] / f"{number}.png"
