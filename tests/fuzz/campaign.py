@@ -291,6 +291,7 @@ _NAMES = (
     "contrast", "contrast.count", "sharing", "peer_backbones", "peers", "beta", "flip", "pretrained", "resume",
     "json", "help", "top", "support", "output", "teacher", "weights", "cache", "root", "workers", "x", "",
     "sharing+", "device", "precision", "mixup", "print_config", "share_until", "backbone",
+    "mean", "std", "crop", "interpolation", "image_size",
 )  # fmt: skip
 _WORDS = (
     "", " ", "-", "--", "---", "'", '"', "it's", "!!timestamp abc", "!!int abc",

@@ -176,7 +176,7 @@ def test_training_and_evaluation_use_the_normalisation_and_the_filter(photos, tm
 
 
 def deployed_pixels(path: str) -> np.ndarray:
-    card = LeaderCard(NETWORK, (), 48, 3, (0.5,) * 3, (0.5,) * 3, 0.75, "bicubic")
+    card = LeaderCard(NETWORK, (), 48, 3, (0.5,) * 3, (0.5,) * 3, 0.75, interpolation="bicubic")
     return np.rint(card.images([path])[0].transpose(1, 2, 0) * 255).astype(int)
 
 
