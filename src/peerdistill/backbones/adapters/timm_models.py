@@ -6,7 +6,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import resolve_data_config
+from timm.data.config import resolve_data_config
 from torch import nn
 
 from peerdistill.backbones.adapters.splitting import split
