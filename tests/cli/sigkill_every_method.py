@@ -118,7 +118,7 @@ def differences(words: Sequence[str | Path], folder: Path) -> list[str]:
 
 
 def _contains(found: Any, expected: Any) -> bool:
-    """Return whether ``found`` is ``expected``; mappings may have further keys: evaluate also reports rates per class."""
+    """Return whether ``found`` is ``expected``; evaluate reports further keys."""
     if isinstance(expected, dict):
         return all(name in found and _contains(found[name], value) for name, value in expected.items())
     return found == expected
