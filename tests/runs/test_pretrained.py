@@ -75,6 +75,23 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_there_again(
     torch.testing.assert_close(trained, load_file(weights_file)[weight])
 
 
+def test_a_run_starts_from_the_leader_of_another_run_as_from_its_file(trained, tmp_path, quick_config, train_quickly):
+    file = trained.export("safetensors", tmp_path / "leader.safetensors").path
+    found = {}
+    for name, weights in {"run": trained.path, "file": file}.items():
+        train_quickly(quick_config(weights=weights, method="baseline", epochs=1), tmp_path / name)
+        found[name] = restore(Run(tmp_path / name)).cohort.state_dict()
+    assert found["run"].keys() == found["file"].keys()
+    assert all(torch.equal(found["run"][name], found["file"][name]) for name in found["file"])
+
+
+def test_a_folder_without_a_run_has_no_weights(tmp_path, quick_config, train_quickly):
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(UserError, match=r"thesis holds no run: config\.yaml is missing"):
+        train_quickly(quick_config(weights=tmp_path / "thesis"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_another_network_are_refused(weights_file):
     peers = Cohort("resnet32", 3, peers=2, in_channels=1)
     message = r"weights.safetensors does not contain weights of resnet32: 'layer1.1.* is absent, must be of shape"

@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import cast
 
 from peerdistill import backbones
@@ -10,14 +9,15 @@ from peerdistill.backbones import PretrainedInput
 from peerdistill.config.config import CohortConfig, Config
 from peerdistill.data.config import DataConfig, Interpolation, Preprocessing
 from peerdistill.data.images.preprocess import INTERPOLATIONS
-from peerdistill.deploy import LeaderCard, read_safetensors
 from peerdistill.errors import PeerdistillWarning, UserError
+from peerdistill.runs.pretrained import read_weights
 
 
 def as_expected(config: Config) -> Config:
     """Return the configuration with the preprocessing that its pretrained weights expect; given options are kept.
 
-    Weights from a file with a leader card expect the preprocessing of the card, all others that of their backbone.
+    Weights of a run, or of a file with a leader card, expect the preprocessing of the card; all others that of their
+    backbone.
 
     Raises:
         UserError: The file of the weights is missing or damaged, or pictures were resized in a way that is not
@@ -39,7 +39,7 @@ def as_started(config: Config, before: Config) -> Config:
 
 
 def _expected(cohort: CohortConfig, data: DataConfig) -> Preprocessing | None:
-    if cohort.weights and (card := _card_in(Path(cohort.weights))):
+    if cohort.weights and (card := read_weights(cohort.weights)[0]):
         return Preprocessing(card.image_size, card.mean, card.std, card.crop, _filter(card.interpolation, cohort, data))
     found = backbones.pretrained_input(cohort.backbone)
     for name in cohort.peer_backbones or ():
@@ -60,11 +60,6 @@ def _filter(name: str, cohort: CohortConfig, data: DataConfig) -> Interpolation:
             f"set interpolation to {' or '.join(INTERPOLATIONS)}"
         )
     return Preprocessing().interpolation  # not used
-
-
-def _card_in(file: Path) -> LeaderCard | None:
-    metadata, _ = read_safetensors(file)
-    return LeaderCard.from_metadata(metadata, file) if LeaderCard.is_in(metadata) else None
 
 
 def _warn_if_different(leader: str, expected: PretrainedInput | None, name: str) -> None:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import CohortConfig
-from peerdistill.deploy import first_difference, not_finite, read_safetensors
+from peerdistill.deploy import LeaderCard, first_difference, not_finite, read_safetensors
 from peerdistill.errors import UserError
+from peerdistill.runs.restore import restore
+from peerdistill.runs.run import Run
 
 
 def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
@@ -25,7 +27,7 @@ def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
         UserError: The weights do not exist, cannot be downloaded, or belong to another network.
     """
     if config.weights:
-        _, weights = read_safetensors(Path(config.weights))
+        _, weights = read_weights(config.weights)
         for network in cohort.networks:
             _load(network, weights, cohort.backbone, config.weights)
     if config.pretrained:
@@ -37,6 +39,24 @@ def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
             own = network.state_dict()
             known = {name: tensor for name, tensor in fetched[backbone.name].items() if name in own}
             _load(network, known, backbone, f"the download for {backbone.name}")
+
+
+def read_weights(source: str) -> tuple[LeaderCard | None, dict[str, Tensor]]:
+    """Return the card and the weights of a leader.
+
+    Args:
+        source: Folder of a run (the leader of its last epoch), or a ``.safetensors`` file. The card of a file that was
+            not exported by peerdistill is None.
+
+    Raises:
+        UserError: The run or the file is missing or damaged.
+    """
+    if Path(source).is_dir():
+        with torch.random.fork_rng(devices=[]):  # the weights of the new run must not depend on those that are replaced
+            restored = restore(Run(source))
+        return restored.card, restored.leader().state_dict()
+    metadata, weights = read_safetensors(Path(source))
+    return LeaderCard.from_metadata(metadata, Path(source)) if LeaderCard.is_in(metadata) else None, weights
 
 
 def _fetched(backbone: Backbone) -> dict[str, Tensor]:
