@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from peerdistill.config.config import CONFIG_FILE, DEFAULT_METHOD, Config, defau
 from peerdistill.config.kinds import CLASSES, Kind
 from peerdistill.config.parser import make_parser, option_names, parse_words
 from peerdistill.config.recipes import in_words, set_by_recipes
-from peerdistill.config.typed import checked, flattened, typed
+from peerdistill.config.typed import checked, flattened, is_group, typed
 from peerdistill.config.yaml_file import read_options
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import user_path
@@ -114,7 +114,7 @@ def _add_method_options(parser: ArgumentParser, method: str) -> None:
     for option in methods.options_of(method):
         if option.name in taken:
             raise UserError(f"{method} has an option '{option.name}', which is an option of every method: rename it")
-        if isinstance(option.annotation, type) and is_dataclass(option.annotation):
+        if is_group(option.annotation):
             parser.add_class_arguments(option.annotation, option.name)
         else:
             meaning = help_of.get(option.name, "")

@@ -11,7 +11,7 @@ from peerdistill import backbones, methods
 from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, Kind, KindName
 from peerdistill.config.options import CohortConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
-from peerdistill.config.typed import build_group, checked, flattened, option_types, typed
+from peerdistill.config.typed import build_group, checked, flattened, is_group, option_types, typed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.errors import UserError, unknown_name
@@ -164,7 +164,7 @@ class Config:
     @classmethod
     def _of(cls, kind: Kind, method: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> "Config":
         """Return the configuration of complete options by dotted name, and further options of an unknown method."""
-        groups = {group: _fields_of(group, values) for group in (*kind.options, kind.data_options)}
+        groups = {group: _fields_of(group, values) for group in kind.options}
         data_group = kind.data_options
         groups[data_group] |= with_absolute_paths(groups[data_group], data_group.sources)
         episodes = build_group(EpisodeConfig, groups[EpisodeConfig]) if EpisodeConfig in groups else None
@@ -212,7 +212,7 @@ def options_of(kind: Kind, method: str) -> dict[str, Any]:
     if methods.is_known(method):
         for option in methods.options_of(method):
             group = option.annotation
-            found |= option_types(group, f"{option.name}.") if _is_group(group) else {option.name: group}
+            found |= option_types(group, f"{option.name}.") if is_group(group) else {option.name: group}
     return found
 
 
@@ -222,6 +222,7 @@ def defaults_of(kind: Kind, method: str, recipe_name: str) -> dict[str, Any]:
     Raises:
         UserError: For an unknown recipe.
     """
+    options = options_of(kind, method)
     found: dict[str, Any] = {}
     for group, not_options in kind.options.items():
         defaults = asdict(group(data="")) if group is kind.data_options else asdict(group())
@@ -231,8 +232,7 @@ def defaults_of(kind: Kind, method: str, recipe_name: str) -> dict[str, Any]:
         card = methods.find(method)
         found |= {"sharing": card.sharings[0], **card.cohort}
         own = {option.name: option.default for option in methods.options_of(method)}
-        found |= flattened(own, options_of(kind, method))
-    options = options_of(kind, method)
+        found |= flattened(own, options)
     of_recipe = {name: value for name, value in recipe(recipe_name, method, kind).items() if name in options}
     return found | checked(of_recipe, options, f" in the recipe {recipe_name}")
 
@@ -249,17 +249,13 @@ def _method_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found = {}
     for option in methods.options_of(method):
-        if _is_group(option.annotation):
+        if is_group(option.annotation):
             prefix = f"{option.name}."
             own = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
             found[option.name] = build_group(option.annotation, own)
         else:
             found[option.name] = values[option.name]
     return found
-
-
-def _is_group(annotation: Any) -> bool:
-    return isinstance(annotation, type) and is_dataclass(annotation)
 
 
 def with_absolute_paths(data: dict[str, Any], sources: SourceCatalog) -> dict[str, Any]:

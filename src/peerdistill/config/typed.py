@@ -33,7 +33,7 @@ def option_types(group: type, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields(group):
         name, annotation = f"{prefix}{field.name}", hints[field.name]
-        found |= option_types(annotation, f"{name}.") if _is_group(annotation) else {name: annotation}
+        found |= option_types(annotation, f"{name}.") if is_group(annotation) else {name: annotation}
     return found
 
 
@@ -213,9 +213,10 @@ def build_group(group: type, values: Mapping[str, Any]) -> Any:
     """Return the dataclass ``group`` with options by dotted name; the others keep their defaults."""
     given = nested(values)
     hints = typing.get_type_hints(group)
-    parts = {name: build_group(hints[name], part) if _is_group(hints[name]) else part for name, part in given.items()}
+    parts = {name: build_group(hints[name], part) if is_group(hints[name]) else part for name, part in given.items()}
     return group(**parts)
 
 
-def _is_group(annotation: Any) -> bool:
+def is_group(annotation: Any) -> bool:
+    """Return whether a type is a group of options: a dataclass."""
     return isinstance(annotation, type) and is_dataclass(annotation)

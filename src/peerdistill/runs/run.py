@@ -52,6 +52,7 @@ class Run:
         self.result_file = self.path / "result.json"
         self._checkpoints = self.path / "checkpoints"
         self._held = HeldFolder(self.path)
+        self._config: Config | None = None
 
     @property
     def exists(self) -> bool:
@@ -176,14 +177,20 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The configuration that the run was started with, and the present place of its data.
+        """The configuration that the run was started with, and the present place of its data; its file is read once.
 
         Raises:
             UserError: The folder holds no run, or its configuration is damaged.
         """
         self.require()
-        config = read_config(self.config_file)
-        return config.moved(self.places) if self.places else config
+        if self._config is None:
+            config = read_config(self.config_file)
+            self._config = config.moved(self.places) if self.places else config
+        return self._config
+
+    def _write_config(self, config: Config) -> None:
+        write_whole(self.config_file, config.as_yaml())
+        self._config = None
 
     def require(self) -> None:
         """Raise UserError if the folder holds no run."""
@@ -269,7 +276,7 @@ class Run:
                 self._require_nothing_trained()
                 try:
                     self._clear()
-                    write_whole(self.config_file, config.as_yaml())
+                    self._write_config(config)
                     yield
                 except BaseException:
                     if not self.has_results:
@@ -291,7 +298,7 @@ class Run:
         now = {name: getattr(config.data, name, None) for name in PLACES}
         moved = {name: place for name, place in now.items() if place and place != getattr(known.data, name)}
         if moved:
-            write_whole(self.config_file, known.moved(moved).as_yaml())
+            self._write_config(known.moved(moved))
 
     def create(self, config: Config) -> None:
         """Create a run without training it."""

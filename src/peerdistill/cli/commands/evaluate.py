@@ -62,8 +62,7 @@ def _evaluate_classes(run: Run, options: Namespace) -> int:
     else:
         others = [
             {"checkpoint": other, "split": evaluator.split, **evaluator(other).as_dict()}
-            for other in run.saved
-            if other != options.checkpoint
+            for other in _others(run, options.checkpoint)
         ]
         console().print(tables.evaluations([report.as_dict(), *others]))
         console().print(tables.classes(report), soft_wrap=True)
@@ -106,25 +105,25 @@ def _evaluate_episodes(run: Run, options: Namespace) -> int:
     task = runs.few_shot_task(run)
     split = runs.chosen_split(run, task.data, options.split)
 
-    def evaluate(checkpoint: Which) -> list[dict[str, Any]]:
-        about = {"checkpoint": checkpoint, "split": split}
-        found = runs.evaluate_episodes(run, episodes, checkpoint, split, options.device, task=task)
-        return [{**about, **result.evaluation().as_dict()} for result in found]
+    def about(checkpoint: Which) -> dict[str, Any]:
+        return {"checkpoint": checkpoint, "split": split}
 
+    def evaluate(checkpoint: Which) -> list[dict[str, Any]]:
+        found = runs.evaluate_episodes(run, episodes, checkpoint, split, options.device, task=task)
+        return [result.evaluation().as_dict() for result in found]
+
+    columns = evaluate(options.checkpoint)
+    shown = [{**about(options.checkpoint), **column} for column in columns]
     if options.json:
-        about = {"checkpoint": options.checkpoint, "split": split}
-        columns = [
-            {name: value for name, value in column.items() if name not in about}
-            for column in evaluate(options.checkpoint)
-        ]
-        print_json({**about, **as_json(columns, options)})
+        print_json({**about(options.checkpoint), **as_json(columns, options)})
     elif is_paper(options) or "best" not in run.saved:
-        console().print(tables.episodes(evaluate(options.checkpoint)))
+        console().print(tables.episodes(shown))
     else:
-        console().print(tables.evaluations([evaluate(checkpoint)[0] for checkpoint in _shown(run, options.checkpoint)]))
+        others = [{**about(other), **evaluate(other)[0]} for other in _others(run, options.checkpoint)]
+        console().print(tables.evaluations([*shown, *others]))
     return 0
 
 
-def _shown(run: Run, checkpoint: Which) -> list[Which]:
-    """Return the checkpoint that was chosen and the other one, if it exists."""
-    return [checkpoint, *(other for other in run.saved if other != checkpoint)]
+def _others(run: Run, checkpoint: Which) -> list[Which]:
+    """Return the checkpoints that exist beside the chosen one."""
+    return [other for other in run.saved if other != checkpoint]
