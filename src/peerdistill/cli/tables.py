@@ -213,6 +213,8 @@ def _accuracies(table: Table, columns: Sequence[str], values: Sequence[Mapping[s
     table.add_row("leader", *(_percent(value["leader"]) for value in values), style="bold")
     if peers > 1:
         table.add_row("ensemble", *(_percent(value["ensemble"]) for value in values))
+    if "average" in values[0]:
+        table.add_row("average", *(_percent(value["average"]) for value in values))
     return table
 
 

@@ -1,4 +1,5 @@
 from . import formats
+from .average import average_of_peers
 from .card import LeaderCard
 from .exporter import ExportReport, export
 from .formats import ExportError, Format, open_scorer
@@ -11,6 +12,7 @@ __all__ = [
     "Format",
     "LeaderCard",
     "Prediction",
+    "average_of_peers",
     "export",
     "first_difference",
     "formats",

@@ -1,3 +1,4 @@
+from .alone import Alone
 from .calibration import calibrated_temperature
 from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
 from .metrics import METRICS, Metric, Predictions, metric
@@ -6,6 +7,7 @@ from .scores import Evaluation, Scores
 
 __all__ = [
     "METRICS",
+    "Alone",
     "ClassEvaluator",
     "ClassReport",
     "Confidences",

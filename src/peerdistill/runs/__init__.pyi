@@ -1,3 +1,4 @@
+from .average import average_of
 from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate_episodes, few_shot_task, paired
 from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
 from .export import RunExport, export
@@ -22,6 +23,7 @@ __all__ = [
     "RunExport",
     "RunReport",
     "Which",
+    "average_of",
     "calibration_pictures",
     "chosen_split",
     "compare",

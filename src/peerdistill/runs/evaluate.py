@@ -12,7 +12,8 @@ from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import Split
 from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
-from peerdistill.evaluation import ClassEvaluator, Evaluation, Evaluator
+from peerdistill.evaluation import Alone, ClassEvaluator, Evaluation, Evaluator, Scores
+from peerdistill.runs.average import average_of
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.runs.class_task import class_evaluator, ensemble_of
 from peerdistill.runs.other_images import OtherImages, check_shape, images_of
@@ -20,6 +21,7 @@ from peerdistill.runs.report import RunReport
 from peerdistill.runs.restore import Restored, restore
 from peerdistill.runs.run import Run, Which
 from peerdistill.runs.task import SPLITS, Task
+from peerdistill.terms import MeanEnsemble
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class RunEvaluator:
         images: Its images.
         ensemble: Returns the ensemble of a cohort from a checkpoint.
         check: Called with every checkpoint; raises UserError if it does not fit the images.
+        task: The task of the run; None if the images are not of its data.
     """
 
     run: Run
@@ -43,6 +46,7 @@ class RunEvaluator:
     images: Split
     ensemble: Callable[[Cohort, dict[str, Any]], nn.Module]
     check: Callable[[Restored], None]
+    task: Task | None = None
 
     def __call__(self, which: Which = "last") -> Evaluation:
         """Return the scores of a checkpoint.
@@ -53,8 +57,12 @@ class RunEvaluator:
         _, cohort, ensemble = self._restored(which)
         return self.evaluator(cohort, ensemble)
 
-    def report(self, which: Which = "last") -> RunReport:
+    def report(self, which: Which = "last", *, average: bool = False) -> RunReport:
         """Return the scores of a checkpoint, and where its leader and its ensemble are right and wrong.
+
+        Args:
+            which: The checkpoint.
+            average: Also score the average of the peers, see :meth:`average`.
 
         Raises:
             UserError: As for the scores, and for a run that learns from episodes.
@@ -63,7 +71,25 @@ class RunEvaluator:
             raise UserError(f"{self.run.path} is a few-shot run: it has accuracies over episodes, but no fixed classes")
         restored, cohort, ensemble = self._restored(which)
         report = self.evaluator.report(cohort, ensemble)
-        return RunReport(which, self.split, report, restored.card.class_names, self.images)
+        others = {"average": self.average(which)} if average else {}
+        return RunReport(which, self.split, report, restored.card.class_names, self.images, others)
+
+    def average(self, which: Which = "last") -> Scores:
+        """Return the scores of the average of a checkpoint's peers, see :func:`peerdistill.runs.average_of`.
+
+        Raises:
+            UserError: As for the scores; if the peers have different backbones; and if the images are not of the data
+                of the run, because the average needs training images.
+        """
+        if self.task is None:
+            raise UserError(f"the average of the peers needs the training images of {self.run.path}: leave out --data")
+        restored = restore(self.run, which)
+        self.check(restored)
+        return self.scores_of(average_of(self.run, restored, self.task.data, self.device))
+
+    def scores_of(self, network: nn.Module) -> Scores:
+        """Return the scores of a network that maps normalised images to logits or, for episodes, to features."""
+        return self.evaluator(Alone(network), MeanEnsemble()).leader
 
     def _restored(self, which: Which) -> tuple[Restored, Cohort, nn.Module]:
         restored = restore(self.run, which)
@@ -108,7 +134,9 @@ def evaluator_of_task(run: Run, task: Task, split: str | None = None, device: st
         check_evaluable(restored.state["notes"]["data"], task.data, split)
         warn_other_images(restored.state["notes"]["data"], task.data, split)
 
-    return RunEvaluator(run, split, torch.device(device), evaluator, getattr(task.data, split), task.ensemble, check)
+    return RunEvaluator(
+        run, split, torch.device(device), evaluator, getattr(task.data, split), task.ensemble, check, task
+    )
 
 
 def _on_other_images(run: Run, other: OtherImages, device: torch.device) -> RunEvaluator:

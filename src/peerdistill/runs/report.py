@@ -1,7 +1,7 @@
 """Where a run is right and wrong, as JSON, CSV and plots."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 
 from peerdistill.data.dataset import ArraySplit, Split
 from peerdistill.errors import UserError, cause
-from peerdistill.evaluation import ClassReport, EvaluationReport
+from peerdistill.evaluation import ClassReport, EvaluationReport, Scores
 from peerdistill.files import write_csv
 from peerdistill.runs.run import Which
 from peerdistill.runs.samples import as_deployed
@@ -25,6 +25,7 @@ class RunReport:
         report: Scores, and the reports of leader and ensemble.
         class_names: Name of every class.
         images: The evaluation set.
+        others: Scores of further networks by name, such as the "average" of the peers.
     """
 
     checkpoint: Which
@@ -32,6 +33,7 @@ class RunReport:
     report: EvaluationReport
     class_names: tuple[str, ...]
     images: Split
+    others: Mapping[str, Scores] = field(default_factory=dict)
 
     @property
     def predictors(self) -> dict[str, ClassReport]:
@@ -42,7 +44,8 @@ class RunReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
         about = {"checkpoint": self.checkpoint, "split": self.split}
-        return {**about, **self.report.as_dict(self.class_names)}
+        others = {name: scores.as_dict() for name, scores in self.others.items()}
+        return {**about, **self.report.as_dict(self.class_names), **others}
 
     def name(self, index: int) -> str:
         """Return the path of an image, or its index if the images are arrays."""

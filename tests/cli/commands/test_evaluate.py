@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from peerdistill import runs
+from peerdistill.runs import Run
+
 PLOTS = ("confusion", "mistakes", "reliability")
 ALONE = ("--backbone", "resnet8", "--peers", "1", "--epochs", "1", "--method", "baseline")
 
@@ -66,6 +69,15 @@ def test_evaluate_shows_balanced_accuracy_and_the_worst_classes(peers, peerdisti
     worst = min(found["leader"]["per_class"].items(), key=lambda item: item[1]["recall"])
     if worst[1]["recall"] < 1:
         assert f"lowest recall of the leader: {worst[0]}: {100 * worst[1]['recall']:.1f} % of" in text
+
+
+def test_evaluate_scores_the_average_of_the_peers(peers, peerdistill):
+    found = json.loads(peerdistill("evaluate", peers[0], "--average", "--json").stdout)
+    assert found["average"] == runs.evaluator_of(Run(peers[0])).average().as_dict()
+    text = peerdistill("evaluate", peers[0], "--average").stdout
+    row = next(line.split() for line in text.splitlines() if "average" in line.split())
+    for which in ("last", "best"):
+        assert f"{runs.evaluator_of(Run(peers[0])).average(which).top1:.2f}" in row
 
 
 def test_evaluate_writes_plots(peers, tmp_path, peerdistill):

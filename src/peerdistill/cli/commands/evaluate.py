@@ -1,7 +1,7 @@
 """Evaluate every peer, the leader and the ensemble of a run."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -23,6 +23,9 @@ from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 from peerdistill.runs.run import Run, Which
 
+if TYPE_CHECKING:
+    from peerdistill.runs import RunEvaluator
+
 HELP_ORDER = 40
 
 
@@ -40,6 +43,11 @@ def run(words: list[str]) -> int:
         help="Folder to write PNG plots to: confusion matrix, most confident mistakes, reliability diagram. Existing "
         "plots are replaced.",
     )
+    parser.add_argument(
+        "--average",
+        action="store_true",
+        help="Also evaluate the mean of the peers' weights, with batch normalisation estimated on training images.",
+    )
     add_episodes(parser)
     add_places(parser, other_images=True)
     options = parse_words(parser, words, kind="option of evaluate")
@@ -56,14 +64,11 @@ def _evaluate_classes(run: Run, options: Namespace) -> int:
     from peerdistill import runs
 
     evaluator = runs.evaluator_of(run, options.split, options.device)
-    report = evaluator.report(options.checkpoint)
+    report = evaluator.report(options.checkpoint, average=options.average)
     if options.json:
         print_json(report.as_dict())
     else:
-        others = [
-            {"checkpoint": other, "split": evaluator.split, **evaluator(other).as_dict()}
-            for other in _others(run, options.checkpoint)
-        ]
+        others = [_scores(evaluator, other, average=options.average) for other in _others(run, options.checkpoint)]
         console().print(tables.evaluations([report.as_dict(), *others]))
         console().print(tables.classes(report), soft_wrap=True)
     written = []
@@ -76,6 +81,11 @@ def _evaluate_classes(run: Run, options: Namespace) -> int:
         for file in written:
             console().print(f"wrote {file}", soft_wrap=True)
     return 0
+
+
+def _scores(evaluator: "RunEvaluator", checkpoint: Which, *, average: bool) -> dict[str, Any]:
+    found = {"checkpoint": checkpoint, "split": evaluator.split, **evaluator(checkpoint).as_dict()}
+    return {**found, "average": evaluator.average(checkpoint).as_dict()} if average else found
 
 
 def _plots_folder(options: Namespace) -> Path | None:
@@ -91,6 +101,8 @@ def _plots_folder(options: Namespace) -> Path | None:
 
 def _require_no_class_options(run: Run, options: Namespace) -> None:
     """Raise UserError if an option of runs on classes was given for a few-shot run."""
+    if options.average:
+        raise UserError(f"--average does not apply to few-shot runs: {run.path}")
     for name in ("csv", "pictures"):
         if options[name] is not None:
             raise UserError(
