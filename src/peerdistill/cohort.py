@@ -38,6 +38,18 @@ class CohortOutput(NamedTuple):
     images: Tensor | None = None
     teacher: "CohortOutput | None" = None
 
+    def samples_from(self, start: int) -> "CohortOutput":
+        """Return the output without the samples before row ``start`` of the batch."""
+        stacked = isinstance(self.features, Tensor)
+        return CohortOutput(
+            logits=self.logits[:, start:],
+            features=self.features[:, start:] if stacked else tuple(feature[start:] for feature in self.features),
+            stem=self.stem[start:],
+            ensemble=self.ensemble[start:],
+            images=None if self.images is None else self.images[start:],
+            teacher=None if self.teacher is None else self.teacher.samples_from(start),
+        )
+
 
 def pooled(stem: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels"]:
     """Return the mean over all positions.

@@ -60,6 +60,8 @@ class AttentionTargets(_GroupTarget):
         stop_gradient: "none", or "logits" to detach the mixed logits.
     """
 
+    accepts_mixed = True
+
     def __init__(
         self,
         feature_width: int,
@@ -91,6 +93,8 @@ class GroupToLeader(_GroupTarget):
 
     The arguments are ``temperature``, ``mix`` and ``stop_gradient`` of :class:`AttentionTargets`.
     """
+
+    accepts_mixed = True
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the leader's divergence from the mean of the auxiliaries."""

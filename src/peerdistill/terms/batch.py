@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from peerdistill.terms.criterion import Criterion
 
 T = TypeVar("T")
 
@@ -18,6 +20,9 @@ class Batch:
         labels: Class of each sample (B,).
         indices: Index of each sample in the training set (B,), which is its row in memory banks.
         images: The images (B, channels, height, width), if the output of the cohort holds them.
+        targets: Class distributions (K, C) of the first K samples, which are mixed images (mixup, CutMix). Their labels
+            are not their classes. None: no image is mixed.
+        criterion: The method's cross-entropy, as ``criterion(logits, labels, targets)``.
 
     Example:
         >>> import torch
@@ -36,7 +41,19 @@ class Batch:
     labels: Int[Tensor, " batch"]
     indices: Int[Tensor, " batch"]
     images: Tensor | None = None
+    targets: Float[Tensor, "mixed classes"] | None = None
+    criterion: Criterion = field(default_factory=Criterion)
     _computed: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def mixed(self) -> int:
+        """Number K of mixed samples."""
+        return 0 if self.targets is None else len(self.targets)
+
+    def clean(self) -> "Batch":
+        """Return the batch without its mixed samples. It shares no results with this batch."""
+        images = None if self.images is None else self.images[self.mixed :]
+        return Batch(self.labels[self.mixed :], self.indices[self.mixed :], images, criterion=self.criterion)
 
     def once(self, compute: Callable[..., T], *arguments: Any) -> T:
         """Return ``compute(*arguments)``. It is computed in the first call for this batch; later calls reuse it.

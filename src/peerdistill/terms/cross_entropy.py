@@ -2,7 +2,6 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.terms.batch import Batch
@@ -10,6 +9,9 @@ from peerdistill.terms.batch import Batch
 
 class CrossEntropy(nn.Module):
     """Cross-entropy of each peer with the labels, summed over peers and averaged over the batch (eq. 1, 2).
+
+    A mixed image is compared with its class distribution. Label smoothing and class weights are those of the method's
+    :class:`Criterion`.
 
     Example:
         >>> import torch
@@ -22,7 +24,8 @@ class CrossEntropy(nn.Module):
         torch.Size([])
     """
 
+    accepts_mixed = True
+
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the sum of the peers' cross-entropies."""
-        peers = len(out.logits)
-        return peers * F.cross_entropy(out.logits.flatten(0, 1), batch.labels.repeat(peers))
+        return batch.criterion(out.logits, batch.labels, batch.targets)

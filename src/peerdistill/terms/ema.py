@@ -50,6 +50,7 @@ class EMAPeersToPeers(SoftenedTerm):
         >>> method.after_step(cohort)  # updates the averages
     """
 
+    accepts_mixed = True
     steps: Int[Tensor, ""]
 
     def __init__(self, cohort: Cohort, temperature: float = 3.0, momentum: float = 0.999):

@@ -5,7 +5,6 @@ The method decides how the ensemble is formed: see ``ensemble`` of :class:`peerd
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
 from peerdistill.terms.batch import Batch
@@ -28,6 +27,8 @@ class EnsembleToLeader(SoftenedTerm):
         0.0
     """
 
+    accepts_mixed = True
+
     def __init__(self, temperature: float = 3.0):
         super().__init__(temperature)
 
@@ -42,6 +43,8 @@ class EnsembleToPeers(SoftenedTerm):
     No gradient flows through the ensemble.
     """
 
+    accepts_mixed = True
+
     def __init__(self, temperature: float = 3.0):
         super().__init__(temperature)
 
@@ -51,8 +54,13 @@ class EnsembleToPeers(SoftenedTerm):
 
 
 class EnsembleCrossEntropy(nn.Module):
-    """Cross-entropy of the ensemble with the labels, ``CE(z_e)``. Gradient flows into the ensemble and the peers."""
+    """Cross-entropy of the ensemble with the labels, ``CE(z_e)``. Gradient flows into the ensemble and the peers.
+
+    Mixed images, label smoothing and class weights are treated as in :class:`CrossEntropy`.
+    """
+
+    accepts_mixed = True
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the ensemble's cross-entropy."""
-        return F.cross_entropy(out.ensemble, batch.labels)
+        return batch.criterion(out.ensemble, batch.labels, batch.targets)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
 from peerdistill.terms.batch import Batch
+from peerdistill.terms.criterion import Criterion
 
 _BUILDS_TERMS = ContextVar("_BUILDS_TERMS", default=True)
 
@@ -72,6 +73,8 @@ class Weighted(NamedTuple):
         weight: A number of at least 0, or a :class:`Ramp`. A term of weight 0 is left out.
         term: A module that is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch` and returns a
             scalar. Or a function without arguments that returns such a module; it is not called if the weight is 0.
+            Of a batch with mixed images (mixup, CutMix) it receives only the other samples, unless the module has an
+            attribute ``accepts_mixed = True``.
 
     Example:
         >>> from peerdistill.terms import CrossEntropy, Method, MutualKL, Weighted
@@ -123,6 +126,10 @@ class Method(nn.Module):
             peers' logits by default.
         teacher: A module that returns the teacher's output for the images. It runs once per batch, before the terms.
 
+    Attributes:
+        criterion: The cross-entropy of the terms that compare logits with labels. Replace it to use label smoothing or
+            class weights.
+
     Raises:
         UserError: For a negative weight, two terms with the same name, or if there is no term with a weight above 0.
 
@@ -156,6 +163,7 @@ class Method(nn.Module):
         if not self.weights:
             raise UserError("a method needs at least one term with a weight above 0")
         self.ensemble = ensemble or MeanEnsemble()
+        self.criterion = Criterion()
         self.epoch: int | None = None
         self._awaits_after_step = False
         # In a tuple, so that it is not part of ``state_dict``: checkpoints need not repeat weights that stay fixed.
@@ -213,27 +221,58 @@ class Method(nn.Module):
         if self.add(term):
             self._teacher = (teacher,)
 
-    def forward(self, out: CohortOutput, labels: Int[Tensor, " batch"], indices: Int[Tensor, " batch"]) -> Loss:
+    @property
+    def clean_terms(self) -> list[str]:
+        """Names of the terms that do not receive mixed images."""
+        return [name for name, term in self.terms.items() if not getattr(term, "accepts_mixed", False)]
+
+    def forward(
+        self,
+        out: CohortOutput,
+        labels: Int[Tensor, " batch"],
+        indices: Int[Tensor, " batch"],
+        targets: Float[Tensor, "mixed classes"] | None = None,
+    ) -> Loss:
         """Return the loss of a batch.
 
         Args:
             out: Output of the cohort. The terms receive it with the method's ensemble and the teacher's output.
             labels: Class of each sample.
             indices: Index of each sample in the training set, which is its row in memory banks.
+            targets: Class distributions of the first samples, if these are mixed images (mixup, CutMix). Only terms
+                with ``accepts_mixed`` receive these samples; their labels are not used.
 
         Raises:
-            UserError: In training mode, if a weight ramps up and :meth:`start_epoch` was never called, or if a term
-                follows the peers' weights and :meth:`after_step` was not called since the last batch.
+            UserError: If a term needs clean images and all are mixed. In training mode, if a weight ramps up and
+                :meth:`start_epoch` was never called, or if a term follows the peers' weights and :meth:`after_step` was
+                not called since the last batch.
         """
         if self.training:
             self._check_loop()
         out = out._replace(ensemble=self.ensemble(out))
         if self.teacher is not None:
             out = out._replace(teacher=self.teacher.to(out.logits.device)(out.images))
-        batch = Batch(labels, indices, out.images)
+        batch = Batch(labels, indices, out.images, targets, self.criterion)
         epoch = self.epoch or 0
-        parts = {name: self.weights[name].at(epoch) * term(out, batch) for name, term in self.terms.items()}
+        inputs = self._inputs(out, batch)
+        parts = {name: self.weights[name].at(epoch) * term(*inputs[name]) for name, term in self.terms.items()}
         return Loss(torch.stack(list(parts.values())).sum(), parts)
+
+    def _inputs(self, out: CohortOutput, batch: Batch) -> dict[str, tuple[CohortOutput, Batch]]:
+        """Return what each term receives: the whole batch, or the batch without its mixed samples."""
+        inputs = dict.fromkeys(self.terms, (out, batch))
+        if batch.mixed and self.clean_terms:
+            self.check_mixing(batch.mixed, len(batch.labels))
+            inputs |= dict.fromkeys(self.clean_terms, (out.samples_from(batch.mixed), batch.clean()))
+        return inputs
+
+    def check_mixing(self, mixed: int, samples: int) -> None:
+        """Raise UserError if a term needs clean images and all ``samples`` of a batch are mixed."""
+        if mixed == samples and self.clean_terms:
+            raise UserError(
+                f"'{self.clean_terms[0]}' does not accept mixed images, and all {samples} images of a batch are mixed: "
+                "set a smaller mix.share, or set mix.mixup and mix.cutmix to 0"
+            )
 
     def _check_loop(self) -> None:
         """Raise UserError if the training loop omits a call that the loss depends on."""

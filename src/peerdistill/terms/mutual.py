@@ -42,6 +42,8 @@ class MutualKL(SoftenedTerm):
         torch.Size([3, 4, 10])
     """
 
+    accepts_mixed = True
+
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the sum over peers of the mean divergence from the other peers."""
         return divergence_from_others(out.logits, out.logits, self.temperature)
@@ -52,6 +54,8 @@ class OthersToPeer(SoftenedTerm):
 
     ``sum_m KL_T(q_m -> z_m)`` with ``q_m = mean_{j != m} z_j``. No gradient flows through q_m.
     """
+
+    accepts_mixed = True
 
     def __init__(self, temperature: float = 2.0):
         super().__init__(temperature)

@@ -76,6 +76,8 @@ class TeacherToLeader(SoftenedTerm):
     The other peers do not learn from this term. With a single peer, the student, it is classic knowledge distillation.
     """
 
+    accepts_mixed = True
+
     def __init__(self, temperature: float = 4.0):
         super().__init__(temperature)
 
