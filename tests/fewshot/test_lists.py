@@ -25,14 +25,14 @@ def test_names_and_labels(tmp_path, encoding, end):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (GOOD.encode("cp1252"), "line 3 of '{}' is not UTF-8 text (byte 0xe9): save the list as UTF-8"),
-        (GOOD.encode("utf-16"), "line 1 of '{}' is not UTF-8 text (byte 0xff): save the list as UTF-8"),
+        (GOOD.encode("cp1252"), "line 3 of '{}' is not UTF-8 text (byte 0xe9): save the file as UTF-8"),
+        (GOOD.encode("utf-16"), "line 1 of '{}' is not UTF-8 text (byte 0xff): save the file as UTF-8"),
         (GOOD + "c.png", "line 4 of '{}' has no label"),
         (GOOD + "c.png,", "line 4 of '{}' has no label"),
         (GOOD + "c.png, \n", "line 4 of '{}' has no label"),
         (GOOD + ",cat", "line 4 of '{}' has no filename"),
         (GOOD + "c.png,cat,3", "line 4 of '{}' has more columns than the first line"),
-        (GOOD + "c\0.png,cat", "line 4 of '{}' has a NUL character: save the list as UTF-8 text"),
+        (GOOD + "c\0.png,cat", "line 4 of '{}' has a NUL character: save the file as UTF-8 text"),
         (GOOD + '"c.png,cat', "cannot read line 4 of '{}': unexpected end of data"),
         (GOOD + "c" * 200_000 + ",cat", "cannot read line 4 of '{}': field larger than field limit (131072)"),
         (GOOD + "../c.png,cat", "line 4 of '{}' names '../c.png': pictures must be below the folder of the list"),
