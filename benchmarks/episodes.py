@@ -32,7 +32,7 @@ from peerdistill.study.timing import median_seconds
 from peerdistill.terms import Teacher
 from peerdistill.training.config import OptimizerConfig
 from peerdistill.training.memory_format import choose_memory_format
-from peerdistill.training.schedules import make_optimizer
+from peerdistill.training.optimizers import make_optimizer
 from training_step import update
 
 EPISODES = EpisodeConfig(ways=60, shots=1, queries=5)

@@ -9,7 +9,7 @@ from measuring import DEVICE, synchronise
 from peerdistill import Cohort, methods, terms
 from peerdistill.training.config import OptimizerConfig, Precision
 from peerdistill.training.memory_format import choose_memory_format
-from peerdistill.training.schedules import make_optimizer
+from peerdistill.training.optimizers import make_optimizer
 
 BACKBONE, PEERS, BATCH, CLASSES, SAMPLES, IMAGE_SIZE = "resnet32", 4, 64, 100, 50_000, 32
 AFTER_RAMPS = 1000

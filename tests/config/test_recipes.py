@@ -3,9 +3,9 @@
 import pytest
 
 from peerdistill import methods
-from peerdistill.config import parse
+from peerdistill.config import Config, parse
 from peerdistill.config.kinds import CLASSES, EPISODES, KINDS
-from peerdistill.config.recipes import in_words, set_by_recipes
+from peerdistill.config.recipes import in_words, recipe, set_by_recipes
 from peerdistill.config.typed import dotted
 
 DATA = {"classes": "digits", "episodes": "omniglot"}
@@ -51,3 +51,43 @@ def test_help_and_the_method_page_say_the_same(capsys, monkeypatch, words):
 def test_every_method_can_be_shown():
     for name in methods.names():
         assert set_by_recipes(name, CLASSES).keys() >= {"epochs", "lr"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"backbone": "timm:resnet18", "pretrained": True},
+        {"weights": "runs/other"},
+        {"recipe": "finetune"},
+        {"recipe": "finetune", "pretrained": False},
+    ],
+)
+def test_pretrained_weights_choose_the_recipe_for_fine_tuning(given):
+    """It lies on top of the recipe of the data, from Python as well as from the command line."""
+    words = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()]
+    config = parse(["digits", *words])[0]
+    assert config == Config.from_dict({"data": "digits", **given})
+    finetune, digits = recipe("finetune", "mcl-okd", CLASSES), recipe("digits", "mcl-okd", CLASSES)
+    found = dotted(config.as_dict())
+    assert all(found[name] == value for name, value in finetune.items())
+    of_digits = {name: value for name, value in digits.items() if name not in finetune.keys() | given.keys()}
+    assert all(found[name] == value for name, value in of_digits.items())
+    assert "crop_padding" in of_digits
+
+
+@pytest.mark.parametrize("words", [["--pretrained", "--backbone=timm:resnet18"], ["--pretrained", "true", "--peers=2"]])
+def test_the_flag_alone_chooses_the_recipe_for_fine_tuning(words):
+    assert parse(["digits", *words])[0].training.optimizer.name == "adamw"
+
+
+@pytest.mark.parametrize("words", [[], ["--pretrained=false"], ["--pretrained=true", "--recipe=digits"]])
+def test_without_weights_or_with_another_recipe_the_recipe_of_the_data_is_kept(words):
+    assert parse(["digits", *words])[0].training.optimizer.name == "sgd"
+
+
+def test_a_file_can_give_the_weights(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("weights: runs/other\n")
+    assert parse(["digits", f"--config={file}"])[0].training.optimizer.name == "adamw"
+    file.write_text("pretrained: true\n")
+    assert parse(["digits", f"--config={file}", "--pretrained=false"])[0].training.optimizer.name == "sgd"

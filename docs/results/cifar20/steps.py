@@ -15,7 +15,7 @@ from compare import CELLS, IMAGES_A_CLASS, Cell
 from peerdistill import Cohort, methods
 from peerdistill.study.timing import median_seconds
 from peerdistill.training.config import OptimizerConfig
-from peerdistill.training.schedules import make_optimizer
+from peerdistill.training.optimizers import make_optimizer
 
 CLASSES, BATCH, REPEATS = 20, 64, 15
 AFTER_RAMPS = 1000

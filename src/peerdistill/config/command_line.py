@@ -55,8 +55,8 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
     parser = train_parser(method, kind)
     if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
         _add_recipes_to_help(parser, method, kind)
-    recipe_name = first["recipe"] if first["recipe"] is not None else kind.recipe_for(first["data"])
-    parser.set_defaults(defaults_of(kind, method, recipe_name))
+    recipes = kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
+    parser.set_defaults(defaults_of(kind, method, recipes))
     found = parser.get_defaults()
     what = f"option of {kind.command} with method {method}"
     for part in parts:
@@ -89,7 +89,8 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
         "--recipe",
         type=str,
         default=None,
-        help=f"{', '.join(kind.recipe_files())} (default: chosen by DATA); the defaults below are those of the recipe.",
+        help=f"{', '.join(kind.recipe_files())} (default: chosen by DATA and pretrained weights); "
+        "the defaults below are those of the recipe.",
     )
     parser.add_argument("--run", type=str, default=None, help="Run folder (default: runs/DATA-METHOD-BACKBONE).")
     for name, text in _FLAGS.items():
@@ -224,6 +225,18 @@ def _look_ahead(parts: Sequence[_File | list[str]]) -> dict[str, str | None]:
             if found[name] is None and name in file.options:
                 found[name] = typed(file.options[name], str, f"{name} in {file.path}")
     return found
+
+
+def _has_weights(parts: Sequence[_File | list[str]]) -> bool:
+    """Tell whether the peers start from pretrained weights."""
+    given: dict[str, Any] = {"pretrained": None, "weights": None}
+    for part in parts:
+        for name, before in given.items():
+            if isinstance(part, _File):
+                given[name] = part.options.get(name, before)
+            elif any(word.partition("=")[0] == f"--{name}" for word in part):
+                given[name] = _last_value(part, name) or True
+    return any(str(value).lower() not in ("none", "null", "false") for value in given.values())
 
 
 def _resumed_config(run: Path, method: str | None, kind: Kind) -> Path:

@@ -1,6 +1,6 @@
 """The whole configuration of a run. Reading one does not import PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -133,8 +133,8 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any], where: str = "") -> "Config":
         """Return the configuration of a mapping, complete as :meth:`as_dict` returns it or partial.
 
-        Options that are missing have the values of the recipe, which ``recipe`` names or ``data`` implies, or else
-        their defaults. Relative paths become absolute, and backbones get their full names.
+        Options that are missing have the values of the recipe, or else their defaults. ``recipe`` names the recipe, or
+        ``data`` and pretrained weights imply it. Relative paths become absolute, and backbones get their full names.
 
         Args:
             values: Options, nested or with dotted names. ``kind`` is "classes" by default. The options of a ``method``
@@ -158,8 +158,10 @@ class Config:
         if flat.get("data") is None:
             raise UserError(f"data is missing{where}: it is {kind.data}")
         chosen = values.get("recipe")
-        name = kind.recipe_for(flat["data"]) if chosen is None else typed(chosen, str, f"recipe{where}")
-        return cls._of(kind, method, {**defaults_of(kind, method, name), **flat}, own)
+        name = None if chosen is None else typed(chosen, str, f"recipe{where}")
+        has_weights = bool(flat.get("pretrained") or flat.get("weights"))
+        recipes = kind.recipes_for(flat["data"], name, has_weights=has_weights)
+        return cls._of(kind, method, {**defaults_of(kind, method, recipes), **flat}, own)
 
     @classmethod
     def _of(cls, kind: Kind, method: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> "Config":
@@ -216,8 +218,8 @@ def options_of(kind: Kind, method: str) -> dict[str, Any]:
     return found
 
 
-def defaults_of(kind: Kind, method: str, recipe_name: str) -> dict[str, Any]:
-    """Return the value of every option that has a default by dotted name: of its signature, method or recipe.
+def defaults_of(kind: Kind, method: str, recipes: Sequence[str]) -> dict[str, Any]:
+    """Return the value of every option that has a default by dotted name: of its signature, method or recipes.
 
     Raises:
         UserError: For an unknown recipe.
@@ -233,8 +235,10 @@ def defaults_of(kind: Kind, method: str, recipe_name: str) -> dict[str, Any]:
         found |= {"sharing": card.sharings[0], **card.cohort}
         own = {option.name: option.default for option in methods.options_of(method)}
         found |= flattened(own, options)
-    of_recipe = {name: value for name, value in recipe(recipe_name, method, kind).items() if name in options}
-    return found | checked(of_recipe, options, f" in the recipe {recipe_name}")
+    for recipe_name in recipes:
+        of_recipe = {name: value for name, value in recipe(recipe_name, method, kind).items() if name in options}
+        found |= checked(of_recipe, options, f" in the recipe {recipe_name}")
+    return found
 
 
 def _fields_of(group: type, values: Mapping[str, Any]) -> dict[str, Any]:

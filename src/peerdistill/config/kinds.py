@@ -11,6 +11,9 @@ from peerdistill.data.config import DataConfig
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.training.config import TrainingConfig
 
+FINETUNE = "finetune"
+"""Name of the recipe for pretrained weights. It sets only what differs from the recipe of the data."""
+
 KindName = Literal["classes", "episodes"]
 _YAML = ".yaml"
 
@@ -45,13 +48,24 @@ class Kind:
         """What DATA can be, with a few words about each source."""
         return self.data_options.sources.help
 
-    def recipe_for(self, data: str | None) -> str:
-        """Return the name of the default recipe for DATA.
+    def recipes_for(self, data: str | None, chosen: str | None = None, *, has_weights: bool = False) -> tuple[str, ...]:
+        """Return the names of the recipes of a run; later ones override earlier ones.
+
+        The recipe for pretrained weights, if there is one, comes after that of the data.
+
+        Args:
+            data: DATA.
+            chosen: The recipe that was asked for; None: it depends on the data and the weights.
+            has_weights: Whether the peers start from pretrained weights.
 
         Raises:
             UserError: Unknown data.
         """
-        return self.data_options.sources.recipe_for(data)
+        if chosen not in (None, FINETUNE):
+            return (chosen,)
+        of_data = self.data_options.sources.recipe_for(data)
+        finetunes = chosen == FINETUNE or (has_weights and FINETUNE in self.recipe_files())
+        return (of_data, FINETUNE) if finetunes else (of_data,)
 
     def recipe_files(self) -> dict[str, Traversable]:
         """Return its recipes by name."""

@@ -14,14 +14,20 @@ MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 class OptimizerConfig:
     """Optimizer."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Algorithm."""
+    name: str = "sgd"
+    """Algorithm: sgd, adam, adamw, lion, lamb or another optimizer of timm."""
     momentum: Momentum = 0.9
-    """Momentum of sgd."""
+    """Momentum, for optimizers that have it."""
     nesterov: bool = True
     """Use Nesterov momentum in sgd."""
     weight_decay: Annotated[float, Range(least=0, most=1000)] = 5e-4
     """Weight decay."""
+    decay_all: bool = True
+    """Apply weight decay to all parameters; false: not to those of normalisation layers and not to biases."""
+    layer_decay: Annotated[float, Range(above=0, most=1)] = 1.0
+    """Factor on the learning rate for each stage below the classifier (1: all stages have the same)."""
+    new_layers: Annotated[float, Range(above=0, most=1000)] = 1.0
+    """Multiple of the learning rate for the classifiers and the layers of the method, which start at random."""
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,10 @@
-"""Optimizers and learning-rate schedules from their configuration."""
+"""Learning-rate schedules."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
-import torch
-from torch import nn, optim
+from torch import optim
 
-from peerdistill.training.config import OptimizerConfig, ScheduleConfig
-
-
-def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig, lr: float) -> optim.Optimizer:
-    """Return an optimizer with a fused step. Parameters that several peers share are included once."""
-    unique = list(dict.fromkeys(parameters))
-    decay = config.weight_decay
-    if config.name == "sgd":
-        nesterov = config.nesterov and config.momentum > 0
-        return optim.SGD(unique, lr, momentum=config.momentum, nesterov=nesterov, weight_decay=decay, fused=True)
-    kind = optim.Adam if config.name == "adam" else optim.AdamW
-    return kind(unique, lr, weight_decay=decay, fused=True)
-
-
-def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load ``state`` and give it the memory format of the parameters, which the fused step relies on."""
-    optimizer.load_state_dict(state)
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if value is not None and value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter).copy_(value)
+from peerdistill.training.config import ScheduleConfig
 
 
 def make_schedule(

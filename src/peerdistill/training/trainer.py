@@ -23,7 +23,8 @@ from peerdistill.training.loggers import Logger, StepReading
 from peerdistill.training.loss_meter import Diverged, LossMeter
 from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.metrics import MetricsFile
-from peerdistill.training.schedules import load_optimizer_state, make_optimizer, make_schedule
+from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
+from peerdistill.training.schedules import make_schedule
 
 _ENSEMBLE = "ensemble."  # prefix of the names of its state
 
@@ -127,7 +128,8 @@ class Trainer:
         for module in filter(None, (cohort, method, method.teacher)):
             module.to(memory_format=layout)
         fabric.to_device(method)
-        optimizer = make_optimizer([*cohort.parameters(), *method.parameters()], config.optimizer, config.lr)
+        groups = parameter_groups(cohort, method.parameters(), config.optimizer)
+        optimizer = make_optimizer(groups, config.optimizer, config.lr)
         steps = config.epochs * batches.steps_per_epoch
         warmup_steps = round(config.schedule.warmup * steps)
         self.schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
@@ -224,11 +226,16 @@ class Trainer:
             epoch=progress.epoch + 1,
             step=progress.step,
             images_per_second=images_per_second,
-            lr=float(self.schedule.get_last_lr()[0]),
+            lr=self._lr,
             loss=self.meter.read(progress.step),
         )
         for logger in self.loggers:
             logger.step(reading)
+
+    @property
+    def _lr(self) -> float:
+        """The learning rate of the last step, without the multiples of parameter groups."""
+        return float(self.schedule.get_last_lr()[0]) / self.optimizer.param_groups[0][RATE_FACTOR]
 
     def _end_epoch(self) -> None:
         progress = self.progress
@@ -242,7 +249,7 @@ class Trainer:
         record = {
             "epoch": progress.epoch,
             "step": progress.step,
-            "lr": float(self.schedule.get_last_lr()[0]),
+            "lr": self._lr,
             "loss": loss,
             "validation": validation.as_dict() if validation else None,
         }

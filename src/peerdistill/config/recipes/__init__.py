@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from peerdistill.config.kinds import Kind
+from peerdistill.config.kinds import FINETUNE, Kind
 from peerdistill.config.typed import dotted
 from peerdistill.errors import unknown_name
 
@@ -43,7 +43,8 @@ def in_words(values: Mapping[str, Any], default: Any, kind: Kind) -> str:
         default: Value in recipes that do not set it.
         kind: Kind of run.
     """
-    found = {name: _word(values.get(name, default)) for name in kind.recipe_files()}
+    names = [name for name in kind.recipe_files() if name in values or name != FINETUNE]
+    found = {name: _word(values.get(name, default)) for name in names}
     if set(found.values()) == {_word(default)}:
         return ""
     if len(set(found.values())) == 1:

@@ -1,0 +1,110 @@
+"""Optimizers and their parameter groups."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn, optim
+
+from peerdistill.cohort import Cohort
+from peerdistill.errors import UserError, cause, unknown_name
+from peerdistill.training.config import OptimizerConfig
+
+RATE_FACTOR = "rate_factor"
+"""Key in a parameter group: its multiple of the run's learning rate."""
+
+_ADAMS: dict[str, type[optim.Adam]] = {"adam": optim.Adam, "adamw": optim.AdamW}
+
+# Of timm's optimizers, those that need CUDA libraries, and one that needs second derivatives.
+_UNUSABLE = ("bnb", "fused", "adahessian")
+
+
+def parameter_groups(cohort: Cohort, others: Iterable[nn.Parameter], config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Return the parameters that learn, grouped by their multiple of the learning rate and their weight decay.
+
+    The classifiers and ``others`` have the multiple ``config.new_layers``. A stage that is k stages below the
+    classifier has ``config.layer_decay ** k`` (Clark et al., ICLR 2020; Bao et al., ICLR 2022), and so have the stages
+    of all peers at the same depth. Parameters outside the stages, such as position embeddings, belong to the first
+    stage. Without ``config.decay_all``, one-dimensional parameters have no weight decay: those of normalisation layers
+    and biases.
+
+    With the defaults there is one group.
+
+    Args:
+        cohort: The peers. Parameters that several peers share are included once.
+        others: Parameters of the method.
+        config: Options of the optimizer.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    factors = _rate_factors(cohort, config)
+    factors |= dict.fromkeys(others, config.new_layers)
+    for parameter, factor in factors.items():
+        if parameter.requires_grad:
+            decays = config.decay_all or parameter.ndim > 1
+            groups.setdefault((factor, decays), []).append(parameter)
+    return [
+        {"params": parameters, RATE_FACTOR: factor, **({} if decays else {"weight_decay": 0.0})}
+        for (factor, decays), parameters in groups.items()
+    ]
+
+
+def _rate_factors(cohort: Cohort, config: OptimizerConfig) -> dict[nn.Parameter, float]:
+    """Return the multiple of the learning rate of every parameter of a cohort."""
+    factors = {}
+    for network, backbone in zip(cohort.networks, cohort.backbones, strict=True):
+        depths = {path: depth for depth, stage in enumerate(backbone.stages) for path in stage.modules}
+        for name, parameter in network.named_parameters():
+            if _is_within(name, backbone.classifier):
+                factors[parameter] = config.new_layers
+                continue
+            below = len(backbone.stages) - next((depths[path] for path in depths if _is_within(name, path)), 0)
+            factors[parameter] = config.layer_decay**below
+    return {parameter: factors[parameter] for parameter in cohort.parameters()}
+
+
+def _is_within(name: str, module: str) -> bool:
+    return name.startswith(f"{module}.")
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter] | Sequence[Mapping[str, Any]], config: OptimizerConfig, lr: float
+) -> optim.Optimizer:
+    """Return an optimizer, with a fused step where PyTorch has one.
+
+    Args:
+        parameters: Parameters, or groups from :func:`parameter_groups`.
+        config: Options of the optimizer.
+        lr: Learning rate.
+
+    Raises:
+        UserError: No optimizer has this name, or it needs a package that is missing.
+    """
+    groups = [{**group, "lr": lr * group[RATE_FACTOR]} if isinstance(group, Mapping) else group for group in parameters]
+    decay, momentum = config.weight_decay, config.momentum
+    if config.name == "sgd":
+        nesterov = config.nesterov and momentum > 0
+        return optim.SGD(groups, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=True)
+    if config.name in _ADAMS:
+        return _ADAMS[config.name](groups, lr, weight_decay=decay, fused=True)
+    return _of_timm(config.name, groups, lr=lr, weight_decay=decay, momentum=momentum)
+
+
+def _of_timm(name: str, groups: Sequence[Any], **options: float) -> optim.Optimizer:
+    import timm.optim  # takes a second
+
+    known = [one for one in timm.optim.list_optimizers() if not one.startswith(_UNUSABLE)]
+    if name not in known:
+        raise unknown_name("optimizer.name", name, known)
+    try:
+        return timm.optim.create_optimizer_v2(groups, name, **options)
+    except Exception as error:  # an optimizer may need another package, or raise anything
+        raise UserError(f"optimizer.name {name} cannot be used: {cause(error)}") from error
+
+
+def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load ``state`` and give it the memory format of the parameters, which the fused step relies on."""
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
