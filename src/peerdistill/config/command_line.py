@@ -15,7 +15,7 @@ from peerdistill.config.config import CONFIG_FILE, DEFAULT_METHOD, Config, defau
 from peerdistill.config.kinds import CLASSES, Kind
 from peerdistill.config.parser import make_parser, option_names, parse_words
 from peerdistill.config.recipes import in_words, set_by_recipes
-from peerdistill.config.typed import checked, flattened, is_group, typed
+from peerdistill.config.typed import checked, dotted, flattened, is_group, typed
 from peerdistill.config.yaml_file import read_options
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import user_path
@@ -69,7 +69,9 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
         flags.run = str(user_path(flags.run, "--run"))
     if found.data is None:
         raise UserError(f"{kind.command} needs DATA: {kind.data}")
-    return Config.from_dict({"kind": kind.name, **found.as_dict()}), flags
+    chosen = _chosen(parts)
+    implied = [name for name in options_of(kind, method) if not chosen & {name, name.partition(".")[0]}]
+    return Config.from_dict({"kind": kind.name, **found.as_dict()}, implied=implied), flags
 
 
 def read_config(path: Path) -> Config:
@@ -237,6 +239,17 @@ def _has_weights(parts: Sequence[_File | list[str]]) -> bool:
             elif any(word.partition("=")[0] == f"--{name}" for word in part):
                 given[name] = _last_value(part, name) or True
     return any(str(value).lower() not in ("none", "null", "false") for value in given.values())
+
+
+def _chosen(parts: Sequence[_File | list[str]]) -> set[str]:
+    """Return the dotted names of the options, and the names of the groups, that words or files set."""
+    chosen: set[str] = set()
+    for part in parts:
+        if isinstance(part, _File):
+            chosen |= dotted(dict(part.options)).keys()
+        else:
+            chosen |= {word.removeprefix("--").partition("=")[0] for word in part if word.startswith("--")}
+    return chosen
 
 
 def _resumed_config(run: Path, method: str | None, kind: Kind) -> Path:

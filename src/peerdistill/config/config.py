@@ -1,7 +1,7 @@
 """The whole configuration of a run. Reading one does not import PyTorch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,6 +51,8 @@ class Config:
         method: Name of the method.
         options: Keyword options of the method.
         episodes: The episodes of a few-shot run, which determine its epochs and batch size; None for "classes".
+        implied: Dotted names of the options that nobody chose: they have the value of a recipe or their default. It is
+            not part of a configuration file, whose options are all chosen.
 
     Example:
         >>> config = Config.from_dict({"data": "digits", "method": "dml", "peers": 2})
@@ -68,6 +70,7 @@ class Config:
     method: str
     options: Mapping[str, Any]
     episodes: EpisodeConfig | None = None
+    implied: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def check(self) -> None:
         """Raise UserError for the first invalid value, before anything slow starts."""
@@ -87,10 +90,10 @@ class Config:
         if not methods.find(self.method).needs_teacher:
             return
         own = ", ".join(option.name for option in methods.options_of(self.method))
-        for field in ("teacher_weight", "teacher_temperature"):
-            if getattr(self.teacher, field) != getattr(TeacherConfig(), field):
+        for name in ("teacher_weight", "teacher_temperature"):
+            if getattr(self.teacher, name) != getattr(TeacherConfig(), name):
                 raise UserError(
-                    f"{field} applies to methods that do not need a teacher, found {getattr(self.teacher, field)}: "
+                    f"{name} applies to methods that do not need a teacher, found {getattr(self.teacher, name)}: "
                     f"{self.method} has the options {own}"
                 )
 
@@ -130,7 +133,7 @@ class Config:
         return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.sources)))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "") -> "Config":
+    def from_dict(cls, values: Mapping[str, Any], where: str = "", implied: Collection[str] = ()) -> "Config":
         """Return the configuration of a mapping, complete as :meth:`as_dict` returns it or partial.
 
         Options that are missing have the values of the recipe, or else their defaults. ``recipe`` names the recipe, or
@@ -140,6 +143,7 @@ class Config:
             values: Options, nested or with dotted names. ``kind`` is "classes" by default. The options of a ``method``
                 that cannot be imported here are kept as they are: the leader of such a run can still be exported.
             where: What errors say about the source of the values, such as " in mine.yaml".
+            implied: Dotted names of the options in ``values`` that nobody chose.
 
         Raises:
             UserError: For an unknown kind, recipe or option, a value of the wrong type, or missing ``data``.
@@ -160,8 +164,9 @@ class Config:
         chosen = values.get("recipe")
         name = None if chosen is None else typed(chosen, str, f"recipe{where}")
         has_weights = bool(flat.get("pretrained") or flat.get("weights"))
-        recipes = kind.recipes_for(flat["data"], name, has_weights=has_weights)
-        return cls._of(kind, method, {**defaults_of(kind, method, recipes), **flat}, own)
+        defaults = defaults_of(kind, method, kind.recipes_for(flat["data"], name, has_weights=has_weights))
+        found = cls._of(kind, method, {**defaults, **flat}, own)
+        return replace(found, implied=frozenset(defaults.keys() - flat.keys()).union(implied))
 
     @classmethod
     def _of(cls, kind: Kind, method: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> "Config":

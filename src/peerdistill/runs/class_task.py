@@ -16,6 +16,7 @@ from peerdistill.data.normaliser import PixelStatistics
 from peerdistill.deploy import LeaderCard
 from peerdistill.evaluation import ClassEvaluator
 from peerdistill.runs.build import card_of
+from peerdistill.runs.fitting import with_fitting_batches
 from peerdistill.runs.identity import load_into
 from peerdistill.runs.task import Task
 from peerdistill.runs.teacher import load_teacher
@@ -38,9 +39,14 @@ class ClassTask(Task):
 
     def __init__(self, config: Config, *, download: bool = False, skip_unreadable: bool = False):
         assert isinstance(config.data, DataConfig)
-        self._config = config
         self._images = config.data
         self._data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
+        self._config = with_fitting_batches(config, len(self._data.train))
+
+    @property
+    def config(self) -> Config:
+        """The configuration; a batch size that nobody chose fits the data."""
+        return self._config
 
     @property
     def data(self) -> Dataset:

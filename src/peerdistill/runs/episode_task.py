@@ -52,6 +52,11 @@ class EpisodeTask(Task):
         self._data = fewshot.load_few_shot(config.data, download=download, skip_unreadable=skip_unreadable)
 
     @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self._config
+
+    @property
     def data(self) -> fewshot.FewShotDataset:
         """The images; the class names are those of the training classes."""
         return self._data

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from peerdistill.cohort import Cohort
+from peerdistill.config.config import Config
 from peerdistill.data import Dataset
 from peerdistill.deploy import LeaderCard
 from peerdistill.evaluation import Evaluator
@@ -20,6 +21,11 @@ SPLITS = ("test", "val")
 
 class Task(ABC):
     """The data of a run, what its peers learn from them, and how they are evaluated."""
+
+    @property
+    @abstractmethod
+    def config(self) -> Config:
+        """The configuration, with the options that follow from the data."""
 
     @property
     @abstractmethod

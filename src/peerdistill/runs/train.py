@@ -28,6 +28,7 @@ from peerdistill.runs.build import (
     is_same_split,
 )
 from peerdistill.runs.environment import describe, difference_from, versions
+from peerdistill.runs.fitting import with_batches_of
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
 from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.pretrained import start_from_weights
@@ -86,13 +87,14 @@ def train(
     config = as_expected(config)
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, **flags)
+    config = task.config
     trainer, evaluators = _prepared(config, run, task, from_the_beginning=True)
     with run.started(config):
         return _finished(config, run, task, trainer, evaluators, console)
 
 
 def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
-    config = as_started(config, run.config)
+    config = with_batches_of(as_started(config, run.config), run.config)
     check_same_options(run.path, run.config, config)
     state, file, warning = _last_checkpoint(run, config)
     task = load_task(config, **flags)
