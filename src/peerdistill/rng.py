@@ -1,6 +1,8 @@
 """Random numbers: keyed draws, which depend on a key alone and never on earlier draws, and the global states."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -21,6 +23,14 @@ class Draws(IntEnum):
     """A block of evaluation episodes: seed, block."""
     CALIBRATION = 4
     """Pictures that calibrate an int8 network: seed."""
+    PIXELS = 5
+    """Colours and shapes of an image: seed, epoch, row, number of earlier draws of the row in the epoch."""
+    REPEATED_CROPS = 6
+    """Crop of a picture that was drawn before in the epoch: seed, epoch, row, number of earlier draws (above 0)."""
+    ERASING = 7
+    """Erased rectangles: seed, epoch, step."""
+    MIXING = 8
+    """Mixing of the images of a batch: seed, epoch, step."""
 
 
 class SplitSeed(IntEnum):
@@ -44,6 +54,29 @@ def keyed_generator(draws: Draws, *key: int) -> torch.Generator:
         True
     """
     return torch.Generator().manual_seed(keyed_seed(draws, *key))
+
+
+@contextmanager
+def library_draws(seed: int) -> Iterator[None]:
+    """Seed the global generators that libraries draw from, Python's and that of PyTorch on the CPU; restore them after.
+
+    Example:
+        >>> with library_draws(3):
+        ...     first = torch.rand(())
+        >>> with library_draws(3):
+        ...     second = torch.rand(())
+        >>> bool(first == second)
+        True
+    """
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        # torch.manual_seed would also reset the generators of devices.
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
 
 
 def random_state() -> dict[str, Any]:

@@ -60,7 +60,7 @@ MISTAKES = [
     Mistake("extra word", "train digits cifar10", "'cifar10'"),
     Mistake("no DATA", "train", "DATA"),
     Mistake("empty DATA", "train ''", "data "),
-    Mistake("unknown option without a similar name", "train digits --mixup 0.2", "peerdistill train --help"),
+    Mistake("unknown option without a similar name", "train digits --grayscale 0.2", "peerdistill train --help"),
     Mistake("unbalanced quotes", "train digits '\"'", "word"),
     Mistake("unknown home folder", "train ~no-such-user/photos", "~no-such-user"),
     Mistake("empty name of the run folder", "train digits --run=", "--run"),

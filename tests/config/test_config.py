@@ -39,7 +39,12 @@ def test_a_configuration_survives_its_file(tmp_path, words):
 def test_the_file_is_complete_flat_and_under_the_options_names(tmp_path):
     values = yaml.safe_load(parse(["digits"])[0].as_yaml())
     assert {"data", "validation", "backbone", "sharing", "peers", "method", "epochs", "lr", "beta"} <= set(values)
-    assert {name for name, value in values.items() if isinstance(value, dict)} == {"optimizer", "schedule", "contrast"}
+    assert {name for name, value in values.items() if isinstance(value, dict)} == {
+        "mix",
+        "optimizer",
+        "schedule",
+        "contrast",
+    }
 
 
 def test_paths_become_absolute(tmp_path, monkeypatch):

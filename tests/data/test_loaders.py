@@ -12,7 +12,8 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from peerdistill.data import DataConfig, Dataset, eval_batches, load_dataset, loaders
-from peerdistill.data.loaders import FolderLoader, Step
+from peerdistill.data.loaders import FolderLoader
+from peerdistill.data.step import Step
 from peerdistill.errors import Failure
 
 ROWS = 23

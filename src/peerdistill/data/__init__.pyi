@@ -1,6 +1,6 @@
 from .augmentation import Augmentation
 from .batches import Batch, eval_batches, train_batches
-from .config import DataConfig
+from .config import DataConfig, MixConfig
 from .dataset import Dataset
 from .images.decode import open_picture
 from .images.preprocess import fit
@@ -11,6 +11,7 @@ __all__ = [
     "Batch",
     "DataConfig",
     "Dataset",
+    "MixConfig",
     "eval_batches",
     "fit",
     "load_dataset",

@@ -13,9 +13,11 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
+from peerdistill.data.augmentation.mixing import Mixing
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.loaders import ArrayLoader, FolderLoader, Step
+from peerdistill.data.loaders import ArrayLoader, FolderLoader
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
+from peerdistill.data.step import Step
 from peerdistill.errors import UserError
 from peerdistill.rng import Draws, keyed_generator
 
@@ -29,6 +31,11 @@ class Batch:
     labels: Int64[Tensor, "batch"]
     indices: Int64[Tensor, "batch"]
     """Rows of the samples in their split, which are also their rows in a memory bank."""
+    targets: Float32[Tensor, "mixed classes"] | None = None
+    """Class distributions of the first samples, whose images are mixtures. None: no image of the batch is mixed.
+
+    ``labels`` of a mixed sample is the class of its own image, which is only a part of the mixture.
+    """
 
 
 class TrainBatches:
@@ -98,11 +105,13 @@ def train_batches(
         workers: Number of processes that decode pictures of folders; 0: this process decodes them.
 
     Raises:
-        UserError: ``batch_size`` is less than 1 or greater than the number of samples.
+        UserError: ``batch_size`` is less than 1 or greater than the number of samples, or too small for mixing.
     """
     if not 1 <= batch_size <= len(split):
         raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, found {batch_size}")
     source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers)
+    if augmentation is not None and augmentation.mix.is_on:
+        source.mixing = Mixing(augmentation.mix, len(dataset.class_names), batch_size, seed)
     return TrainBatches(source, len(split), batch_size, seed)
 
 
@@ -145,6 +154,7 @@ class _BatchSource:
             self._loader = FolderLoader(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(statistics, device)
+        self.mixing: Mixing | None = None
 
     def close(self) -> None:
         self._loader.close()
@@ -152,4 +162,6 @@ class _BatchSource:
     def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
         for step, images in zip(steps, self._loader.images(steps), strict=True):
             indices = step.rows.to(self._labels.device, non_blocking=True)
-            yield Batch(self._normalised(images), self._labels[indices], indices)
+            labels, normalised = self._labels[indices], self._normalised(images)
+            targets = self.mixing and self.mixing(normalised, labels, step)
+            yield Batch(normalised, labels, indices, targets)

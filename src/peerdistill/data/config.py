@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from peerdistill.data.data_spec import SourceCatalog
@@ -17,6 +17,8 @@ ImageSize = Annotated[int, Range(least=8, most=4096)]
 CropPadding = Annotated[int, Range(least=0, most=1024)]
 Crop = Annotated[float, Range(least=0.01, most=1)]
 Interpolation = Literal["bilinear", "bicubic"]
+MixAlpha = Annotated[float, Range(least=0, most=1000)]
+"""Of the distribution Beta(alpha, alpha) of the weight of an image."""
 
 _LARGEST = 1e6
 _SMALLEST = 1e-6
@@ -40,6 +42,39 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop: float = 224 / 256
     interpolation: Interpolation = "bilinear"
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """Mixed training images: mixup and CutMix."""
+
+    mixup: MixAlpha = 0.0
+    """Alpha of mixup, the weighted mean of two images (0: no mixup)."""
+    cutmix: MixAlpha = 0.0
+    """Alpha of CutMix, a rectangle of another image (0: no CutMix). With mixup too, each batch has one of them."""
+    share: Annotated[float, Range(above=0, most=1)] = 0.5
+    """Fraction of each batch that is mixed; the other images stay clean."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether images are mixed."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    def mixed_of(self, batch_size: int) -> int:
+        """Return how many images of a batch are mixed.
+
+        Raises:
+            UserError: Fewer than 2 images, so there is nothing to mix them with.
+        """
+        if not self.is_on:
+            return 0
+        mixed = round(self.share * batch_size)
+        if mixed < 2:
+            raise UserError(
+                f"mix.share of {self.share} mixes {mixed} of {batch_size} images per batch, but at least 2 are needed: "
+                "raise mix.share or batch_size"
+            )
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -73,6 +108,7 @@ class DataConfig:
     """flip half of the training images left to right"""
     min_scale: Annotated[float, Range(above=0, most=1)] = 0.08
     """folders: smallest fraction of a picture's area that a random crop covers"""
+    mix: MixConfig = field(default_factory=MixConfig)
     workers: Annotated[int, Range(least=0, most=1024)] = 2
     """folders: number of processes that decode pictures (0: the training process decodes them)"""
     cache: str = USERS_CACHE

@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process, queues
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from peerdistill.data.augmentation import Augmentation, RandomCrops, random_resized_square
+from peerdistill.data.augmentation import Augmentation
+from peerdistill.data.augmentation.crops import RandomCrops, random_resized_square
 from peerdistill.data.dataset import ArraySplit, FolderSplit
+from peerdistill.data.step import Step
 from peerdistill.errors import Failure, UserError, cause
 from peerdistill.rng import Draws, keyed_generator, keyed_seed
 
@@ -33,15 +34,6 @@ _WORKER_ERRORS = re.compile(r"^DataLoader worker \(pid|[Tt]oo many open files|an
 
 _GROUP_SIGNALS = {number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))}
 """Signals that a terminal, systemd or Slurm sends to the whole process group."""
-
-
-class Step(NamedTuple):
-    """The samples of one batch, and its position."""
-
-    epoch: int
-    number: int
-    """Within the epoch, from 0."""
-    rows: Int64[Tensor, "batch"]
 
 
 class ArrayLoader:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
-from peerdistill.data.loaders import ArrayLoader, Step
+from peerdistill.data.loaders import ArrayLoader
 from peerdistill.data.normaliser import Normaliser
+from peerdistill.data.step import Step
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit

@@ -22,7 +22,7 @@ def okddip(
     temperature: Temperature = 3.0,
     distillation: Weight = 1.0,
     ramp: Epochs = 80,
-    mix: Literal["probabilities", "logits"] = "probabilities",
+    mixture: Literal["probabilities", "logits"] = "probabilities",
     stop_gradient: Literal["none", "logits"] = "none",
 ) -> "Method":
     """Distillation with diverse peers: attention among peers, then group to leader (Chen et al., AAAI 2020).
@@ -33,7 +33,7 @@ def okddip(
         temperature: Temperature T of the divergences.
         distillation: Weight of both levels of distillation after the ramp.
         ramp: Number of epochs over which that weight ramps up.
-        mix: Whether targets are mixtures of softened probabilities (the paper) or of logits (the released code).
+        mixture: Whether targets are mixtures of softened probabilities (the paper) or of logits (the released code).
         stop_gradient: Where gradient through the targets stops: nowhere (none, the released code) or at the mixed
             logits (logits).
     """
@@ -50,9 +50,9 @@ def okddip(
             terms.Weighted(
                 "attention",
                 weight,
-                lambda: terms.AttentionTargets(cohort.widths[0], temperature, mix, stop_gradient),
+                lambda: terms.AttentionTargets(cohort.widths[0], temperature, mixture, stop_gradient),
             ),
-            terms.Weighted("group", weight, lambda: terms.GroupToLeader(temperature, mix, stop_gradient)),
+            terms.Weighted("group", weight, lambda: terms.GroupToLeader(temperature, mixture, stop_gradient)),
         ]
     )
 

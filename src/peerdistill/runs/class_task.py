@@ -64,7 +64,7 @@ class ClassTask(Task):
             self._data.train,
             self._data,
             batch_size=training.batch_size,
-            augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale),
+            augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale, mix=images.mix),
             seed=training.seed,
             device=device,
             workers=images.workers,

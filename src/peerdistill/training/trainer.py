@@ -41,6 +41,11 @@ class IndexedBatch(LabelledBatch, Protocol):
         """Rows of the samples in the training set (B,)."""
         ...
 
+    @property
+    def targets(self) -> Tensor | None:
+        """Class distributions of the first samples, whose images are mixtures (mixed, classes), or None."""
+        ...
+
 
 @runtime_checkable
 class TrainingBatches(Protocol):

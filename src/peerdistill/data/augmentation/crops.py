@@ -1,9 +1,7 @@
-"""Random augmentation of training images.
+"""Random crops of training images, flipped left to right.
 
 N images; B batch; C channels; H, W height and width of an image.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,18 +10,11 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
+from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.images.resize import resize
+from peerdistill.rng import library_draws
 
 _ASPECT_RATIOS = [3 / 4, 4 / 3]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Augmentation of training images; fields as in `peerdistill.data.DataConfig`."""
-
-    crop_padding: int = 4
-    flip: bool = True
-    min_scale: float = 0.08
 
 
 class RandomCrops:
@@ -106,9 +97,7 @@ def random_resized_square(
         interpolation: "bilinear" or "bicubic".
     """
     H, W, _ = pixels_HWC.shape
-    with torch.random.fork_rng(devices=[]):
-        # torchvision draws from the global CPU generator; torch.manual_seed would also reset those of devices.
-        torch.default_generator.manual_seed(seed)
+    with library_draws(seed):
         top, left, height, width = RandomResizedCrop.get_params(
             torch.empty(1, H, W, device="meta"), scale=[augmentation.min_scale, 1.0], ratio=_ASPECT_RATIOS
         )

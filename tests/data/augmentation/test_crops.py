@@ -12,8 +12,8 @@ from torchvision import transforms
 from torchvision.transforms import functional
 
 from peerdistill.data import Augmentation
-from peerdistill.data import augmentation as module
-from peerdistill.data.augmentation import RandomCrops, random_resized_square
+from peerdistill.data.augmentation import crops as module
+from peerdistill.data.augmentation.crops import RandomCrops, random_resized_square
 from support import photos
 
 
