@@ -5,10 +5,12 @@ from itertools import combinations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torchvision import models
 
 from peerdistill import Cohort, backbones
 from peerdistill.backbones import Backbone, Stage
+from peerdistill.backbones.adapters.splitting import split
 from peerdistill.cohort import pooled
 from peerdistill.errors import UserError
 
@@ -339,3 +341,121 @@ def test_encoder_is_the_leader_without_its_classifier():
     left_out = cohort.leader().state_dict().keys() - cohort.encoder().state_dict().keys()
     assert left_out == {"fc.weight", "fc.bias"}
     assert not cohort.encoder().training
+
+
+class TestFreezeUntil:
+    """Stages that do not learn."""
+
+    def step(self, cohort):
+        """One large step of all parameters that have a gradient."""
+        cohort.train()
+        cohort(torch.randn(4, *cohort.backbone.image_shape)).logits.square().sum().backward()
+        with torch.no_grad():
+            for parameter in cohort.parameters():
+                if parameter.grad is not None:
+                    parameter -= parameter.grad.sign()
+
+    def state(self, cohort):
+        return {name: tensor.clone() for name, tensor in cohort.state_dict().items()}
+
+    @pytest.mark.parametrize(
+        ("name", "stage", "frozen"),
+        [
+            ("resnet8", "stem", ("stem.",)),
+            ("resnet8", "layer2", ("stem.", "layer1.", "layer2.")),
+            ("timm:test_efficientnet", "blocks.1", ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")),
+            ("timm:vit_tiny_patch16_224", "blocks.0", ("cls_token", "pos_embed", "patch_embed.", "blocks.0.")),
+        ],
+    )
+    @pytest.mark.parametrize("sharing", ["network", "branch"])
+    def test_frozen_weights_and_buffers_are_unchanged_and_all_others_learn(self, name, stage, frozen, sharing):
+        torch.manual_seed(0)
+        cohort = Cohort(name, classes=5, peers=3, sharing=sharing, image_size=32, freeze_until=stage)
+        before = self.state(cohort)
+        self.step(cohort)
+        after = self.state(cohort)
+        for peer in range(3):
+            prefix = f"networks.{peer}."
+            names = [one.removeprefix(prefix) for one in before if one.startswith(prefix)]
+            unchanged = {one for one in names if torch.equal(before[prefix + one], after[prefix + one])}
+            assert unchanged == {one for one in names if one.startswith(frozen)}
+
+    def test_frozen_stages_run_once_and_as_in_evaluation(self):
+        """Dropout and batch normalisation outside blocks, which a trace fixes, included."""
+
+        class Dropping(nn.Sequential):
+            def forward(self, x):
+                x = F.dropout(self.norm(self.stem(x)), 0.5, self.training)
+                return self.head(self.top(x).mean((2, 3)))
+
+        def network():
+            parts = {"stem": nn.Conv2d(3, 4, 3), "norm": nn.BatchNorm2d(4), "top": nn.Conv2d(4, 8, 3)}
+            return Dropping(OrderedDict(parts, head=nn.Linear(8, 5)))
+
+        backbone = split("own", network, None, (3, 8, 8))
+        frozen, *rest = [stage.name for stage in backbone.stages]
+        assert rest
+        cohort = Cohort(backbone, 5, peers=2, sharing="network", freeze_until=frozen)
+        images = torch.randn(4, 3, 8, 8)
+        leader = cohort.leader()
+        assert torch.equal(cohort.train()(images).stem, leader.norm(leader.stem(images)))
+
+    @pytest.mark.parametrize("name", ["resnet8", "timm:test_efficientnet"])
+    def test_with_the_last_stage_only_classifiers_learn(self, name):
+        backbone = backbones.build(name, classes=5, image_size=64)
+        cohort = Cohort(backbone, 5, peers=2, sharing="network", freeze_until=backbone.stages[-1].name)
+        before = self.state(cohort)
+        self.step(cohort)
+        changed = {name for name, tensor in self.state(cohort).items() if not torch.equal(tensor, before[name])}
+        expected = {f"networks.{peer}.{backbone.classifier}.{kind}" for peer in (0, 1) for kind in ("weight", "bias")}
+        assert changed == expected
+        cohort.eval()
+        images = torch.randn(2, *backbone.image_shape)
+        expected = cohort(images).features
+        assert torch.equal(cohort.train()(images).features, expected)
+
+    def test_a_network_without_stages_can_be_frozen_as_a_whole(self):
+        class DependsOnValues(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+            def forward(self, x):
+                x = self.norm(self.body(x))
+                return self.head((x if x.sum() > 0 else -x).mean((2, 3)))
+
+        backbone = split("own", DependsOnValues, None, (3, 8, 8))
+        assert backbone.unsplittable
+        cohort = Cohort(backbone, 5, peers=2, sharing="network", freeze_until="network")
+        before = self.state(cohort)
+        self.step(cohort)
+        changed = {name for name, tensor in self.state(cohort).items() if not torch.equal(tensor, before[name])}
+        assert {name.split(".")[2] for name in changed} == {"head"}
+
+    def test_peers_with_different_backbones_freeze_their_own_stages(self):
+        cohort = Cohort("resnet8", 5, 2, "network", peer_backbones=["resnet20"], freeze_until="layer1")
+        before = self.state(cohort)
+        self.step(cohort)
+        after = self.state(cohort)
+        for name, tensor in before.items():
+            stage = name.split(".")[2]
+            assert torch.equal(after[name], tensor) == (stage in ("stem", "layer1"))
+
+    def test_no_gradient_reaches_a_frozen_stage_and_the_backward_pass_ends_there(self):
+        cohort = small("network", peers=2, freeze_until="layer1")
+        out = cohort(torch.randn(2, 3, 16, 16))
+        assert cohort.copies == (1, 1, 2, 2)
+        assert not out.stem.requires_grad
+        assert out.logits.requires_grad
+
+    def test_the_leader_is_the_stock_network_and_can_learn(self):
+        cohort = small(freeze_until="layer2")
+        leader = cohort.leader()
+        assert parameter_count(leader) == parameter_count(backbones.build("resnet8", classes=5).network())
+        assert all(parameter.requires_grad for parameter in leader.parameters())
+        assert not next(cohort.networks[-1].parameters()).requires_grad
+
+    def test_an_unknown_stage_is_one_sentence_with_the_stages(self):
+        message = "resnet8 has no stage 'layer9': its stages are stem, layer1, layer2, layer3"
+        with pytest.raises(UserError, match=message):
+            small(freeze_until="layer9")

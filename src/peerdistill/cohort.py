@@ -64,6 +64,10 @@ def pooled(stem: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels"]:
     return stem.flatten(2).mean(-1)
 
 
+def _is_inside(path: str, module: str) -> bool:
+    return f"{path}.".startswith(f"{module}.")
+
+
 class Cohort(nn.Module):
     """M peers that are trained together. The last peer is the leader.
 
@@ -85,6 +89,10 @@ class Cohort(nn.Module):
         image_size: Image side in pixels, for backbones given by name: see ``peerdistill.backbones.build``.
         split_gradients: How a shared stage combines the gradients from the stages above it: their "sum", as autograd
             does, or their "mean".
+        freeze_until: Name of the last stage that does not learn: neither it nor the stages before it get gradients,
+            and their modules stay in evaluation mode, so that batch normalisation keeps its statistics. All peers share
+            these stages, unless they have different backbones. With the name of the last stage only the classifiers
+            learn.
 
     Raises:
         UserError: For an unknown backbone, sharing or stage, for counts that do not form a tree, and for sharing
@@ -117,6 +125,7 @@ class Cohort(nn.Module):
         in_channels: int = 3,
         image_size: int | None = None,
         split_gradients: Literal["sum", "mean"] = "sum",
+        freeze_until: str | None = None,
     ):
         super().__init__()
         if peers < 1:
@@ -138,8 +147,15 @@ class Cohort(nn.Module):
         else:
             self.copies = copies_per_stage(self.backbone, peers, sharing, share_until, branch_at)
         self.split_gradients = split_gradients
+        if freeze_until is not None:
+            self.backbones = tuple(one.frozen(freeze_until) for one in self.backbones)
+            self.backbone = self.backbones[-1]
+            if not (peer_backbones or self.backbone.unsplittable):  # equal stages stay equal: one copy is enough
+                frozen = self.backbone.count_until(freeze_until)
+                self.copies = (1,) * frozen + self.copies[frozen:]
         self.networks = nn.ModuleList(one.network() for one in self.backbones)
         self._share()
+        self._frozen = self._freeze()
         # Whether a copy of a stage modifies its input in place, by owner, depth and mode. Found out in its first call.
         self._writes: dict[tuple[int, int, bool], bool] = {}
 
@@ -151,6 +167,31 @@ class Cohort(nn.Module):
                     parent, _, attribute = path.rpartition(".")
                     held = getattr(self.networks[owner].get_submodule(parent), attribute)
                     setattr(network.get_submodule(parent), attribute, held)
+
+    def _freeze(self) -> list[list[str]]:
+        """Turn off the gradients of the frozen stages, and return the names of their parameters for each peer."""
+        names = [
+            [name for name, one in network.named_parameters() if one.requires_grad and backbone.is_frozen(name)]
+            for network, backbone in zip(self.networks, self.backbones, strict=True)
+        ]
+        for network, frozen in zip(self.networks, names, strict=True):
+            for name in frozen:
+                network.get_parameter(name).requires_grad_(False)
+        self._keep_frozen()
+        return names
+
+    def _keep_frozen(self) -> None:
+        """Set the frozen stages to evaluation mode: batch normalisation keeps its statistics, nothing is dropped."""
+        for network, backbone in zip(self.networks, self.backbones, strict=True):
+            for path, module in network.named_modules():
+                if backbone.is_frozen(path):
+                    module.training = False
+
+    def train(self, mode: bool = True) -> "Cohort":
+        """Set the mode of all modules, except those of frozen stages: they stay in evaluation mode."""
+        super().train(mode)
+        self._keep_frozen()
+        return self
 
     def _owner(self, peer: int, depth: int) -> int:
         """Return the first of the peers that share a stage with ``peer``."""
@@ -235,12 +276,17 @@ class Cohort(nn.Module):
     def peer(self, index: int) -> nn.Module:
         """Return a copy of a peer as a plain network in evaluation mode, with the ``state_dict`` of the stock network.
 
+        Stages that were frozen can learn in the copy.
+
         Raises:
             UserError: If ``index`` is not in 0 to peers - 1.
         """
         if not 0 <= index < self.peers:
             raise UserError(f"peer index must be from 0 to {self.peers - 1}, found {index}")
-        return deepcopy(self.networks[index]).eval()
+        network = deepcopy(self.networks[index]).eval()
+        for name in self._frozen[index]:
+            network.get_parameter(name).requires_grad_(True)
+        return network
 
     def leader(self) -> nn.Module:
         """Return a copy of the leader, the network to deploy: the last peer as :meth:`peer` returns it."""

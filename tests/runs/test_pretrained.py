@@ -146,3 +146,39 @@ def test_weights_and_pretrained_exclude_each_other():
     config, _ = parse(["digits", "--pretrained", "--weights=some.safetensors"])
     with pytest.raises(UserError, match="weights cannot be combined with pretrained or peer_backbones"):
         config.check()
+
+
+class TestFreezeUntil:
+    @pytest.fixture
+    def frozen(self, weights_file, quick_config):
+        return quick_config(weights=weights_file, sharing="network", freeze_until="layer1")
+
+    def test_frozen_stages_keep_the_weights_of_the_file_and_a_resumed_run_is_the_same(
+        self, frozen, weights_file, tmp_path, train_quickly, stop_and_resume, state_of
+    ):
+        result = train_quickly(frozen, tmp_path / "whole")
+        cohort = restore(Run(tmp_path / "whole")).cohort
+        for network in cohort.networks:
+            for name, tensor in load_file(weights_file).items():
+                unchanged = torch.equal(network.state_dict()[name], tensor) if not name.startswith("fc.") else False
+                assert unchanged == name.startswith(("stem.", "layer1.")), name
+        whole = backbones.build("resnet8", classes=cohort.classes, in_channels=1).network()
+        trained = [tensor for name, tensor in whole.named_parameters() if not name.startswith(("stem.", "layer1."))]
+        assert result["parameters"]["cohort"] == 2 * sum(tensor.numel() for tensor in trained)
+        assert result["parameters"]["leader"] == sum(tensor.numel() for tensor in whole.parameters())
+        again = stop_and_resume(frozen, tmp_path / "stopped")
+        assert state_of(again) == state_of(Run(tmp_path / "whole"))
+
+    def test_an_unknown_stage_is_one_sentence_before_anything_is_written(
+        self, weights_file, quick_config, tmp_path, train_quickly
+    ):
+        config = quick_config(weights=weights_file, freeze_until="layer7")
+        with pytest.raises(
+            UserError, match="resnet8 has no stage 'layer7': its stages are stem, layer1, layer2, layer3"
+        ):
+            train_quickly(config, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_random_weights_are_not_frozen(self, quick_config):
+        with pytest.raises(UserError, match="freeze_until stem would freeze random weights: set pretrained or weights"):
+            quick_config(freeze_until="stem").check()

@@ -1,10 +1,12 @@
 """The definition of a backbone: a function that makes the stock network, and the stages of its forward pass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from peerdistill.errors import UserError
 
 PHOTO_SIZE = 224
 """Default image side in pixels of networks for photographs."""
@@ -48,6 +50,13 @@ class Stage:
             x = network.get_submodule(module)(x)
         return x
 
+    def frozen(self) -> "Stage":
+        """Return the stage as it runs in evaluation mode, whatever the mode of the network is.
+
+        The modes of its modules are their own matter.
+        """
+        return self
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -67,6 +76,7 @@ class Backbone:
         pretrained: Downloads the network with the library's pretrained weights. Its classifier may have any width.
         share_until_late: Last stage that branches share by default if they part late, as in ONE and OKDDip. None means
             the stage after ``share_until``, unless that is the last stage.
+        freeze_until: Last of the frozen stages, see :meth:`frozen`; None if all stages learn.
 
     Example:
         >>> from torch import nn
@@ -87,3 +97,43 @@ class Backbone:
     unsplittable: str | None = None
     pretrained: Callable[[], nn.Module] | None = None
     share_until_late: str | None = None
+
+    freeze_until: str | None = None
+
+    def frozen(self, until: str) -> "Backbone":
+        """Return the backbone with the stages up to and including ``until`` frozen: they run in evaluation mode.
+
+        Raises:
+            UserError: If there is no such stage.
+        """
+        count = self.count_until(until)
+        stages = (*(stage.frozen() for stage in self.stages[:count]), *self.stages[count:])
+        return replace(self, stages=stages, freeze_until=until)
+
+    def count_until(self, name: str) -> int:
+        """Return the number of stages up to and including ``name``.
+
+        Raises:
+            UserError: If there is no such stage.
+        """
+        names = [stage.name for stage in self.stages]
+        if name not in names:
+            raise UserError(f"{self.name} has no stage '{name}': its stages are {', '.join(names)}")
+        return names.index(name) + 1
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a module or parameter of the network belongs to a frozen stage.
+
+        If all stages are frozen, this is everything but the classifier. Otherwise the network itself, with the path "",
+        is not frozen.
+        """
+        if self.freeze_until is None:
+            return False
+        frozen = self.stages[: self.count_until(self.freeze_until)]
+        if len(frozen) == len(self.stages):
+            return not _is_inside(path, self.classifier)
+        return any(_is_inside(path, module) for stage in frozen for module in stage.modules)
+
+
+def _is_inside(path: str, module: str) -> bool:
+    return f"{path}.".startswith(f"{module}.")

@@ -33,6 +33,8 @@ class CohortConfig:
     """Number of peers; the last one is the leader."""
     split_gradients: Literal["sum", "mean"] = "sum"
     """Gradient of a shared stage: the sum or the mean of the gradients of its branches."""
+    freeze_until: str | None = None
+    """Last stage that does not learn; all peers share the stages up to it. The last of all: only classifiers learn."""
 
     def check(self) -> None:
         """Raise UserError for options that are wrong for every backbone."""
@@ -43,6 +45,10 @@ class CohortConfig:
             check_peer_backbones(self.peer_backbones, self.peers, self.sharing)
         if self.weights and (self.pretrained or self.peer_backbones):
             raise UserError("weights cannot be combined with pretrained or peer_backbones")
+        if self.freeze_until and not (self.pretrained or self.weights or backbones.is_user_code(self.backbone)):
+            raise UserError(
+                f"freeze_until {self.freeze_until} would freeze random weights: set pretrained or weights as well"
+            )
         if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
             raise unknown_name("sharing", self.sharing, SHARINGS)
 

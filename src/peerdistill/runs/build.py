@@ -28,6 +28,7 @@ def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classe
         peer_backbones=config.peer_backbones,
         **images,
         split_gradients=config.split_gradients,
+        freeze_until=config.freeze_until,
     )
 
 

@@ -39,6 +39,10 @@ class TracedStage(Stage):
         run = self.training if network.training else self.evaluation
         return run(network, x)
 
+    def frozen(self) -> Stage:
+        """Return the stage with the program for evaluation mode in both modes."""
+        return replace(self, training=self.evaluation)
+
 
 @dataclass(frozen=True)
 class WholeStage(Stage):
