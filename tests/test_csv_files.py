@@ -17,14 +17,6 @@ def test_the_columns_that_are_asked_for(tmp_path):
     assert row == (f"line 2 of '{file}'", {"name": "a, b", "width": "1"})
 
 
-def test_a_limit_on_the_size(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("n\n" + "1\n" * 600)
-    assert len(read_rows(file, ["n"], largest=2048)) == 600
-    with pytest.raises(UserError, match=f"'{file}' is too large: more than 1 KiB"):
-        read_rows(file, ["n"], largest=1024)
-
-
 def test_a_folder_and_a_missing_file(tmp_path):
     for path, cause in ((tmp_path, "is a directory"), (tmp_path / "none.csv", "no such file or directory")):
         with pytest.raises(UserError, match=f"cannot read '{path}': {cause}"):

@@ -18,32 +18,28 @@ class Row(NamedTuple):
     """The value of each column that was asked for, without spaces around it."""
 
 
-def read_rows(file: Path, columns: Sequence[str], largest: int | None = None) -> list[Row]:
+def read_rows(file: Path, columns: Sequence[str]) -> list[Row]:
     """Return the lines of a CSV file. Every line must have a value in each of ``columns``; others are ignored.
 
     Args:
         file: The file. Its first line has the names of the columns.
         columns: Names of the columns to read.
-        largest: Limit on the size of the file in bytes.
 
     Raises:
-        UserError: The file can't be read, is too large, is not CSV in UTF-8, lacks a column, or a line lacks a value.
+        UserError: The file can't be read, is not CSV in UTF-8, lacks a column, or a line lacks a value.
     """
-    rows = csv.DictReader(StringIO(_text(file, largest), newline=""), strict=True)
+    rows = csv.DictReader(StringIO(_text(file), newline=""), strict=True)
     try:
         return list(_checked(file, rows, columns))
     except csv.Error as error:
         raise UserError(f"cannot read line {rows.line_num + 1} of '{file}': {error}") from error
 
 
-def _text(file: Path, largest: int | None) -> str:
+def _text(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(-1 if largest is None else largest + 1)
+        content = file.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read '{file}': {cause(error)}") from error
-    if largest is not None and len(content) > largest:
-        raise UserError(f"'{file}' is too large: more than {largest // 1024} KiB")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -194,6 +194,10 @@ def _configurations() -> list[bytes]:
     return [parse(list(line))[0].as_yaml().encode() for line in words]
 
 
+def _class_weights() -> list[bytes]:
+    return [b"class,weight\ncat,2\n'a, b',0.5\n", b"cat: 2\nno: .5\n'a, b': 3e0\n", b'{"cat": 2, "1": 1.5}']
+
+
 def _lists() -> list[bytes]:
     rows = [f"{name}{number}.png,{name}" for name in "abcd" for number in range(2)]
     return [
@@ -335,6 +339,15 @@ def _check_told(code: int, told: str) -> None:
     assert code == 0, f"exit code {code}: {told[:200]!r}"
 
 
+def _read_class_weights(folder: Path, content: bytes) -> None:
+    from peerdistill.config.class_weights import read_class_weights
+    from peerdistill.config.options import LossConfig
+
+    file = folder / ("a.csv" if b"weight" in content else "a.yaml")
+    file.write_bytes(content)
+    LossConfig(class_weights=dict(read_class_weights(file))).check()
+
+
 def _read_yaml(folder: Path, content: bytes) -> None:
     from peerdistill.config import read_config
 
@@ -408,6 +421,7 @@ READERS: dict[str, Reader] = {
     "yaml": Reader(of_bytes(_configurations, b"&a ", b"*a", b"!!int ", b": ", b"- ", b"---\n", b"1:30"), _read_yaml),
     "recipe": Reader(_recipe, _read_recipe),
     "csv": Reader(of_bytes(_lists, b",", b"\xfe\xff", b"/dev/zero,a", b"../a0.png", b"label", b"\xe4"), _read_csv),
+    "class weights": Reader(of_bytes(_class_weights, b",", b": ", b"&a ", b"*a", b"\xe4"), _read_class_weights),
     "npz": Reader(of_bytes(_arrays, b"'shape': (9999999999, 9)", b"|O", b"PK\1\2", b"PK\5\6"), _read_npz),
     "zip": Reader(of_bytes(_zips, b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b".png", b"/"), _read_zip),
     "picture": Reader(of_bytes(_pictures, b"IHDR", b"IDAT", b"tEXt", b"\xff\xd8", b"II*\0"), _read_picture),
@@ -421,6 +435,7 @@ SHORT = {
     "yaml": 60,
     "recipe": 60,
     "csv": 200,
+    "class weights": 200,
     "zip": 200,
     "npz": 300,
     "picture": 300,
@@ -499,7 +514,7 @@ def _attempt(reader: Reader, given: Any, tally: Tally) -> tuple[str, float]:
 
 
 def _left_behind(folder: Path) -> str:
-    expected = {"a.yaml", "a.npz", "a.zip", "a.png", "images", "train.csv", "val.csv", "test.csv", "last.pt"}
+    expected = {"a.yaml", "a.csv", "a.npz", "a.zip", "a.png", "images", "train.csv", "val.csv", "test.csv", "last.pt"}
     left = sorted(path.name for path in folder.iterdir() if path.name not in expected)
     return f"left behind: {left}" if left else ""
 
@@ -561,7 +576,7 @@ def main() -> int:
         found += sum(tally.faults.values())
         took = f"slowest {tally.slowest:.2f} s, {time.perf_counter() - start:.0f} s in all"
         counts = f"{tally.read} read, {tally.refused} refused, {sum(tally.faults.values())} faults"
-        print(f"{name:<11} {tally.inputs:>6} inputs: {counts}; {took}", flush=True)
+        print(f"{name:<13} {tally.inputs:>6} inputs: {counts}; {took}", flush=True)
         for kind, times in tally.faults.most_common():
             print(f"    {times:>5} x {kind}", flush=True)
     return 1 if found else 0

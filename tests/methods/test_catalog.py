@@ -29,6 +29,15 @@ def test_methods_without_a_teacher_come_first_each_group_sorted_by_name():
     assert not methods.find("mcl-okd").needs_teacher
 
 
+def test_label_smoothing_and_class_weights_are_those_of_the_criterion(cohort):
+    weights = [1.0, 2.0, 3.0, 4.0, 5.0]
+    options = {"train_labels": TRAIN_LABELS, "label_smoothing": 0.1, "class_weights": weights}
+    criterion = methods.build("one", cohort, **options).criterion
+    assert criterion.label_smoothing == 0.1
+    assert criterion.class_weights.tolist() == weights
+    assert methods.build("one", cohort, train_labels=TRAIN_LABELS).criterion.class_weights is None
+
+
 def test_options_reach_the_terms(cohort):
     contrast = ContrastOptions(count=12, width=8)
     options = {"temperature": 2.0, "beta": 0.5, "contrast": contrast}

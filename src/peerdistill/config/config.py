@@ -9,7 +9,7 @@ import yaml
 
 from peerdistill import backbones, methods
 from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, Kind, KindName
-from peerdistill.config.options import CohortConfig, TeacherConfig
+from peerdistill.config.options import CohortConfig, LossConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
 from peerdistill.config.typed import build_group, checked, flattened, is_group, option_types, typed
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
@@ -50,6 +50,7 @@ class Config:
         teacher: The teacher, if any.
         method: Name of the method.
         options: Keyword options of the method.
+        loss: The cross-entropy; None for "episodes".
         episodes: The episodes of a few-shot run, which determine its epochs and batch size; None for "classes".
         implied: Dotted names of the options that nobody chose: they have the value of a recipe or their default. It is
             not part of a configuration file, whose options are all chosen.
@@ -69,14 +70,15 @@ class Config:
     teacher: TeacherConfig
     method: str
     options: Mapping[str, Any]
+    loss: LossConfig | None = None
     episodes: EpisodeConfig | None = None
     implied: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def check(self) -> None:
         """Raise UserError for the first invalid value, before anything slow starts."""
-        episodes = [] if self.episodes is None else [self.episodes]
-        for part in (self.data, *episodes, self.cohort, self.training, self.teacher):
-            part.check()
+        for part in (self.data, self.episodes, self.cohort, self.training, self.loss, self.teacher):
+            if part is not None:
+                part.check()
         if methods.find(self.method).needs_teacher and self.teacher.teacher is None:
             raise UserError(f"{self.method} needs a teacher: --teacher RUN_OR_FILE")
         self._check_teacher_is_used()
@@ -101,6 +103,7 @@ class Config:
         """Return one mapping of all options; groups of options are nested."""
         flat = {"kind": self.kind, **asdict(self.data), **asdict(self.cohort), "method": self.method}
         flat |= asdict(self.training)
+        flat |= {} if self.loss is None else asdict(self.loss)
         flat |= asdict(self.teacher)
         if self.episodes is not None:
             flat = {name: value for name, value in flat.items() if name not in IMPLIED_BY_EPISODES}
@@ -192,6 +195,7 @@ class Config:
             data=data,
             cohort=build_group(CohortConfig, cohort),
             training=build_group(TrainingConfig, groups[TrainingConfig]),
+            loss=build_group(LossConfig, groups[LossConfig]).resolved() if LossConfig in groups else None,
             teacher=build_group(TeacherConfig, teacher),
             method=method,
             options={**_method_options(method, values), **own},

@@ -6,7 +6,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Literal
 
-from peerdistill.config.options import CohortConfig, TeacherConfig
+from peerdistill.config.options import CohortConfig, LossConfig, TeacherConfig
 from peerdistill.data.config import DataConfig
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
 from peerdistill.training.config import TrainingConfig
@@ -87,6 +87,7 @@ CLASSES = Kind(
         DataConfig: frozenset({"data"}),
         CohortConfig: _ALL_FIELDS,
         TrainingConfig: _ALL_FIELDS,
+        LossConfig: _ALL_FIELDS,
         TeacherConfig: _ALL_FIELDS,
     },
     recipes="peerdistill.config.recipes",

@@ -1,12 +1,16 @@
-"""Option groups of a run that no other room owns: the peers and the teacher."""
+"""Option groups of a run that no other room owns: the peers, the cross-entropy and the teacher."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from peerdistill import backbones
+from peerdistill.config.class_weights import read_class_weights
 from peerdistill.errors import UserError, unknown_name
+from peerdistill.paths import absolute_path
 from peerdistill.ranges import Range, Temperature, Weight, check_ranges
 from peerdistill.sharing import SHARINGS, BranchAt, check_peer_backbones
+
+_CLASS_WEIGHT = Range(above=0, most=10**6)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,41 @@ class CohortConfig:
             )
         if isinstance(self.sharing, str) and self.sharing not in SHARINGS:
             raise unknown_name("sharing", self.sharing, SHARINGS)
+
+
+UNWEIGHTED, BALANCED = "none", "balanced"
+"""Values of ``class_weights`` that are not files."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Cross-entropy."""
+
+    label_smoothing: Annotated[float, Range(least=0, below=1)] = 0.0
+    """Share of each target that is spread evenly over all classes."""
+    class_weights: str | dict[str | int, float] = UNWEIGHTED
+    """Weight of each class: none, balanced (inverse class frequencies), a YAML or CSV file, or {class: weight, ...}."""
+
+    def check(self) -> None:
+        """Raise UserError for a value outside its range."""
+        check_ranges(self)
+        if isinstance(self.class_weights, dict):
+            for name, weight in self.class_weights.items():
+                _CLASS_WEIGHT.check(f"the weight of class '{name}' in class_weights", weight)
+
+    def resolved(self) -> "LossConfig":
+        """Return the options with class weights by name: those of a file, if the option names one.
+
+        Raises:
+            UserError: The file is missing, or contains something else.
+        """
+        if self.class_weights in (UNWEIGHTED, BALANCED):
+            return self
+        if isinstance(self.class_weights, str):
+            by_name = read_class_weights(absolute_path(self.class_weights, "class_weights"))
+        else:
+            by_name = {str(name): weight for name, weight in self.class_weights.items()}
+        return replace(self, class_weights=by_name)
 
 
 @dataclass(frozen=True)

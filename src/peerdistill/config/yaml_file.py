@@ -7,7 +7,7 @@ twice, deep nesting, numbers with hundreds of digits, and very large files. Time
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -85,14 +85,20 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(text: str) -> Any:
+class _TextLoader(_Loader):
+    """A loader that converts no plain scalar: ``no`` and ``1`` are texts."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def load_yaml(text: str, loader: type[_Loader] = _Loader) -> Any:
     """Return the value of a YAML text.
 
     Raises:
         YAMLError: The text is not YAML, or contains a feature that is rejected.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=loader)
     except yaml.YAMLError:
         raise
     except Exception as error:
@@ -105,8 +111,29 @@ def read_options(path: Path) -> dict[Any, Any]:
     Raises:
         UserError: The file does not exist, cannot be read, or does not contain options.
     """
+    return _read_mapping(path, "options as 'name: value'", _Loader)
+
+
+def read_texts(path: Path, content: str) -> dict[str, str]:
+    """Return the values in a YAML file of names and values, all as they are written in the file.
+
+    Args:
+        path: The file.
+        content: What the file should contain, for error messages.
+
+    Raises:
+        UserError: The file cannot be read, or contains something else.
+    """
+    found = _read_mapping(path, content, _TextLoader)
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise UserError(f"{path} must hold {content}, found {shortened(value)} for '{shortened(name)}'")
+    return found
+
+
+def _read_mapping(path: Path, expected: str, loader: type[_Loader]) -> dict[Any, Any]:
     try:
-        content = load_yaml(_read_text(path))
+        content = load_yaml(_read_text(path), loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -114,7 +141,7 @@ def read_options(path: Path) -> dict[Any, Any]:
         raise UserError(f"{path}{where} is not valid YAML: {problem}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
-        raise UserError(f"{path} must hold options as 'name: value', found {found}")
+        raise UserError(f"{path} must hold {expected}, found {found}")
     return content
 
 

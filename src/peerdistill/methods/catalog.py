@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,8 @@ def build(
     teacher: "Teacher | None" = None,
     teacher_weight: float = 1.0,
     teacher_temperature: float = 4.0,
+    label_smoothing: float = 0.0,
+    class_weights: "Sequence[float] | None" = None,
     **options: Any,
 ) -> "Method":
     """Return the method called ``name`` for ``cohort``.
@@ -106,6 +108,8 @@ def build(
             the leader learns from it.
         teacher_weight: Weight of that term.
         teacher_temperature: Temperature T of that term.
+        label_smoothing: Share of each target of the cross-entropies that is spread evenly over all classes.
+        class_weights: Weight of each class in the cross-entropies; None: all are 1.
         **options: Options of the method.
 
     Raises:
@@ -121,14 +125,15 @@ def build(
     """
     card = find(name)
     _check_options(name, options)
-    if card.needs_teacher:
-        if teacher is None:
-            raise UserError(f"{name} needs a teacher: give a run or an exported .safetensors file")
-        return _checked(name, card.build(cohort, train_labels, teacher, **options))
-    method = _checked(name, card.build(cohort, train_labels, **options))
-    if teacher is not None:
+    if card.needs_teacher and teacher is None:
+        raise UserError(f"{name} needs a teacher: give a run or an exported .safetensors file")
+    own_teacher = [teacher] if card.needs_teacher else []
+    method = _checked(name, card.build(cohort, train_labels, *own_teacher, **options))
+    if teacher is not None and not card.needs_teacher:
         term = terms.Weighted("teacher", teacher_weight, lambda: terms.TeacherToLeader(teacher_temperature))
         method.add_teacher(teacher, term)
+    if label_smoothing or class_weights is not None:  # a method in the user's code may have a criterion of its own
+        method.criterion = terms.Criterion(label_smoothing, class_weights)
     return method
 
 

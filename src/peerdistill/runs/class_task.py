@@ -16,6 +16,7 @@ from peerdistill.data.normaliser import PixelStatistics
 from peerdistill.deploy import LeaderCard
 from peerdistill.evaluation import ClassEvaluator
 from peerdistill.runs.build import card_of
+from peerdistill.runs.class_weights import class_weights_of
 from peerdistill.runs.fitting import with_fitting_batches
 from peerdistill.runs.identity import load_into
 from peerdistill.runs.task import Task
@@ -72,7 +73,8 @@ class ClassTask(Task):
 
     def method(self, cohort: Cohort) -> Method:
         """Return the method on the classes of the data."""
-        teacher = self._config.teacher
+        teacher, loss = self._config.teacher, self._config.loss
+        assert loss is not None
         return methods.build(
             self._config.method,
             cohort,
@@ -80,6 +82,8 @@ class ClassTask(Task):
             teacher=load_teacher(teacher.teacher, self._data) if teacher.teacher else None,
             teacher_weight=teacher.teacher_weight,
             teacher_temperature=teacher.teacher_temperature,
+            label_smoothing=loss.label_smoothing,
+            class_weights=class_weights_of(loss.class_weights, self._data),
             **self._config.options,
         )
 
