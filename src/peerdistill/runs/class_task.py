@@ -75,7 +75,7 @@ class ClassTask(Task):
         """Return the method on the classes of the data."""
         teacher, loss = self._config.teacher, self._config.loss
         assert loss is not None
-        return methods.build(
+        method = methods.build(
             self._config.method,
             cohort,
             train_labels=self._data.train.labels,
@@ -86,6 +86,9 @@ class ClassTask(Task):
             class_weights=class_weights_of(loss.class_weights, self._data),
             **self._config.options,
         )
+        batch_size = self._config.training.batch_size
+        method.check_mixing(self._images.mix.mixed_of(batch_size), batch_size)
+        return method
 
     def evaluator(self, split: str, device: torch.device) -> ClassEvaluator | None:
         """Return the evaluator of a split."""

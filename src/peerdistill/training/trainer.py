@@ -212,7 +212,7 @@ class Trainer:
             yield batch
 
     def _step(self, batch: IndexedBatch) -> None:
-        loss = self.method(self.prepared(batch.images), batch.labels, batch.indices)
+        loss = self.method(self.prepared(batch.images), batch.labels, batch.indices, batch.targets)
         self.fabric.backward(loss.total)
         self.optimizer.step()
         self.method.after_step(self.cohort)
