@@ -1,11 +1,27 @@
+import random
+
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
-from peerdistill.data import Augmentation, DataConfig, Dataset, eval_batches, load_dataset, train_batches
+from peerdistill.data import (
+    Augmentation,
+    DataConfig,
+    Dataset,
+    MixConfig,
+    eval_batches,
+    load_dataset,
+    train_batches,
+)
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
+from peerdistill.rng import Draws, keyed_seed
+
+EVERYTHING = Augmentation(
+    augment="randaugment", color_jitter=0.4, erasing=0.5, mix=MixConfig(mixup=0.4, cutmix=1.0, share=0.6)
+)
 
 
 @pytest.fixture
@@ -27,7 +43,7 @@ def case(request) -> tuple[Dataset, int]:
     return request.getfixturevalue(kind), 2 if "2" in workers else 0
 
 
-def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0):
+def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, sampler="shuffle"):
     return train_batches(
         dataset.train,
         dataset,
@@ -36,6 +52,7 @@ def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0):
         seed=seed,
         device="cpu",
         workers=workers,
+        sampler=sampler,
     )
 
 
@@ -47,6 +64,8 @@ def assert_same(first, second) -> None:
         assert torch.equal(one.indices, other.indices)
         assert torch.equal(one.labels, other.labels)
         assert torch.equal(one.images, other.images)
+        assert (one.targets is None) == (other.targets is None)
+        assert one.targets is None or torch.equal(one.targets, other.targets)
 
 
 def normalised(pixels: torch.Tensor, dataset: Dataset) -> torch.Tensor:
@@ -111,24 +130,77 @@ def test_epoch_can_be_resumed_at_any_step(case, start):
     assert_same(whole[start:], resumed)
 
 
-def test_number_of_workers_plays_no_part(folder):
-    augmentation = Augmentation()
-    alone, helped = (batches_of(folder, workers, augmentation=augmentation) for workers in (0, 2))
+def test_epoch_with_every_augmentation_can_be_resumed(case):
+    dataset, workers = case
+    options = {"augmentation": EVERYTHING, "seed": 3, "sampler": "balanced"}
+    whole = list(batches_of(dataset, workers, **options).epoch(7))
+    assert_same(whole[2:], batches_of(dataset, workers, **options).epoch(7, 2))
+
+
+@pytest.mark.parametrize(("augmentation", "sampler"), [(Augmentation(), "shuffle"), (EVERYTHING, "balanced")])
+def test_number_of_workers_plays_no_part(folder, augmentation, sampler):
+    alone, helped = (batches_of(folder, n, augmentation=augmentation, sampler=sampler) for n in (0, 2))
     for epoch in range(2):
         assert_same(alone.epoch(epoch), helped.epoch(epoch))
 
 
-def test_global_random_state_is_neither_read_nor_changed(case):
+@pytest.mark.parametrize("name", ["arrays", "folder"])
+def test_an_image_that_is_drawn_again_is_augmented_anew(request, name):
+    dataset = request.getfixturevalue(name)
+    for augmentation in (Augmentation(), Augmentation(crop_padding=0, flip=False, min_scale=1.0, color_jitter=1.0)):
+        batches = list(batches_of(dataset, augmentation=augmentation, sampler="balanced").epoch(0))
+        rows, images = (torch.cat([getattr(batch, of) for batch in batches]) for of in ("indices", "images"))
+        row = rows.mode().values
+        views = images[rows == row]
+        assert len(views) > 1
+        assert len({view.numpy().tobytes() for view in views}) == len(views)
+
+
+@pytest.mark.parametrize("source", ["arrays", "folder"])
+def test_changes_of_pixels_come_after_the_crop(request, source):
+    dataset = request.getfixturevalue(source)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (dataset.mean, dataset.std))
+    changed, cropped = (
+        batches_of(dataset, augmentation=Augmentation(augment=name), seed=2).epoch(1)
+        for name in ("trivialaugment", "none")
+    )
+    for batch, before in zip(changed, cropped, strict=True):
+        pixels = ((before.images * std + mean) * 255).round().to(torch.uint8)
+        expected = []
+        for image, row in zip(pixels, batch.indices.tolist(), strict=True):
+            with torch.random.fork_rng():
+                torch.manual_seed(keyed_seed(Draws.PIXELS, 2, 1, row, 0))
+                expected.append(v2.TrivialAugmentWide()(image))
+        torch.testing.assert_close(batch.images, normalised(torch.stack(expected), dataset), rtol=1e-5, atol=1e-5)
+
+
+def test_images_are_erased_before_they_are_mixed(arrays):
+    mix = MixConfig(mixup=0.4)
+    both, erased = (
+        next(batches_of(arrays, augmentation=Augmentation(erasing=1.0, mix=one), batch_size=8).epoch(0))
+        for one in (mix, MixConfig())
+    )
+    own, other = erased.images[:4], erased.images[:4].roll(1, 0)
+    weight = both.targets.gather(1, both.labels[:4, None])[0]
+    assert both.labels[0] != both.labels[3]
+    torch.testing.assert_close(both.images[:4], weight * own + (1 - weight) * other)
+    assert torch.equal(both.images[4:], erased.images[4:])
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING], ids=["default", "everything"])
+def test_global_random_state_is_neither_read_nor_changed(case, augmentation):
     dataset, workers = case
     torch.manual_seed(1)
     np.random.seed(1)
+    random.seed(1)
     state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    first = list(batches_of(dataset, workers, augmentation=Augmentation()).epoch(0))
+    first = list(batches_of(dataset, workers, augmentation=augmentation).epoch(0))
     list(eval_batches(dataset.test, dataset, batch_size=3, device="cpu", workers=workers))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)
     torch.manual_seed(2)
-    assert_same(first, batches_of(dataset, workers, augmentation=Augmentation()).epoch(0))
+    random.seed(2)
+    assert_same(first, batches_of(dataset, workers, augmentation=augmentation).epoch(0))
 
 
 def test_epoch_left_early_does_not_disturb_the_next(case):

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from peerdistill.data import DataConfig, load_dataset
+from peerdistill.data import DataConfig, MixConfig, load_dataset
 from peerdistill.data.config import Preprocessing
 from peerdistill.errors import UserError
 
@@ -27,6 +27,11 @@ CHANNELS = ", one for all channels or one for each, found"
         ("crop", 1.1, "crop must be at least 0.01 and at most 1, found 1.1"),
         ("min_scale", 0.0, "min_scale must be above 0 and at most 1, found 0.0"),
         ("min_scale", 1.5, "min_scale must be above 0 and at most 1, found 1.5"),
+        ("color_jitter", 1.5, "color_jitter must be at least 0 and at most 1, found 1.5"),
+        ("erasing", -0.1, "erasing must be at least 0 and at most 1, found -0.1"),
+        ("mix", MixConfig(mixup=-1.0), "mix.mixup must be at least 0 and at most 1,000, found -1.0"),
+        ("mix", MixConfig(cutmix=1001.0), "mix.cutmix must be at least 0 and at most 1,000, found 1001.0"),
+        ("mix", MixConfig(share=0.0), "mix.share must be above 0 and at most 1, found 0.0"),
         ("workers", -1, "workers must be at least 0 and at most 1,024, found -1"),
         ("cache_gib", 0.0, "cache_gib must be above 0 and at most 1,000,000, found 0.0"),
         ("cache_gib", math.nan, "cache_gib must be above 0 and at most 1,000,000, found nan"),
@@ -42,6 +47,7 @@ def test_value_out_of_range_is_named(field, value, sentence):
     "limits",
     [
         {"validation": 0.0, "image_size": 8, "crop_padding": 0, "min_scale": 1.0, "workers": 0, "cache_gib": 1e-9},
+        {"color_jitter": 1.0, "erasing": 1.0, "mix": MixConfig(mixup=1000.0, cutmix=0.0, share=1.0)},
         {"mean": [0.5], "std": [1e-6, 1.0, 1.0], "crop": 1.0, "interpolation": "bicubic"},
         {
             "validation": 0.99,

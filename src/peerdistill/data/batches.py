@@ -5,21 +5,24 @@ device or the global random state. A run that is resumed in the middle of an epo
 one that was never interrupted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
+from peerdistill.data.augmentation.erasing import Erasing
 from peerdistill.data.augmentation.mixing import Mixing
+from peerdistill.data.config import SamplerName
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.loaders import ArrayLoader, FolderLoader
+from peerdistill.data.loaders import FolderLoader
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
+from peerdistill.data.order import EpochOrder, earlier_draws
 from peerdistill.data.step import Step
 from peerdistill.errors import UserError
-from peerdistill.rng import Draws, keyed_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +42,13 @@ class Batch:
 
 
 class TrainBatches:
-    """Shuffled, augmented batches of ``batch_size`` samples; the last incomplete batch of an epoch is dropped."""
+    """Augmented batches of ``batch_size`` samples in random order; the last incomplete batch of an epoch is dropped."""
 
-    def __init__(self, source: "_BatchSource", samples: int, batch_size: int, seed: int):
+    def __init__(self, source: "_BatchSource", samples: int, batch_size: int, order: EpochOrder):
         self._source = source
         self._samples = samples
         self._batch_size = batch_size
-        self._seed = seed
+        self._order = order
 
     def close(self) -> None:
         """Stop the processes that decode pictures. The next epoch starts new ones."""
@@ -59,8 +62,9 @@ class TrainBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of ``epoch`` from step ``start``. Only one epoch can be active at a time."""
         assert 0 <= start <= self.steps_per_epoch
-        order = torch.randperm(self._samples, generator=keyed_generator(Draws.ORDER, self._seed, epoch))
-        steps = [Step(epoch, number, rows) for number, rows in enumerate(order.split(self._batch_size))]
+        order = self._order(epoch)
+        parts = zip(order.split(self._batch_size), earlier_draws(order).split(self._batch_size), strict=True)
+        steps = [Step(epoch, number, rows, earlier) for number, (rows, earlier) in enumerate(parts)]
         return self._source.batches(steps[start : self.steps_per_epoch])
 
 
@@ -92,6 +96,7 @@ def train_batches(
     seed: int,
     device: str | torch.device,
     workers: int,
+    sampler: SamplerName = "shuffle",
 ) -> TrainBatches:
     """Return the training batches of ``split``.
 
@@ -103,6 +108,7 @@ def train_batches(
         seed: Seed of the order and the augmentation, at least 0.
         device: Device of the batches. Images of arrays are kept on it.
         workers: Number of processes that decode pictures of folders; 0: this process decodes them.
+        sampler: How an epoch draws the samples, see :class:`peerdistill.data.order.EpochOrder`.
 
     Raises:
         UserError: ``batch_size`` is less than 1 or greater than the number of samples, or too small for mixing.
@@ -110,9 +116,11 @@ def train_batches(
     if not 1 <= batch_size <= len(split):
         raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, found {batch_size}")
     source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers)
+    if augmentation is not None and augmentation.erasing > 0:
+        source.erase = Erasing(augmentation.erasing, seed, torch.device(device))
     if augmentation is not None and augmentation.mix.is_on:
-        source.mixing = Mixing(augmentation.mix, len(dataset.class_names), batch_size, seed)
-    return TrainBatches(source, len(split), batch_size, seed)
+        source.mix = Mixing(augmentation.mix, len(dataset.class_names), batch_size, seed)
+    return TrainBatches(source, len(split), batch_size, EpochOrder(split.labels, sampler, seed))
 
 
 def eval_batches(
@@ -154,7 +162,8 @@ class _BatchSource:
             self._loader = FolderLoader(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(statistics, device)
-        self.mixing: Mixing | None = None
+        self.erase: Callable[[Tensor, Step], None] | None = None
+        self.mix: Callable[[Tensor, Tensor, Step], Tensor] | None = None
 
     def close(self) -> None:
         self._loader.close()
@@ -163,5 +172,7 @@ class _BatchSource:
         for step, images in zip(steps, self._loader.images(steps), strict=True):
             indices = step.rows.to(self._labels.device, non_blocking=True)
             labels, normalised = self._labels[indices], self._normalised(images)
-            targets = self.mixing and self.mixing(normalised, labels, step)
+            if self.erase is not None:
+                self.erase(normalised, step)
+            targets = None if self.mix is None else self.mix(normalised, labels, step)
             yield Batch(normalised, labels, indices, targets)

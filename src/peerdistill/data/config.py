@@ -17,6 +17,8 @@ ImageSize = Annotated[int, Range(least=8, most=4096)]
 CropPadding = Annotated[int, Range(least=0, most=1024)]
 Crop = Annotated[float, Range(least=0.01, most=1)]
 Interpolation = Literal["bilinear", "bicubic"]
+PixelAugmentation = Literal["none", "randaugment", "trivialaugment"]
+SamplerName = Literal["shuffle", "balanced"]
 MixAlpha = Annotated[float, Range(least=0, most=1000)]
 """Of the distribution Beta(alpha, alpha) of the weight of an image."""
 
@@ -108,7 +110,15 @@ class DataConfig:
     """flip half of the training images left to right"""
     min_scale: Annotated[float, Range(above=0, most=1)] = 0.08
     """folders: smallest fraction of a picture's area that a random crop covers"""
+    augment: PixelAugmentation = "none"
+    """random changes of colours and shapes in each training image: RandAugment or TrivialAugment"""
+    color_jitter: Annotated[float, Range(least=0, most=1)] = 0.0
+    """largest relative change of brightness, contrast and saturation of a training image (0: none)"""
+    erasing: Annotated[float, Range(least=0, most=1)] = 0.0
+    """probability that a random rectangle of a training image is erased"""
     mix: MixConfig = field(default_factory=MixConfig)
+    sampler: SamplerName = "shuffle"
+    """shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often"""
     workers: Annotated[int, Range(least=0, most=1024)] = 2
     """folders: number of processes that decode pictures (0: the training process decodes them)"""
     cache: str = USERS_CACHE

@@ -1,10 +1,10 @@
-"""Load the images of a split on the device as bytes: indexed from memory, or decoded from files."""
+"""Load the pictures of a split on the device as bytes: worker processes decode the files."""
 
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process, queues
 
@@ -15,13 +15,12 @@ from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from peerdistill.data.augmentation import Augmentation
-from peerdistill.data.augmentation.crops import RandomCrops, random_resized_square
-from peerdistill.data.dataset import ArraySplit, FolderSplit
-from peerdistill.data.step import Step
+from peerdistill.data.augmentation.crops import random_resized_square
+from peerdistill.data.augmentation.pixels import PixelChanges
+from peerdistill.data.dataset import FolderSplit
+from peerdistill.data.step import Images, Occurrence, Step
 from peerdistill.errors import Failure, UserError, cause
-from peerdistill.rng import Draws, keyed_generator, keyed_seed
-
-Images = UInt8[Tensor, "batch channels height width"]
+from peerdistill.rng import Draws, keyed_seed
 
 CHUNKS_AHEAD = 2
 """Chunks that each worker decodes in advance."""
@@ -34,30 +33,6 @@ _WORKER_ERRORS = re.compile(r"^DataLoader worker \(pid|[Tt]oo many open files|an
 
 _GROUP_SIGNALS = {number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))}
 """Signals that a terminal, systemd or Slurm sends to the whole process group."""
-
-
-class ArrayLoader:
-    """Loads images of an `ArraySplit`, which are kept on the device."""
-
-    def __init__(self, split: ArraySplit, augmentation: Augmentation | None, seed: int, device: torch.device):
-        images = split.images.to(device)
-
-        def unchanged(step: Step) -> Images:
-            return images.index_select(0, step.rows.to(device, non_blocking=True))
-
-        self._images_of: Callable[[Step], Images] = unchanged
-        if augmentation is not None and (augmentation.crop_padding or augmentation.flip):
-            crops = RandomCrops(images, augmentation.crop_padding, augmentation.flip)
-            self._images_of = lambda step: crops.fetch(
-                step.rows, keyed_generator(Draws.AUGMENTATION, seed, step.epoch, step.number)
-            )
-
-    def images(self, steps: Sequence[Step]) -> Iterator[Images]:
-        """Yield the images of each step."""
-        return map(self._images_of, steps)
-
-    def close(self) -> None:
-        """Do nothing: this loader has no workers."""
 
 
 class FolderLoader:
@@ -222,21 +197,22 @@ def _exit_unsent(_error: Exception, _chunk: object) -> None:
 
 
 class _ChunkSampler:
-    """Batch sampler of one epoch: yields the (epoch, row) pairs of each chunk."""
+    """Batch sampler of one epoch: yields the images of each chunk."""
 
     steps: Sequence[Step] = ()
 
     def __init__(self, chunk: int):
         self._chunk = chunk
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Occurrence]]:
         for step in self.steps:
-            for rows in step.rows.split(self._chunk):
-                yield [(step.epoch, row) for row in rows.tolist()]
+            occurrences = step.occurrences
+            for first in range(0, len(occurrences), self._chunk):
+                yield occurrences[first : first + self._chunk]
 
 
 class _DecodedPictures(TorchDataset):
-    """Runs in the workers: maps (epoch, row) to pixels, or to the error that names an unreadable picture.
+    """Runs in the workers: maps an image to its pixels, or to the error that names an unreadable picture.
 
     The error is returned, not raised: PyTorch would wrap its message in a traceback.
     """
@@ -245,21 +221,28 @@ class _DecodedPictures(TorchDataset):
         self._split = split
         self._augmentation = augmentation
         self._seed = seed
+        self._changes = None if augmentation is None else PixelChanges(augmentation, seed)
 
-    def __getitem__(self, key: tuple[int, int]) -> UInt8[Tensor, "channels size size"] | UserError:
-        epoch, row = key
+    def __getitem__(self, occurrence: Occurrence) -> UInt8[Tensor, "channels size size"] | UserError:
         try:
-            return self._square(epoch, row)
+            square = self._square(occurrence)
         except UserError as error:
             return error
+        return self._changes(square, occurrence) if self._changes else square
 
-    def _square(self, epoch: int, row: int) -> UInt8[Tensor, "channels size size"]:
-        split = self._split
+    def _square(self, occurrence: Occurrence) -> UInt8[Tensor, "channels size size"]:
+        split, row = self._split, occurrence.row
         if self._augmentation is None:
             return torch.from_numpy(split.eval_reader.read(split.paths[row]).transpose(2, 0, 1).copy())
-        draws = keyed_seed(Draws.AUGMENTATION, self._seed, epoch, row)
         pixels = split.train_reader.read(split.paths[row])
-        return random_resized_square(pixels, split.image_size, self._augmentation, draws, split.interpolation)
+        crop = self._crop_seed(occurrence)
+        return random_resized_square(pixels, split.image_size, self._augmentation, crop, split.interpolation)
+
+    def _crop_seed(self, occurrence: Occurrence) -> int:
+        epoch, row, earlier = occurrence
+        if earlier:
+            return keyed_seed(Draws.REPEATED_CROPS, self._seed, epoch, row, earlier)
+        return keyed_seed(Draws.AUGMENTATION, self._seed, epoch, row)
 
 
 def stack_pictures(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:

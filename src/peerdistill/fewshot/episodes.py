@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
-from peerdistill.data.loaders import ArrayLoader
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.data.step import Step
 from peerdistill.errors import UserError

@@ -65,10 +65,11 @@ class ClassTask(Task):
             self._data.train,
             self._data,
             batch_size=training.batch_size,
-            augmentation=Augmentation(images.crop_padding, images.flip, images.min_scale, mix=images.mix),
+            augmentation=Augmentation.of(images),
             seed=training.seed,
             device=device,
             workers=images.workers,
+            sampler=images.sampler,
         )
 
     def method(self, cohort: Cohort) -> Method:

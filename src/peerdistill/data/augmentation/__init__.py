@@ -1,9 +1,8 @@
 """Random augmentation of training images: crops, colours and shapes of single images, erasing and mixing in batches."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
 
-from peerdistill.data.config import MixConfig
+from peerdistill.data.config import DataConfig, MixConfig, PixelAugmentation
 
 
 @dataclass(frozen=True)
@@ -13,7 +12,12 @@ class Augmentation:
     crop_padding: int = 4
     flip: bool = True
     min_scale: float = 0.08
-    augment: Literal["none", "randaugment", "trivialaugment"] = "none"
+    augment: PixelAugmentation = "none"
     color_jitter: float = 0.0
     erasing: float = 0.0
     mix: MixConfig = field(default_factory=MixConfig)
+
+    @classmethod
+    def of(cls, config: DataConfig) -> "Augmentation":
+        """Return the augmentation that data options describe."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
