@@ -91,16 +91,29 @@ def test_the_blocks_run_in_order_and_do_what_they_say():
     assert all(network[0] is stem for network in names["cohort"].networks)
     data = names["SOURCE"].load(names["LoadRequest"](DataConfig("squares")))
     assert (data.name, data.class_names, data.image_size) == ("squares", ("top", "upper", "lower", "bottom"), 16)
+    assert names["LOGGER"].open is names["Notes"]
     found = split("mynets:tiny", lambda: names["tiny"](10), None, (3, 32, 32))
     assert [stage.name for stage in found.stages] == ["0", "1", "2"]
 
 
 def test_everything_outside_the_package_from_training_to_prediction(user_files, added_to):
-    words = ("--backbone", "mynets:tiny", "--method", "mymethods:apart", "--alike", "0.2", "--run", "run", *QUICK)
-    succeed("train", "myimages:squares", *words)
+    words = (
+        "--backbone",
+        "mynets:tiny",
+        "--method",
+        "mymethods:apart",
+        "--alike",
+        "0.2",
+        "--run",
+        "run",
+        "--loggers",
+        "[mylogs:Notes]",
+    )
+    succeed("train", "myimages:squares", *words, *QUICK)
     assert "alike: 0.2\n" in (user_files / "run/config.yaml").read_text()
     logged = [json.loads(line) for line in (user_files / "run/metrics.jsonl").read_text().splitlines()]
     assert "alike" in json.dumps(logged)
+    assert (user_files / "run/notes.txt").read_text() == f"epoch 1: loss {logged[0]['loss']['total']:.3f}\n"
     scores = json.loads(succeed("evaluate", "run", "--json"))["leader"]
     assert 0 <= scores["certain"] <= 100
     measured = json.loads((user_files / "run/result.json").read_text())["last"]["test"]["leader"]

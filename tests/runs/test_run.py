@@ -56,7 +56,8 @@ def begin(folder, config) -> Run:
     """Leave what a process leaves that is killed in its first epoch."""
     run = Run(folder)
     run.create(config)
-    for name in ("environment.json", "tensorboard/events.out.tfevents.1.host", "checkpoints/last.pt.writing", ".lock"):
+    of_loggers = ("tensorboard/events.out.tfevents.1.host", "loggers/wandb.json", "loggers/mlflow.json.writing")
+    for name in ("environment.json", *of_loggers, "checkpoints/last.pt.writing", ".lock"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("begun")
     return run

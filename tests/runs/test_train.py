@@ -1,3 +1,4 @@
+import csv
 import errno
 import json
 import shutil
@@ -15,7 +16,9 @@ from peerdistill import files, runs
 from peerdistill.config import read_config
 from peerdistill.errors import Failure, UserError
 from peerdistill.runs import Run
-from peerdistill.training import ConsoleLog, Interrupted
+from peerdistill.training import ConsoleLog, Interrupted, MetricsFile
+from peerdistill.training.loggers.csv_file import CsvLog
+from peerdistill.training.metrics import METRICS_FILE
 from support.console import printed, silent_console
 from support.digits import write_digits
 from support.photos import write_photos
@@ -114,6 +117,7 @@ def test_a_resumed_run_is_the_one_that_was_not_stopped(trained, interrupted, tra
         {"device": "auto"},
         {"workers": 0},
         {"log_every": 1, "checkpoint_every": 1},
+        {"loggers": "[csv]"},
         {"root": "elsewhere"},
         {"cache": "off", "cache_gib": 1},
     ],
@@ -122,6 +126,27 @@ def test_what_does_not_change_the_numbers_may_change(trained, interrupted, train
     train_quickly(quick_config(**changes), interrupted, resume=True)
     assert metrics(interrupted) == metrics(trained.path)
     assert weights(interrupted) == weights(trained.path)
+
+
+def test_loggers_that_are_chosen_on_resume_receive_the_whole_run(interrupted, train_quickly, quick_config, monkeypatch):
+    received = []
+    monkeypatch.setattr(CsvLog, "result", lambda log, result: received.append(result))
+    monkeypatch.setattr(CsvLog, "close", lambda log: received.append("closed"))
+    result = train_quickly(quick_config(loggers="[csv]"), interrupted, resume=True)
+    with (interrupted / "metrics.csv").open(newline="") as file:
+        found = [(int(row["epoch"]), float(row["loss.total"])) for row in csv.DictReader(file)]
+    assert found == [(line["epoch"], line["loss"]["total"]) for line in MetricsFile(interrupted / METRICS_FILE).read()]
+    assert received == [result, "closed"]
+
+
+def test_a_logger_that_cannot_be_started_leaves_no_folder(tmp_path, quick_config, train_quickly, monkeypatch):
+    def refused(log, run):
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(CsvLog, "__init__", refused)
+    with pytest.raises(UserError, match="the logger csv cannot be started: no answer"):
+        train_quickly(quick_config(loggers="[tensorboard,csv]"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_does_not_change_the_numbers(tmp_path, quick_config, train_quickly):

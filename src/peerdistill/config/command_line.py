@@ -19,6 +19,7 @@ from peerdistill.config.typed import checked, dotted, flattened, is_group, typed
 from peerdistill.config.yaml_file import read_options
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import user_path
+from peerdistill.training import loggers
 from peerdistill.user_code import FORM
 
 _HELP = {"-h", "--help"}
@@ -102,6 +103,9 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
     for group, not_options in kind.options.items():
         parser.add_class_arguments(group, skip=set(not_options), fail_untyped=False)
     _add_method_options(parser, method)
+    for action in parser._actions:
+        if action.dest == "loggers":
+            action.help = f"{str(action.help).rstrip('.')}: {loggers.listed()}."
     return parser
 
 

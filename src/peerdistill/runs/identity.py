@@ -10,8 +10,8 @@ from peerdistill.config.config import Config
 from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
 
-# A resumed run may use other hardware and another logging interval; all other options affect its results.
-MAY_CHANGE = frozenset({"device", "workers", "log_every", "checkpoint_every", "root", "cache", "cache_gib"})
+# A resumed run may use other hardware, loggers and logging intervals; all other options affect its results.
+MAY_CHANGE = frozenset({"device", "workers", "log_every", "loggers", "checkpoint_every", "root", "cache", "cache_gib"})
 
 # Places of data: a checkpoint records their content.
 _BY_CONTENT = frozenset({"data", "test"})

@@ -10,6 +10,8 @@ from peerdistill.config.config import CONFIG_FILE, Config
 from peerdistill.errors import Failure, UserError, cause
 from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
 from peerdistill.paths import user_path
+from peerdistill.training.loggers.tracker import MARKS
+from peerdistill.training.metrics import METRICS_FILE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,11 +48,12 @@ class Run:
         self.path = user_path(path, "the run folder")
         self.places = dict(places or {})
         self.config_file = self.path / CONFIG_FILE
-        self.metrics_file = self.path / "metrics.jsonl"
+        self.metrics_file = self.path / METRICS_FILE
         self.tensorboard = self.path / "tensorboard"
         self.environment_file = self.path / "environment.json"
         self.result_file = self.path / "result.json"
         self._checkpoints = self.path / "checkpoints"
+        self._marks = self.path / MARKS
         self._held = HeldFolder(self.path)
         self._config: Config | None = None
 
@@ -232,10 +235,11 @@ class Run:
         yield self.path / LOCK_FILE
         yield self.path / (CONFIG_FILE + WRITING)
         if self.exists:
-            yield from (self.config_file, self.environment_file, self._checkpoints, self.tensorboard)
+            yield from (self.config_file, self.environment_file, self._checkpoints, self.tensorboard, self._marks)
             yield self.path / (self.environment_file.name + WRITING)
             yield from self._checkpoints.glob(f"*{WRITING}")
             yield from self.tensorboard.glob("events.out.tfevents.*")
+            yield from self._marks.glob("*.json*")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -311,6 +315,6 @@ class Run:
         for path in (*begun, self.metrics_file, self.config_file):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        for folder in (self._checkpoints, self.tensorboard):
+        for folder in (self._checkpoints, self.tensorboard, self._marks):
             with suppress(OSError):
                 folder.rmdir()

@@ -38,12 +38,13 @@ from peerdistill.runs.tasks import load_task
 from peerdistill.training import (
     ConsoleLog,
     InterruptRequest,
+    LoggedRun,
     Logger,
     MetricsFile,
-    TensorBoardLog,
     Trainer,
     ignore_signals,
 )
+from peerdistill.training.loggers import close_loggers, open_loggers
 
 
 def train(
@@ -156,7 +157,18 @@ def _finished(
     if not run.environment_file.exists():
         write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
     _announce(console, run, config, task, trainer.cohort)
-    trainer.loggers = _loggers(console, run, trainer)
+    trainer.loggers = _loggers(console, run, config, trainer)
+    try:
+        result = _trained(config, run, task, trainer, evaluators)
+    finally:
+        close_loggers(trainer.loggers)
+    return result
+
+
+def _trained(
+    config: Config, run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]
+) -> dict[str, Any]:
+    """Train to the end, evaluate, and return the result after it was written and logged."""
     try:
         trainer.fit()
         with InterruptRequest() as interrupt, interrupt.at_once():
@@ -171,6 +183,8 @@ def _finished(
                     evaluator.close()
     run.check_in_place()
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
+    for logger in trainer.loggers:
+        logger.result(result)
     return result
 
 
@@ -237,10 +251,12 @@ def _announce(console: Console, run: Run, config: Config, task: Task, cohort: Co
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _loggers(console: Console, run: Run, trainer: Trainer) -> list[Logger]:
+def _loggers(console: Console, run: Run, config: Config, trainer: Trainer) -> list[Logger]:
     epochs, done = trainer.config.epochs, trainer.progress.step
+    about = LoggedRun(run.path, config.as_dict(), step=done)
+    chosen = open_loggers(config.training.loggers, about)  # before the progress bar starts
     steps = epochs * trainer.batches.steps_per_epoch
-    return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), TensorBoardLog(run.tensorboard, done)]
+    return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), *chosen]
 
 
 def _result(

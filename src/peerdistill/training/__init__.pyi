@@ -1,7 +1,7 @@
 from .checkpoints import Checkpoints
 from .config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from .interrupts import Interrupted, InterruptRequest, ignore_signals
-from .loggers import ConsoleLog, Logger, TensorBoardLog
+from .loggers import ConsoleLog, LoggedRun, Logger, LoggerKind, StepReading, TensorBoardLog
 from .loss_meter import Diverged
 from .metrics import MetricsFile
 from .trainer import Progress, Trainer
@@ -12,11 +12,14 @@ __all__ = [
     "Diverged",
     "InterruptRequest",
     "Interrupted",
+    "LoggedRun",
     "Logger",
+    "LoggerKind",
     "MetricsFile",
     "OptimizerConfig",
     "Progress",
     "ScheduleConfig",
+    "StepReading",
     "TensorBoardLog",
     "Trainer",
     "TrainingConfig",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from peerdistill.ranges import Count, Momentum, Range, Seed, check_ranges
+from peerdistill.training import loggers
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -66,9 +67,12 @@ class TrainingConfig:
     """Steps between checkpoints within an epoch (0: only at the end of each epoch)."""
     log_every: Annotated[int, Range(least=1, most=10**9)] = 20
     """Steps between reports of the loss."""
+    loggers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Names of loggers beside the terminal."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
     def check(self) -> None:
         """Raise UserError if a value is out of range; the message names the option."""
         check_ranges(self)
+        loggers.check_names(self.loggers)

@@ -8,6 +8,9 @@ from typing import Any
 
 from peerdistill.files import write_error
 
+METRICS_FILE = "metrics.jsonl"
+"""Name of the file in a run folder."""
+
 
 class MetricsFile:
     """Lines of JSON. A resumed run can truncate them to the size at its checkpoint.

@@ -86,7 +86,7 @@ class Trainer:
         fabric: Device and precision.
         checkpoints: Where checkpoints are written.
         metrics: Where one line per epoch is written.
-        loggers: Further loggers.
+        loggers: Further loggers; the caller closes them.
         notes: Stored in every checkpoint: what is needed to use it without the run.
         check_folder: Called before anything is written; raises Failure if the run folder no longer exists.
 
@@ -158,9 +158,6 @@ class Trainer:
                     self._interrupt.end_if_requested()
         except Failure as error:
             raise type(error)(f"{error}{self._what_is_kept()}") from error
-        finally:
-            for logger in self.loggers:
-                logger.close()
         return self.progress
 
     def _what_is_kept(self) -> str:

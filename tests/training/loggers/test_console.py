@@ -6,21 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from peerdistill.training import ConsoleLog, TensorBoardLog
-from peerdistill.training.loggers import StepReading
-
-LOSS = {"total": 4.5, "cross_entropy": 4.0, "ensemble": 0.375, "contrast": 0.125}
-
-
-def reading(step: int, epoch: int = 1, speed: float = 1234.4) -> StepReading:
-    return StepReading(epoch=epoch, step=step, images_per_second=speed, lr=0.05 / step, loss=LOSS)
-
-
-def record(epoch: int, step: int, leader: float | None = 81.256) -> dict:
-    accuracies = {"peers": [{"top1": 70.0}, {"top1": leader}], "leader": {"top1": leader}, "ensemble": {"top1": 90.0}}
-    return {"epoch": epoch, "step": step, "lr": 0.01, "loss": LOSS, "validation": accuracies if leader else None}
+from peerdistill.training import ConsoleLog, StepReading
+from support.logged import LOSS, reading, record
 
 
 def console(terminal: bool, width: int = 160) -> tuple[Console, io.StringIO]:
@@ -139,54 +127,9 @@ def test_a_very_narrow_terminal_shows_the_beginning_of_the_line(width):
 def test_time_left_is_estimated_from_the_steps_of_this_process(monkeypatch, step, expected):
     """100 steps were done before. After 50 more in 5 seconds, 50 steps and 5 seconds are left."""
     now = 1000.0
-    monkeypatch.setattr("peerdistill.training.loggers.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("peerdistill.training.loggers.console.time", SimpleNamespace(perf_counter=lambda: now))
     out, written = console(terminal=False)
     log = ConsoleLog(out, epochs=2, steps=200, done=100)
     now += 5
     log.epoch(record(1, step))
     assert written.getvalue().rstrip().endswith(f"{expected} left")
-
-
-def curves(folder) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-
-
-def test_tensorboard_has_every_curve(tmp_path):
-    log = TensorBoardLog(tmp_path)
-    for step in (1, 2):
-        log.step(reading(step))
-    log.epoch(record(1, 2))
-    log.close()
-    found = curves(tmp_path)
-    assert found["images_per_second"] == [(1, pytest.approx(1234.4)), (2, pytest.approx(1234.4))]
-    assert found["lr"] == [(1, pytest.approx(0.05)), (2, pytest.approx(0.025))]
-    for name, value in LOSS.items():
-        assert found[f"loss/{name}"] == [(1, value), (2, value)]
-    top1 = {name.partition("/")[2]: points for name, points in found.items() if name.startswith("validation_top1/")}
-    expected = {"peer0": 70.0, "peer1": pytest.approx(81.256), "leader": pytest.approx(81.256), "ensemble": 90.0}
-    assert top1 == {name: [(2, value)] for name, value in expected.items()}
-
-
-def test_tensorboard_without_validation_has_no_accuracy(tmp_path):
-    log = TensorBoardLog(tmp_path)
-    log.epoch(record(1, 2, leader=None))
-    log.close()
-    assert curves(tmp_path) == {}
-
-
-def test_tensorboard_hides_points_that_a_resumed_run_repeats_and_keeps_the_others(tmp_path):
-    first = TensorBoardLog(tmp_path)
-    for step in (1, 2):
-        first.step(reading(step))
-    first.epoch(record(1, 2, leader=50.0))  # the checkpoint is of this step
-    first.step(reading(3, speed=1.0))
-    first.close()
-    second = TensorBoardLog(tmp_path, resumed_at=2)
-    second.step(reading(3, speed=2.0))
-    second.close()
-    found = curves(tmp_path)
-    assert [step for step, _ in found["lr"]] == [1, 2, 3]
-    assert found["images_per_second"][-1] == (3, 2.0)
-    assert found["validation_top1/leader"] == [(2, 50.0)]

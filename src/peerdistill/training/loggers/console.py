@@ -1,24 +1,16 @@
-"""Loggers of training progress: the terminal and TensorBoard."""
+"""Training progress on the terminal. It is always there, so it has no name among the loggers."""
 
-import threading
 import time
-import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from peerdistill.errors import PeerdistillWarning, cause
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from peerdistill.training.loggers.logger import Logger, StepReading
 
 _SECONDS_BETWEEN_LINES = 60
 _BAR_WIDTH = 20
@@ -29,123 +21,7 @@ _PARTS, _SPEED, _TIME_LEFT = "parts", "speed", "time left"
 _LEVELS_OF_DETAIL = ({_PARTS, _SPEED, _TIME_LEFT}, {_SPEED, _TIME_LEFT}, {_TIME_LEFT}, set[str]())
 
 
-@dataclass(frozen=True)
-class StepReading:
-    """Progress within an epoch.
-
-    Attributes:
-        epoch: Number of the epoch, from 1.
-        step: Steps since the start of the run.
-        images_per_second: Training speed since the last reading.
-        lr: Learning rate of the next step.
-        loss: Mean of the loss ("total") and its parts over the epoch so far.
-    """
-
-    epoch: int
-    step: int
-    images_per_second: float
-    lr: float
-    loss: Mapping[str, float]
-
-
-@runtime_checkable
-class Logger(Protocol):
-    """Receives every step, reading and epoch."""
-
-    def advance(self, step: int) -> None:
-        """Called after every step with the number of steps so far. It must not wait for the device."""
-
-    def step(self, reading: StepReading) -> None:
-        """Called with a reading every ``log_every`` steps."""
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """Called after every epoch with its line of ``metrics.jsonl``."""
-
-    def close(self) -> None:
-        """Called when training ends, also after an error."""
-
-
-class TensorBoardLog:
-    """Curves for TensorBoard.
-
-    If they cannot be written, for example because the disk is full, one warning is shown and training continues without
-    them.
-
-    Args:
-        folder: Folder of the event files.
-        resumed_at: Step at which the run is resumed. Later points of the interrupted run are hidden.
-    """
-
-    def __init__(self, folder: Path, resumed_at: int = 0):
-        self._folder = folder
-        self._resumed_at = resumed_at
-        self._is_broken = False
-
-    @cached_property
-    def _writer(self) -> "SummaryWriter":
-        from torch.utils.tensorboard import SummaryWriter  # slow import, delayed until the first reading
-
-        _silence_failing_writers()
-        self._folder.mkdir(exist_ok=True)  # SummaryWriter would also create a run folder that was deleted
-        # Points from `purge_step` on are hidden; the step of the checkpoint itself is kept.
-        return SummaryWriter(str(self._folder), purge_step=self._resumed_at + 1 if self._resumed_at else None)
-
-    def advance(self, step: int) -> None:
-        """Do nothing: only readings are plotted."""
-
-    def step(self, reading: StepReading) -> None:
-        """Write speed, learning rate and loss."""
-        self._try(lambda: self._write_step(reading))
-
-    def _write_step(self, reading: StepReading) -> None:
-        self._writer.add_scalar("images_per_second", reading.images_per_second, reading.step)
-        self._writer.add_scalar("lr", reading.lr, reading.step)
-        for name, value in reading.loss.items():
-            self._writer.add_scalar(f"loss/{name}", value, reading.step)
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """Write the validation accuracies."""
-        if record["validation"] is not None:
-            self._try(lambda: self._write_epoch(record))
-
-    def _write_epoch(self, record: Mapping[str, Any]) -> None:
-        validation = record["validation"]
-        peers = {f"peer{number}": peer for number, peer in enumerate(validation["peers"])}
-        for name, accuracy in {**peers, "leader": validation["leader"], "ensemble": validation["ensemble"]}.items():
-            self._writer.add_scalar(f"validation_top1/{name}", accuracy["top1"], record["step"])
-
-    def close(self) -> None:
-        """Flush and close the file."""
-        if "_writer" in vars(self):
-            self._try(self._writer.close)
-
-    def _try(self, write: Callable[[], None]) -> None:
-        if self._is_broken:
-            return
-        try:
-            write()
-        except OSError as error:
-            self._is_broken = True
-            if self._folder.parent.exists():  # otherwise the trainer reports that the run folder is gone
-                text = f"cannot write {self._folder}: {cause(error)}; training continues without TensorBoard curves"
-                warnings.warn(text, PeerdistillWarning, stacklevel=3)
-
-
-@cache
-def _silence_failing_writers() -> None:
-    """Suppress the traceback of TensorBoard's writer thread. The next call raises the same error."""
-    from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
-
-    before = threading.excepthook
-
-    def hook(args: Any) -> None:
-        if not (isinstance(args.thread, _AsyncWriterThread) and issubclass(args.exc_type, OSError)):
-            before(args)
-
-    threading.excepthook = hook
-
-
-class ConsoleLog:
+class ConsoleLog(Logger):
     """Prints a line per epoch and, within an epoch, a progress bar on a terminal or otherwise a line per minute.
 
     On a terminal, lines fit its width: the parts of the loss are left out first, then the speed, then the time left.
