@@ -143,8 +143,8 @@ def test_card_without_a_field_is_refused(field: str):
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("backbone", '""', "backbone must be a name of at most 200 letters, found ''"),
-        ("backbone", f'"{"n" * 201}"', "backbone must be a name of at most 200 letters, found 'n"),
+        ("backbone", '""', "backbone must be a name of at most 1000 letters, found ''"),
+        ("backbone", f'"{"n" * 1001}"', "backbone must be a name of at most 1000 letters, found 'n"),
         ("class_names", '["only"]', "at least 2 classes, found 1"),
         ("class_names", '["a", ""]', "texts that are not empty, found ''"),
         ("class_names", '["a", 1]', "texts that are not empty, found 1"),

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peerdistill.backbones.adapters.timm_names import TimmName, is_sourced
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.user_code import FORM
 
@@ -59,20 +60,23 @@ def _registered_names(file: Path) -> Iterator[str]:
 def is_user_code(name: str) -> bool:
     """Return whether a name refers to a function in user code, ``package.module:function``."""
     prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix not in _LIBRARIES
+    return bool(colon) and prefix not in _LIBRARIES and not is_sourced(name)
 
 
 def resolve(name: str) -> str:
     """Return the full name of a backbone, which says where it is defined.
 
-    A name without a prefix is looked up in :func:`names`, then in timm, then in torchvision.
+    A name without a prefix is looked up in :func:`names`, then in timm, then in torchvision. The full name of a network
+    on the Hugging Face Hub or in a folder contains its architecture: it can be built without them later.
 
     Args:
-        name: One of :func:`names`, a model of timm or torchvision with or without the prefix ``timm:`` or
-            ``torchvision:``, or ``package.module:function``.
+        name: One of :func:`names`; a model of timm or torchvision with or without the prefix ``timm:`` or
+            ``torchvision:``, for timm with arguments ("timm:resnet18?drop_path_rate=0.1"); ``timm:hf-hub:OWNER/NAME``;
+            ``timm:local-dir:PATH``; or ``package.module:function``.
 
     Raises:
-        UserError: If no backbone has this name. A function in user code is looked up only when it is called.
+        UserError: If no backbone has this name, or its source cannot be read. A function in user code is looked up only
+            when it is called.
 
     Example:
         >>> from peerdistill import backbones
@@ -81,7 +85,9 @@ def resolve(name: str) -> str:
     """
     if name in discover() or is_user_code(name):
         return name
-    prefix, _, model = name.rpartition(":")
+    prefix, model = _divided(name)
+    if is_sourced(model):
+        return f"timm:{_with_architecture(model)}"
     adapters = _adapters()
     for library, adapter in adapters.items():
         if prefix in ("", library) and adapter.has(model):
@@ -89,6 +95,62 @@ def resolve(name: str) -> str:
     if prefix:
         raise unknown_name("backbone", name, [f"{prefix}:{other}" for other in adapters[prefix].names()])
     raise _unknown(name, [other for adapter in adapters.values() for other in adapter.names()])
+
+
+def architecture(name: str) -> str:
+    """Return the full name of the network without where its weights were found on the hub or in a folder.
+
+    Args:
+        name: Any name that :func:`resolve` accepts.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> backbones.architecture("timm:local-dir:/nets/mine?architecture=resnet18&drop_rate=0.2")
+        'timm:resnet18?drop_rate=0.2'
+    """
+    full_name = resolve(name)
+    library, model = _divided(full_name)
+    if not is_sourced(model):
+        return full_name
+    parsed = TimmName.parse(model)
+    return f"{library}:{TimmName(parsed.architecture, parsed.arguments)}"
+
+
+def has_source(name: str) -> bool:
+    """Return whether a name says that a network is on the Hugging Face Hub or in a folder."""
+    return is_sourced(_divided(name)[1])
+
+
+def title(name: str) -> str:
+    """Return a full name as a part of a file name.
+
+    Example:
+        >>> from peerdistill import backbones
+        >>> backbones.title("timm:local-dir:/nets/mine?architecture=resnet18"), backbones.title("timm:resnet18")
+        ('timm-local-dir-mine', 'timm-resnet18')
+    """
+    prefix, model = _divided(name)
+    if prefix == "timm":
+        parsed = TimmName.parse(model)
+        model = f"{parsed.kind}-{Path(parsed.place).name}" if parsed.source else parsed.architecture
+    return "-".join(filter(None, (prefix, model)))
+
+
+def _divided(name: str) -> tuple[str, str]:
+    """Return the library and the rest of a name; the library is empty if there is none."""
+    prefix, colon, model = name.partition(":")
+    if is_sourced(name):
+        return "timm", name
+    return (prefix, model) if colon else ("", name)
+
+
+def _with_architecture(model: str) -> str:
+    parsed = TimmName.parse(model)
+    if parsed.architecture:
+        return str(parsed)
+    from peerdistill.backbones.adapters import timm_hub
+
+    return str(timm_hub.described(parsed).name)
 
 
 def _adapters() -> dict[str, Any]:
@@ -151,7 +213,7 @@ def build(
         )
     if full_name in discover():
         return _build_registered(full_name, classes, in_channels, image_size)
-    library, _, model = full_name.partition(":")
+    library, model = _divided(full_name)
     return _adapters()[library].backbone(model, classes, in_channels, image_size)
 
 
@@ -175,7 +237,7 @@ def pretrained_input(name: str) -> "peerdistill.backbones.backbone.PretrainedInp
     if full_name in discover():
         module = import_module(discover()[full_name])
         return module.pretrained_input(full_name) if hasattr(module, "pretrained_input") else None
-    library, _, model = full_name.partition(":")
+    library, model = _divided(full_name)
     return _adapters()[library].pretrained_input(model)
 
 

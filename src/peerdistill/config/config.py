@@ -118,8 +118,8 @@ class Config:
     def default_run(self) -> str:
         """Default folder of the run: ``runs/DATA-METHOD-BACKBONE``."""
         source = self.data.sources.title(self.data.data)
-        method, backbone = (name.replace(":", "-") for name in (self.method, self.cohort.backbone))
-        return str(Path("runs") / f"{source}-{method}-{backbone}")
+        method = self.method.replace(":", "-")
+        return str(Path("runs") / f"{source}-{method}-{backbones.title(self.cohort.backbone)}")
 
     def moved(self, places: Mapping[str, str]) -> "Config":
         """Return the same configuration with other places of its data.

@@ -18,7 +18,8 @@ class CohortConfig:
     """Peers."""
 
     backbone: str = "resnet32"
-    """Network of every peer: one of ours, timm:NAME, torchvision:NAME or package.module:function."""
+    """Network of every peer: one of ours, timm:NAME, timm:hf-hub:OWNER/NAME, timm:local-dir:PATH, torchvision:NAME or
+    package.module:function."""
     peer_backbones: list[str] | None = None
     """Networks of all peers but the leader, if not --backbone: [resnet20,resnet56]. Nothing is shared then."""
     classifier: str | None = None

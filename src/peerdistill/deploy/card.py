@@ -23,7 +23,7 @@ MAX_IMAGE_SIZE = 4096
 """Largest side of the input in pixels: one float32 RGB image of this size takes 192 MiB."""
 
 # Longer than any real name. Searching similar names of a million letters would be slow.
-_MAX_BACKBONE_NAME = 200
+_MAX_BACKBONE_NAME = 1000
 # The resized picture has image_size / crop pixels per side; this keeps it within Pillow's limits.
 _MIN_CROP = 0.01
 _LONGEST_SHOWN = 80

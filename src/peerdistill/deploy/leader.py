@@ -124,6 +124,8 @@ def _backbone_of(card: LeaderCard, source: Path | str) -> "Backbone":
             f"the leader in {source} is a network of your own code, {card.backbone}: "
             "build it in Python and pass it to peerdistill.load_leader"
         )
+    if backbones.has_source(card.backbone):
+        raise UserError(f"{source} names the network {card.backbone}: a file may name an architecture, not its place")
     classes = len(card.class_names) or _UNUSED_OUTPUTS
     return backbones.build(card.backbone, classes=classes, in_channels=card.channels, image_size=card.image_size)
 

@@ -35,7 +35,7 @@ def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classe
 def card_of(config: Config, data: Dataset) -> LeaderCard:
     """Return the card of a leader: what it must know about its data when it is deployed."""
     return LeaderCard(
-        backbone=config.cohort.backbone,
+        backbone=backbones.architecture(config.cohort.backbone),
         class_names=data.class_names,
         image_size=data.image_size,
         channels=data.channels,
