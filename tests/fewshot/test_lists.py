@@ -37,8 +37,8 @@ def test_names_and_labels(tmp_path, encoding, end):
         (GOOD + "c" * 200_000 + ",cat", "cannot read line 4 of '{}': field larger than field limit (131072)"),
         (GOOD + "../c.png,cat", "line 4 of '{}' names '../c.png': pictures must be below the folder of the list"),
         (GOOD + "/etc/passwd,cat", "line 4 of '{}' names '/etc/passwd': pictures must be below the folder of the list"),
-        (GOOD.replace(",", ";"), "'{}' must have the columns filename and label, found ['filename;label']"),
-        ("", "'{}' must have the columns filename and label, found None"),
+        (GOOD.replace("label", "class"), "'{}' must have the columns filename and label, found 'filename' and 'class'"),
+        ("", "'{}' must have the columns filename and label, found an empty file"),
         ("filename,label\n", "'{}' lists no pictures"),
     ],
 )

@@ -14,6 +14,7 @@ from peerdistill.runs.run import PLACES, Run
 _PLACES = {
     "data": "Current location of the run's training data; verified by content.",
     "test": "Current location of the test images of npz data.",
+    "labels": "Current location of the table of labels, see train --labels (off: --data has class folders).",
     "root": "Current parent folder of built-in data such as cifar100 or omniglot.",
 }
 _OTHER_IMAGES = "Current location of the run's data, or other images with the run's classes."

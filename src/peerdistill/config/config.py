@@ -12,7 +12,7 @@ from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, Kind, KindName
 from peerdistill.config.options import CohortConfig, LossConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
 from peerdistill.config.typed import build_group, checked, flattened, is_group, option_types, typed
-from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
+from peerdistill.data.config import NO_CACHE, NO_LABELS, USERS_CACHE, DataConfig
 from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.fewshot.config import EpisodeConfig, FewShotData
@@ -125,7 +125,8 @@ class Config:
         """Return the same configuration with other places of its data.
 
         Args:
-            places: New values of ``data``, ``test`` or ``root``.
+            places: New values of ``data``, ``test``, ``labels`` or ``root``. A table of labels in the data folder moves
+                with it; a new folder without this table has class folders.
 
         Raises:
             UserError: This kind of data does not have the option.
@@ -133,7 +134,10 @@ class Config:
         known = {field.name for field in fields(self.data)}
         for name in sorted(places.keys() - known):
             raise UserError(f"{name} does not apply to {self.data.data}")
-        return replace(self, data=replace(self.data, **with_absolute_paths(dict(places), self.data.sources)))
+        found = with_absolute_paths(dict(places), self.data.sources)
+        if isinstance(self.data, DataConfig) and "data" in found and "labels" not in found:
+            found["labels"] = _moved_labels(self.data, Path(found["data"]))
+        return replace(self, data=replace(self.data, **found))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "", implied: Collection[str] = ()) -> "Config":
@@ -273,9 +277,22 @@ def _method_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_absolute_paths(data: dict[str, Any], sources: SourceCatalog) -> dict[str, Any]:
     """Return the data options with absolute paths; ``sources`` are what ``data`` can name."""
-    words = {name: sources.absolute(data[name]) for name in ("data", "test") if data.get(name) is not None}
-    folders = {name: data[name] for name in ("root", "cache") if data.get(name) not in (None, USERS_CACHE, NO_CACHE)}
-    return {**data, **words, **{name: str(absolute_path(word, name)) for name, word in folders.items()}}
+    words: dict[str, Any] = {
+        name: sources.absolute(data[name]) for name in ("data", "test") if data.get(name) is not None
+    }
+    if data.get("labels") == NO_LABELS:
+        words["labels"] = None
+    names = {name: data.get(name) for name in ("labels", "root", "cache")}
+    paths = {name: word for name, word in names.items() if word not in (None, USERS_CACHE, NO_CACHE, NO_LABELS)}
+    return {**data, **words, **{name: str(absolute_path(word, name)) for name, word in paths.items()}}
+
+
+def _moved_labels(before: DataConfig, folder: Path) -> str | None:
+    """Return the table of labels of data that are in ``folder`` now."""
+    if before.labels is None or not Path(before.labels).is_relative_to(before.data):
+        return before.labels
+    table = folder / Path(before.labels).relative_to(before.data)
+    return str(table) if table.is_file() else None
 
 
 def _plain(value: Any) -> Any:

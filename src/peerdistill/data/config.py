@@ -8,10 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.data.sources import SOURCES
 from peerdistill.errors import UserError, shortened
+from peerdistill.paths import user_path
 from peerdistill.ranges import Range, check_ranges
 
 USERS_CACHE, NO_CACHE = "auto", "off"
 """Values of ``cache`` that are not folders."""
+NO_LABELS = "off"
+"""Value of ``labels`` for data in class folders, where null means that it is not given."""
 
 ImageSize = Annotated[int, Range(least=8, most=4096)]
 CropPadding = Annotated[int, Range(least=0, most=1024)]
@@ -90,6 +93,8 @@ class DataConfig:
     """DATA, see `peerdistill.data.sources`"""
     test: str | None = None
     """npz:FILE or package.module:function with the test images (default: a fifth of the images is held out)"""
+    labels: str | None = None
+    """folders: CSV file with the columns path, label and optionally split (default: class folders)"""
     root: str = "data"
     """folder of downloaded data sets; --download stores them there"""
     validation: Annotated[float, Range(least=0, below=1)] = 0.1
@@ -132,6 +137,8 @@ class DataConfig:
         for name in ("mean", "std"):
             _check_statistic(name, getattr(self, name))
         self.sources.check(self)
+        if self.labels is not None and not user_path(self.labels, "labels").is_file():
+            raise UserError(f"there is no table of labels '{self.labels}'")
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -26,8 +26,10 @@ from peerdistill.data.images.reader import (
     tolerant,
     warn_left_out,
 )
+from peerdistill.data.label_table import find_labelled
 from peerdistill.data.layout import Pictures
 from peerdistill.errors import PeerdistillWarning, UserError, some_of
+from peerdistill.paths import user_path
 
 CHECKED_AT_ONCE = 20_000
 """Up to this many pictures are all decoded before training, which takes about a minute."""
@@ -50,16 +52,20 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     rest for validation. A picture therefore stays in its split when others are added, and the test split does not
     depend on ``config.validation``. A validation or test split may lack a class; a warning says so.
 
+    If ``config.labels`` names a table, it lists the pictures, their classes and, optionally, their splits, see
+    :func:`peerdistill.data.label_table.find_labelled`. The same rules apply, with its column ``split`` for the split
+    folders.
+
     Folders of at most `CHECKED_AT_ONCE` pictures are decoded before training, so that an unreadable picture is reported
     at once. In a larger folder, training stops at the unreadable picture. With ``skip_unreadable`` all pictures are
     decoded before training, because to leave one out later would change the rows of the others.
 
     Raises:
-        UserError: A folder that :func:`peerdistill.data.class_folders.find_splits` refuses, a class that exists only in
-            another split than training, a class without a training picture, or, without ``skip_unreadable``, a picture
-            that can't be read.
+        UserError: A folder or table that :func:`peerdistill.data.class_folders.find_splits` or
+            :func:`peerdistill.data.label_table.find_labelled` refuses, a class that exists only in another split than
+            training, a class without a training picture, or, without ``skip_unreadable``, a picture that can't be read.
     """
-    found = find_splits(folder)
+    found = _find(folder, config)
     found = {name: _of_classes(found["train"], part) for name, part in found.items()}
     listed = sum(len(pictures.files) for pictures in found.values())
     pictures = _divide(found, config.validation)
@@ -120,16 +126,16 @@ def load_folder_images(
         The pictures, and the name of their split or "all".
 
     Raises:
-        UserError: A folder that :func:`peerdistill.data.class_folders.find_splits` refuses, a missing split, or a class
-            folder that is not one of ``class_names``.
+        UserError: As :func:`load_folder`, a missing split, or a class that is not one of ``class_names``.
     """
-    found = find_splits(folder, to_train=False)
+    found = _find(folder, config, to_train=False)
     is_flat = found.keys() == {"train"}
     name = split or next(name for name in ("test", "val", "train") if name in found)
     if not is_flat and name not in found:
-        raise UserError(f"'{folder}' has no {name} folder: it has {' and '.join(found)}")
+        what = f"'{folder}' has no {name} folder" if config.labels is None else f"'{config.labels}' has no {name} row"
+        raise UserError(f"{what}: it has {' and '.join(found)}")
     part = found["train" if is_flat else name]
-    check_known_classes(part.class_names, class_names, f"'{part.folder}'")
+    check_known_classes(part.class_names, class_names, part.shown)
     listed = _of_classes(Pictures(part.folder, tuple(class_names), ()), part)
     eval_reader, train_reader = _readers(folder, config)
     known = known_digests(folder, config, decoded=True)
@@ -137,8 +143,15 @@ def load_folder_images(
     known.keep()
     warn_left_out(_without(listed, pictures))
     if not pictures.files:
-        raise UserError(f"'{part.folder}' has no readable picture")
+        raise UserError(f"{part.shown} has no readable picture")
     return _folder_split(pictures, digests, eval_reader, train_reader, config), "all" if is_flat else name
+
+
+def _find(folder: Path, config: DataConfig, *, to_train: bool = True) -> dict[str, Pictures]:
+    """Return the pictures of each split, from the class folders or from the table of labels."""
+    if config.labels is None:
+        return find_splits(folder, to_train=to_train)
+    return find_labelled(user_path(config.labels, "labels"), folder, to_train=to_train)
 
 
 def _readers(folder: Path, config: DataConfig) -> tuple[PictureReader, PictureReader]:
@@ -183,7 +196,7 @@ def _of_classes(train: Pictures, other: Pictures) -> Pictures:
         )
     lacking = sorted(set(train.class_names) - set(other.class_names))
     if lacking:
-        warnings.warn(f"'{other.folder}' has no picture of {some_of(lacking)}", PeerdistillWarning, stacklevel=3)
+        warnings.warn(f"{other.shown} has no picture of {some_of(lacking)}", PeerdistillWarning, stacklevel=3)
     return replace(other, class_names=train.class_names)
 
 
@@ -232,6 +245,6 @@ def _check_classes_are_trained(train: Pictures) -> None:
     missing = set(range(len(train.class_names))) - set(train.labels())
     if missing:
         raise UserError(
-            f"class '{train.class_names[min(missing)]}' of '{train.folder}' has no training picture (its pictures were "
+            f"class '{train.class_names[min(missing)]}' of {train.shown} has no training picture (its pictures were "
             "held out or are unreadable): add pictures, or divide the pictures into train, val and test folders"
         )

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
+from os.path import isabs
 from pathlib import PurePath, PurePosixPath
 
 from peerdistill.data.images.decode import picture_formats, picture_suffixes
@@ -46,22 +48,36 @@ class Pictures:
     folder: PurePath
     class_names: tuple[str, ...]
     files: tuple[str, ...]
-    """Paths below the folder, ``class/.../file``, in POSIX form."""
+    """Paths below the folder, ``class/.../file``, in POSIX form; with ``classes`` any paths, also absolute ones."""
     empty: tuple[str, ...] = ()
     """Class folders without a picture; only in splits that are not for training."""
+    classes: tuple[str, ...] | None = None
+    """The class of each file; None: the first folder of its path."""
+    source: str = ""
+    """What messages call these pictures; by default the folder."""
+
+    @property
+    def shown(self) -> str:
+        """What messages call these pictures."""
+        return self.source or f"'{self.folder}'"
 
     def where(self, chosen: Iterable[bool]) -> "Pictures":
         """Return the chosen files, with all classes."""
-        return replace(self, files=tuple(file for file, is_in in zip(self.files, chosen, strict=True) if is_in))
+        is_in = list(chosen)
+        assert len(is_in) == len(self.files)
+        classes = None if self.classes is None else tuple(compress(self.classes, is_in))
+        return replace(self, files=tuple(compress(self.files, is_in)), classes=classes)
 
     def paths(self) -> tuple[str, ...]:
         """Return the paths of the files."""
         start = f"{self.folder}/" if str(self.folder) != "." else ""
-        return tuple(start + file for file in self.files)
+        return tuple(file if isabs(file) else start + file for file in self.files)  # noqa: PTH117 (a million)
 
     def labels(self) -> list[int]:
         """Return the label of each file, a row of ``class_names``."""
         label_of = {name: label for label, name in enumerate(self.class_names)}
+        if self.classes is not None:
+            return [label_of[name] for name in self.classes]
         return [label_of[file.partition("/")[0]] for file in self.files]
 
 

@@ -19,7 +19,7 @@ def cl_ilr(
     train_labels: "Tensor",
     *,
     temperature: Temperature = 2.0,
-    labels: Weight = 0.5,
+    cross_entropy: Weight = 0.5,
     others: Weight = 0.5,
 ) -> "Method":
     """Collaborative learning: each peer learns from the mean of the other peers (Song and Chai, NeurIPS 2018).
@@ -30,13 +30,13 @@ def cl_ilr(
         cohort: At least two peers.
         train_labels: Not used.
         temperature: Temperature T of the divergences.
-        labels: Weight of the cross-entropies with the labels.
+        cross_entropy: Weight of the cross-entropies with the labels.
         others: Weight of the divergences from the mean logits of the other peers.
     """
     require_peers(cohort, 2, "cl-ilr")
     return terms.Method(
         [
-            terms.Weighted("cross_entropy", labels, terms.CrossEntropy),
+            terms.Weighted("cross_entropy", cross_entropy, terms.CrossEntropy),
             terms.Weighted("others", others, lambda: terms.OthersToPeer(temperature)),
         ]
     )

@@ -21,7 +21,7 @@ def kd(
     teacher: "Teacher",
     *,
     temperature: Temperature = 4.0,
-    labels: Weight = 0.1,
+    cross_entropy: Weight = 0.1,
     distillation: Weight = 0.9,
 ) -> "Method":
     """Knowledge distillation: a student learns from labels and a teacher (Hinton et al., 2015).
@@ -31,13 +31,13 @@ def kd(
         train_labels: Not used.
         teacher: A trained network.
         temperature: Temperature T of the divergence.
-        labels: Weight of the cross-entropy with the labels.
+        cross_entropy: Weight of the cross-entropy with the labels.
         distillation: Weight of the divergence from the teacher's class distribution.
     """
     require_one_student(cohort, "kd")
     return terms.Method(
         [
-            terms.Weighted("cross_entropy", labels, terms.CrossEntropy),
+            terms.Weighted("cross_entropy", cross_entropy, terms.CrossEntropy),
             terms.Weighted("teacher", distillation, lambda: terms.TeacherToLeader(temperature)),
         ],
         teacher=teacher,

@@ -52,7 +52,8 @@ def train(
     """
     from peerdistill.runs.train import train as train_config
 
-    config = Config.from_dict({"kind": kind, "data": str(data), **options})
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    config = Config.from_dict({"kind": kind, "data": str(data), **given})
     path = user_path(config.default_run if run is None else run, "run")
     train_config(config, path, resume=resume, download=download, skip_unreadable=skip_unreadable)
     return Run(path)

@@ -14,7 +14,7 @@ from peerdistill.errors import UserError
 MAY_CHANGE = frozenset({"device", "workers", "log_every", "loggers", "checkpoint_every", "root", "cache", "cache_gib"})
 
 # Places of data: a checkpoint records their content.
-_BY_CONTENT = frozenset({"data", "test"})
+_BY_CONTENT = frozenset({"data", "test", "labels"})
 
 _PARTS = frozenset({"notes", "progress", "cohort", "method", "ensemble"})
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peerdistill.deploy import ExportReport, Prediction
     from peerdistill.training import Checkpoints
 
-PLACES = ("data", "test", "root")
+PLACES = ("data", "test", "labels", "root")
 """Options that say where the data are."""
 
 Which = Literal["last", "best"]
@@ -33,7 +33,7 @@ class Run:
 
     Args:
         path: The folder.
-        places: Where the data are now, if not where ``config.yaml`` says: ``data``, ``test`` or ``root``.
+        places: Where the data are now, if not where ``config.yaml`` says: ``data``, ``test``, ``labels`` or ``root``.
 
     Example:
         .. code-block:: python

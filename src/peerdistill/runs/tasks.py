@@ -1,5 +1,7 @@
 """The task of a run."""
 
+from pathlib import Path
+
 from peerdistill.config import Config
 from peerdistill.config.kinds import KindName
 from peerdistill.errors import UserError
@@ -35,4 +37,7 @@ def load_task_of(run: Run) -> Task:
     missing = config.data.sources.missing_path(config.data.data)
     if missing is not None:
         raise UserError(f"the data of {run.path} is no longer in '{missing}': pass its new place by --data")
+    labels = getattr(config.data, "labels", None)
+    if labels is not None and not Path(labels).is_file():
+        raise UserError(f"the table of labels of {run.path} is no longer '{labels}': pass its new place by --labels")
     return load_task(config, skip_unreadable=True)

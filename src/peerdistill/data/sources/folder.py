@@ -1,4 +1,4 @@
-"""A folder of class folders, or of ``train/``, ``val/`` and ``test/`` with class folders inside."""
+"""A folder of class folders, of ``train/``, ``val/`` and ``test/`` with class folders inside, or one with a table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,5 +34,6 @@ SOURCE = Source(
     recipe="folder",
     load=load,
     takes="path",
+    options=frozenset({"labels"}),
     load_for_evaluation=load_for_evaluation,
 )
