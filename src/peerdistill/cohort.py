@@ -64,10 +64,6 @@ def pooled(stem: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels"]:
     return stem.flatten(2).mean(-1)
 
 
-def _is_inside(path: str, module: str) -> bool:
-    return f"{path}.".startswith(f"{module}.")
-
-
 class Cohort(nn.Module):
     """M peers that are trained together. The last peer is the leader.
 

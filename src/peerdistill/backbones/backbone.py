@@ -44,6 +44,10 @@ class Stage:
     name: str
     modules: tuple[str, ...]
 
+    def contains(self, path: str) -> bool:
+        """Return whether a module or parameter of the network belongs to this stage."""
+        return any(_is_inside(path, module) for module in self.modules)
+
     def __call__(self, network: nn.Module, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Run this stage of ``network`` on ``x``."""
         for module in self.modules:
@@ -97,7 +101,6 @@ class Backbone:
     unsplittable: str | None = None
     pretrained: Callable[[], nn.Module] | None = None
     share_until_late: str | None = None
-
     freeze_until: str | None = None
 
     def frozen(self, until: str) -> "Backbone":
@@ -132,7 +135,7 @@ class Backbone:
         frozen = self.stages[: self.count_until(self.freeze_until)]
         if len(frozen) == len(self.stages):
             return not _is_inside(path, self.classifier)
-        return any(_is_inside(path, module) for stage in frozen for module in stage.modules)
+        return any(stage.contains(path) for stage in frozen)
 
 
 def _is_inside(path: str, module: str) -> bool:

@@ -19,9 +19,15 @@ from peerdistill.errors import UserError
 from peerdistill.runs.restore import restore
 from peerdistill.runs.run import Run
 
+# Logits are then near 0 for every architecture. timm draws large weights for EfficientNet with few classes:
+# with 5 classes the first loss is 9, and its gradients disturb the pretrained features.
+_CLASSIFIER_STD = 0.01
+
 
 def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
-    """Initialise all peers with the weights that ``config`` names, if any; classifiers keep their random weights.
+    """Initialise all peers with the weights that ``config`` names, if any, and their classifiers with small weights.
+
+    The weights of each classifier are drawn with a standard deviation of 0.01, the biases are 0.
 
     Raises:
         UserError: The weights do not exist, cannot be downloaded, or belong to another network.
@@ -39,6 +45,9 @@ def start_from_weights(cohort: Cohort, config: CohortConfig) -> None:
             own = network.state_dict()
             known = {name: tensor for name, tensor in fetched[backbone.name].items() if name in own}
             _load(network, known, backbone, f"the download for {backbone.name}")
+    if config.weights or config.pretrained:
+        for backbone, network in zip(cohort.backbones, cohort.networks, strict=True):
+            _start_classifier(network.get_submodule(backbone.classifier))
 
 
 def read_weights(source: str) -> tuple[LeaderCard | None, dict[str, Tensor]]:
@@ -80,6 +89,13 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], backbone: Backbone,
     network.load_state_dict(body, strict=False)
     if name := not_finite(network):
         raise UserError(f"{source} contains values that are not finite in '{name}'")
+
+
+def _start_classifier(classifier: nn.Module) -> None:
+    assert isinstance(classifier, nn.Linear)  # every backbone has one
+    nn.init.normal_(classifier.weight, std=_CLASSIFIER_STD)
+    if classifier.bias is not None:
+        nn.init.zeros_(classifier.bias)
 
 
 def _body(weights: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -52,18 +52,13 @@ def _rate_factors(cohort: Cohort, config: OptimizerConfig) -> dict[nn.Parameter,
     """Return the multiple of the learning rate of every parameter of a cohort."""
     factors = {}
     for network, backbone in zip(cohort.networks, cohort.backbones, strict=True):
-        depths = {path: depth for depth, stage in enumerate(backbone.stages) for path in stage.modules}
         for name, parameter in network.named_parameters():
-            if _is_within(name, backbone.classifier):
+            if name.startswith(f"{backbone.classifier}."):
                 factors[parameter] = config.new_layers
                 continue
-            below = len(backbone.stages) - next((depths[path] for path in depths if _is_within(name, path)), 0)
-            factors[parameter] = config.layer_decay**below
+            depth = next((depth for depth, stage in enumerate(backbone.stages) if stage.contains(name)), 0)
+            factors[parameter] = config.layer_decay ** (len(backbone.stages) - depth)
     return {parameter: factors[parameter] for parameter in cohort.parameters()}
-
-
-def _is_within(name: str, module: str) -> bool:
-    return name.startswith(f"{module}.")
 
 
 def make_optimizer(
