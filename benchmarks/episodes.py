@@ -166,7 +166,7 @@ class Step:
         self.method = build_method(row.name, self.cohort, EPISODES, train_labels=labels, teacher=teacher).to(DEVICE)
         self.cohort.to(memory_format=choose_memory_format("auto", self.cohort, DEVICE, "32-true"))
         parameters = [*self.cohort.parameters(), *self.method.parameters()]
-        self.optimizer = make_optimizer(parameters, OptimizerConfig("adam", weight_decay=0.0), lr=1e-3)
+        self.optimizer = make_optimizer([{"params": parameters}], OptimizerConfig("adam", weight_decay=0.0), lr=1e-3)
         self.episodes = self._forever(resident(data))
 
     def _forever(self, batches: EpisodeBatches):

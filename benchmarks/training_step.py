@@ -75,7 +75,7 @@ class Step:
         for module in filter(None, (self.cohort, self.method.teacher)):
             module.to(memory_format=layout)
         parameters = [*self.cohort.parameters(), *self.method.parameters()]
-        self.optimizer = make_optimizer(parameters, OptimizerConfig(), lr=0.01)
+        self.optimizer = make_optimizer([{"params": parameters}], OptimizerConfig(), lr=0.01)
 
     def __call__(self) -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.autocast):

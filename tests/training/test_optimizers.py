@@ -13,7 +13,9 @@ from peerdistill.training.optimizers import load_optimizer_state, make_optimizer
 
 
 def test_sgd_gets_its_options():
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig("sgd", 0.8, True, 0.01), 0.2)
+    optimizer = make_optimizer(
+        [{"params": [nn.Parameter(torch.zeros(2))]}], OptimizerConfig("sgd", 0.8, True, 0.01), 0.2
+    )
     group = optimizer.param_groups[0]
     assert isinstance(optimizer, optim.SGD)
     assert [group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")] == [0.2, 0.8, True, 0.01]
@@ -21,13 +23,17 @@ def test_sgd_gets_its_options():
 
 def test_nesterov_is_ignored_without_momentum():
     """PyTorch refuses Nesterov's momentum without momentum."""
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(momentum=0.0, nesterov=True), 0.2)
+    optimizer = make_optimizer(
+        [{"params": [nn.Parameter(torch.zeros(2))]}], OptimizerConfig(momentum=0.0, nesterov=True), 0.2
+    )
     assert optimizer.param_groups[0]["nesterov"] is False
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", optim.Adam), ("adamw", optim.AdamW)])
 def test_adam_and_adamw_get_rate_and_weight_decay(name, kind):
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(name, weight_decay=0.3), 0.2)
+    optimizer = make_optimizer(
+        [{"params": [nn.Parameter(torch.zeros(2))]}], OptimizerConfig(name, weight_decay=0.3), 0.2
+    )
     assert type(optimizer) is kind
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
 
@@ -48,7 +54,7 @@ def test_the_fused_step_agrees_with_the_loop(name, memory_format):
     start, gradients = torch.randn(4, 3, 2, 2), torch.randn(3, 4, 3, 2, 2)
     ours = nn.Parameter(start.clone(memory_format=FORMATS[memory_format]))
     plain = nn.Parameter(start.clone())
-    steps(make_optimizer([ours], OptimizerConfig(name, weight_decay=0.1), 0.1), ours, gradients)
+    steps(make_optimizer([{"params": [ours]}], OptimizerConfig(name, weight_decay=0.1), 0.1), ours, gradients)
     steps(OPTIMIZERS[name]([plain], lr=0.1, weight_decay=0.1, fused=False, foreach=False), plain, gradients)
     torch.testing.assert_close(ours, plain)
 
@@ -58,10 +64,10 @@ def test_optimizer_state_of_another_memory_format_is_loaded(name):
     """A run may be resumed on a machine where another memory format is faster."""
     start, gradients = torch.randn(4, 3, 2, 2), torch.randn(4, 4, 3, 2, 2)
     through = nn.Parameter(start.clone())
-    before = make_optimizer([through], OptimizerConfig(name), 0.1)
+    before = make_optimizer([{"params": [through]}], OptimizerConfig(name), 0.1)
     steps(before, through, gradients[:2])
     after = nn.Parameter(through.detach().clone(memory_format=torch.channels_last))
-    resumed = make_optimizer([after], OptimizerConfig(name), 0.1)
+    resumed = make_optimizer([{"params": [after]}], OptimizerConfig(name), 0.1)
     load_optimizer_state(resumed, deepcopy(before.state_dict()))
     steps(before, through, gradients[2:])
     steps(resumed, after, gradients[2:])
@@ -156,11 +162,11 @@ def test_frozen_parameters_are_left_out():
 def test_a_step_of_an_optimizer_of_timm_is_timms(name):
     start, gradients = torch.randn(4, 3), torch.randn(3, 4, 3)
     ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    steps(make_optimizer([ours], OptimizerConfig(name, weight_decay=0.1), 0.1), ours, gradients)
+    steps(make_optimizer([{"params": [ours]}], OptimizerConfig(name, weight_decay=0.1), 0.1), ours, gradients)
     steps(timm.optim.create_optimizer_v2([theirs], name, lr=0.1, weight_decay=0.1, momentum=0.9), theirs, gradients)
     torch.testing.assert_close(ours, theirs)
 
 
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(UserError, match=r"unknown optimizer\.name 'lyon'.*lion"):
-        make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig("lyon"), 0.1)
+        make_optimizer([{"params": [nn.Parameter(torch.zeros(2))]}], OptimizerConfig("lyon"), 0.1)

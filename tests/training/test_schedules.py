@@ -12,7 +12,7 @@ from peerdistill.training.schedules import make_schedule
 
 def rates(config: ScheduleConfig, steps: int, warmup_steps: int, lr: float = 0.05) -> list[float]:
     """Return the learning rate of every step, and the one after the last."""
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(2))], OptimizerConfig(), lr)
+    optimizer = make_optimizer([{"params": [nn.Parameter(torch.zeros(2))]}], OptimizerConfig(), lr)
     schedule = make_schedule(optimizer, config, steps=steps, warmup_steps=warmup_steps)
     found = []
     for _ in range(steps + 1):

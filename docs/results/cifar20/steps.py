@@ -15,7 +15,7 @@ from compare import CELLS, IMAGES_A_CLASS, Cell
 from peerdistill import Cohort, methods
 from peerdistill.study.timing import median_seconds
 from peerdistill.training.config import OptimizerConfig
-from peerdistill.training.optimizers import make_optimizer
+from peerdistill.training.optimizers import make_optimizer, parameter_groups
 
 CLASSES, BATCH, REPEATS = 20, 64, 15
 AFTER_RAMPS = 1000
@@ -36,7 +36,9 @@ class Step:
         self.indices = torch.randperm(len(labels))[:BATCH]
         self.labels = labels[self.indices]
         self.images = torch.randn(BATCH, 3, 32, 32)
-        self.optimizer = make_optimizer([*self.cohort.parameters(), *self.method.parameters()], OptimizerConfig(), 0.01)
+        self.optimizer = make_optimizer(
+            parameter_groups(self.cohort, self.method.parameters(), OptimizerConfig()), OptimizerConfig(), 0.01
+        )
 
     def __call__(self) -> None:
         with torch.autocast("cpu", torch.bfloat16):

@@ -1,6 +1,6 @@
 """Optimizers and their parameter groups."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -61,37 +61,36 @@ def _rate_factors(cohort: Cohort, config: OptimizerConfig) -> dict[nn.Parameter,
     return {parameter: factors[parameter] for parameter in cohort.parameters()}
 
 
-def make_optimizer(
-    parameters: Iterable[nn.Parameter] | Sequence[Mapping[str, Any]], config: OptimizerConfig, lr: float
-) -> optim.Optimizer:
+def make_optimizer(groups: Iterable[Mapping[str, Any]], config: OptimizerConfig, lr: float) -> optim.Optimizer:
     """Return an optimizer, with a fused step where PyTorch has one.
 
     Args:
-        parameters: Parameters, or groups from :func:`parameter_groups`.
+        groups: Parameter groups, see :func:`parameter_groups`.
         config: Options of the optimizer.
-        lr: Learning rate.
+        lr: Learning rate. That of a group is the multiple that it names under ``RATE_FACTOR``.
 
     Raises:
         UserError: No optimizer has this name, or it needs a package that is missing.
     """
-    groups = [{**group, "lr": lr * group[RATE_FACTOR]} if isinstance(group, Mapping) else group for group in parameters]
+    own = [{**group, "lr": lr * group.get(RATE_FACTOR, 1.0)} for group in groups]
     decay, momentum = config.weight_decay, config.momentum
     if config.name == "sgd":
         nesterov = config.nesterov and momentum > 0
-        return optim.SGD(groups, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=True)
+        return optim.SGD(own, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=True)
     if config.name in _ADAMS:
-        return _ADAMS[config.name](groups, lr, weight_decay=decay, fused=True)
-    return _of_timm(config.name, groups, lr=lr, weight_decay=decay, momentum=momentum)
+        return _ADAMS[config.name](own, lr, weight_decay=decay, fused=True)
+    return _of_timm(config.name, own, lr=lr, weight_decay=decay, momentum=momentum)
 
 
-def _of_timm(name: str, groups: Sequence[Any], **options: float) -> optim.Optimizer:
-    import timm.optim  # takes a second
+def _of_timm(name: str, groups: list[Any], **options: Any) -> optim.Optimizer:
+    # Importing it takes a second. It does not declare its public names to type checkers.
+    from timm.optim import create_optimizer_v2, list_optimizers  # pyright: ignore[reportPrivateImportUsage]
 
-    known = [one for one in timm.optim.list_optimizers() if not one.startswith(_UNUSABLE)]
+    known = [str(one) for one in list_optimizers() if not str(one).startswith(_UNUSABLE)]
     if name not in known:
         raise unknown_name("optimizer.name", name, known)
     try:
-        return timm.optim.create_optimizer_v2(groups, name, **options)
+        return create_optimizer_v2(groups, name, **options)
     except Exception as error:  # an optimizer may need another package, or raise anything
         raise UserError(f"optimizer.name {name} cannot be used: {cause(error)}") from error
 
