@@ -19,9 +19,10 @@ from peerdistill.data import eval_batches
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.runs import Run, restore
-from peerdistill.runs.preprocessing import as_expected
+from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.tasks import load_task
 from peerdistill.terms import Teacher
+from support.digits import digits_of_each_class, write_npz
 from support.photos import noise
 
 # timm's smallest network, with the preprocessing of no other network.
@@ -217,6 +218,21 @@ def test_arrays_take_mean_and_std_of_the_weights(tmp_path, digits_file):
     assert (data.mean, data.std, data.image_size) == (ODD["mean"], ODD["std"], 16)
     grey = load_task(as_expected(config_of(f"npz:{digits_file}", pretrained=True))).data
     assert (grey.mean, grey.std) == (pytest.approx([0.4]), pytest.approx([1 / 3]))
+
+
+def test_few_shot_images_are_normalised_for_the_weights_too(tmp_path):
+    file = write_npz(tmp_path / "digits.npz", *digits_of_each_class(4))
+    digits = {"kind": "episodes", "data": f"npz:{file}", "backbone": NETWORK}
+    config = as_expected(Config.from_dict({**digits, "pretrained": True}))
+    assert (config.data.mean, config.data.std) == (list(ODD["mean"]), list(ODD["std"]))
+    data = load_task(config).data
+    assert (data.mean, data.std) == (pytest.approx([0.4]), pytest.approx([1 / 3]))
+    given = as_expected(Config.from_dict({**digits, "pretrained": True, "mean": [0.1]}))
+    assert given.data.mean == [0.1]
+    assert as_started(Config.from_dict({**digits, "pretrained": True}), config) == config
+    own = load_task(as_expected(Config.from_dict(digits))).data
+    images = own.train.images.double() / 255
+    assert own.mean == pytest.approx([images.mean().item()])
 
 
 def test_peers_that_expect_another_normalisation_are_warned_of(photos):

@@ -192,7 +192,7 @@ class Config:
         if cohort["peer_backbones"]:
             cohort["peer_backbones"] = [backbones.resolve(name) for name in cohort["peer_backbones"]]
         data = build_group(data_group, groups[data_group])
-        if isinstance(data, DataConfig) and not (cohort["pretrained"] or cohort["weights"]):
+        if not (cohort["pretrained"] or cohort["weights"]):
             data = data.resolved()
         return cls(
             kind=kind.name,

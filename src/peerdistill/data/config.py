@@ -134,8 +134,7 @@ class DataConfig:
     def check(self) -> None:
         """Raise UserError for the first value that is out of range, or for data that does not exist."""
         check_ranges(self)
-        for name in ("mean", "std"):
-            _check_statistic(name, getattr(self, name))
+        check_statistics(self.mean, self.std)
         self.sources.check(self)
         if self.labels is not None and not user_path(self.labels, "labels").is_file():
             raise UserError(f"there is no table of labels '{self.labels}'")
@@ -180,6 +179,12 @@ def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
     if len(values) == channels:
         return tuple(values)
     return (math.fsum(values) / len(values),) * channels
+
+
+def check_statistics(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    """Raise UserError unless the statistics of the channels, if they are given, can normalise images."""
+    _check_statistic("mean", mean)
+    _check_statistic("std", std)
 
 
 def _check_statistic(name: str, values: Sequence[float] | None) -> None:

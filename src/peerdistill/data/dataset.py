@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from peerdistill.data.config import Interpolation
+from peerdistill.data.config import Interpolation, per_channel
 from peerdistill.data.images.reader import PictureReader
 from peerdistill.errors import UserError, some_of
 
@@ -81,6 +82,16 @@ class Dataset:
     """Number of unreadable pictures that were left out of the splits."""
     interpolation: Interpolation = "bilinear"
     """Filter with which pictures are resized."""
+
+
+D = TypeVar("D", bound=Dataset)
+
+
+def normalised_by(data: D, mean: Sequence[float] | None, std: Sequence[float] | None) -> D:
+    """Return ``data`` with other channel statistics: one value or three for RGB; None keeps those of the data."""
+    given = {"mean": mean, "std": std}
+    chosen = {name: per_channel(values, data.channels) for name, values in given.items() if values is not None}
+    return replace(data, **chosen) if chosen else data
 
 
 def fingerprint(class_names: Sequence[str], split: Split, pixel_statistics: Sequence[float] = ()) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from peerdistill.data.arrays import labels_among
-from peerdistill.data.config import DataConfig, per_channel
-from peerdistill.data.dataset import Dataset, Split
+from peerdistill.data.config import DataConfig
+from peerdistill.data.dataset import Dataset, Split, normalised_by
 from peerdistill.data.source import LoadRequest
 from peerdistill.errors import UserError
 
@@ -32,9 +32,7 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
     """
     config.check()
     data = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable))
-    given = {"mean": config.mean, "std": config.std}
-    chosen = {name: per_channel(values, data.channels) for name, values in given.items() if values is not None}
-    return replace(data, **chosen) if chosen else data
+    return normalised_by(data, config.mean, config.std)
 
 
 def load_images(config: DataConfig, class_names: Sequence[str], split: str | None = None) -> tuple[Split, str]:

@@ -1,9 +1,9 @@
 """Options of few-shot data and episodes. Free of PyTorch: the command line reads them for its help."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from peerdistill.data.config import CropPadding, ImageSize
+from peerdistill.data.config import CropPadding, ImageSize, Preprocessing, check_statistics
 from peerdistill.data.data_spec import SourceCatalog
 from peerdistill.errors import UserError
 from peerdistill.fewshot.sources import SOURCES
@@ -50,6 +50,10 @@ class FewShotData:
     """add each class rotated by 90, 180 and 270 degrees as three more classes"""
     image_size: ImageSize = 84
     """side in pixels to which pictures are resized (arrays and omniglot keep their size)"""
+    mean: list[float] | None = None
+    """mean of each channel, pixels in 0..1 (default: that of pretrained weights; else that of the training images)"""
+    std: list[float] | None = None
+    """standard deviation of each channel, pixels in 0..1 (default: as for mean)"""
     crop_padding: CropPadding = 0
     """width in pixels of the black border for random crops of training images (0: no random crops)"""
     flip: bool = False
@@ -58,7 +62,17 @@ class FewShotData:
     def check(self) -> None:
         """Raise UserError for the first value that is out of range, or for data that does not exist."""
         check_ranges(self)
+        check_statistics(self.mean, self.std)
         self.sources.check(self)
+
+    def resolved(self, expected: Preprocessing | None = None) -> "FewShotData":
+        """Return the options with the mean and standard deviation that pretrained weights expect in place of null.
+
+        The image size is that of the few-shot protocol.
+        """
+        if expected is None:
+            return self
+        return replace(self, mean=self.mean or list(expected.mean), std=self.std or list(expected.std))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Load the few-shot data that a configuration names."""
 
+from peerdistill.data.dataset import normalised_by
 from peerdistill.data.source import LoadRequest
 from peerdistill.fewshot.config import FewShotData
 from peerdistill.fewshot.dataset import FewShotDataset, assemble
@@ -21,4 +22,5 @@ def load_few_shot(config: FewShotData, *, download: bool = False, skip_unreadabl
     config.check()
     source = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable))
     name = config.sources.title(config.data)
-    return assemble(name, source, rotations=config.rotations, trainval=config.trainval)
+    data = assemble(name, source, rotations=config.rotations, trainval=config.trainval)
+    return normalised_by(data, config.mean, config.std)

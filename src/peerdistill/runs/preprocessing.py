@@ -10,6 +10,7 @@ from peerdistill.config.config import CohortConfig, Config
 from peerdistill.data.config import DataConfig, Interpolation, Preprocessing
 from peerdistill.data.images.preprocess import INTERPOLATIONS
 from peerdistill.errors import PeerdistillWarning, UserError
+from peerdistill.fewshot.config import FewShotData
 from peerdistill.runs.pretrained import read_weights
 
 
@@ -24,21 +25,19 @@ def as_expected(config: Config) -> Config:
             supported.
     """
     data, cohort = config.data, config.cohort
-    if not isinstance(data, DataConfig) or not (cohort.pretrained or cohort.weights):
+    if not (cohort.pretrained or cohort.weights):
         return config
     return replace(config, data=data.resolved(_expected(cohort, data)))
 
 
 def as_started(config: Config, before: Config) -> Config:
     """Return the configuration of a resumed run: preprocessing that is not given is that with which it was started."""
-    data, started = config.data, before.data
-    if not (isinstance(data, DataConfig) and isinstance(started, DataConfig)):
-        return config
-    names = [field.name for field in fields(Preprocessing) if getattr(data, field.name) is None]
-    return replace(config, data=replace(data, **{name: getattr(started, name) for name in names}))
+    given = [field.name for field in fields(Preprocessing) if hasattr(config.data, field.name)]
+    started = {name: getattr(before.data, name) for name in given if getattr(config.data, name) is None}
+    return replace(config, data=replace(config.data, **started))
 
 
-def _expected(cohort: CohortConfig, data: DataConfig) -> Preprocessing | None:
+def _expected(cohort: CohortConfig, data: DataConfig | FewShotData) -> Preprocessing | None:
     if cohort.weights and (card := read_weights(cohort.weights)[0]):
         return Preprocessing(card.image_size, card.mean, card.std, card.crop, _filter(card.interpolation, cohort, data))
     found = backbones.pretrained_input(cohort.backbone)
@@ -51,10 +50,10 @@ def _expected(cohort: CohortConfig, data: DataConfig) -> Preprocessing | None:
     return Preprocessing(found.image_size, found.mean, found.std, crop, _filter(found.interpolation, cohort, data))
 
 
-def _filter(name: str, cohort: CohortConfig, data: DataConfig) -> Interpolation:
+def _filter(name: str, cohort: CohortConfig, data: DataConfig | FewShotData) -> Interpolation:
     if name in INTERPOLATIONS:
         return cast(Interpolation, name)
-    if data.interpolation is None and data.sources.takes(data.data) == "path":
+    if isinstance(data, DataConfig) and data.interpolation is None and data.sources.takes(data.data) == "path":
         raise UserError(
             f"{cohort.backbone} was pretrained with interpolation {name}, which is not supported: "
             f"set interpolation to {' or '.join(INTERPOLATIONS)}"
