@@ -40,10 +40,11 @@ class CohortOutput(NamedTuple):
 
     def samples_from(self, start: int) -> "CohortOutput":
         """Return the output without the samples before row ``start`` of the batch."""
-        stacked = isinstance(self.features, Tensor)
+        features = self.features
+        stacked = isinstance(features, Tensor)
         return CohortOutput(
             logits=self.logits[:, start:],
-            features=self.features[:, start:] if stacked else tuple(feature[start:] for feature in self.features),
+            features=features[:, start:] if stacked else tuple(feature[start:] for feature in features),
             stem=self.stem[start:],
             ensemble=self.ensemble[start:],
             images=None if self.images is None else self.images[start:],

@@ -7,7 +7,7 @@ twice, deep nesting, numbers with hundreds of digits, and very large files. Time
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -88,7 +88,8 @@ _Loader.add_implicit_resolver(
 class _TextLoader(_Loader):
     """A loader that converts no plain scalar: ``no`` and ``1`` are texts."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+_TextLoader.yaml_implicit_resolvers = {}
 
 
 def load_yaml(text: str, loader: type[_Loader] = _Loader) -> Any:

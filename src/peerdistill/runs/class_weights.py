@@ -9,7 +9,7 @@ from peerdistill.data import Dataset
 from peerdistill.errors import UserError, some_of, unknown_name
 
 
-def class_weights_of(option: str | Mapping[str, float], data: Dataset) -> list[float] | None:
+def class_weights_of(option: str | Mapping[str | int, float], data: Dataset) -> list[float] | None:
     """Return the weight of each class in the order of the classes of ``data``; None if all are 1.
 
     Args:
@@ -25,7 +25,7 @@ def class_weights_of(option: str | Mapping[str, float], data: Dataset) -> list[f
         return _balanced(data) if option == BALANCED else None
     for name in option:
         if name not in data.class_names:
-            raise unknown_name("class in class_weights", name, data.class_names)
+            raise unknown_name("class in class_weights", str(name), data.class_names)
     if lacking := [name for name in data.class_names if name not in option]:
         raise UserError(f"class_weights must have a weight for every class of the data, it lacks {some_of(lacking)}")
     return [option[name] for name in data.class_names]

@@ -17,6 +17,8 @@ from peerdistill.terms.batch import Batch
 class BankContrast(nn.Module):
     """A linear embedding head for each view, and a memory bank or queue of the views' past embeddings.
 
+    Memories hold embeddings of clean images: mixed images are left out.
+
     Args:
         feature_widths: Width D of each view's penultimate features.
         train_labels: Label of every training sample.

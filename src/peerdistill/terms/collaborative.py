@@ -47,6 +47,8 @@ _TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
 class CollaborativeTarget(SoftenedTerm):
     """All peers learn from the same target: ``sum_m KL_T(t -> z_m)``. No gradient flows through the target.
 
+    The target needs the label of a sample, so mixed images are left out. It uses no label smoothing or class weights.
+
     The target is computed from the margins ``u_mc = z_mc - z_my`` to the label y, whose softmax is that of z.
 
     Args:

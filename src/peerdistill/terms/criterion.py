@@ -64,7 +64,9 @@ class Criterion(nn.Module):
         options = {"weight": self.class_weights, "label_smoothing": self.label_smoothing}
         if targets is None:
             return peers * F.cross_entropy(logits_NC, labels.repeat(peers), **options)
-        targets_BC = torch.cat([targets, F.one_hot(labels[len(targets) :], classes).to(targets)])
+        # Not F.one_hot, which reads the labels on the host.
+        one_hot = labels[len(targets) :, None] == torch.arange(classes, device=labels.device)
+        targets_BC = torch.cat([targets, one_hot.to(targets)])
         total = F.cross_entropy(logits_NC, targets_BC.repeat(peers, 1), **options, reduction="sum")
         return total / self._weight_of(targets_BC)
 

@@ -37,6 +37,9 @@ def kl_from(
 class SoftenedTerm(nn.Module):
     """Base class of terms that compare softened class distributions.
 
+    A subclass that compares predictions for the same image, and uses no label, accepts mixed images: it has
+    ``accepts_mixed = True``.
+
     Args:
         temperature: Temperature T of the divergences, above 0.
 

@@ -24,6 +24,8 @@ Compared = Literal["others", "all"]
 class InBatchScores(nn.Module):
     """Embedding heads and scores that the four terms below share. Each batch is embedded once for all of them.
 
+    Labels and the other samples of the batch define these terms, so mixed images are left out.
+
     A head consists of two linear layers with a ReLU in between.
 
     Args:

@@ -95,6 +95,8 @@ def _directions(features_BD: Tensor, vertices: slice) -> tuple[Tensor, Tensor]:
 class TeacherRelation(nn.Module):
     """A loss between the relations of samples in the leader's features and those in the teacher's.
 
+    Mixed images are left out.
+
     Args:
         loss: :func:`distance_loss` over pairs, or :func:`angle_loss` over triplets.
     """
