@@ -61,6 +61,7 @@ MISTAKES = [
     Mistake("no DATA", "train", "DATA"),
     Mistake("empty DATA", "train ''", "data "),
     Mistake("unknown option without a similar name", "train digits --grayscale 0.2", "peerdistill train --help"),
+    Mistake("mixing of fewer than two images per batch", "train digits --mix.mixup 0.2 --mix.share 0.01", "mix.share"),
     Mistake("unbalanced quotes", "train digits '\"'", "word"),
     Mistake("unknown home folder", "train ~no-such-user/photos", "~no-such-user"),
     Mistake("empty name of the run folder", "train digits --run=", "--run"),
