@@ -14,6 +14,7 @@ from peerdistill.data import (
     load_dataset,
     train_batches,
 )
+from peerdistill.data.config import SamplerName
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import fit
 from peerdistill.errors import UserError
@@ -43,7 +44,7 @@ def case(request) -> tuple[Dataset, int]:
     return request.getfixturevalue(kind), 2 if "2" in workers else 0
 
 
-def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, sampler="shuffle"):
+def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, sampler: SamplerName = "shuffle"):
     return train_batches(
         dataset.train,
         dataset,
@@ -181,6 +182,7 @@ def test_images_are_erased_before_they_are_mixed(arrays):
         for one in (mix, MixConfig())
     )
     own, other = erased.images[:4], erased.images[:4].roll(1, 0)
+    assert both.targets is not None
     weight = both.targets.gather(1, both.labels[:4, None])[0]
     assert both.labels[0] != both.labels[3]
     torch.testing.assert_close(both.images[:4], weight * own + (1 - weight) * other)

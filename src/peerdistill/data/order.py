@@ -30,14 +30,14 @@ class EpochOrder:
     def __init__(self, labels_N: Int64[Tensor, "N"], sampler: SamplerName, seed: int):
         self._samples = len(labels_N)
         self._seed = seed
-        self._weights_N = class_balance(labels_N) if sampler == "balanced" else None
+        self._weights = class_balance(labels_N).tolist() if sampler == "balanced" else None
 
     def __call__(self, epoch: int) -> Int64[Tensor, "N"]:
         """Return the rows of ``epoch`` in their order."""
         generator = keyed_generator(Draws.ORDER, self._seed, epoch)
-        if self._weights_N is None:
+        if self._weights is None:
             return torch.randperm(self._samples, generator=generator)
-        drawn = WeightedRandomSampler(self._weights_N, self._samples, replacement=True, generator=generator)
+        drawn = WeightedRandomSampler(self._weights, self._samples, replacement=True, generator=generator)
         return torch.tensor(list(drawn))
 
 

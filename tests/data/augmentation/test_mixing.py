@@ -7,7 +7,7 @@ from scipy.stats import kstest
 from torch.nn.functional import one_hot
 from torchvision.transforms import v2
 
-from peerdistill.data import Augmentation, DataConfig, Dataset, MixConfig, load_dataset, train_batches
+from peerdistill.data import Augmentation, Batch, DataConfig, Dataset, MixConfig, load_dataset, train_batches
 from peerdistill.errors import UserError
 from peerdistill.rng import Draws, keyed_seed
 
@@ -31,10 +31,15 @@ def pairs(digits, mix, count, **options):
     return [(next(mixed), next(clean)) for _ in range(count)]
 
 
-def weights_of_own_image(batch) -> list[float]:
+def targets_of(batch: Batch) -> torch.Tensor:
+    assert batch.targets is not None
+    return batch.targets
+
+
+def weights_of_own_image(batch: Batch) -> list[float]:
     """The weight of its own class in every distribution, of samples whose partner has another class."""
-    labels = batch.labels[: len(batch.targets)]
-    own = batch.targets.gather(1, labels[:, None])[:, 0]
+    labels = batch.labels[: len(targets_of(batch))]
+    own = targets_of(batch).gather(1, labels[:, None])[:, 0]
     return own[labels != labels.roll(1)].tolist()
 
 
@@ -50,9 +55,9 @@ def test_only_the_first_share_is_mixed_and_targets_are_distributions(digits, sha
     mix = MixConfig(share=share, **{kind: alpha})
     [(batch, clean)] = pairs(digits, mix, 1, batch_size=batch_size, seed=seed)
     mixed = round(share * batch_size)
-    assert batch.targets.shape == (mixed, CLASSES)
-    torch.testing.assert_close(batch.targets.sum(1), torch.ones(mixed))
-    assert (batch.targets >= 0).all()
+    assert targets_of(batch).shape == (mixed, CLASSES)
+    torch.testing.assert_close(targets_of(batch).sum(1), torch.ones(mixed))
+    assert (targets_of(batch) >= 0).all()
     assert torch.equal(batch.images[mixed:], clean.images[mixed:])
     assert torch.equal(batch.labels, clean.labels)
     assert torch.equal(batch.indices, clean.indices)
@@ -65,7 +70,7 @@ def test_mixup_is_the_weighted_mean_of_pixels_and_labels(digits):
         labels = one_hot(clean.labels[:8], CLASSES)
         weight = weights_of_own_image(batch)[0]
         torch.testing.assert_close(batch.images[:8], weight * own + (1 - weight) * other)
-        torch.testing.assert_close(batch.targets, weight * labels + (1 - weight) * labels.roll(1, 0))
+        torch.testing.assert_close(targets_of(batch), weight * labels + (1 - weight) * labels.roll(1, 0))
 
 
 def test_cutmix_pastes_one_rectangle_and_weighs_labels_by_area(digits):
@@ -83,7 +88,7 @@ def test_cutmix_pastes_one_rectangle_and_weighs_labels_by_area(digits):
         assert torch.equal(batch.images, expected)
         area = (box[0].stop - box[0].start) * (box[1].stop - box[1].start) / own[0, 0].numel()
         labels = one_hot(clean.labels, CLASSES)
-        torch.testing.assert_close(batch.targets, (1 - area) * labels + area * labels.roll(1, 0))
+        torch.testing.assert_close(targets_of(batch), (1 - area) * labels + area * labels.roll(1, 0))
         areas.append(float(area))
     assert len(set(areas)) > 5
 
@@ -102,7 +107,7 @@ def test_mixing_is_torchvisions(digits, mix, transform):
             torch.manual_seed(keyed_seed(Draws.MIXING, 3, 2, step))
             images, targets = transform(clean.images[:mixed], clean.labels[:mixed])
         assert torch.equal(batch.images[:mixed], images)
-        assert torch.equal(batch.targets, targets)
+        assert torch.equal(targets_of(batch), targets)
 
 
 def test_the_weight_of_mixup_has_a_beta_distribution(digits):
@@ -135,14 +140,14 @@ def test_draws_depend_on_seed_epoch_and_step_alone(digits):
     torch.manual_seed(2)
     for expected, found in zip(whole[5:], batches(digits, mix, epoch=1, start=5), strict=True):
         assert torch.equal(found.images, expected.images)
-        assert torch.equal(found.targets, expected.targets)
+        assert torch.equal(targets_of(found), targets_of(expected))
 
 
 @pytest.mark.parametrize("alpha", [1e-30, 1e-6, 1000.0])
 def test_extreme_alphas_give_distributions(digits, alpha):
     for batch, _ in pairs(digits, MixConfig(mixup=alpha, cutmix=alpha), 4):
         assert np.isfinite(batch.images.numpy()).all()
-        torch.testing.assert_close(batch.targets.sum(1), torch.ones(8))
+        torch.testing.assert_close(targets_of(batch).sum(1), torch.ones(8))
 
 
 def test_a_share_that_mixes_fewer_than_two_images_is_refused(digits):

@@ -23,7 +23,7 @@ class Erasing:
     def __init__(self, probability: float, seed: int, device: torch.device):
         from timm.data.random_erasing import RandomErasing  # takes half a second
 
-        self._erase = RandomErasing(probability, device=device)
+        self._erase = RandomErasing(probability, device=str(device))
         self._seed = seed
 
     def __call__(self, images: Float32[Tensor, "B C H W"], step: Step) -> None:
