@@ -241,7 +241,7 @@ class Cohort(nn.Module):
             features.append(self._divided(x.flatten(1), len(self.copies)))
             logits.append(network.get_submodule(backbone.classifier)(features[-1]))
         logits_MBC = torch.stack(logits)
-        one_width = len({feature.shape for feature in features}) == 1
+        one_width = len({feature.shape[1] for feature in features}) == 1
         return CohortOutput(
             logits_MBC, torch.stack(features) if one_width else tuple(features), stem, logits_MBC.mean(0), images
         )

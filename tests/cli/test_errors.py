@@ -227,6 +227,11 @@ MISTAKES = [
     Mistake("int8 onto an existing file", "export runs/digits --int8 --output leader.onnx", "--force"),
     Mistake("int8 of a run with missing data", "export runs/gone --int8", "gone.npz"),
     Mistake("int8 of a run with changed data", "export runs/repainted --int8", "training images"),
+    Mistake("export of an unknown network", "export runs/digits --what soup", "average"),
+    Mistake("export of a peer that does not exist", "export runs/digits --what peer:1", "peers 0 to 0"),
+    Mistake("ensemble of one peer", "export runs/digits --what ensemble", "choose leader"),
+    Mistake("moving average of a run without one", "export runs/digits --what ema", "moving average"),
+    Mistake("network of an exported leader", "predict leader.onnx photo.png --what ensemble", "--what"),
     # Bench-leader
     Mistake("bench of a missing run", "bench-leader runs/none", "runs/none"),
     Mistake("bench of an exported leader", "bench-leader leader.onnx", "leader.onnx"),

@@ -43,6 +43,17 @@ def add_checkpoint(parser: ArgumentParser) -> None:
     )
 
 
+def add_what(parser: ArgumentParser) -> None:
+    """Add ``--what``."""
+    parser.add_argument(
+        "--what",
+        type=str | None,
+        default=None,
+        help="Network of the run: leader (default), ensemble (all peers), peer:K, ema (moving average of the leader's "
+        "weights) or average (mean of the peers' weights).",
+    )
+
+
 def format_help() -> str:
     """Return the help of ``--format``, which lists the formats."""
     listed = ", ".join(f"{name} ({format.help})" for name, format in formats.FORMATS.items())

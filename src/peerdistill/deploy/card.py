@@ -13,6 +13,7 @@ from jaxtyping import Float32
 
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import INTERPOLATIONS, fit
+from peerdistill.deploy.what import NAMES, in_words, is_what
 from peerdistill.errors import UserError
 
 _PREFIX = "peerdistill."
@@ -23,12 +24,12 @@ MAX_IMAGE_SIZE = 4096
 """Largest side of the input in pixels: one float32 RGB image of this size takes 192 MiB."""
 
 # Longer than any real name. Searching similar names of a million letters would be slow.
-_MAX_BACKBONE_NAME = 1000
+_MAX_NAME = 1000
 # The resized picture has image_size / crop pixels per side; this keeps it within Pillow's limits.
 _MIN_CROP = 0.01
 _LONGEST_SHOWN = 80
 # Values that a file does not contain: it has the field only for another value.
-_ASSUMED = {"temperature": None, "interpolation": "bilinear"}
+_ASSUMED = {"temperature": None, "interpolation": "bilinear", "what": None, "method": None, "peers": None}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -46,6 +47,10 @@ class LeaderCard:
         crop: Fraction of the shorter side that the centre crop keeps, from 0.01 to 1.0.
         temperature: The leader divides its logits by it, so that its probabilities are calibrated; None: it does not.
         interpolation: Filter with which pictures are resized, "bilinear" or "bicubic".
+        what: Which network of its run the file holds: "leader", "ensemble", "peer:K", "ema" or "average"; None: not
+            known.
+        method: The method that trained it; None: not known.
+        peers: The number of peers that were trained together; None: not known.
 
     Raises:
         UserError: If a value has the wrong type or is out of range.
@@ -65,6 +70,9 @@ class LeaderCard:
     crop: float
     temperature: float | None = None
     interpolation: str = "bilinear"
+    what: str | None = None
+    method: str | None = None
+    peers: int | None = None
 
     def __post_init__(self) -> None:
         _check(**vars(self))
@@ -78,6 +86,11 @@ class LeaderCard:
     def output(self) -> str:
         """What the leader returns: "logits" or "features"."""
         return "features" if self.is_encoder else "logits"
+
+    @property
+    def name(self) -> str:
+        """What the file holds, in words, such as "the leader"."""
+        return in_words(self.what)
 
     @property
     def same_answer(self) -> str:
@@ -147,10 +160,12 @@ def _check(
     crop: Any,
     temperature: Any,
     interpolation: Any,
+    what: Any,
+    method: Any,
+    peers: Any,
 ) -> None:
     """Raise UserError for the first value that is not allowed."""
-    if not (isinstance(backbone, str) and 0 < len(backbone) <= _MAX_BACKBONE_NAME):
-        raise UserError(f"backbone must be a name of at most {_MAX_BACKBONE_NAME} letters, found {_shown(backbone)}")
+    _check_name("backbone", backbone)
     _check_class_names(class_names)
     if not (_is_whole(image_size) and 1 <= image_size <= MAX_IMAGE_SIZE):
         raise UserError(f"image_size must be a whole number from 1 to {MAX_IMAGE_SIZE}, found {_shown(image_size)}")
@@ -163,6 +178,17 @@ def _check(
         raise UserError(f"interpolation must be {' or '.join(INTERPOLATIONS)}, found {_shown(interpolation)}")
     if temperature is not None:
         _check_temperature(temperature, is_encoder=not class_names)
+    if what is not None and not is_what(what):
+        raise UserError(f"what must be one of {', '.join(NAMES)}, found {_shown(what)}")
+    if method is not None:
+        _check_name("method", method)
+    if peers is not None and not (_is_whole(peers) and peers >= 1):
+        raise UserError(f"peers must be a whole number of at least 1, found {_shown(peers)}")
+
+
+def _check_name(kind: str, value: Any) -> None:
+    if not (isinstance(value, str) and 0 < len(value) <= _MAX_NAME):
+        raise UserError(f"{kind} must be a name of at most {_MAX_NAME} letters, found {_shown(value)}")
 
 
 def _check_temperature(temperature: Any, *, is_encoder: bool) -> None:

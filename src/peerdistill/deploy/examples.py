@@ -54,6 +54,6 @@ def _features(
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
         found = score(card.images(batch))
-        check_outputs(found, len(batch), card, "the leader")
+        check_outputs(found, len(batch), card, card.name)
         features.append(found)
     return np.concatenate(features).astype(np.float64)

@@ -90,6 +90,7 @@ def export(
     if isinstance(format, str):
         format = formats.find(format)
     check_destination(output, format, force=force)
+    format.check_holds(card.what)
     _check_pictures(pictures, card, "the check of an export")
     if format.needs_calibration:
         if calibration is None:
@@ -97,9 +98,9 @@ def export(
         _check_pictures(calibration, card, "calibration")
     network = copy.deepcopy(leader).to("cpu", torch.float32).eval()
     if name := not_finite(network):
-        raise ExportError(f"the leader cannot be exported: '{name}' has values that are not finite")
+        raise ExportError(f"{card.name} cannot be exported: '{name}' has values that are not finite")
     outputs = outputs_of(
-        torch_scorer(Normalised(network, card.mean, card.std, card.temperature)), card, pictures, "the leader"
+        torch_scorer(Normalised(network, card.mean, card.std, card.temperature)), card, pictures, card.name
     )
     exported = Leader(network, card, pictures, outputs, calibration if format.needs_calibration else None)
     with drafted(output) as draft:

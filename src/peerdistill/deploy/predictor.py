@@ -126,7 +126,7 @@ def predict_with(
         batch, images = _read(paths[start : start + batch_size], card, unreadable or _raise)
         if batch:
             logits = score(images)
-            check_outputs(logits, len(batch), card, "the leader")
+            check_outputs(logits, len(batch), card, card.name)
             predictions += [_prediction(p, row, card, top) for p, row in zip(batch, _softmax(logits), strict=True)]
         if progress is not None:
             progress(min(start + batch_size, len(paths)), len(paths))

@@ -40,7 +40,7 @@ def quantise(
         float32: The exported graph.
         output: The file to write.
         calibration: Training pictures.
-        last_in_float: Whether the last layer stays in float.
+        last_in_float: Whether the last layer stays in float; of an ensemble, the last layer of every peer.
 
     Raises:
         ExportError: If the graph cannot be quantised.
@@ -66,7 +66,7 @@ def quantise(
     except (ExportError, OSError):
         raise
     except Exception as error:  # the quantiser has no narrower class of errors
-        raise ExportError(f"the leader cannot be quantised: {shorten(str(error), 200)}") from error
+        raise ExportError(f"the network cannot be quantised: {shorten(str(error), 200)}") from error
     finally:
         logging.disable(logging_before)
 
@@ -78,11 +78,25 @@ def _kept_in_float(model: onnx.ModelProto, *, last_in_float: bool) -> list[str]:
     products = [place for place, node in enumerate(nodes) if node.op_type in _PRODUCTS]
     layers = [place for place in products if weights.intersection(nodes[place].input)]
     if not layers:
-        raise ExportError("the leader cannot be quantised: it has no layer with weights")
+        raise ExportError("the network cannot be quantised: it has no layer with weights")
     of_activations = set(products).difference(layers)
     normalising = [place for place, node in enumerate(nodes) if node.op_type in _NORMALISATIONS]
-    kept = {*range(layers[0]), *of_activations, *normalising, *(layers[-1:] if last_in_float else [])}
+    kept = {*range(layers[0]), *of_activations, *normalising, *(_last(model, layers) if last_in_float else [])}
     return [nodes[place].name for place in sorted(kept)]
+
+
+def _last(model: onnx.ModelProto, layers: list[int]) -> list[int]:
+    """Return those of ``layers`` whose result no other layer reads, directly or through other nodes."""
+    nodes = model.graph.node
+    read_later: set[str] = set()  # values that a layer reads, directly or through other nodes
+    last = []
+    for place in reversed(range(len(nodes))):
+        is_layer, is_read = place in layers, bool(read_later.intersection(nodes[place].output))
+        if is_layer and not is_read:
+            last.append(place)
+        if is_layer or is_read:
+            read_later.update(nodes[place].input)
+    return last
 
 
 def _quantised_operators(model: onnx.ModelProto) -> list[str] | None:

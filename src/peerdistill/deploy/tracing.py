@@ -23,7 +23,7 @@ def traced(network: nn.Module, card: LeaderCard) -> torch.export.ExportedProgram
             Normalised(network, card.mean, card.std, card.temperature).eval(), (example,), dynamic_shapes=({0: batch},)
         )
     except Exception as error:  # tracing runs the network's own code, which may raise anything
-        raise ExportError(f"the leader cannot be traced with a free batch size: {shorten(str(error), 200)}") from error
+        raise ExportError(f"{card.name} cannot be traced with a free batch size: {shorten(str(error), 200)}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # a deployed file must not contain paths of this machine
     return program

@@ -45,7 +45,7 @@ def reproduces(leader: Leader, path: Path, open: "Callable[[Path], Opened]") -> 
     # NaN does not pass this condition.
     if not (difference <= tolerance and bool(same[_clear(expected, tolerance, card)].all())):
         raise ExportError(
-            f"the exported file does not reproduce the leader: largest difference of {card.output} {difference:.3g} "
+            f"the exported file does not reproduce {card.name}: largest difference of {card.output} {difference:.3g} "
             f"(allowed {tolerance:.3g}), {card.same_answer} on {share:.2%} of {len(same)} pictures"
         )
     summary = f"largest difference of {card.output} {difference:.2g}, {card.same_answer} on {share:.2%}"

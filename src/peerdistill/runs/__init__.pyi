@@ -1,4 +1,5 @@
 from .average import average_of
+from .deployable import Deployable, deployable
 from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate_episodes, few_shot_task, paired
 from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
 from .export import RunExport, export
@@ -15,6 +16,7 @@ __all__ = [
     "CHECKPOINTS",
     "PLACES",
     "Comparison",
+    "Deployable",
     "EpisodeResult",
     "OtherImages",
     "Restored",
@@ -27,6 +29,7 @@ __all__ = [
     "calibration_pictures",
     "chosen_split",
     "compare",
+    "deployable",
     "episode_sets",
     "evaluate_episodes",
     "evaluate_run",

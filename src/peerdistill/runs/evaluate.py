@@ -12,7 +12,7 @@ from peerdistill.cohort import Cohort
 from peerdistill.data import Dataset
 from peerdistill.data.dataset import Split
 from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
-from peerdistill.evaluation import Alone, ClassEvaluator, Evaluation, Evaluator, Scores
+from peerdistill.evaluation import Alone, ClassEvaluator, ClassReport, Evaluation, Evaluator, Scores
 from peerdistill.runs.average import average_of
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.runs.class_task import class_evaluator, ensemble_of
@@ -86,6 +86,12 @@ class RunEvaluator:
         restored = restore(self.run, which)
         self.check(restored)
         return self.scores_of(average_of(self.run, restored, self.task.data, self.device))
+
+    def report_of(self, network: nn.Module, restored: Restored) -> ClassReport:
+        """Return where a network of a checkpoint is right and wrong; it maps normalised images to logits."""
+        assert isinstance(self.evaluator, ClassEvaluator)
+        self.check(restored)
+        return self.evaluator.report(Alone(network), MeanEnsemble()).leader
 
     def scores_of(self, network: nn.Module) -> Scores:
         """Return the scores of a network that maps normalised images to logits or, for episodes, to features."""

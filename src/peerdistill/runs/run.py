@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from peerdistill.config.command_line import read_config
 from peerdistill.config.config import CONFIG_FILE, Config
+from peerdistill.deploy.what import LEADER
 from peerdistill.errors import Failure, UserError, cause
 from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
 from peerdistill.paths import user_path
@@ -83,6 +84,23 @@ class Run:
 
         return restore(self, which).leader()
 
+    def network(self, what: str = LEADER, which: Which = "last") -> "nn.Module":
+        """Return a network of a checkpoint: a plain module that takes normalised images, in evaluation mode.
+
+        Args:
+            what: "leader"; "ensemble", all peers as one network with the ensemble of the method; "peer:K", peer K of
+                0 to peers - 1; "ema", the moving average of the leader's weights; or "average", the mean of the peers'
+                weights, for which the data of the run are needed.
+            which: The checkpoint.
+
+        Raises:
+            UserError: The run, the checkpoint or the network does not exist.
+        """
+        from peerdistill.runs.deployable import deployable
+        from peerdistill.runs.restore import restore
+
+        return deployable(self, restore(self, which), what).network
+
     def evaluate(self, which: Which = "last", split: str | None = None, device: str = "cpu") -> dict[str, Any]:
         """Return scores: ``checkpoint``, ``split``, ``samples``, ``peers``, ``leader`` and ``ensemble``.
 
@@ -109,45 +127,50 @@ class Run:
         format: str = "onnx",
         output: Path | str | None = None,
         *,
+        what: str = LEADER,
         which: Which = "last",
         force: bool = False,
         calibrate: bool = False,
     ) -> "ExportReport":
-        """Write the leader as one file and verify it on pictures of the run.
+        """Write the leader or another network as one file and verify it on pictures of the run.
 
         Args:
             format: Name of an export format, such as "onnx", "safetensors", "pt2" or "int8".
             output: The file to write; by default in the run folder.
+            what: The network, see :meth:`network`.
             which: The checkpoint.
             force: Replace an existing file.
             calibrate: Fit a temperature on the validation images, by which the file divides its logits.
 
         Raises:
-            UserError: The run, checkpoint, format or data are missing, or the file exists.
-            ExportError: The leader cannot be written in this format.
+            UserError: The run, checkpoint, network, format or data are missing, the file exists, or the format does
+                not hold an ensemble.
+            ExportError: The network cannot be written in this format.
         """
         from peerdistill.deploy import formats
         from peerdistill.runs.export import export
 
         found = formats.find(format)
-        path = self.path / found.default_name if output is None else user_path(output, "output")
-        return export(self, found, path, which=which, force=force, calibrate=calibrate).report
+        path = self.path / found.default_name_of(what) if output is None else user_path(output, "output")
+        return export(self, found, path, what=what, which=which, force=force, calibrate=calibrate).report
 
     def predict(
         self,
         pictures: "Sequence[Path | str]",
         *,
+        what: str = LEADER,
         which: Which = "last",
         support: Path | str | None = None,
         top: int = 5,
         unreadable: "Callable[[UserError], object] | None" = None,
         progress: "Callable[[int, int], object] | None" = None,
     ) -> "list[Prediction]":
-        """Classify pictures with the leader, see :func:`peerdistill.deploy.predict`.
+        """Classify pictures with the leader or another network, see :func:`peerdistill.deploy.predict`.
 
         Args:
             pictures: Picture files, folders, patterns and lists, see
                 :func:`peerdistill.deploy.pictures.find_pictures`.
+            what: The network, see :meth:`network`.
             which: The checkpoint.
             support: For an encoder: a folder with one folder of example pictures per class.
             top: Number of classes per picture.
@@ -155,15 +178,16 @@ class Run:
             progress: Called after every batch with the number of pictures that are done, and of all pictures.
 
         Raises:
-            UserError: The run or checkpoint does not exist, or a picture cannot be read.
+            UserError: The run, checkpoint or network does not exist, or a picture cannot be read.
         """
         from peerdistill import deploy
+        from peerdistill.runs.deployable import deployable
         from peerdistill.runs.restore import restore
 
-        restored = restore(self, which)
+        chosen = deployable(self, restore(self, which), what)
         return deploy.predict_with(
-            restored.scorer(),
-            restored.card,
+            chosen.scorer(),
+            chosen.card,
             pictures,
             support=support,
             top=top,

@@ -22,6 +22,36 @@ def test_export_prints_its_check_as_json(peers, tmp_path, peerdistill):
     assert found["largest_difference"] < 1e-3
 
 
+def test_the_ensemble_is_one_file_that_predict_reads(peers, tmp_path, digit_pictures, peerdistill):
+    run = tmp_path / "run"
+    shutil.copytree(peers[0], run)
+    found = json.loads(peerdistill("export", run, "--what", "ensemble", "--json").stdout)
+    assert found["path"] == str(run / "ensemble.onnx")
+    of_file = json.loads(peerdistill("predict", found["path"], *digit_pictures, "--json").stdout)
+    of_run = json.loads(peerdistill("predict", run, *digit_pictures, "--what", "ensemble", "--json").stdout)
+    of_leader = json.loads(peerdistill("predict", run, *digit_pictures, "--json").stdout)
+    assert [one["classes"] for one in of_file] == [one["classes"] for one in of_run]
+    for one, other in zip(of_file, of_run, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+    assert [one["probabilities"] for one in of_leader] != [one["probabilities"] for one in of_run]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--what", "soup"), "network to deploy"),
+        (("--what", "peer:2"), "peer:2 does not exist: the run has the peers 0 to 1"),
+        (("--what", "ensemble", "--format", "safetensors"), "safetensors holds one stock network, and an ensemble is"),
+    ],
+)
+def test_a_network_that_cannot_be_exported(peers, words, message, tmp_path, peerdistill):
+    outcome = peerdistill("export", peers[0], "--output", tmp_path / "file.safetensors", *words)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("format", ["onnx", "safetensors", "pt2", "int8"])
 def test_calibrated_probabilities_are_those_of_divided_logits(peers, tmp_path, digit_pictures, peerdistill, format):
     suffix = deploy.formats.find(format).suffix

@@ -118,6 +118,13 @@ def test_the_formats_of_the_package_have_different_default_names():
         assert formats.format_of_file(Path(format.default_name)).open is format.open
 
 
+def test_default_names_say_which_network_a_file_holds():
+    assert formats.find("onnx").default_name_of("peer:1") == "peer1.onnx"
+    assert formats.find("int8").default_name_of("ensemble") == "ensemble.int8.onnx"
+    for format in formats.FORMATS.values():
+        assert format.default_name_of("leader") == format.default_name
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -1,15 +1,16 @@
-"""Write the leader of a run as one file, such as ONNX."""
+"""Write the leader of a run, or its ensemble, as one file, such as ONNX."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from peerdistill.cli.options import add_checkpoint, add_json, add_places, add_run, format_help, open_run
+from peerdistill.cli.options import add_checkpoint, add_json, add_places, add_run, add_what, format_help, open_run
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.deploy import formats
 from peerdistill.deploy.destination import check_destination
+from peerdistill.deploy.what import LEADER, check_what
 from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 from peerdistill.runs.run import Run
@@ -24,10 +25,11 @@ def run(words: list[str]) -> int:
     """Run ``peerdistill export RUN [options]``."""
     parser = make_parser("export", "RUN --format FORMAT [options]", str(__doc__))
     add_run(parser)
+    add_what(parser)
     parser.add_argument("--format", type=str, default="onnx", help=format_help())
     parser.add_argument("--int8", action="store_true", help="Short for --format int8.")
     parser.add_argument(
-        "--output", type=str | None, default=None, help="File to write (default: RUN/leader[.int8].SUFFIX)."
+        "--output", type=str | None, default=None, help="File to write (default: RUN/WHAT[.int8].SUFFIX)."
     )
     add_checkpoint(parser)
     parser.add_argument(
@@ -40,10 +42,11 @@ def run(words: list[str]) -> int:
     add_places(parser)
     options = parse_words(parser, words, kind="option of export")
     format = _chosen_format(options)
-    output = _destination(options, format)
+    what = options.what or LEADER
+    output = _destination(options, format, what)
     from peerdistill import runs
 
-    how = {"which": options.checkpoint, "force": options.force, "calibrate": options.calibrate}
+    how = {"what": what, "which": options.checkpoint, "force": options.force, "calibrate": options.calibrate}
     exported = runs.export(open_run(options), format, output, **how)
     report = exported.report
     if options.json:
@@ -67,19 +70,20 @@ def _chosen_format(options: Namespace) -> "Format":
     return formats.find("int8" if options.int8 else options.format)
 
 
-def _destination(options: Namespace, format: "Format") -> Path:
+def _destination(options: Namespace, format: "Format", what: str) -> Path:
     """Return the file to write.
 
     Raises:
-        UserError: If there is no run, or the file cannot be written. Checked before anything slow.
+        UserError: If there is no run or no such network, or the file cannot be written. Checked before anything slow.
     """
     if format.needs_calibration and user_path(options.run, "the run folder").is_file():
         raise UserError(
             f"{options.run} is a file: --format {format.name} needs a run folder, for training images to calibrate on"
         )
     run = Run(options.run)
-    run.require()
-    output = run.path / format.default_name
+    check_what(what, run.config.cohort.peers)
+    format.check_holds(what)
+    output = run.path / format.default_name_of(what)
     if options.output is not None:
         output = user_path(options.output, "--output")
     check_destination(output, format, force=options.force)

@@ -1,4 +1,4 @@
-"""Classify pictures with an exported leader or a run."""
+"""Classify pictures with an exported file or a run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +10,10 @@ from jsonargparse import Namespace
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from peerdistill.cli import tables, tell
-from peerdistill.cli.options import add_csv, add_json, csv_file, format_help
+from peerdistill.cli.options import add_csv, add_json, add_what, csv_file, format_help
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
+from peerdistill.deploy.what import LEADER
 from peerdistill.errors import UserError
 from peerdistill.files import write_csv
 from peerdistill.paths import user_path
@@ -30,7 +31,7 @@ _PICTURES_WITHOUT_BAR = 300
 def run(words: list[str]) -> int:
     """Run ``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", str(__doc__))
-    parser.add_argument("model", type=str, help="Exported leader, or folder of a run.")
+    parser.add_argument("model", type=str, help="Exported file, or folder of a run.")
     parser.add_argument(
         "pictures",
         type=str,
@@ -38,6 +39,7 @@ def run(words: list[str]) -> int:
         help="Picture files, folders (with all folders below them), patterns such as 'photos/**/*.jpg', and lists: "
         "@FILE names one picture, folder or pattern per line.",
     )
+    add_what(parser)
     parser.add_argument(
         "--format", type=str | None, default=None, help=f"{format_help()} By default, the suffix decides."
     )
@@ -85,9 +87,11 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     run = Run(options.model) if model.is_dir() else None
     if run is not None:
         run.require()
+    elif options.what is not None:
+        raise UserError(f"--what chooses a network of a run, and {model} is a file, which holds one network")
     with _progress() as progress:
         if run is not None:
-            return run.predict(options.pictures, progress=progress, **how)
+            return run.predict(options.pictures, what=options.what or LEADER, progress=progress, **how)
         return deploy.predict(model, options.pictures, format=options.format, progress=progress, **how)
 
 

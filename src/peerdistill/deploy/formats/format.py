@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peerdistill.deploy.what import ENSEMBLE, LEADER, file_stem
 from peerdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,9 +74,11 @@ class Format:
         verify: Compares a written file with the leader and raises ExportError if it does not pass. None: every output
             must be equal within a small tolerance (``deploy.verification.reproduces``).
         open_with_threads: As ``open``, with a number of threads. Formats that do not run in PyTorch have it, and
-            ``bench-leader`` measures these formats.
-        stem: Name of the file without suffix, if the user gives none.
+            ``bench`` measures these formats.
+        stem: Name of the file without suffix, if the user gives none. It starts with "leader", which stands for the
+            name of the exported network.
         needs_calibration: Whether ``write`` needs training pictures.
+        stock: Whether the file holds the weights of one stock network, which an ensemble is not.
         samples: Number of pictures that the command line compares.
 
     Example:
@@ -93,9 +96,19 @@ class Format:
     open_with_threads: "Callable[[Path, int], Opened] | None" = None
     stem: str = "leader"
     needs_calibration: bool = False
+    stock: bool = False
     samples: int = 128
+
+    def check_holds(self, what: str | None) -> None:
+        """Raise UserError if a file of this format cannot hold a network of a run, such as "ensemble"."""
+        if self.stock and what == ENSEMBLE:
+            raise UserError(f"{self.name} holds one stock network, and an ensemble is not one: choose onnx or pt2")
 
     @property
     def default_name(self) -> str:
-        """Name of the file if the user gives none."""
-        return self.stem + self.suffix
+        """Name of the leader's file if the user gives none."""
+        return self.default_name_of(LEADER)
+
+    def default_name_of(self, what: str) -> str:
+        """Return the name of the file of another network of a run, such as "ensemble"."""
+        return self.stem.replace(LEADER, file_stem(what), 1) + self.suffix

@@ -37,10 +37,10 @@ def write_onnx(leader: Leader, path: Path) -> None:
     from peerdistill.deploy.tracing import traced
 
     network, card = leader.network, leader.card
-    weight_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
+    weight_bytes = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))  # shared ones once
     if weight_bytes > ONNX_LIMIT:
         raise ExportError(
-            f"the leader's weights take {weight_bytes / 2**30:.2f} GiB and one ONNX file holds less than "
+            f"the weights of {card.name} take {weight_bytes / 2**30:.2f} GiB and one ONNX file holds less than "
             f"{ONNX_LIMIT / 2**30:.2f}: export it as safetensors or pt2"
         )
     program = traced(network, card)
@@ -57,7 +57,7 @@ def write_onnx(leader: Leader, path: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         # The exporter's own message mostly explains how to report it.
         cause = error.__cause__ or error
-        raise ExportError(f"the leader cannot be converted to ONNX: {shorten(str(cause), 200)}") from error
+        raise ExportError(f"{card.name} cannot be converted to ONNX: {shorten(str(cause), 200)}") from error
     assert converted is not None
     converted.model.metadata_props.update(card.to_metadata())
     path.write_bytes(converted.model_proto.SerializeToString())

@@ -55,4 +55,5 @@ FORMAT = Format(
     write=write_safetensors,
     open=open_safetensors,
     verify=verify_safetensors,
+    stock=True,
 )
