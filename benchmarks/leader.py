@@ -3,7 +3,7 @@
     python benchmarks/leader.py [--repeats 7] [--json FILE]
 
 Needs only the package and takes two minutes on one CPU core. Weights are random and images are noise: neither size nor
-time depends on them. ``peerdistill bench-leader RUN`` measures accuracy too. All forms use PyTorch's number of threads
+time depends on them. ``peerdistill bench RUN`` measures accuracy too. All forms use PyTorch's number of threads
 (OMP_NUM_THREADS).
 """
 
@@ -21,7 +21,7 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import torch_scorer
 from peerdistill.runs.environment import describe
-from peerdistill.study.leader_bench import BATCHES, Form, form_latencies, make_forms
+from peerdistill.study.forms import BATCHES, Form, form_latencies, make_forms
 
 CLASSES, CALIBRATION = 100, 128
 

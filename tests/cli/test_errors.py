@@ -232,13 +232,13 @@ MISTAKES = [
     Mistake("ensemble of one peer", "export runs/digits --what ensemble", "choose leader"),
     Mistake("moving average of a run without one", "export runs/digits --what ema", "moving average"),
     Mistake("network of an exported leader", "predict leader.onnx photo.png --what ensemble", "--what"),
-    # Bench-leader
-    Mistake("bench of a missing run", "bench-leader runs/none", "runs/none"),
-    Mistake("bench of an exported leader", "bench-leader leader.onnx", "leader.onnx"),
-    Mistake("bench of a run with missing data", "bench-leader runs/gone", "gone.npz"),
-    Mistake("bench on changed data", "bench-leader runs/repainted", "training images"),
-    Mistake("bench with too many repeats", "bench-leader runs/digits --repeats 999999999", "at most 10,000"),
-    Mistake("bench with 0 repeats", "bench-leader runs/digits --repeats 0", "repeats "),
+    # Bench
+    Mistake("bench of a missing run", "bench runs/none", "runs/none"),
+    Mistake("bench of an exported leader", "bench leader.onnx", "leader.onnx"),
+    Mistake("bench of a run with missing data", "bench runs/gone", "gone.npz"),
+    Mistake("bench on changed data", "bench runs/repainted", "training images"),
+    Mistake("bench with too many repeats", "bench runs/digits --repeats 999999999", "at most 10,000"),
+    Mistake("bench with 0 repeats", "bench runs/digits --repeats 0", "repeats "),
     # Predict
     Mistake("file that is not a picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),

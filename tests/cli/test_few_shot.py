@@ -157,17 +157,20 @@ def test_an_int8_encoder_classifies_from_examples(runs, shapes, tmp_path, peerdi
         assert found["classes"][0] in expected["classes"]
 
 
-def test_bench_leader_evaluates_an_encoder_on_the_test_episodes(runs, peerdistill):
-    found = json.loads(peerdistill("bench-leader", runs[1], "--repeats", "1", "--json").stdout)
+def test_bench_evaluates_encoders_on_the_test_episodes(runs, peerdistill):
+    found = json.loads(peerdistill("bench", runs[1], "--repeats", "1", "--json").stdout)
     expected = json.loads(peerdistill("evaluate", runs[1], "--json").stdout)
-    assert found["test"] == {
-        name: expected[name] for name in ("samples", "ways", "shots", "queries", "episodes", "seed")
+    assert found["evaluated"] == {
+        name: expected[name] for name in ("split", "samples", "ways", "shots", "queries", "episodes", "seed")
     }
-    for form in ("pytorch", "onnx"):
-        assert found["forms"][form]["accuracy"] == pytest.approx(expected["leader"], abs=1e-3)
-    assert abs(found["forms"]["int8"]["accuracy"]["top1"] - expected["leader"]["top1"]) < 20
+    for what, forms in found["networks"].items():
+        for form in ("pytorch", "pt2", "onnx"):
+            if form in forms and what in expected:  # the ensemble is one encoder with the features of all peers
+                assert forms[form]["accuracy"] == pytest.approx(expected[what], abs=1e-3)
+    leader = found["networks"]["leader"]
+    assert abs(leader["int8"]["accuracy"]["top1"] - expected["leader"]["top1"]) < 20
     console = silent_console()
-    console.print(tables.leader_bench(found))  # what the command prints without --json
+    console.print(tables.bench(found))  # what the command prints without --json
     assert "6 test episodes, 2-way 1-shot" in printed(console)
 
 

@@ -39,7 +39,7 @@ def evaluated(peerdistill, *words):
 
 
 def test_the_error_for_missing_data_names_the_option(place, peerdistill):
-    for command in ("evaluate run", "export run", "bench-leader run"):
+    for command in ("evaluate run", "export run", "bench run"):
         outcome = peerdistill(*command.split())
         assert outcome.code == 2
         assert outcome.stderr == (

@@ -53,10 +53,10 @@ def test_the_name_of_a_run_folder_is_printed_literally():
         "epoch": 3,
         "repeats": 1,
         "machine": {**dict.fromkeys(names, "[/x]"), "int8_instructions": [], "packages": {}},
-        "test": None,
-        "forms": dict.fromkeys(("pytorch", "onnx", "int8"), form),
+        "evaluated": None,
+        "networks": {"leader": dict.fromkeys(("pytorch", "onnx", "int8"), form)},
     }
-    assert "runs/a[/b] [bold]c, last epoch (3)" in shown(tables.leader_bench(bench))
+    assert "runs/a[/b] [bold]c, last epoch (3)" in shown(tables.bench(bench))
 
 
 @pytest.mark.parametrize(("name", "shown_as_well"), [("mcl-okd", True), ("crd", False), ("crd+kd", False)])

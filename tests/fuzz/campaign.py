@@ -286,7 +286,7 @@ _LINES = (
     ["evaluate", "no-such-run", "--split", "val", "--ways", "3"],
     ["compare", "no-run", "no-other-run", "--protocol", "paper"],
     ["export", "no-such-run", "--format", "onnx", "--output", "x.onnx"],
-    ["bench-leader", "no-such-run", "--repeats", "3"],
+    ["bench", "no-such-run", "--repeats", "3"],
     ["predict", "no-model.onnx", "no-picture.png", "--top", "2"],
     ["methods", "mcl-okd"],
 )

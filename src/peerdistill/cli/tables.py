@@ -13,7 +13,7 @@ from rich.text import Text
 from peerdistill import methods as method_catalog
 from peerdistill.config.kinds import KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
-from peerdistill.deploy.formats import FORMATS
+from peerdistill.study.form_names import IN_PYTORCH, form_name
 
 if TYPE_CHECKING:
     from peerdistill.deploy import Prediction
@@ -84,33 +84,34 @@ def comparison(results: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def leader_bench(value: Mapping[str, Any]) -> Table:
-    """Return the table of a leader in every form: size, accuracy, latency and speed relative to eager."""
-    test, forms = value["test"], value["forms"]
-    batches = list(forms["pytorch"]["milliseconds"])
-    on = f"top-1 accuracy on {_counted(test, 'test')}" if test else "no test images, so no accuracy"
+def bench(value: Mapping[str, Any]) -> Table:
+    """Return the table of a run's networks in every form: size, accuracy, latency and speed relative to PyTorch."""
+    evaluated, networks = value["evaluated"], value["networks"]
+    batches = list(next(iter(next(iter(networks.values())).values()))["milliseconds"])
+    on = f"top-1 accuracy on {_counted(evaluated, evaluated['split'])}" if evaluated else "no images to evaluate on"
     # Text, not str: the name of a folder may look like markup.
     table = Table(
-        "", title=Text(f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}", "table.title")
+        "", "", title=Text(f"{value['run']}, {_EPOCHS[value['checkpoint']]} ({value['epoch']})\n{on}", "table.title")
     )
-    for name in ("size", *(["accuracy"] if test else []), *(f"batch {batch}" for batch in batches)):
+    for name in ("size", *(["accuracy"] if evaluated else []), *(f"batch {batch}" for batch in batches)):
         table.add_column(name, justify="right")
-    for name, form in forms.items():
-        label = "PyTorch eager" if name == "pytorch" else FORMATS[name].help
-        found = [f"{form['bytes'] / 1e6:.2f} MB"]
-        if test:
-            top1 = {key: part for key, part in form["accuracy"].items() if key != "top5"}
-            found.append(_percent(top1))
-        for batch in batches:
-            took = form["milliseconds"][batch]
-            found.append(f"{took:.2f} ms {forms['pytorch']['milliseconds'][batch] / took:4.1f} x")
-        table.add_row(label, *found)
+    for what, forms in networks.items():
+        in_pytorch = next(iter(forms.values()))["milliseconds"]
+        for name, form in forms.items():
+            found = [f"{form['bytes'] / 1e6:.2f} MB"]
+            if evaluated:
+                found.append(_percent({key: part for key, part in form["accuracy"].items() if key != "top5"}))
+            for batch in batches:
+                took = form["milliseconds"][batch]
+                found.append(f"{took:.2f} ms {in_pytorch[batch] / took:4.1f} x")
+            table.add_row(what if name in IN_PYTORCH else "", form_name(name), *found)
+        table.add_section()
     table.caption, table.caption_justify = Text(_conditions(value), "table.caption"), "left"
     return table
 
 
 def _conditions(value: Mapping[str, Any]) -> str:
-    """Return on what machine a leader was timed, and how."""
+    """Return on what machine networks were timed, and how."""
     machine = value["machine"]
     instructions = machine["int8_instructions"]
     int8 = "unknown" if instructions is None else ", ".join(instructions) or "none"

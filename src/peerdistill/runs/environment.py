@@ -1,4 +1,4 @@
-"""The machine and the software that a result depends on: for runs, for ``bench-leader`` and for the benchmarks."""
+"""The machine and the software that a result depends on: for runs, for ``bench`` and for the benchmarks."""
 
 import json
 import os

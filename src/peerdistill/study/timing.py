@@ -3,8 +3,8 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import Annotated
+from collections.abc import Callable, Hashable, Mapping
+from typing import Annotated, TypeVar
 
 from peerdistill.ranges import Range
 
@@ -12,6 +12,9 @@ REPEATS = Range(least=1, most=10_000)
 """Allowed number of timed rounds."""
 
 Repeats = Annotated[int, REPEATS]
+
+Name = TypeVar("Name", bound=Hashable)
+"""What identifies a call: a text, or several."""
 
 
 def seconds(call: Callable[[], object], times: int = 1) -> float:
@@ -23,8 +26,8 @@ def seconds(call: Callable[[], object], times: int = 1) -> float:
 
 
 def median_seconds(
-    calls: Mapping[str, Callable[[], object]], repeats: Repeats, *, burst_s: float = 0.0, enough_s: float = math.inf
-) -> dict[str, float]:
+    calls: Mapping[Name, Callable[[], object]], repeats: Repeats, *, burst_s: float = 0.0, enough_s: float = math.inf
+) -> dict[Name, float]:
     """Return the median seconds of one call, for each of several calls.
 
     Each is called once untimed. Then they are timed in turns, so that other load on the machine affects all of them.
@@ -42,7 +45,7 @@ def median_seconds(
         ['sum', 'sort']
     """
     bursts = {name: _calls_of_a_burst(call, burst_s) for name, call in calls.items()}
-    rounds: list[dict[str, float]] = []
+    rounds: list[dict[Name, float]] = []
     spent = 0.0
     while len(rounds) < repeats and spent <= enough_s:
         rounds.append({name: seconds(call, bursts[name]) for name, call in calls.items()})

@@ -1,4 +1,4 @@
-"""One file per command: ``peerdistill bench-leader`` exits with the result of ``run(words)`` in ``bench_leader.py``.
+"""One file per command: ``peerdistill export`` exits with the result of ``run(words)`` in ``export.py``.
 
 Nothing lists the files. A file begins with a docstring, whose first line is the command's line in ``peerdistill
 --help``; ``HELP_ORDER`` is its position there (default: last). Both are read as text, because importing every command

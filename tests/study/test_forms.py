@@ -1,4 +1,4 @@
-"""The forms of a leader; whole benches are those of the command line, tests/cli/test_commands.py."""
+"""The forms of a network; whole benches are those of the command line, tests/cli/commands/test_bench.py."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from peerdistill.deploy import LeaderCard
-from peerdistill.study.leader_bench import Form, form_latencies, make_forms
+from peerdistill.study.forms import Form, form_latencies, make_forms
 
 
 @pytest.fixture(scope="module")
