@@ -205,7 +205,7 @@ def test_torchvision_says_which_images_its_weights_expect(name):
 
 def test_timm_says_which_images_its_weights_expect():
     found = backbones.pretrained_input("timm:vit_base_patch16_224.augreg_in21k_ft_in1k")
-    assert found == backbones.PretrainedInput(224, (0.5,) * 3, (0.5,) * 3, 0.9, "bicubic")
+    assert found == backbones.PretrainedInput(224, (0.5,) * 3, (0.5,) * 3, 224 / 248, "bicubic")
 
 
 @pytest.mark.parametrize("name", ["resnet20", "some_module:function"])

@@ -50,7 +50,7 @@ def test_the_network_is_timm_s_with_its_weights_and_preprocessing(source):
         "image_size": wanted["input_size"][-1],
         "mean": tuple(wanted["mean"]),
         "std": tuple(wanted["std"]),
-        "crop": wanted["crop_pct"],
+        "crop": 48 / int(48 / wanted["crop_pct"]),
         "interpolation": wanted["interpolation"],
     }
 

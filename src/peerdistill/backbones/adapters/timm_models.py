@@ -64,11 +64,12 @@ def pretrained_input(name: str) -> PretrainedInput:
     assert known is not None
     with reading(f"{parsed.short} does not say which images its weights expect"):
         found = resolve_data_config(pretrained_cfg=known.to_dict())
+        size = int(found["input_size"][-1])
         return PretrainedInput(
-            image_size=int(found["input_size"][-1]),
+            image_size=size,
             mean=tuple(map(float, found["mean"])),
             std=tuple(map(float, found["std"])),
-            crop=float(found["crop_pct"]),
+            crop=size / int(size / found["crop_pct"]),  # timm rounds the length of the resized side down
             interpolation=str(found["interpolation"]),
         )
 

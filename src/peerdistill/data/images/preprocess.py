@@ -20,6 +20,9 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 INTERPOLATIONS = tuple(_FILTERS)
 """Names of the filters with which pictures are resized; all are antialiased."""
 
+# Strips whose longer side is more than this many times the shorter one are not resized as a whole.
+_LONGEST = 64
+
 
 @dataclass(frozen=True)
 class EvalCrop:
@@ -81,35 +84,34 @@ def fit(
 ) -> UInt8[np.ndarray, "{size} {size} {channels}"]:
     """Return the central square of ``picture`` at ``size`` x ``size`` pixels.
 
-        The shorter side is resized to ``size / crop`` pixels with antialiased filtering, then the central ``size`` x
-        ``size`` pixels are cropped. Only those pixels are computed, so that a long strip needs no more memory
-        than a square. With ``crop`` 1, a picture that already has this size is returned unchanged.
+    The shorter side is resized to ``size / crop`` pixels with antialiased filtering, then the central ``size`` x
+    ``size`` pixels are cropped, exactly as torchvision's ``Resize`` and ``CenterCrop`` do with a PIL image. With
+    ``crop`` 1, a picture that already has this size is returned unchanged. Of very long strips only the central pixels
+    are computed, so that they need little memory; these may differ from torchvision's by a few levels of 255.
 
-        Args:
-            picture: A picture in mode RGB, for example from :func:`peerdistill.data.images.decode.open_picture`.
-            size: Side of the result in pixels.
-            channels: 1 for grey, 3 for RGB.
-            crop: Fraction of the shorter side that is kept, above 0 and at most 1.
-            interpolation: Filter for resizing, one of `INTERPOLATIONS`.
+    Args:
+        picture: A picture in mode RGB, for example from :func:`peerdistill.data.images.decode.open_picture`.
+        size: Side of the result in pixels.
+        channels: 1 for grey, 3 for RGB.
+        crop: Fraction of the shorter side that is kept, above 0 and at most 1.
+        interpolation: Filter for resizing, one of `INTERPOLATIONS`.
 
-        Example:
-            >>> from PIL import Image
-
-    from peerdistill.data.config import Interpolation
-            >>> fit(Image.new("RGB", (640, 480)), 224, 3, crop=0.875).shape
-            (224, 224, 3)
+    Example:
+        >>> from PIL import Image
+        >>> fit(Image.new("RGB", (640, 480)), 224, 3, crop=0.875).shape
+        (224, 224, 3)
     """
     if picture.mode != PILLOW_MODES[channels]:
         picture = picture.convert(PILLOW_MODES[channels])
-    width, height = picture.size
     shorter = round(size / crop)
-    left, right = _central_part(width, size, round(shorter * width / min(width, height)))
-    upper, lower = _central_part(height, size, round(shorter * height / min(width, height)))
-    square = picture.resize((size, size), _FILTERS[interpolation], box=(left, upper, right, lower))
+    # As torchvision: the longer side is rounded down, and offsets are rounded half to even.
+    extent = [int(shorter * side / min(picture.size)) for side in picture.size]
+    left, upper = (round((side - size) / 2) for side in extent)
+    if max(extent) <= _LONGEST * shorter:
+        square = picture.resize((extent[0], extent[1]), _FILTERS[interpolation])
+        square = square.crop((left, upper, left + size, upper + size))
+    else:
+        bounds = zip((left, upper, left + size, upper + size), (*extent, *extent), (*picture.size,) * 2, strict=True)
+        box = tuple(bound * side / resized for bound, resized, side in bounds)
+        square = picture.resize((size, size), _FILTERS[interpolation], box=box)
     return np.array(square).reshape(size, size, channels)
-
-
-def _central_part(side: int, size: int, resized: int) -> tuple[float, float]:
-    """Return the bounds, on the original ``side``, of the central ``size`` of ``resized`` pixels."""
-    offset = (resized - size) // 2
-    return offset * side / resized, (offset + size) * side / resized

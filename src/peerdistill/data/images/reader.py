@@ -25,7 +25,7 @@ from peerdistill.paths import user_path
 Result = TypeVar("Result")
 
 # Increase it whenever preprocessing gives other pixels than before: caches of the earlier version are then not used.
-_VERSION = 2
+_VERSION = 3
 
 
 class PictureReader:
