@@ -83,6 +83,9 @@ MISTAKES = [
     ),
     Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
     Mistake("weights file missing", "train digits --weights none.safetensors", "none.safetensors"),
+    Mistake("class weights missing", "train digits --class_weights none.csv", "none, balanced or a YAML or CSV file"),
+    Mistake("class weights of another class", "train digits --class_weights '{cat: 2}'", "choose from 0, 1"),
+    Mistake("mixing with a term that needs clean images", "train digits --mix.mixup 0.2 --mix.share 1", "'contrast'"),
     Mistake(
         "two sources of weights", "train digits --pretrained --weights none.safetensors", "weights cannot be combined"
     ),
