@@ -160,7 +160,7 @@ MISTAKES = [
     Mistake("flag with a value", "train digits --json=yes", "--json"),
     Mistake("word instead of a group of options", "train digits --optimizer adam", "optimizer "),
     Mistake("unknown name in a group of options", "train digits --optimizer '{\"lr\": 1}'", "optimizer.lr"),
-    Mistake("unknown optimiser", "train digits --optimizer.name adamx", "adamw"),
+    Mistake("unknown optimizer", "train digits --optimizer.name adamx", "adam"),
     Mistake("unknown kind of negatives", "train digits --contrast.negatives shard", "shared"),
     Mistake("number instead of a kind of negatives", "train digits --contrast.negatives 1024", "shared"),
     Mistake("word for the size of the cache", "train photos --cache_gib much", "cache_gib "),
