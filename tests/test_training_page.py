@@ -28,3 +28,5 @@ def test_the_commands_run_in_order(folder):
         outcome = run_line(line, *(SHORT if first else ()))
         assert outcome.code == 0, (line, outcome.stderr)
     assert "standing" in run_line(lines[3]).stdout
+    for block in blocks("docs/training.md", "python"):
+        exec(block, {})

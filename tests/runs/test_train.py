@@ -56,6 +56,7 @@ def test_a_run_is_a_folder(trained):
     assert names - events == {
         *("config.yaml", "environment.json", "metrics.jsonl", "result.json"),
         *("checkpoints/best.pt", "checkpoints/last.pt", "checkpoints/previous.pt"),
+        *(f"predictions/{which}_{split}.npz" for which in ("last", "best") for split in ("test", "val")),
     }
 
 

@@ -4,6 +4,7 @@ from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate
 from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
 from .export import RunExport, export
 from .other_images import OtherImages, images_of
+from .predictions import Predicted, Predictions, read_predictions
 from .report import RunReport
 from .restore import Restored, restore
 from .run import CHECKPOINTS, PLACES, Run, Which
@@ -19,6 +20,8 @@ __all__ = [
     "Deployable",
     "EpisodeResult",
     "OtherImages",
+    "Predicted",
+    "Predictions",
     "Restored",
     "Run",
     "RunEvaluator",
@@ -44,6 +47,7 @@ __all__ = [
     "load_task_of",
     "load_teacher",
     "paired",
+    "read_predictions",
     "restore",
     "sample_pictures",
     "train",

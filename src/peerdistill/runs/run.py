@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from peerdistill.deploy import ExportReport, Prediction
+    from peerdistill.runs.predictions import Predictions
     from peerdistill.training import Checkpoints
 
 PLACES = ("data", "test", "labels", "root")
@@ -29,8 +30,8 @@ CHECKPOINTS: tuple[Which, ...] = ("last", "best")
 
 
 class Run:
-    """The folder of a run: ``config.yaml``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoints/``,
-    ``environment.json`` and ``result.json``.
+    """The folder of a run: ``config.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``environment.json``,
+    ``result.json``, ``predictions/``, and what loggers write.
 
     Args:
         path: The folder.
@@ -121,6 +122,20 @@ class Run:
         if self.config.kind == "episodes":
             return {"checkpoint": which, "split": evaluator.split, **evaluator(which).as_dict()}
         return evaluator.report(which).as_dict()
+
+    def predictions(self, which: Which = "last", split: str = "test") -> "Predictions":
+        """Return what leader and ensemble predicted for every image at the end of training, without the images.
+
+        Args:
+            which: The checkpoint.
+            split: "test" or "val".
+
+        Raises:
+            UserError: Training has not ended, or the data have no such split, or the run learns from episodes.
+        """
+        from peerdistill.runs.predictions import predictions_file, read_predictions
+
+        return read_predictions(predictions_file(self, which, split))
 
     def export(
         self,

@@ -30,9 +30,10 @@ from peerdistill.runs.build import (
 from peerdistill.runs.environment import describe, difference_from, versions
 from peerdistill.runs.fitting import with_batches_of
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
+from peerdistill.runs.predictions import evaluate_and_keep
 from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.pretrained import start_from_weights
-from peerdistill.runs.run import Run
+from peerdistill.runs.run import Run, Which
 from peerdistill.runs.task import SPLITS, Task
 from peerdistill.runs.tasks import load_task
 from peerdistill.training import (
@@ -272,7 +273,7 @@ def _result(
         "method": config.method,
         "seed": config.training.seed,
         "parameters": sizes,
-        **_final_accuracies(config, run, trainer, evaluators),
+        **_final_accuracies(config, run, trainer, task, evaluators),
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
         "options": yaml.safe_load(config.as_yaml()),
@@ -285,24 +286,28 @@ def _trained_parameters(module: nn.Module) -> int:
 
 
 def _final_accuracies(
-    config: Config, run: Run, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]
+    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
 ) -> dict[str, Any]:
-    """Return the scores of the last and the best epoch on all splits; the cohort then has the weights of the best."""
+    """Return the scores of the last and the best epoch on all splits; the cohort then has the weights of the best.
 
-    def measured(epoch: int) -> dict[str, Any]:
+    The predictions are written into the run folder.
+    """
+
+    def measured(which: Which, epoch: int) -> dict[str, Any]:
+        networks = (trainer.prepared, trainer.method.ensemble)
         found = {
-            name: evaluator(trainer.prepared, trainer.method.ensemble).as_dict()
-            for name, evaluator in evaluators.items()
+            split: evaluate_and_keep(run, task, evaluator, networks, which, split).as_dict()
+            for split, evaluator in evaluators.items()
             if evaluator is not None
         }
         return {"epoch": epoch, **found}
 
-    result = {"last": measured(trainer.progress.epoch), "best": None}
+    result = {"last": measured("last", trainer.progress.epoch), "best": None}
     if trainer.progress.best_epoch:
         file = trainer.checkpoints.best
         best = trainer.checkpoints.load(file)
         check_belongs(best, file, config, run.config_file)
         load_into(trainer.cohort, best["cohort"], file)
         load_into(trainer.method.ensemble, best["ensemble"], file)
-        result["best"] = measured(trainer.progress.best_epoch)
+        result["best"] = measured("best", trainer.progress.best_epoch)
     return result
