@@ -11,7 +11,7 @@ from peerdistill.training.config import OptimizerConfig
 from support.pages import blocks
 from support.photos import write_noise, write_photos
 
-CALLS, LOOP = blocks("docs/python.md", "python")
+CALLS, IN_MEMORY, LOOP = blocks("docs/python.md", "python")
 
 
 def test_one_call_per_step(tmp_path, monkeypatch, capsys):
@@ -27,6 +27,13 @@ def test_one_call_per_step(tmp_path, monkeypatch, capsys):
     assert prediction.split()[:1] == ["photo.jpg"]
     assert prediction.split()[1] in ("cat", "dog")
     assert (tmp_path / "leader.onnx").is_file()
+
+
+def test_images_in_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(IN_MEMORY, {})
+    assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 100
+    assert (tmp_path / "runs" / "arrays" / "images.npz").is_file()
 
 
 def test_the_loop_runs_as_it_is():
@@ -45,7 +52,9 @@ class OneOrder:
 
     def epoch(self, epoch, start=0):
         for indices in torch.randperm(32).split(16)[start:]:
-            yield SimpleNamespace(images=self.images[indices], labels=self.labels[indices], indices=indices)
+            yield SimpleNamespace(
+                images=self.images[indices], labels=self.labels[indices], indices=indices, targets=None
+            )
 
 
 def test_the_loop_distils_okddip_as_the_trainer_does(tmp_path):

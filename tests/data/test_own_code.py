@@ -126,7 +126,7 @@ def test_images_to_evaluate_a_network_of_other_data(returns):
 
 
 RGB = Image.new("RGB", (9, 9))
-FORMS = r"must return \(images, labels\), \(images, labels, class_names\) or a torch.utils.data.Dataset, found"
+FORMS = r"must be \(images, labels\), \(images, labels, class_names\) or a torch.utils.data.Dataset, found"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,13 @@ FORMS = r"must return \(images, labels\), \(images, labels, class_names\) or a t
         (IMAGES, rf"{FORMS} ndarray of type uint8 and shape \(40, 8, 8, 3\)"),
         ((IMAGES,), rf"{FORMS} a tuple of 1 \(ndarray\)"),
         ((IMAGES.tolist(), LABELS), "images must be a NumPy array or a PyTorch tensor, found a list of 40"),
-        ((IMAGES / 255, LABELS), "images of data mine:images must be uint8, found float64"),
-        ((IMAGES.transpose(0, 3, 1, 2), LABELS), r"must have shape .* found \(40, 3, 8, 8\)"),
+        (
+            (IMAGES / 1.0, LABELS),
+            r"images of data mine:images must be uint8, or floats in 0..1, found float64 in 0..",
+        ),
+        ((IMAGES * np.nan, LABELS), r"must be uint8, or floats in 0..1, found float64 in nan..nan"),
+        ((IMAGES.astype(int), LABELS), "images of data mine:images must be uint8, found int64"),
+        ((IMAGES.transpose(1, 2, 3, 0), LABELS), r"must have shape .* found \(8, 8, 3, 40\)"),
         ((IMAGES, LABELS[1:]), "labels of data mine:images must be 40 integers, one for each image"),
         ((IMAGES, LABELS / 2), "labels of data mine:images must be 40 integers.* found float64"),
         ((IMAGES, LABELS - 1), "label -1 of sample 0 of data mine:images is outside 0..2"),
@@ -148,8 +153,11 @@ FORMS = r"must return \(images, labels\), \(images, labels, class_names\) or a t
         (Samples([]), "the Dataset is empty"),
         (Endless(), "the Dataset must have a length, found an object of type Endless"),
         (Samples([RGB]), r"a sample must be \(image, label\), found an object of type Image in sample 0"),
-        (Samples([(RGB, 0), (RGB, 0.5)]), "a label must be an integer, found 0.5 in sample 1"),
-        (Samples([(torch.zeros(3, 8, 8), 0)]), "an image must be a PIL image, .* remove transforms such as ToTensor"),
+        (Samples([(RGB, 0), (RGB, 0.5)]), "a label must be an integer or a name, found 0.5 in sample 1"),
+        (Samples([(RGB, 0), (RGB, "ant")]), "labels must be all integers or all names, found 'ant' in sample 1"),
+        (Samples([(RGB.tobytes(), 0)]), "an image must be a PIL image, .* found an object of type bytes in sample 0"),
+        (Samples([(torch.ones(3, 8, 8) * 2, 0)]), r"sample 0 of data mine:images must be uint8, or .* in 2..2: remove"),
+        ((IMAGES, [*"ab"] * 20, ["a", "c"]), "label 'b' of sample 1 of data mine:images is not one of its class_names"),
         (
             Samples([(IMAGES[0], 0), (IMAGES[0][:7, :7], 1)]),
             r"same shape, found \(7, 7, 3\) in sample 1 and \(8, 8, 3\)",
@@ -162,7 +170,7 @@ def test_other_values_are_refused(returns, value, sentence):
 
 
 def test_images_that_do_not_fit_into_memory_are_refused(returns, monkeypatch):
-    monkeypatch.setattr("peerdistill.data.own_code.memory_bytes", lambda: 3000)
+    monkeypatch.setattr("peerdistill.data.python_images.memory_bytes", lambda: 3000)
     with pytest.raises(UserError, match="20 images of 192 bytes do not fit into the 3,000 bytes of memory"):
         load_own(returns(Pictures()), 8)
 

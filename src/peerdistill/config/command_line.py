@@ -11,7 +11,16 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
-from peerdistill.config.config import CONFIG_FILE, DEFAULT_METHOD, Config, defaults_of, kind_of, options_of
+from peerdistill.config.config import (
+    CONFIG_FILE,
+    DEFAULT_METHOD,
+    IMAGES_FILE,
+    TEST_IMAGES_FILE,
+    Config,
+    defaults_of,
+    kind_of,
+    options_of,
+)
 from peerdistill.config.kinds import CLASSES, Kind
 from peerdistill.config.parser import make_parser, option_names, parse_words
 from peerdistill.config.recipes import in_words, set_by_recipes
@@ -81,7 +90,7 @@ def read_config(path: Path) -> Config:
     Raises:
         UserError: The file is missing or broken, or as :meth:`Config.from_dict`.
     """
-    return Config.from_dict(read_options(path), f" in {path}")
+    return Config.from_dict(_options_in(path), f" in {path}")
 
 
 def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> ArgumentParser:
@@ -191,11 +200,21 @@ def _read(path: Path, kind: Kind) -> _File:
     Raises:
         UserError: The file is broken, or configures another kind.
     """
-    options = read_options(path)
+    options = _options_in(path)
     found = kind_of({"kind": kind.name, **options}, f" in {path}")
     if found is not kind:
         raise UserError(f"{path} configures a run of kind {found.name}: use it with peerdistill {found.command}")
     return _File(path, {name: value for name, value in options.items() if name != "kind"})
+
+
+def _options_in(path: Path) -> dict[Any, Any]:
+    """Return the options in a file. The images of a run that keeps them are in the folder of its configuration."""
+    options = dict(read_options(path))
+    for name, file in (("data", IMAGES_FILE), ("test", TEST_IMAGES_FILE)):
+        before, here = Path(str(options.get(name)).removeprefix("npz:")), path.absolute().parent / file
+        if options.get(name) == f"npz:{before}" and before.name == file and here.exists() and not before.exists():
+            options[name] = f"npz:{here}"
+    return options
 
 
 def _add_file(found: Namespace, file: _File, parser: ArgumentParser, kind: Kind, what: str) -> None:

@@ -23,6 +23,9 @@ from peerdistill.training.config import TrainingConfig
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run's folder."""
 
+IMAGES_FILE, TEST_IMAGES_FILE = "images.npz", "test_images.npz"
+"""Names of the images in the folder of a run to which images were given in Python."""
+
 DEFAULT_METHOD = "mcl-okd"
 DEFAULT_KIND: KindName = "classes"
 

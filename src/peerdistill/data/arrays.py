@@ -33,6 +33,19 @@ class LabelledImages:
         return LabelledImages(self.images[rows], self.labels[rows], self.class_names)
 
 
+@dataclass(frozen=True, eq=False)
+class GivenImages:
+    """Images in memory: the content of the npz files that a configuration names.
+
+    Attributes:
+        images: All images, except the test images if there are any.
+        test: The test images.
+    """
+
+    images: LabelledImages
+    test: LabelledImages | None = None
+
+
 def array_dataset(
     name: str,
     source: LabelledImages,

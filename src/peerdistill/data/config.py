@@ -159,9 +159,7 @@ class DataConfig:
         """
         takes = self.sources.takes(self.data)
         known = Preprocessing() if expected is None else expected
-        found: dict[str, Any] = {
-            "image_size": known.image_size if takes in ("path", "function") else Preprocessing().image_size
-        }
+        found: dict[str, Any] = {"image_size": known.image_size if takes != "name" else Preprocessing().image_size}
         if takes == "path" or expected is not None:
             found |= {"mean": list(known.mean), "std": list(known.std)}
         if takes == "path":

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from peerdistill.data.arrays import labels_among
+from peerdistill.data.arrays import GivenImages, labels_among
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, Split, normalised_by
 from peerdistill.data.source import LoadRequest
 from peerdistill.errors import UserError
 
 
-def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable: bool = False) -> Dataset:
+def load_dataset(
+    config: DataConfig, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
+) -> Dataset:
     """Load the images that ``config`` names, with a validation and a test split held out.
 
     The splits do not depend on the seed of a run, and no validation image is from the test set. `peerdistill.data.
@@ -21,6 +23,7 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
         download: Whether to download data that does not exist in ``config.root``.
         skip_unreadable: Whether to leave out unreadable pictures of a folder, and count them, instead of raising an
             error.
+        given: The content of the npz files that ``config`` names; the files are not read.
 
     Raises:
         UserError: A value is out of range, or the data does not exist, is damaged or has the wrong form.
@@ -31,7 +34,7 @@ def load_dataset(config: DataConfig, *, download: bool = False, skip_unreadable:
         (10, torch.Size([1, 8, 8]))
     """
     config.check()
-    data = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable))
+    data = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable, given))
     return normalised_by(data, config.mean, config.std)
 
 

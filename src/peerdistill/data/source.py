@@ -19,11 +19,13 @@ class LoadRequest(Generic[Options]):
         config: The data options: ``DataConfig`` for ``train``, ``FewShotData`` for ``fewshot``.
         download: Whether to download data that does not exist yet.
         skip_unreadable: Whether to leave out unreadable pictures, and count them, instead of raising an error.
+        given: The content of the npz files that ``config`` names, a ``GivenImages``; they need not exist yet.
     """
 
     config: Options
     download: bool = False
     skip_unreadable: bool = False
+    given: Any = None
 
 
 @dataclass(frozen=True)

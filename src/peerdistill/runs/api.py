@@ -1,17 +1,23 @@
 """Training in one call."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peerdistill.config import Config
+from peerdistill.config.config import IMAGES_FILE
 from peerdistill.config.kinds import KindName
-from peerdistill.paths import user_path
 from peerdistill.runs.run import Run
+
+if TYPE_CHECKING:
+    from peerdistill.data.python_images import Images
 
 
 def train(
-    data: str | Path,
+    data: "str | Path | Images",
     *,
+    test: "str | Path | Images | Mapping[str, Any] | None" = None,
+    class_names: Sequence[str] | None = None,
     kind: KindName = "classes",
     run: str | Path | None = None,
     resume: bool = False,
@@ -23,7 +29,11 @@ def train(
 
     Args:
         data: What to learn from, as DATA on the command line: a name, a folder, ``npz:FILE`` or
-            ``package.module:function``.
+            ``package.module:function``. Or images in memory: ``(images, labels)``, ``(images, labels, class_names)`` or
+            a ``torch.utils.data.Dataset``, see :func:`peerdistill.data.python_images.labelled_images`. The run folder
+            keeps them, so that the run can be resumed, evaluated and exported without them.
+        test: The test images, named or in memory as ``data``; by default a fifth of the images is held out.
+        class_names: The names of the classes of images in memory; by default those of ``data``, or else numbers.
         kind: "classes" to learn the classes of images, "episodes" to learn a few-shot encoder.
         run: The run folder; by default ``runs/DATA-METHOD-BACKBONE``.
         resume: Continue the run in this folder.
@@ -50,10 +60,26 @@ def train(
         >>> sorted(scores["leader"])
         ['balanced_accuracy', 'confusion', 'ece', 'per_class', 'top1', 'top5']
     """
+    from peerdistill.runs import given_images as memory
+    from peerdistill.runs.preprocessing import as_expected, as_started
     from peerdistill.runs.train import train as train_config
 
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    config = Config.from_dict({"kind": kind, "data": str(data), **given})
-    path = user_path(config.default_run if run is None else run, "run")
-    train_config(config, path, resume=resume, download=download, skip_unreadable=skip_unreadable)
-    return Run(path)
+    if isinstance(test, Mapping):  # the test episodes of a few-shot run
+        options, test = {**options, "test": test}, None
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    if memory.is_given(data):
+        names = {"data": f"npz:{IMAGES_FILE}"}
+    else:
+        memory.require_no_memory(data, test=test, class_names=class_names)
+        names = {"data": str(data)} | ({} if test is None else {"test": str(test)})
+    config = Config.from_dict({"kind": kind, **names, **options})
+    found, given = Run(config.default_run if run is None else run), None
+    if memory.is_given(data):
+        config = config.moved(memory.names_of(found, has_test=test is not None))
+        config.check()
+        if not resume:
+            found.require_free()
+        prepared = as_started(config, found.config) if resume else as_expected(config)
+        given = memory.given_images(data, test, class_names, prepared)
+    train_config(config, found.path, resume=resume, download=download, skip_unreadable=skip_unreadable, given=given)
+    return Run(found.path)

@@ -10,6 +10,7 @@ from peerdistill import methods
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
 from peerdistill.data import Augmentation, DataConfig, Dataset, eval_batches, load_dataset, train_batches
+from peerdistill.data.arrays import GivenImages
 from peerdistill.data.batches import TrainBatches
 from peerdistill.data.dataset import Split
 from peerdistill.data.normaliser import PixelStatistics
@@ -33,15 +34,18 @@ class ClassTask(Task):
         config: Configuration of the run.
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
+        given: The content of the npz files that the configuration names.
 
     Raises:
         UserError: The data are missing or damaged.
     """
 
-    def __init__(self, config: Config, *, download: bool = False, skip_unreadable: bool = False):
+    def __init__(
+        self, config: Config, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
+    ):
         assert isinstance(config.data, DataConfig)
         self._images = config.data
-        self._data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable)
+        self._data = load_dataset(config.data, download=download, skip_unreadable=skip_unreadable, given=given)
         self._config = with_fitting_batches(config, len(self._data.train))
 
     @property

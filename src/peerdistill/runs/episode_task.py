@@ -11,6 +11,7 @@ from peerdistill import fewshot
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
 from peerdistill.data import Augmentation
+from peerdistill.data.arrays import GivenImages
 from peerdistill.data.normaliser import Normaliser
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
@@ -38,18 +39,21 @@ class EpisodeTask(Task):
         config: Configuration of the run.
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
+        given: The content of the npz files that the configuration names.
 
     Raises:
         UserError: The data are missing or damaged.
     """
 
-    def __init__(self, config: Config, *, download: bool = False, skip_unreadable: bool = False):
+    def __init__(
+        self, config: Config, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
+    ):
         assert isinstance(config.data, FewShotData)
         assert config.episodes is not None
         self._config = config
         self._images = config.data
         self._episodes = config.episodes
-        self._data = fewshot.load_few_shot(config.data, download=download, skip_unreadable=skip_unreadable)
+        self._data = fewshot.load_few_shot(config.data, download=download, skip_unreadable=skip_unreadable, given=given)
 
     @property
     def config(self) -> Config:

@@ -1,7 +1,7 @@
 """Checkpoints of a run on an evaluation set."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from peerdistill.evaluation import Alone, ClassEvaluator, ClassReport, Evaluatio
 from peerdistill.runs.average import average_of
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
 from peerdistill.runs.class_task import class_evaluator, ensemble_of
-from peerdistill.runs.other_images import OtherImages, check_shape, images_of
+from peerdistill.runs.other_images import OtherImages, check_shape, given_images_of, images_of
 from peerdistill.runs.report import RunReport
 from peerdistill.runs.restore import Restored, restore
 from peerdistill.runs.run import Run, Which
@@ -125,6 +125,18 @@ def evaluator_of(run: Run, split: str | None = None, device: str = "cpu") -> Run
     return evaluator_of_task(run, found, split, device)
 
 
+def evaluator_on_given(
+    run: Run, data: Any, class_names: Sequence[str] | None = None, device: str = "cpu"
+) -> RunEvaluator:
+    """Return the evaluator of a run on images in memory, see :func:`peerdistill.runs.other_images.given_images_of`.
+
+    Raises:
+        UserError: As there. Also if the device does not exist.
+    """
+    check_device(device)
+    return _on_other_images(run, given_images_of(run, data, class_names), torch.device(device))
+
+
 def evaluator_of_task(run: Run, task: Task, split: str | None = None, device: str = "cpu") -> RunEvaluator:
     """Return the evaluator of a run on the images of its task.
 
@@ -153,7 +165,7 @@ def _on_other_images(run: Run, other: OtherImages, device: torch.device) -> RunE
         return ensemble_of(run.config, cohort, state)
 
     def check(restored: Restored) -> None:
-        check_shape(other.images, restored.card, run)
+        check_shape(other, restored.card)
 
     return RunEvaluator(run, other.split, device, evaluator, other.images, ensemble, check)
 

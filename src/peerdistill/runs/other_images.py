@@ -1,14 +1,19 @@
 """Which images a run can be evaluated on: those of its own data, or other images with its classes."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from peerdistill.data import DataConfig
+from peerdistill.data.arrays import relabelled
+from peerdistill.data.config import Interpolation
 from peerdistill.data.dataset import Split
+from peerdistill.data.images.preprocess import EvalCrop
 from peerdistill.data.load import load_images
+from peerdistill.data.python_images import labelled_images
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.runs.build import has_grown, is_same_data, trained_among
@@ -26,11 +31,13 @@ class OtherImages:
         images: The images.
         split: Which part of the other data they are: "test", "val" or "all".
         card: What a deployed leader of the run must know.
+        name: What error messages call them.
     """
 
     images: Split
     split: str
     card: LeaderCard
+    name: str
 
 
 def images_of(run: Run, split: str | None = None) -> Task | OtherImages:
@@ -61,7 +68,30 @@ def images_of(run: Run, split: str | None = None) -> Task | OtherImages:
     config = run.config.data
     images, found = load_images(config, before["class_names"], split)
     _warn(config.data, images, found, before)
-    return OtherImages(images, found, LeaderCard.from_metadata(notes["card"], run.path))
+    return OtherImages(images, found, LeaderCard.from_metadata(notes["card"], run.path), config.data)
+
+
+def given_images_of(run: Run, data: Any, class_names: Sequence[str] | None = None) -> OtherImages:
+    """Return images in memory to evaluate a run on, see :func:`peerdistill.data.python_images.labelled_images`.
+
+    PIL images are prepared as the run's own pictures. Labels that are integers are rows of the class names, which by
+    default are those of the data, or else those of the run.
+
+    Args:
+        run: A run that learns classes.
+        data: The images.
+        class_names: The names of their classes.
+
+    Raises:
+        UserError: They have another form, another size, or a class that the run does not have.
+    """
+    if not isinstance(run.config.data, DataConfig):
+        raise UserError(f"{run.path} is a few-shot run: it is evaluated on episodes of its own data")
+    notes = load_state(run)[0]["notes"]
+    card, known = LeaderCard.from_metadata(notes["card"], run.path), notes["data"]["class_names"]
+    prepare = EvalCrop(card.image_size, card.channels, card.crop, cast(Interpolation, card.interpolation))
+    found = labelled_images("data", data, prepare, class_names=class_names, default_names=known)
+    return OtherImages(relabelled(found, known, "data"), "all", card, name="data")
 
 
 def _task_in_place(run: Run) -> Task | None:
@@ -82,9 +112,10 @@ def _warn(place: str, images: Split, found: str, before: dict[str, Any]) -> None
     warnings.warn(text, PeerdistillWarning, stacklevel=3)
 
 
-def check_shape(images: Split, card: LeaderCard, run: Run) -> None:
+def check_shape(other: OtherImages, card: LeaderCard) -> None:
     """Raise UserError if images in memory do not have the shape of the images of a run."""
+    images = other.images
     expected = (card.channels, card.image_size, card.image_size)
     shape = getattr(images, "images", torch.empty(0, *expected)).shape[1:]
     if tuple(shape) != expected:
-        raise UserError(f"the images of {run.config.data.data} must be of shape {expected}, found {tuple(shape)}")
+        raise UserError(f"the images of {other.name} must be of shape {expected}, found {tuple(shape)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from peerdistill.config.command_line import read_config
-from peerdistill.config.config import CONFIG_FILE, Config
+from peerdistill.config.config import CONFIG_FILE, IMAGES_FILE, TEST_IMAGES_FILE, Config
 from peerdistill.deploy.what import LEADER
 from peerdistill.errors import Failure, UserError, cause
 from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
@@ -17,6 +17,7 @@ from peerdistill.training.metrics import METRICS_FILE
 if TYPE_CHECKING:
     from torch import nn
 
+    from peerdistill.data.python_images import Images
     from peerdistill.deploy import ExportReport, Prediction
     from peerdistill.runs.predictions import Predictions
     from peerdistill.training import Checkpoints
@@ -31,7 +32,8 @@ CHECKPOINTS: tuple[Which, ...] = ("last", "best")
 
 class Run:
     """The folder of a run: ``config.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``environment.json``,
-    ``result.json``, ``predictions/``, and what loggers write.
+    ``result.json``, ``predictions/``, and what loggers write; with images that were given in Python also ``images.npz``
+    and ``test_images.npz``.
 
     Args:
         path: The folder.
@@ -54,6 +56,8 @@ class Run:
         self.tensorboard = self.path / "tensorboard"
         self.environment_file = self.path / "environment.json"
         self.result_file = self.path / "result.json"
+        self.images_file = self.path / IMAGES_FILE
+        self.test_images_file = self.path / TEST_IMAGES_FILE
         self._checkpoints = self.path / "checkpoints"
         self._marks = self.path / MARKS
         self._held = HeldFolder(self.path)
@@ -102,7 +106,16 @@ class Run:
 
         return deployable(self, restore(self, which), what).network
 
-    def evaluate(self, which: Which = "last", split: str | None = None, device: str = "cpu") -> dict[str, Any]:
+    def evaluate(
+        self,
+        which: Which = "last",
+        split: str | None = None,
+        device: str = "cpu",
+        *,
+        data: "str | Path | Images | None" = None,
+        labels: str | Path | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
         """Return scores: ``checkpoint``, ``split``, ``samples``, ``peers``, ``leader`` and ``ensemble``.
 
         Of leader and ensemble, ``balanced_accuracy``, ``ece``, ``per_class`` and ``confusion`` are reported too, unless
@@ -112,13 +125,26 @@ class Run:
             which: The checkpoint.
             split: "test" or "val"; by default "test", or "val" if the data have no test images.
             device: Where to evaluate.
+            data: Other images with the classes of the run, named or in memory as for :func:`peerdistill.train`. In
+                memory, labels that are integers are rows of the class names.
+            labels: The table of labels of ``data``, see ``peerdistill evaluate --labels``.
+            class_names: The names of the classes of images in memory; by default those of ``data``, or else those of
+                the run.
 
         Raises:
             UserError: The run, checkpoint, split or device does not exist, or the data have changed.
         """
-        from peerdistill.runs.evaluate import evaluator_of
+        from peerdistill.runs.evaluate import evaluator_of, evaluator_on_given
+        from peerdistill.runs.given_images import is_given, require_no_memory
 
-        evaluator = evaluator_of(self, split, device)
+        if data is not None and is_given(data):
+            if split is not None:
+                raise UserError(f"split does not apply to images in memory, found {split}")
+            evaluator = evaluator_on_given(self, data, class_names, device)
+        else:
+            require_no_memory(data, class_names=class_names)
+            named = {name: str(value) for name, value in (("data", data), ("labels", labels)) if value is not None}
+            evaluator = evaluator_of(Run(self.path, {**self.places, **named}), split, device)
         if self.config.kind == "episodes":
             return {"checkpoint": which, "split": evaluator.split, **evaluator(which).as_dict()}
         return evaluator.report(which).as_dict()
@@ -277,6 +303,8 @@ class Run:
             yield from (self.config_file, self.environment_file, self._checkpoints, self.tensorboard, self._marks)
             yield self.path / (self.environment_file.name + WRITING)
             yield from self._checkpoints.glob(f"*{WRITING}")
+            for file in (self.images_file, self.test_images_file):
+                yield from (file, file.with_name(file.name + WRITING))
             yield from self.tensorboard.glob("events.out.tfevents.*")
             yield from self._marks.glob("*.json*")
 

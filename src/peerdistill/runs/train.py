@@ -14,6 +14,7 @@ from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
+from peerdistill.data.arrays import GivenImages
 from peerdistill.data.batches import TrainBatches
 from peerdistill.data.dataset import contents
 from peerdistill.errors import UserError
@@ -29,6 +30,7 @@ from peerdistill.runs.build import (
 )
 from peerdistill.runs.environment import describe, difference_from, versions
 from peerdistill.runs.fitting import with_batches_of
+from peerdistill.runs.given_images import keep_images
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
 from peerdistill.runs.predictions import evaluate_and_keep
 from peerdistill.runs.preprocessing import as_expected, as_started
@@ -56,6 +58,7 @@ def train(
     download: bool = False,
     skip_unreadable: bool = False,
     console: Console | None = None,
+    given: GivenImages | None = None,
 ) -> dict[str, Any]:
     """Train a configuration and return the result, which is also written to ``result.json``.
 
@@ -69,6 +72,7 @@ def train(
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
         console: Where progress is shown; by default the terminal.
+        given: The images that the npz files in ``config`` hold; the run folder keeps them.
 
     Raises:
         UserError: For wrong input, or if another process trains in the folder.
@@ -80,7 +84,7 @@ def train(
     run = Run(path)
     config.check()
     check_device(config.training.device)
-    flags = {"download": download, "skip_unreadable": skip_unreadable}
+    flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
     if resume:
         run.require()
         with run.held():
@@ -92,10 +96,11 @@ def train(
     config = task.config
     trainer, evaluators = _prepared(config, run, task, from_the_beginning=True)
     with run.started(config):
+        keep_images(run, given)
         return _finished(config, run, task, trainer, evaluators, console)
 
 
-def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, bool]) -> dict[str, Any]:
+def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any]) -> dict[str, Any]:
     config = with_batches_of(as_started(config, run.config), run.config)
     check_same_options(run.path, run.config, config)
     state, file, warning = _last_checkpoint(run, config)
@@ -117,6 +122,7 @@ def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, boo
         for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     run.remember_places(config)
+    keep_images(run, flags["given"])
     return _finished(config, run, task, trainer, evaluators, console)
 
 

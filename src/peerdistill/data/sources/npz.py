@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 def load(request: "LoadRequest[DataConfig]") -> "Dataset":
     """Return the arrays with their held-out splits."""
+    from peerdistill.data.arrays import array_dataset
     from peerdistill.data.npz import load_npz
 
-    config = request.config
+    config, given = request.config, request.given
+    if given is not None:
+        return array_dataset(config.sources.title(config.data), given.images, given.test, config.validation)
     test_files = None if config.test is None else named_files("test", config.test, prefix="npz")
     return load_npz(named_files("data", config.data), test_files, config.validation)
 

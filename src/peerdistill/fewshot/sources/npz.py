@@ -15,7 +15,8 @@ def load(request: "LoadRequest[FewShotData]") -> "ClassSource":
     from peerdistill.data.npz import read_arrays
     from peerdistill.fewshot.dataset import ClassSource, divide_classes
 
-    images = read_arrays(named_files("data", request.config.data))
+    given = request.given
+    images = read_arrays(named_files("data", request.config.data)) if given is None else given.images
     return ClassSource(images, divide_classes(images.class_names))
 
 
