@@ -176,6 +176,20 @@ def test_leader_is_a_copy():
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("sharing", ["network", "branch", [1, 2, 4, 4]], ids=str)
+def test_a_single_network_is_a_cohort_of_one_peer(sharing):
+    cohort = small(sharing).eval()
+    network, before = cohort.peer(1), torch.get_rng_state()
+    single = cohort.single(network).eval()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert single.networks[0] is network
+    images = torch.randn(3, 3, 32, 32)
+    found, expected = single(images), cohort(images)
+    assert torch.equal(found.logits[0], expected.logits[1])
+    assert torch.equal(found.features[0], expected.features[1])
+    assert found.logits.shape == (1, 3, 5)
+
+
 @pytest.mark.parametrize("index", [-1, 4])
 def test_peer_index_out_of_range(index):
     with pytest.raises(UserError, match=f"peer index must be from 0 to 3, found {index}"):

@@ -5,6 +5,7 @@ Axes: M peers, B batch, C classes, D feature width.
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -288,6 +289,14 @@ class Cohort(nn.Module):
     def leader(self) -> nn.Module:
         """Return a copy of the leader, the network to deploy: the last peer as :meth:`peer` returns it."""
         return self.peer(self.peers - 1)
+
+    def single(self, network: nn.Module) -> "Cohort":
+        """Return a cohort with one peer: ``network`` itself, which has the architecture of the leader.
+
+        An evaluator measures such a network, for example an average of weights, as it measures peers.
+        """
+        backbone = replace(self.backbone, network=lambda: network)
+        return Cohort(backbone, self.classes, peers=1, sharing="network")
 
     def encoder(self) -> nn.Module:
         """Return a copy of the leader without its classifier, which maps images to features (batch, width)."""

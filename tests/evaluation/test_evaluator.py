@@ -188,6 +188,27 @@ def test_a_report_has_the_scores_and_the_predictions_of_leader_and_ensemble():
     assert told["peers"] == scores.as_dict()["peers"]
 
 
+def test_other_networks_are_scored_beside_the_peers_in_one_pass():
+    """The other network is a cohort whose only peer is the first peer."""
+
+    class First(Recited):
+        def forward(self, images):
+            return super().forward(images[:, :1])
+
+    given, first = batches(7), First().train()
+    alone = ClassEvaluator(given)(Recited(), MeanEnsemble())
+    found = ClassEvaluator(given)(Recited(), MeanEnsemble(), {"ema": first})
+    assert (found.peers, found.ensemble) == (alone.peers, alone.ensemble)
+    assert found.others == {"ema": alone.peers[0]}
+    assert list(found.as_dict()) == ["samples", "peers", "leader", "ensemble", "ema"]
+    assert first.modes == [(False, False)] * 3
+    assert first.training
+    report, expected = (ClassEvaluator(given).report(Recited(), Watched(), others) for others in ({"ema": first}, None))
+    assert report.evaluation.others == found.others
+    for which in ("leader", "ensemble"):
+        assert getattr(report, which).logits.tolist() == getattr(expected, which).logits.tolist()
+
+
 def test_a_report_runs_the_cohort_once_per_batch():
     cohort = Recited()
     ClassEvaluator(batches(4)).report(cohort, MeanEnsemble())

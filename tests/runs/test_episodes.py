@@ -322,3 +322,33 @@ def test_what_is_deployed_has_no_classifier(classifying):
     images = torch.randn(3, 1, 16, 16)
     with torch.no_grad():
         assert torch.equal(encoder(images), restored.cohort(images).features[-1])
+
+
+def test_accumulation_clipping_ema_and_patience_work_with_episodes(
+    tmp_path, short_config, train_quickly, stop_and_resume, state_of
+):
+    options = {"method": "dml", "peers": 2, "accumulate": 2, "clip_norm": 0.1, "ema": 0.9, "patience": 3}
+    config = short_config(**options)
+    whole = Run(tmp_path / "whole")
+    result = train_quickly(config, whole.path)
+    stopped = stop_and_resume(config, tmp_path / "stopped")
+    assert stopped.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+    assert state_of(stopped) == state_of(whole)
+    lines = [json.loads(line) for line in whole.metrics_file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]  # two episodes each
+    assert set(lines[0]["validation"]["ema"]) == {"top1", "interval95"}
+    (found,) = runs.evaluate_episodes(whole, runs.episode_sets(whole))
+    assert found.evaluation().as_dict() == result["last"]["test"] == runs.evaluate_run(whole).as_dict()
+    ema = runs.restore(whole).ema()
+    images = torch.zeros(2, 1, 16, 16)
+    assert ema(images).shape == runs.restore(whole).leader()(images).shape  # features: an encoder
+
+
+def test_more_episodes_for_a_run_are_refused(prototypical, short_config, train_quickly):
+    with pytest.raises(UserError, match=r"started with episodes 4, found 6: its learning-rate .* with --weights \S+$"):
+        train_quickly(short_config(episodes=6), prototypical.path, resume=True)
+
+
+def test_patience_needs_validation_episodes(tmp_path, short_config, train_quickly):
+    with pytest.raises(UserError, match="patience 3 needs validation images, and none are held out"):
+        train_quickly(short_config(trainval="true", patience=3), tmp_path / "run")

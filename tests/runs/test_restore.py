@@ -205,3 +205,35 @@ def test_a_run_of_a_method_that_is_not_known_here_can_be_exported(tmp_path, quic
     )
     with pytest.raises(UserError, match="unknown method 'mine'"):
         runs.evaluate_run(run)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory, quick_config, train_quickly) -> Run:
+    """A run with a moving average of the leader's weights, not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "averaged"
+    train_quickly(quick_config(ema=0.9), path)
+    return Run(path)
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_the_ema_is_that_of_the_checkpoint_and_is_evaluated(averaged, which):
+    restored = runs.restore(averaged, which)
+    state = torch.load(averaged.path / "checkpoints" / f"{which}.pt", weights_only=True)
+    ema, leader = restored.ema(), restored.leader()
+    assert not ema.training
+    assert ema.state_dict().keys() == state["ema"].keys() == leader.state_dict().keys()
+    assert all(torch.equal(value, state["ema"][name]) for name, value in ema.state_dict().items())
+    assert not all(torch.equal(value, state["ema"][name]) for name, value in leader.state_dict().items())
+    result = json.loads(averaged.result_file.read_text())
+    for split in ("val", "test"):
+        found = runs.evaluate_run(averaged, which, split).as_dict()
+        assert found == result[which][split]
+        assert set(found) == {"samples", "peers", "leader", "ensemble", "ema"}
+    assert averaged.evaluate(which)["ema"] == result[which]["test"]["ema"]
+
+
+def test_a_run_without_an_ema_says_so(trained):
+    restored = runs.restore(trained)
+    assert not restored.has_ema
+    with pytest.raises(UserError, match=r"no moving average of the leader's weights: train with --ema 0\.999$"):
+        restored.ema()

@@ -174,7 +174,11 @@ def written(folder):
         ({"lr": 0.5}, "was started with lr 0.05, found 0.5: a resumed run keeps its configuration"),
         ({"backbone": "resnet32"}, "was started with backbone resnet8, found resnet32"),
         ({"peers": 3}, "was started with peers 2, found 3"),
-        ({"epochs": 3}, "was started with epochs 2, found 3"),
+        (
+            {"epochs": 3},
+            r"was started with epochs 2, found 3: its learning-rate schedule was planned for 2\. "
+            r"To train further, start a new run from its leader with --weights \S+trained$",
+        ),
         ({"seed": 3}, "was started with seed 0, found 3"),
         ({"beta": 0.5}, "was started with beta 0.025, found 0.5"),
         ({"contrast.count": 8}, r"was started with contrast\.count 16, found 8"),
@@ -190,6 +194,32 @@ def test_what_decides_the_numbers_must_stay(trained, quick_config, train_quickly
     with pytest.raises(UserError, match=sentence):
         train_quickly(quick_config(**changes), trained.path, resume=True)
     assert written(trained.path) == before
+
+
+def test_a_run_that_stops_early_says_so_and_is_finished(tmp_path, quick_config, train_quickly):
+    """Without any learning, no epoch is better than the first."""
+    config = quick_config(lr=1e-12, epochs=9, patience=2, batch_size=72, method="baseline", peers=1)
+    console = silent_console(width=200)
+    result = runs.train(config, tmp_path / "run", console=console)
+    stopped = result["stopped_early"]
+    assert stopped == result["last"]["epoch"] == len(metrics(tmp_path / "run").splitlines()) < 9
+    assert result["best"]["epoch"] == stopped - 2
+    sentence = f"stopped early after epoch {stopped} of 9: the leader's validation top-1 was not better in the last 2"
+    assert sentence in printed(console)
+    before = metrics(tmp_path / "run")
+    again = train_quickly(config, tmp_path / "run", resume=True)
+    assert metrics(tmp_path / "run") == before
+    assert {**again, "seconds": None} == {**result, "seconds": None}
+
+
+def test_a_run_that_was_not_stopped_early_says_that_too(trained):
+    assert json.loads(trained.result_file.read_text())["stopped_early"] is None
+
+
+def test_patience_without_validation_is_refused(tmp_path, quick_config, train_quickly):
+    with pytest.raises(UserError, match="patience 3 needs validation images, and none are held out: set patience to 0"):
+        train_quickly(quick_config(patience=3, validation=0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_refused(trained, quick_config, train_quickly):

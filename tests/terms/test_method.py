@@ -149,6 +149,20 @@ def test_a_follower_requires_after_step(out, labels, indices):
     method.eval()(out, labels, indices)  # evaluation does not train
 
 
+def test_a_follower_allows_as_many_batches_as_an_optimizer_step_has(out, labels, indices):
+    cohort = Cohort("resnet20", classes=3, peers=2)
+    method = Method([Weighted("labels", 1.0, CrossEntropy()), Weighted("follower", 1.0, Follower())])
+    method.batches_per_step = 3
+    for batches in (3, 1, 3):  # the last step of an epoch may have fewer
+        for _ in range(batches):
+            method(out, labels, indices)
+        method.after_step(cohort)
+    for _ in range(3):
+        method(out, labels, indices)
+    with pytest.raises(UserError, match="'follower' follows the peers' weights"):
+        method(out, labels, indices)
+
+
 def test_without_a_follower_after_step_is_optional(out, labels, indices):
     method = Method([Weighted("labels", 1.0, CrossEntropy())])
     assert method(out, labels, indices).total.item() == method(out, labels, indices).total.item()

@@ -18,6 +18,7 @@ from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Augmentation, Dataset, eval_batches, load_dataset, train_batches
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import ArraySplit
+from peerdistill.errors import Failure
 from peerdistill.evaluation import ClassEvaluator
 from peerdistill.training import Checkpoints, MetricsFile, Trainer, TrainingConfig
 
@@ -114,3 +115,13 @@ def interrupted_at():
 def killed_at():
     """Return a function that makes batches at which the process exits at a step."""
     return lambda step: lambda batches: BatchesWith(batches, step, sys.exit)
+
+
+@pytest.fixture
+def failing_at():
+    """Return a function that makes batches of which the one before a step cannot be loaded."""
+
+    def fail() -> None:
+        raise Failure("unplugged")
+
+    return lambda step: lambda batches: BatchesWith(batches, step, fail)

@@ -53,7 +53,7 @@ class WatchedBatches:
                 yield batch
 
 
-def fitted(make_trainer, name: str, labels: torch.Tensor, mixed: int = 0, **options) -> Watch:
+def fitted(make_trainer, name: str, labels: torch.Tensor, mixed: int = 0, training=None, **options) -> Watch:
     card = methods.find(name)
     size = {"peers": 4, "sharing": card.sharings[0], **card.cohort}
     cohort = Cohort("resnet8", 10, in_channels=1, **size)
@@ -67,6 +67,7 @@ def fitted(make_trainer, name: str, labels: torch.Tensor, mixed: int = 0, **opti
         evaluator=None,
         epochs=1,
         log_every=1000,
+        **(training or {}),
     )
     trainer.fit()
     return watch
@@ -85,6 +86,14 @@ def test_a_step_waits_for_nothing(make_trainer, digits, name):
 def test_a_step_with_mixed_images_and_class_weights_waits_for_nothing(make_trainer, digits, name):
     options = {"label_smoothing": 0.1, "class_weights": [1.0] * 9 + [2.0]}
     watch = fitted(make_trainer, name, digits.train.labels, mixed=8, **options)
+    assert watch.steps == 3
+    assert not watch.waited
+
+
+@pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning")
+def test_clipping_accumulation_and_ema_wait_for_nothing(make_trainer, digits):
+    options = {"clip_norm": 0.1, "accumulate": 2, "ema": 0.9}
+    watch = fitted(make_trainer, "pcl", digits.train.labels, training=options)
     assert watch.steps == 3
     assert not watch.waited
 

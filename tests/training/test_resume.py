@@ -10,6 +10,7 @@ import torch
 from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Dataset, load_dataset
 from peerdistill.data.config import DataConfig
+from peerdistill.errors import Failure
 from peerdistill.training import Interrupted, Trainer
 from support.photos import write_photos
 
@@ -93,6 +94,30 @@ def test_with_every_source_of_negatives(make_trainer, interrupted_at, kind):
     whole.fit()
     assert is_stopped(make_trainer(batches=interrupted_at(3), **options))
     assert outcome(resume(make_trainer(seed=99, **options))) == outcome(whole)
+
+
+ALL_ON = {"accumulate": 3, "clip_norm": 0.5, "ema": 0.9, "patience": 2}  # steps of 3 batches and 1 batch
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 5, 8])
+def test_with_all_options_of_a_step(make_trainer, killed_at, at):
+    """A kill in the middle of the batches of a step, and between two steps of an epoch."""
+    whole = make_trainer("whole", **ALL_ON)
+    whole.fit()
+    assert whole.progress.step == 4
+    assert "ema" in whole.checkpoints.load(whole.checkpoints.last)
+    assert is_stopped(make_trainer(batches=killed_at(at), checkpoint_every=1, **ALL_ON))
+    trainer = make_trainer(seed=99 if at > 3 else 0, **ALL_ON)
+    assert outcome(resume(trainer)) == outcome(whole)
+
+
+def test_batches_that_fail_in_the_middle_of_a_step_do_not_spoil_the_checkpoint(make_trainer, failing_at):
+    whole = make_trainer("whole", **ALL_ON)
+    whole.fit()
+    trainer = make_trainer(batches=failing_at(7), **ALL_ON)
+    with pytest.raises(Failure, match="unplugged"):
+        trainer.fit()
+    assert outcome(resume(make_trainer(seed=99, **ALL_ON))) == outcome(whole)
 
 
 def test_after_a_kill_between_metrics_line_and_checkpoint(make_trainer, whole):

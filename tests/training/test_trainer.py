@@ -1,6 +1,8 @@
 import math
+import time
 import warnings
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from peerdistill.data import Augmentation, train_batches
 from peerdistill.data.batches import Batch
 from peerdistill.errors import PeerdistillWarning
 from peerdistill.evaluation import ClassEvaluator
-from peerdistill.terms import CrossEntropy, Method, Ramp, Weighted
+from peerdistill.terms import CrossEntropy, MeanEnsemble, Method, Ramp, Weighted
 from peerdistill.training import Diverged, Interrupted, ScheduleConfig
 
 
@@ -60,9 +62,9 @@ class Scripted:
 def scripted(make_trainer, digits):
     """Return a function that trains with given validation accuracies."""
 
-    def fit(right: list[int]):
+    def fit(right: list[int], **options):
         validation = Scripted(digits.val.images / 255, right)
-        trainer = make_trainer(epochs=len(right), evaluator=ClassEvaluator(validation))
+        trainer = make_trainer(epochs=len(right), evaluator=ClassEvaluator(validation), **options)
         validation.cohort = trainer.cohort
         trainer.fit()
         return trainer
@@ -197,6 +199,30 @@ def test_an_epoch_with_accuracy_zero_can_be_the_best(scripted):
     assert scripted([0, 0]).progress.best_epoch == 1
 
 
+@pytest.mark.parametrize(
+    ("right", "patience", "trained"),
+    [
+        ([3, 6, 6, 5, 9, 9], 2, 4),  # equal is not better
+        ([3, 6, 5, 7, 6, 6], 2, 6),  # at the last epoch nothing is stopped early
+        ([3, 2, 9, 9, 9, 9], 1, 2),
+        ([3, 2, 1, 1, 1, 1], 0, 6),
+    ],
+)
+def test_training_stops_after_a_number_of_epochs_without_a_better_one(scripted, right, patience, trained):
+    trainer = scripted(right, patience=patience)
+    assert trainer.progress.epoch == trained == len(trainer.metrics.read())
+    assert trainer.stopped_early == (trained < 6)
+    assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["epoch"] == trained
+
+
+def test_a_run_that_stopped_early_has_nothing_left_to_do(scripted, make_trainer):
+    before = scripted([3, 6, 6, 5, 9, 9], patience=2)
+    resumed = make_trainer(epochs=6, patience=2)
+    resumed.load_state_dict(before.checkpoints.load(before.checkpoints.last))
+    assert resumed.fit().epoch == 4
+    assert resumed.stopped_early
+
+
 def test_without_validation_only_the_last_checkpoint_is_kept(make_trainer):
     trainer = make_trainer(evaluator=None)
     progress = trainer.fit()
@@ -204,6 +230,46 @@ def test_without_validation_only_the_last_checkpoint_is_kept(make_trainer):
     assert not trainer.checkpoints.best.exists()
     assert [line["validation"] for line in trainer.metrics.read()] == [None, None]
     assert trainer.checkpoints.load(trainer.checkpoints.last)["progress"]["epoch"] == 2
+
+
+def test_steps_of_several_batches(make_trainer):
+    """70 images are 4 batches of 16: steps of 3 batches and of 1 batch."""
+    logger = RecordingLogger()
+    schedule = ScheduleConfig("constant", warmup=0.5)
+    trainer = make_trainer(accumulate=3, epochs=2, log_every=1, loggers=[logger], schedule=schedule)
+    progress = trainer.fit()
+    assert (progress.epoch, progress.step, trainer.steps) == (2, 4, 4)
+    assert logger.advanced == [1, 2, 3, 4]
+    assert [reading.lr for reading in logger.steps] == pytest.approx([0.1, 0.1, 0.1, 0.1])
+    assert [line["step"] for line in trainer.metrics.read()] == [2, 4]
+
+
+def test_the_speed_counts_the_images_of_all_batches_of_a_step(make_trainer, monkeypatch):
+    times = count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
+    logger = RecordingLogger()
+    make_trainer(accumulate=2, epochs=1, log_every=1, loggers=[logger], evaluator=None).fit()
+    assert {32 / reading.images_per_second for reading in logger.steps} == {1.0}
+
+
+def test_the_ema_is_evaluated_beside_the_leader(make_trainer):
+    trainer = make_trainer(ema=0.9)
+    trainer.fit()
+    (line, last), ema = trainer.metrics.read(), trainer.learner.ema
+    assert list(line["validation"]) == ["samples", "peers", "leader", "ensemble", "ema"]
+    alone = trainer.evaluator(trainer.cohort.single(ema.network), MeanEnsemble())
+    assert last["validation"]["ema"] == alone.leader.as_dict()
+    saved = trainer.checkpoints.load(trainer.checkpoints.last)["ema"]
+    assert all(torch.equal(value, saved[name]) for name, value in ema.network.state_dict().items())
+
+
+def test_an_ema_changes_nothing_else(make_trainer):
+    plain = make_trainer("plain")
+    plain.fit()
+    averaged = make_trainer("averaged", ema=0.9)
+    averaged.fit()
+    for name, value in plain.cohort.state_dict().items():
+        assert torch.equal(value, averaged.cohort.state_dict()[name]), name
 
 
 def test_checkpoints_carry_the_notes_and_need_no_pickle(make_trainer):

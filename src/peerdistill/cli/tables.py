@@ -214,6 +214,8 @@ def _accuracies(table: Table, columns: Sequence[str], values: Sequence[Mapping[s
     table.add_row("leader", *(_percent(value["leader"]) for value in values), style="bold")
     if peers > 1:
         table.add_row("ensemble", *(_percent(value["ensemble"]) for value in values))
+    if "ema" in values[0]:
+        table.add_row("EMA of the leader", *(_percent(value["ema"]) for value in values))
     if "average" in values[0]:
         table.add_row("average", *(_percent(value["average"]) for value in values))
     return table

@@ -1,6 +1,6 @@
 """Evaluators: the scores of a cohort on one evaluation set.
 
-Axes: P predictors (all peers, then their ensemble), B batch, N samples, C classes.
+Axes: P predictors (all peers, their ensemble, then other networks), B batch, N samples, C classes.
 """
 
 from abc import ABC, abstractmethod
@@ -16,9 +16,6 @@ from peerdistill.errors import UserError
 from peerdistill.evaluation.metrics import METRICS, Metric, Predictions
 from peerdistill.evaluation.report import ClassReport, EvaluationReport
 from peerdistill.evaluation.scores import Evaluation, Scores
-
-_LEADER_AND_ENSEMBLE = slice(-2, None)
-"""The last two predictors: the last peer is the leader."""
 
 
 @runtime_checkable
@@ -40,13 +37,16 @@ class Evaluator(ABC):
     """Measures a cohort on one evaluation set, as ``evaluator(cohort, ensemble)``."""
 
     @abstractmethod
-    def __call__(self, cohort: nn.Module, ensemble: nn.Module) -> Evaluation:
-        """Return the scores of all peers and their ensemble.
+    def __call__(
+        self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
+    ) -> Evaluation:
+        """Return the scores of all peers, their ensemble and other networks.
 
         Args:
             cohort: The peers.
             ensemble: Returns the logits of the ensemble (batch, classes) from the output of a cohort, such as the
-                ``ensemble`` of a method. Cohort and ensemble are in evaluation mode during the call.
+                ``ensemble`` of a method. All modules are in evaluation mode during the call.
+            others: Further networks by name, each a cohort of one peer, see :meth:`peerdistill.Cohort.single`.
         """
 
     def close(self) -> None:  # noqa: B027 (most evaluators hold nothing)
@@ -66,15 +66,19 @@ class ClassEvaluator(Evaluator):
         self._batches = batches
         self._metrics = metrics
 
-    def __call__(self, cohort: nn.Module, ensemble: nn.Module) -> Evaluation:
-        """Return the scores of all peers and their ensemble; results are read from the device once, at the end.
+    def __call__(
+        self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
+    ) -> Evaluation:
+        """Return the scores of all predictors; results are read from the device once, at the end.
 
         Raises:
             UserError: There are no samples.
         """
-        return self._evaluate(cohort, ensemble)
+        return self._evaluate(cohort, ensemble, others or {})
 
-    def report(self, cohort: nn.Module, ensemble: nn.Module) -> EvaluationReport:
+    def report(
+        self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
+    ) -> EvaluationReport:
         """Return the scores, and where leader and ensemble are right and wrong, from one pass over the images.
 
         The logits of leader and ensemble are kept in the memory of the CPU: 8 bytes per image and class.
@@ -86,12 +90,13 @@ class ClassEvaluator(Evaluator):
         logits: list[Tensor] = []
         predicted: list[Tensor] = []
 
-        def keep(predictions: Predictions) -> None:
+        def keep(predictions: Predictions, peers: int) -> None:
+            leader_and_ensemble = slice(peers - 1, peers + 1)
             labels.append(predictions.labels.cpu())
-            logits.append(predictions.logits[_LEADER_AND_ENSEMBLE].float().cpu())
-            predicted.append(predictions.ranked[_LEADER_AND_ENSEMBLE, :, 0].cpu())
+            logits.append(predictions.logits[leader_and_ensemble].float().cpu())
+            predicted.append(predictions.ranked[leader_and_ensemble, :, 0].cpu())
 
-        evaluation = self._evaluate(cohort, ensemble, keep)
+        evaluation = self._evaluate(cohort, ensemble, others or {}, keep)
         leader, together = (
             ClassReport(torch.cat(labels).numpy(), logits_NC.numpy(), predicted_N.numpy())
             for logits_NC, predicted_N in zip(torch.cat(logits, dim=1), torch.cat(predicted, dim=1), strict=True)
@@ -100,27 +105,34 @@ class ClassEvaluator(Evaluator):
 
     @torch.no_grad()
     def _evaluate(
-        self, cohort: nn.Module, ensemble: nn.Module, keep: Callable[[Predictions], None] | None = None
+        self,
+        cohort: nn.Module,
+        ensemble: nn.Module,
+        others: Mapping[str, nn.Module],
+        keep: Callable[[Predictions, int], None] | None = None,
     ) -> Evaluation:
-        """Return the scores; ``keep`` is called with the predictions of every batch."""
+        """Return the scores; ``keep`` is called with the predictions of every batch and the number of peers."""
         sums: list[Float[Tensor, "metrics predictors"]] = []
-        samples, found = 0, {}
-        with evaluating(cohort, ensemble):
+        samples, peers, found = 0, 0, {}
+        with evaluating(cohort, ensemble, *others.values()):
             for batch in self._batches:
                 out = cohort(batch.images)
-                predictions = Predictions(torch.cat([out.logits, ensemble(out)[None]]), batch.labels)
+                beside = [other(batch.images).logits for other in others.values()]
+                predictions = Predictions(torch.cat([out.logits, ensemble(out)[None], *beside]), batch.labels)
+                peers = len(out.logits)
                 found = self._measured(predictions.logits.shape[-1])
                 sums.append(torch.stack([metric.measure(predictions).sum(1).float() for metric in found.values()]))
                 samples += len(batch.labels)
                 if keep is not None:
-                    keep(predictions)
+                    keep(predictions, peers)
         if not samples:
             raise UserError("there are no images to evaluate on")
         totals = torch.stack(sums).cpu().double().sum(0)
         scales = torch.tensor([metric.scale for metric in found.values()], dtype=torch.float64)
         means = (scales[:, None] * totals / samples).T.tolist()
-        *peers, together = [Scores(dict(zip(found, values, strict=True))) for values in means]
-        return Evaluation(samples, tuple(peers), together)
+        scores = [Scores(dict(zip(found, values, strict=True))) for values in means]
+        others_scores = dict(zip(others, scores[peers + 1 :], strict=True))
+        return Evaluation(samples, tuple(scores[:peers]), scores[peers], others=others_scores)
 
     def _measured(self, classes: int) -> dict[str, Metric]:
         return {name: metric for name, metric in self._metrics.items() if classes >= metric.min_classes}

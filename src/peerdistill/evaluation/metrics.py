@@ -1,6 +1,6 @@
 """Metrics: one function each, found by the decorator :func:`metric`.
 
-Axes: P predictors (all peers, then their ensemble), B batch, C classes, K ranks.
+Axes: P predictors (all peers, their ensemble, then other networks), B batch, C classes, K ranks.
 """
 
 from collections.abc import Callable

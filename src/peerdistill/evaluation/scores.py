@@ -52,11 +52,13 @@ class Evaluation:
         samples: Number of samples that every predictor classified.
         peers: Scores of every peer.
         ensemble: Scores of the ensemble of the method.
+        others: Scores of further networks by name, such as "ema".
     """
 
     samples: int
     peers: tuple[Scores, ...]
     ensemble: Scores
+    others: Mapping[str, Scores] = field(default_factory=dict, kw_only=True)
 
     @property
     def leader(self) -> Scores:
@@ -64,10 +66,11 @@ class Evaluation:
         return self.peers[-1]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values for JSON: ``samples``, ``peers``, ``leader``, ``ensemble``."""
+        """Return the values for JSON: ``samples``, ``peers``, ``leader``, ``ensemble`` and the names of others."""
         return {
             "samples": self.samples,
             "peers": [peer.as_dict() for peer in self.peers],
             "leader": self.leader.as_dict(),
             "ensemble": self.ensemble.as_dict(),
+            **{name: scores.as_dict() for name, scores in self.others.items()},
         }

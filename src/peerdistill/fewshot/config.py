@@ -120,7 +120,7 @@ class EpisodeConfig:
     queries: Images = 5
     """Query images per class."""
     episodes: Annotated[int, Range(least=1, most=10**9)] = 10000
-    """Training episodes, one per step."""
+    """Training episodes, one per batch."""
     episodes_per_epoch: Count = 100
     """Training episodes between two validations and checkpoints."""
     prototypical: Annotated[float, Range(above=0, most=10**6)] = 1.0

@@ -4,7 +4,7 @@ Axes: M peers; E episodes (e of one block), W ways, S shots, Q queries; P predic
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,23 +96,39 @@ class EpisodeEvaluator(Evaluator):
     def __init__(self, episodes: EpisodeSet):
         self.episodes = episodes
 
-    def __call__(self, cohort: nn.Module, ensemble: nn.Module) -> EpisodeEvaluation:
-        """Return the accuracies of all peers and of their ensemble.
+    def __call__(
+        self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
+    ) -> EpisodeEvaluation:
+        """Return the accuracies of all peers, of their ensemble and of other networks.
 
         Args:
             cohort: The peers; they are in evaluation mode during the call.
             ensemble: Not used. It combines class logits, and episodes are classified by features, see
                 :func:`accuracies`.
+            others: Further networks by name, each a cohort of one peer.
         """
         del ensemble
-        return summary(accuracies(cohort, [self.episodes])[0], self.episodes)
+        beside = {name: accuracies(other, [self.episodes])[0][0] for name, other in (others or {}).items()}
+        return summary(accuracies(cohort, [self.episodes])[0], self.episodes, beside)
 
 
-def summary(accuracy_PE: Float[Tensor, "predictors episodes"], episodes: EpisodeSet) -> EpisodeEvaluation:
-    """Return the result of :func:`accuracies` for one evaluation set as means with confidence intervals."""
+def summary(
+    accuracy_PE: Float[Tensor, "predictors episodes"],
+    episodes: EpisodeSet,
+    others: Mapping[str, Float[Tensor, " episodes"]] | None = None,
+) -> EpisodeEvaluation:
+    """Return the result of :func:`accuracies` for one evaluation set as means with confidence intervals.
+
+    Args:
+        accuracy_PE: The result for a cohort.
+        episodes: The evaluation set.
+        others: Accuracy of further networks in every episode, by name.
+    """
     *peers, together = [mean_scores(of_predictor) for of_predictor in accuracy_PE]
     count, shape = accuracy_PE.shape[1], episodes.shape
-    return EpisodeEvaluation(count * shape.ways * shape.queries, tuple(peers), together, shape, count, episodes.seed)
+    beside = {name: mean_scores(accuracy) for name, accuracy in (others or {}).items()}
+    samples = count * shape.ways * shape.queries
+    return EpisodeEvaluation(samples, tuple(peers), together, shape, count, episodes.seed, others=beside)
 
 
 def mean_scores(accuracy_E: Float[Tensor, " episodes"]) -> Scores:

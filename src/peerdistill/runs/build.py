@@ -13,6 +13,7 @@ from peerdistill.data import Dataset
 from peerdistill.data.dataset import Split, contents
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError, some_of
+from peerdistill.evaluation import Evaluator
 
 
 def build_cohort(config: CohortConfig, *, channels: int, image_size: int, classes: int) -> Cohort:
@@ -68,6 +69,15 @@ def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
                 raise UserError(
                     f"batch_size must be at least 2 for a network with batch normalisation ({name}), found {batch_size}"
                 )
+
+
+def check_patience(patience: int, validation: Evaluator | None) -> None:
+    """Raise UserError if training should stop early but nothing is held out that can tell when."""
+    if patience and validation is None:
+        raise UserError(
+            f"patience {patience} needs validation images, and none are held out: set patience to 0, or hold some out "
+            "(train: --validation 0.1; fewshot: without --trainval)"
+        )
 
 
 def is_same_data(before: dict[str, Any], data: Dataset) -> bool:

@@ -3,8 +3,8 @@
 Axes: P predictors (all peers, then their ensemble), E episodes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,10 +37,12 @@ class EpisodeResult:
     Attributes:
         episodes: The evaluation set.
         accuracy: Accuracy of every predictor in every episode, 0..1.
+        others: The same of other networks by name, such as "ema".
     """
 
     episodes: EpisodeSet
     accuracy: Float[Tensor, "predictors episodes"]
+    others: Mapping[str, Float[Tensor, " episodes"]] = field(default_factory=dict)
 
     @property
     def leader(self) -> Float[Tensor, " episodes"]:
@@ -49,7 +51,7 @@ class EpisodeResult:
 
     def evaluation(self) -> EpisodeEvaluation:
         """Return the means with their confidence intervals."""
-        return fewshot.summary(self.accuracy, self.episodes)
+        return fewshot.summary(self.accuracy, self.episodes, self.others)
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,12 @@ def evaluate_episodes(
     sets = [one for one in drawn if one is not None]
     if not sets:
         raise no_such_split(run, split)
+    others = {name: fewshot.accuracies(other.to(device), sets) for name, other in restored.others().items()}
     found = fewshot.accuracies(restored.cohort.to(device), sets)
-    return [EpisodeResult(one, accuracy) for one, accuracy in zip(sets, found, strict=True)]
+    return [
+        EpisodeResult(one, accuracy, {name: of_sets[number][0] for name, of_sets in others.items()})
+        for number, (one, accuracy) in enumerate(zip(sets, found, strict=True))
+    ]
 
 
 def few_shot_task(run: Run) -> EpisodeTask:

@@ -16,6 +16,9 @@ MAY_CHANGE = frozenset({"device", "workers", "log_every", "loggers", "checkpoint
 # Places of data: a checkpoint records their content.
 _BY_CONTENT = frozenset({"data", "test", "labels"})
 
+# Options that say how long a run is.
+_LENGTHS = frozenset({"epochs", "episodes"})
+
 _PARTS = frozenset({"notes", "progress", "cohort", "method", "ensemble"})
 
 
@@ -31,9 +34,13 @@ def check_same_options(run: Path, before: Config, now: Config) -> None:
     for name in sorted((started_with.keys() | asked_for.keys()) - _BY_CONTENT):
         was, is_now = started_with.get(name), asked_for.get(name)
         if was != is_now:
-            raise UserError(
-                f"{run} was started with {name} {was}, found {is_now}: a resumed run keeps its configuration"
-            )
+            found = f"{run} was started with {name} {was}, found {is_now}"
+            if name in _LENGTHS:
+                raise UserError(
+                    f"{found}: its learning-rate schedule was planned for {was}. To train further, start a new run "
+                    f"from its leader with --weights {run}"
+                )
+            raise UserError(f"{found}: a resumed run keeps its configuration")
 
 
 def check_belongs(state: Mapping[str, Any], checkpoint: Path, config: Config, config_file: Path) -> None:

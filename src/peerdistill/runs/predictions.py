@@ -4,7 +4,7 @@ Axes: N images, C classes.
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,12 @@ def predictions_file(run: Run, which: Which, split: str) -> Path:
 
 
 def evaluate_and_keep(
-    run: Run, task: Task, evaluator: Evaluator, networks: Sequence[nn.Module], which: Which, split: str
+    run: Run,
+    task: Task,
+    evaluator: Evaluator,
+    networks: tuple[nn.Module, nn.Module, Mapping[str, nn.Module]],
+    which: Which,
+    split: str,
 ) -> Evaluation:
     """Return the scores on an evaluation set, and write the predictions into the run folder, from one pass over it.
 

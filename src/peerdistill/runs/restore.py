@@ -21,12 +21,14 @@ class Restored:
     """The cohort of a run with the weights of a checkpoint.
 
     Attributes:
+        run: Folder of the run.
         cohort: The peers, in evaluation mode.
         card: What a deployed leader must know.
         epoch: Number of trained epochs.
         state: The whole checkpoint; its tensors are read from the file when they are used.
     """
 
+    run: Path
     cohort: Cohort
     card: LeaderCard
     epoch: int
@@ -35,6 +37,30 @@ class Restored:
     def leader(self) -> nn.Module:
         """Return a copy of the network to deploy; if the card says so, an encoder without a classifier."""
         return deployed(self.cohort, self.card)
+
+    def ema(self) -> nn.Module:
+        """Return the moving average of the leader's weights, as :meth:`leader` returns the leader.
+
+        Raises:
+            UserError: The run was trained without one.
+        """
+        if not self.has_ema:
+            raise UserError(f"{self.run} has no moving average of the leader's weights: train with --ema 0.999")
+        return deployed(self._averaged(), self.card)
+
+    @property
+    def has_ema(self) -> bool:
+        """Whether the run has a moving average of the leader's weights."""
+        return "ema" in self.state
+
+    def others(self) -> dict[str, Cohort]:
+        """Return the networks that are evaluated beside the peers, by name: "ema" if there is one."""
+        return {"ema": self._averaged()} if self.has_ema else {}
+
+    def _averaged(self) -> Cohort:
+        network = self.cohort.leader()
+        load_into(network, self.state["ema"], Path("the checkpoint"))
+        return self.cohort.single(network).eval()
 
     def scorer(self) -> Scorer:
         """Return a function that scores pictures with the leader as an exported file does."""
@@ -57,7 +83,7 @@ def restore(run: Run, which: Which = "last") -> Restored:
         classes=len(state["notes"]["data"]["class_names"]),  # the card of an encoder has no classes
     )
     load_into(cohort, state["cohort"], file)
-    return Restored(cohort.eval(), card, state["progress"]["epoch"], state)
+    return Restored(run.path, cohort.eval(), card, state["progress"]["epoch"], state)
 
 
 def load_state(run: Run, which: Which = "last") -> tuple[dict[str, Any], Path]:

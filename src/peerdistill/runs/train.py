@@ -24,6 +24,7 @@ from peerdistill.runs.build import (
     build_cohort,
     check_batch_norm,
     check_device,
+    check_patience,
     check_same_data,
     deployed,
     is_same_split,
@@ -169,6 +170,8 @@ def _finished(
         result = _trained(config, run, task, trainer, evaluators)
     finally:
         close_loggers(trainer.loggers)
+    if trainer.stopped_early:
+        console.print(_why_stopped(trainer), highlight=False, soft_wrap=True)
     return result
 
 
@@ -211,6 +214,7 @@ def _prepared(
         start_from_weights(cohort, config.cohort)
     method = task.method(cohort)
     check_batch_norm(config.training.batch_size, cohort, method)
+    check_patience(config.training.patience, evaluators["val"])
     trainer = Trainer(
         cohort,
         method,
@@ -258,12 +262,19 @@ def _announce(console: Console, run: Run, config: Config, task: Task, cohort: Co
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def _why_stopped(trainer: Trainer) -> str:
+    progress = trainer.progress
+    return (
+        f"stopped early after epoch {progress.epoch} of {trainer.config.epochs}: the leader's validation top-1 was not "
+        f"better in the last {progress.epochs_without_better} epochs"
+    )
+
+
 def _loggers(console: Console, run: Run, config: Config, trainer: Trainer) -> list[Logger]:
     epochs, done = trainer.config.epochs, trainer.progress.step
     about = LoggedRun(run.path, config.as_dict(), step=done)
     chosen = open_loggers(config.training.loggers, about)  # before the progress bar starts
-    steps = epochs * trainer.batches.steps_per_epoch
-    return [ConsoleLog(console, epochs=epochs, steps=steps, done=done), *chosen]
+    return [ConsoleLog(console, epochs=epochs, steps=trainer.steps, done=done), *chosen]
 
 
 def _result(
@@ -280,6 +291,7 @@ def _result(
         "seed": config.training.seed,
         "parameters": sizes,
         **_final_accuracies(config, run, trainer, task, evaluators),
+        "stopped_early": trainer.progress.epoch if trainer.stopped_early else None,
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
         "options": yaml.safe_load(config.as_yaml()),
@@ -294,15 +306,16 @@ def _trained_parameters(module: nn.Module) -> int:
 def _final_accuracies(
     config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
 ) -> dict[str, Any]:
-    """Return the scores of the last and the best epoch on all splits; the cohort then has the weights of the best.
+    """Return the scores of the last and the best epoch on all splits; the networks then have the weights of the best.
+
+    The last epoch is the last one that was trained, also if training stopped early.
 
     The predictions are written into the run folder.
     """
 
     def measured(which: Which, epoch: int) -> dict[str, Any]:
-        networks = (trainer.prepared, trainer.method.ensemble)
         found = {
-            split: evaluate_and_keep(run, task, evaluator, networks, which, split).as_dict()
+            split: evaluate_and_keep(run, task, evaluator, trainer.learner.networks, which, split).as_dict()
             for split, evaluator in evaluators.items()
             if evaluator is not None
         }
@@ -313,7 +326,9 @@ def _final_accuracies(
         file = trainer.checkpoints.best
         best = trainer.checkpoints.load(file)
         check_belongs(best, file, config, run.config_file)
-        load_into(trainer.cohort, best["cohort"], file)
-        load_into(trainer.method.ensemble, best["ensemble"], file)
+        parts = {"cohort": trainer.cohort, "ensemble": trainer.method.ensemble, "ema": trainer.learner.ema}
+        for name, module in parts.items():
+            if module is not None:
+                load_into(module, best[name], file)
         result["best"] = measured("best", trainer.progress.best_epoch)
     return result

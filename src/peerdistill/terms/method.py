@@ -129,6 +129,8 @@ class Method(nn.Module):
     Attributes:
         criterion: The cross-entropy of the terms that compare logits with labels. Replace it to use label smoothing or
             class weights.
+        batches_per_step: Largest number of batches whose gradients are accumulated for one optimiser step, 1 at first.
+            Memory banks are updated with every batch, terms that follow the weights once per step.
 
     Raises:
         UserError: For a negative weight, two terms with the same name, or if there is no term with a weight above 0.
@@ -165,7 +167,8 @@ class Method(nn.Module):
         self.ensemble = ensemble or MeanEnsemble()
         self.criterion = Criterion()
         self.epoch: int | None = None
-        self._awaits_after_step = False
+        self.batches_per_step = 1
+        self._batches_since_step = 0
         # In a tuple, so that it is not part of ``state_dict``: checkpoints need not repeat weights that stay fixed.
         self._teacher = (teacher,)
 
@@ -196,7 +199,7 @@ class Method(nn.Module):
         """Update the terms that follow the peers' weights. Call it after each optimiser step."""
         for term in self._followers.values():
             term.after_step(cohort)
-        self._awaits_after_step = False
+        self._batches_since_step = 0
 
     @property
     def ramps(self) -> dict[str, Ramp]:
@@ -245,7 +248,7 @@ class Method(nn.Module):
         Raises:
             UserError: If a term needs clean images and all are mixed. In training mode, if a weight ramps up and
                 :meth:`start_epoch` was never called, or if a term follows the peers' weights and :meth:`after_step` was
-                not called since the last batch.
+                not called for more than ``batches_per_step`` batches.
         """
         if self.training:
             self._check_loop()
@@ -282,9 +285,9 @@ class Method(nn.Module):
                 f"the weight of '{name}' ramps up over {ramp.epochs} epochs: "
                 "call method.start_epoch(epoch) before each epoch, counted from 0"
             )
-        if self._awaits_after_step and self._followers:
+        if self._batches_since_step >= self.batches_per_step and self._followers:
             raise UserError(
                 f"'{next(iter(self._followers))}' follows the peers' weights: call method.after_step(cohort) after "
                 "each optimiser step"
             )
-        self._awaits_after_step = True
+        self._batches_since_step += 1

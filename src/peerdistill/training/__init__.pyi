@@ -4,7 +4,8 @@ from .interrupts import Interrupted, InterruptRequest, ignore_signals
 from .loggers import ConsoleLog, LoggedRun, Logger, LoggerKind, StepReading, TensorBoardLog
 from .loss_meter import Diverged
 from .metrics import MetricsFile
-from .trainer import Progress, Trainer
+from .progress import Progress
+from .trainer import Trainer
 
 __all__ = [
     "Checkpoints",

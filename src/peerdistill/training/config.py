@@ -55,6 +55,14 @@ class TrainingConfig:
     """Images per batch."""
     lr: Annotated[float, Range(above=0, most=1000)] = 0.05
     """Initial learning rate."""
+    accumulate: Annotated[int, Range(least=1, most=10**6)] = 1
+    """Batches per optimizer step; their losses are averaged."""
+    clip_norm: Annotated[float, Range(least=0, most=10**6)] = 0.0
+    """Largest norm of the gradient of all weights together; a larger gradient is scaled down to it (0: off)."""
+    ema: Annotated[float, Range(least=0, below=1)] = 0.0
+    """Decay per step of the moving average (EMA) of the leader's weights, for example 0.999 (0: off)."""
+    patience: Annotated[int, Range(least=0, most=10**6)] = 0
+    """Stop after this number of epochs without a better validation top-1 of the leader (0: off)."""
     seed: Seed = 0
     """Seed of weights, data order, augmentation and negatives."""
     device: Device = "auto"

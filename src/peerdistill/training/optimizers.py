@@ -61,13 +61,16 @@ def _rate_factors(cohort: Cohort, config: OptimizerConfig) -> dict[nn.Parameter,
     return {parameter: factors[parameter] for parameter in cohort.parameters()}
 
 
-def make_optimizer(groups: Iterable[Mapping[str, Any]], config: OptimizerConfig, lr: float) -> optim.Optimizer:
-    """Return an optimizer, with a fused step where PyTorch has one.
+def make_optimizer(
+    groups: Iterable[Mapping[str, Any]], config: OptimizerConfig, lr: float, *, fused: bool = True
+) -> optim.Optimizer:
+    """Return an optimizer, with a fused step where PyTorch has one, unless ``fused`` is false.
 
     Args:
         groups: Parameter groups, see :func:`parameter_groups`.
         config: Options of the optimizer.
         lr: Learning rate. That of a group is the multiple that it names under ``RATE_FACTOR``.
+        fused: Whether PyTorch's optimizers update all parameters at once.
 
     Raises:
         UserError: No optimizer has this name, or it needs a package that is missing.
@@ -76,9 +79,9 @@ def make_optimizer(groups: Iterable[Mapping[str, Any]], config: OptimizerConfig,
     decay, momentum = config.weight_decay, config.momentum
     if config.name == "sgd":
         nesterov = config.nesterov and momentum > 0
-        return optim.SGD(own, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=True)
+        return optim.SGD(own, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
     if config.name in _ADAMS:
-        return _ADAMS[config.name](own, lr, weight_decay=decay, fused=True)
+        return _ADAMS[config.name](own, lr, weight_decay=decay, fused=fused)
     return _of_timm(config.name, own, lr=lr, weight_decay=decay, momentum=momentum)
 
 

@@ -125,7 +125,8 @@ class _TimeLeft:
 
 
 def _accuracy_text(validation: Mapping[str, Any]) -> str:
-    predictors = ("leader", "ensemble") if len(validation["peers"]) > 1 else ("leader",)
+    several = ("ensemble",) if len(validation["peers"]) > 1 else ()
+    predictors = ("leader", *several, *(("ema",) if "ema" in validation else ()))
     return ", ".join(f"{name} {validation[name]['top1']:.2f} %" for name in predictors)
 
 

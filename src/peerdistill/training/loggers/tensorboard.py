@@ -46,7 +46,8 @@ class TensorBoardLog(Logger):
         if validation is None:
             return
         peers = {f"peer{number}": peer for number, peer in enumerate(validation["peers"])}
-        for name, accuracy in {**peers, "leader": validation["leader"], "ensemble": validation["ensemble"]}.items():
+        single = {name: validation[name] for name in ("leader", "ensemble", "ema") if name in validation}
+        for name, accuracy in {**peers, **single}.items():
             self._writer.add_scalar(f"validation_top1/{name}", accuracy["top1"], record["step"])
 
     def close(self) -> None:

@@ -1,0 +1,132 @@
+"""Cohort and method with their optimizer: one optimizer step at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from peerdistill.cohort import Cohort
+from peerdistill.terms import Method
+from peerdistill.terms.method import Loss
+from peerdistill.training.batches import IndexedBatch
+from peerdistill.training.config import TrainingConfig
+from peerdistill.training.ema import LeaderEMA
+from peerdistill.training.loss_meter import Diverged
+from peerdistill.training.memory_format import choose_memory_format
+from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
+from peerdistill.training.schedules import make_schedule
+from peerdistill.training.state import divided_state, first_not_finite, load_method
+
+
+class Learner:
+    """Takes optimizer steps, and holds all state that they change.
+
+    Args:
+        cohort: The peers.
+        method: Computes the loss from their output; its parameters are trained too.
+        config: Options of the training.
+        fabric: Device and precision.
+        steps: Optimizer steps of the whole run, which the schedule spans.
+
+    Attributes:
+        ema: The moving average of the leader's weights; None without ``config.ema``.
+    """
+
+    def __init__(self, cohort: Cohort, method: Method, *, config: TrainingConfig, fabric: Fabric, steps: int):
+        self.cohort = cohort
+        self.method = method
+        self._config = config
+        self._fabric = fabric
+        layout = choose_memory_format(config.memory_format, cohort, fabric.device, config.precision)
+        for module in filter(None, (cohort, method, method.teacher)):
+            module.to(memory_format=layout)
+        fabric.to_device(method)
+        method.batches_per_step = config.accumulate
+        # Fabric does not clip the gradients of a fused optimizer that has to unscale them.
+        fused = not (config.clip_norm and config.precision == "16-mixed")
+        groups = parameter_groups(cohort, method.parameters(), config.optimizer)
+        optimizer = make_optimizer(groups, config.optimizer, config.lr, fused=fused)
+        warmup_steps = round(config.schedule.warmup * steps)
+        self._schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
+        self._prepared, self._optimizer = fabric.setup(cohort, optimizer)
+        self.ema = LeaderEMA(cohort, config.ema) if config.ema else None
+        self._others: dict[str, nn.Module] = {}
+        if self.ema is not None:
+            self._others["ema"] = fabric.setup_module(cohort.single(self.ema.network))
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next step, without the multiples of parameter groups."""
+        return float(self._schedule.get_last_lr()[0]) / self._optimizer.param_groups[0][RATE_FACTOR]
+
+    def step(self, group: Sequence[IndexedBatch], number: int) -> Loss:
+        """Take optimizer step ``number``, counted from 1, with the mean gradient of a group of batches.
+
+        Returns:
+            The means of the losses of the batches, detached from the graph.
+        """
+        losses = [self._backward(batch, len(group)) for batch in group]
+        if self._config.clip_norm:
+            # A norm that is not finite is noticed by its effect: checking it here would wait for the device.
+            self._fabric.clip_gradients(
+                self._prepared, self._optimizer, max_norm=self._config.clip_norm, error_if_nonfinite=False
+            )
+        self._optimizer.step()
+        self.method.after_step(self.cohort)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._schedule.step()
+        if self.ema is not None:
+            self.ema.update(number)
+        return _mean(losses)
+
+    def _backward(self, batch: IndexedBatch, group: int) -> Loss:
+        loss = self.method(self._prepared(batch.images), batch.labels, batch.indices, batch.targets)
+        self._fabric.backward(loss.total / group)
+        return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
+
+    @property
+    def networks(self) -> tuple[nn.Module, nn.Module, Mapping[str, nn.Module]]:
+        """What an evaluator is called with: the peers, their ensemble and, if there is one, the EMA."""
+        return self._prepared, self.method.ensemble, self._others
+
+    def check_finite(self, step: int) -> None:
+        """Raise Diverged if a weight or other state is not finite after ``step``."""
+        if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
+            raise Diverged(f"the weights are not finite after step {step}")
+        for module in (self.cohort, self.method):
+            parameters = dict(module.named_parameters(remove_duplicate=False))
+            others = {name: part for name, part in module.state_dict().items() if name not in parameters}
+            if name := first_not_finite(others):
+                raise Diverged(f"{name} is not finite after step {step}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state. The ensemble has its own entry: evaluation needs no terms."""
+        ensemble, terms = divided_state(self.method)
+        return {
+            "cohort": self.cohort.state_dict(),
+            "method": terms,
+            "ensemble": ensemble,
+            **({} if self.ema is None else {"ema": self.ema.state_dict()}),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a state that :meth:`state_dict` returned."""
+        self.cohort.load_state_dict(state["cohort"])
+        load_method(self.method, state)
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        load_optimizer_state(self._optimizer, state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._fabric.strategy.precision.load_state_dict(state["precision"])
+
+
+def _mean(losses: Sequence[Loss]) -> Loss:
+    """Return the mean of each part, without waiting for the device."""
+    rows = torch.stack([torch.stack([loss.total, *loss.parts.values()]) for loss in losses])
+    total, *parts = rows.mean(0)
+    return Loss(total, dict(zip(losses[0].parts, parts, strict=True)))
