@@ -1,6 +1,7 @@
 """Kill training at random moments, resume it, and compare it bitwise with a run that was never killed.
 
     python tests/cli/sigkill.py --moments 20
+    python tests/cli/sigkill.py --moments 20 --every_option
 
 A moment is a delay after the run's first file has appeared, at most until its last file does. Each process is a fork of
 this one, which has trained once before, so modules are imported only once. Results depend on the number of threads: all
@@ -32,6 +33,13 @@ WORDS = (
     *("digits", "--backbone", "resnet8", "--peers", "2", "--epochs", "3", "--batch_size", "128"),
     *("--contrast.count", "64", "--checkpoint_every", "3", "--device", "cpu"),
 )
+EVERY_OPTION = (
+    *("--augment", "randaugment", "--color_jitter", "0.3", "--erasing", "0.3", "--sampler", "balanced"),
+    *("--mix.mixup", "0.8", "--mix.cutmix", "1", "--label_smoothing", "0.1", "--class_weights", "balanced"),
+    *("--optimizer.name", "lion", "--optimizer.layer_decay", "0.8", "--optimizer.new_layers", "3", "--lr", "0.001"),
+    *("--accumulate", "3", "--clip_norm", "1", "--ema", "0.9", "--patience", "2", "--loggers", "[tensorboard,csv]"),
+)
+"""What training can do beside its defaults."""
 FIRST, LAST = "config.yaml", "result.json"
 
 
@@ -54,9 +62,8 @@ def train(*words: str) -> int:
         return cli.main(["train", *words])
 
 
-def start(folder: Path, *, resume: bool = False) -> ForkProcess:
-    """Start or resume training in a new process."""
-    words = ("--resume",) if resume else WORDS
+def start(folder: Path, words: tuple[str, ...] = ("--resume",)) -> ForkProcess:
+    """Start training in a new process, by default resume it."""
     process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(train(*words, "--run", str(folder))))
     process.start()
     return process
@@ -108,9 +115,9 @@ def what_is_left(folder: Path) -> str:
     return ", ".join([step, *half_done])
 
 
-def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | None:
+def kill_at(seconds: float, folder: Path, words: tuple[str, ...], expected: dict[str, str]) -> Moment | None:
     """Train, kill, resume and compare; None if training ended before the moment."""
-    process = start(folder)
+    process = start(folder, words)
     moment = wait_for(folder / FIRST, process) + seconds
     time.sleep(max(0.0, moment - time.perf_counter()))
     process.kill()
@@ -118,15 +125,15 @@ def kill_at(seconds: float, folder: Path, expected: dict[str, str]) -> Moment | 
     if process.exitcode != -signal.SIGKILL:
         return None
     left = what_is_left(folder)
-    finish(start(folder, resume=True))
+    finish(start(folder))
     found = digests(folder)
     return Moment(seconds, left, tuple(name for name in expected if found.get(name) != expected[name]))
 
 
-def kill_at_random_moments(count: int, seed: int, folder: Path) -> list[Moment]:
+def kill_at_random_moments(count: int, seed: int, folder: Path, words: tuple[str, ...]) -> list[Moment]:
     """Kill ``count`` runs at different moments and print one line for each."""
     reference = folder / "reference"
-    process = start(reference)
+    process = start(reference, words)
     began = wait_for(reference / FIRST, process)
     duration = wait_for(reference / LAST, process) - began
     finish(process)
@@ -134,7 +141,7 @@ def kill_at_random_moments(count: int, seed: int, folder: Path) -> list[Moment]:
     print(f"never killed: {duration:.3f} s from its first file to its last")
     draws, moments = random.Random(seed), []
     for number in range(10 * count):
-        moment = kill_at(draws.uniform(0, duration), folder / str(number), expected)
+        moment = kill_at(draws.uniform(0, duration), folder / str(number), words, expected)
         if moment is not None:
             moments.append(moment)
             print(f"killed after {moment}", flush=True)
@@ -148,11 +155,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every_option", action="store_true", help="train with all options that are off by default")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
-        train(*WORDS, "--epochs", "1", "--run", str(Path(folder) / "before"))
-        moments = kill_at_random_moments(options.moments, options.seed, Path(folder))
+        words = (*WORDS, *EVERY_OPTION) if options.every_option else WORDS
+        train(*words, "--epochs", "1", "--run", str(Path(folder) / "before"))
+        moments = kill_at_random_moments(options.moments, options.seed, Path(folder), words)
     equal = sum(not moment.differs for moment in moments)
     print(f"{equal} of {options.moments} bitwise equal")
     sys.exit(equal != options.moments)

@@ -10,11 +10,12 @@ FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")
 
 
 @pytest.mark.slow
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one():
+@pytest.mark.parametrize("options", [("--moments", "3"), ("--moments", "2", "--every_option")])
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(options):
     script = Path(__file__).with_name("sigkill.py")
-    done = subprocess.run([sys.executable, script, "--moments", "3"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "3 of 3 bitwise equal"
+    assert done.stdout.splitlines()[-1] == f"{options[1]} of {options[1]} bitwise equal"
 
 
 @pytest.mark.slow
