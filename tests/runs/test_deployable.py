@@ -13,14 +13,14 @@ from peerdistill.errors import UserError
 from peerdistill.evaluation import calibrated_temperature
 from peerdistill.runs import Run
 
-NETWORKS = ("leader", "ensemble", "peer:0", "peer:1", "average")
+NETWORKS = ("leader", "ensemble", "peer:0", "peer:1", "ema", "average")
 
 
 @pytest.fixture(scope="module")
 def one_run(tmp_path_factory, quick_config, train_quickly) -> Run:
-    """A run whose ensemble has a gate."""
+    """A run whose ensemble has a gate, with a moving average of the leader's weights."""
     path = tmp_path_factory.mktemp("runs") / "one"
-    train_quickly(quick_config(method="one", epochs=1), path)
+    train_quickly(quick_config(method="one", epochs=1, ema=0.9), path)
     return Run(path)
 
 
@@ -37,6 +37,10 @@ def logits_of(run: Run, what: str, split: str = "test") -> torch.Tensor:
     out = restored.cohort(images)
     if what == "average":
         return runs.average_of(run, restored, runs.load_data(run))(images)
+    if what == "ema":
+        network = restored.cohort.leader()
+        network.load_state_dict(dict(restored.state["ema"]))
+        return network(images)
     if what == "ensemble":
         return runs.load_task_of(run).ensemble(restored.cohort, restored.state).eval()(out)
     return out.logits[{"leader": -1, "peer:0": 0, "peer:1": 1}[what]]
@@ -95,7 +99,7 @@ def test_predictions_are_those_of_the_network(one_run, tmp_path):
     [
         ("soup", "network to deploy"),
         ("peer:2", "peer:2 does not exist: the run has the peers 0 to 1"),
-        ("ema", "has no moving average of the leader's weights"),
+        ("ema", "has no moving average of the leader's weights: train with --ema 0.999"),
     ],
 )
 def test_a_network_that_the_run_does_not_have(trained, what, message, tmp_path):

@@ -11,7 +11,6 @@ from peerdistill.deploy.ensemble import EnsembleNetwork
 from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.deploy.what import AVERAGE, EMA, ENSEMBLE, LEADER, check_what, peer_of
-from peerdistill.errors import UserError
 from peerdistill.runs.average import average_of
 from peerdistill.runs.class_task import ensemble_of
 from peerdistill.runs.restore import Restored
@@ -75,8 +74,8 @@ def _ensemble(run: Run, restored: Restored, task: Task | None) -> nn.Module:
 
 
 def _ema(run: Run, restored: Restored, task: Task | None) -> nn.Module:
-    del restored, task
-    raise UserError(f"{run.path} has no moving average of the leader's weights")
+    del run, task
+    return restored.ema()
 
 
 def _average(run: Run, restored: Restored, task: Task | None) -> nn.Module:

@@ -14,7 +14,7 @@ from torch import Tensor
 from peerdistill import runs
 from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.scorers import Scorer
-from peerdistill.deploy.what import AVERAGE, ENSEMBLE, LEADER, check_what, in_words
+from peerdistill.deploy.what import AVERAGE, EMA, ENSEMBLE, LEADER, check_what, in_words
 from peerdistill.evaluation import Alone, Evaluation, Evaluator, Scores
 from peerdistill.runs import Deployable, Restored, Run
 from peerdistill.runs.environment import describe
@@ -25,7 +25,7 @@ from peerdistill.study.timing import REPEATS
 from peerdistill.terms import MeanEnsemble
 
 _COMPARED_PICTURES = 512
-_PREDICTORS = ("peers", "leader", "ensemble")
+_PREDICTORS = ("peers", "leader", "ensemble")  # one network is evaluated at a time
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ def deployable_networks(restored: Restored) -> list[str]:
     names = [backbone.name for backbone in restored.cohort.backbones]
     peers = [f"peer:{names.index(name)}" for name in dict.fromkeys(names) if name != names[-1]]
     average = [] if peers or len(names) == 1 else [AVERAGE]
-    return [LEADER, *peers, *([ENSEMBLE] if len(names) > 1 else []), *average]
+    ensemble = [ENSEMBLE] if len(names) > 1 else []
+    return [LEADER, *peers, *ensemble, *average, *([EMA] if restored.has_ema else [])]
 
 
 def _forms_of(chosen: Deployable, folder: Path, **pictures: Tensor) -> dict[str, Form]:
