@@ -2,7 +2,7 @@ from . import backbones, config, contrast, data, deploy, evaluation, fewshot, me
 from .cohort import Cohort, CohortOutput
 from .deploy import load_leader
 from .errors import UserError
-from .runs.api import train
+from .runs.api import dry_run, train
 from .runs.run import Run
 
 __version__: str
@@ -16,6 +16,7 @@ __all__ = [
     "contrast",
     "data",
     "deploy",
+    "dry_run",
     "evaluation",
     "fewshot",
     "load_leader",

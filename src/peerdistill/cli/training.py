@@ -5,12 +5,14 @@ import sys
 from contextlib import suppress
 
 from jsonargparse import Namespace
+from rich.console import Console
 
 from peerdistill.cli import tables
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.command_line import parse
+from peerdistill.config.config import Config
 from peerdistill.config.kinds import Kind
-from peerdistill.errors import Failure
+from peerdistill.errors import Failure, UserError
 from peerdistill.runs.run import Run
 
 
@@ -30,6 +32,8 @@ def run_training(words: list[str], kind: Kind) -> int:
     if not flags.resume:
         Run(folder).require_free()  # reported at once, before PyTorch is imported
     screen = console(stderr=flags.json)
+    if flags.dry_run:
+        return _dry_run(config, flags, screen)
     from peerdistill import runs, training
 
     try:
@@ -58,6 +62,24 @@ def run_training(words: list[str], kind: Kind) -> int:
         screen.print(tables.result(result))
         next_command = shlex.join(["peerdistill", "export", folder, "--format", "onnx"])
         screen.print(f"written to {folder}; next: {next_command}", soft_wrap=True)
+    return 0
+
+
+def _dry_run(config: Config, flags: Namespace, screen: Console) -> int:
+    if flags.resume:
+        raise UserError("dry_run cannot be combined with resume: a run that is resumed keeps its configuration")
+    from peerdistill import runs, training
+    from peerdistill.cli import dry_run
+
+    try:
+        found = runs.dry_run(config, download=flags.download, skip_unreadable=flags.skip_unreadable)
+    except training.Interrupted as stop:
+        return stop.exit_code
+    if flags.json:
+        print_json(found.as_dict())
+    else:
+        for table in dry_run.tables(found):
+            screen.print(table)
     return 0
 
 

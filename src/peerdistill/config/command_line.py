@@ -37,10 +37,11 @@ _FLAGS = {
     "download": "Download data sets that have a name and are missing (not miniimagenet).",
     "skip_unreadable": "Leave out and count pictures that cannot be read.",
     "json": "Print the result as JSON; progress goes to stderr.",
+    "dry_run": "Print the data, network, memory and an estimate of the time from a few steps, and do not train.",
     "print_config": "Print the whole configuration, which --config accepts, and do not train.",
 }
 _OF_THE_COMMAND_LINE = (*_FLAGS, "run", "config", "recipe")
-_NOT_IN_FILES = frozenset({"config", "print_config", "help"})
+_NOT_IN_FILES = frozenset({"config", "print_config", "dry_run", "help"})
 
 
 def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace]:

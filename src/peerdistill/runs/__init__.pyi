@@ -5,6 +5,7 @@ from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, ev
 from .export import RunExport, export
 from .other_images import OtherImages, images_of
 from .predictions import Predicted, Predictions, read_predictions
+from .preview import DryRun, dry_run
 from .report import RunReport
 from .restore import Restored, restore
 from .run import CHECKPOINTS, PLACES, Run, Which
@@ -18,6 +19,7 @@ __all__ = [
     "PLACES",
     "Comparison",
     "Deployable",
+    "DryRun",
     "EpisodeResult",
     "OtherImages",
     "Predicted",
@@ -33,6 +35,7 @@ __all__ = [
     "chosen_split",
     "compare",
     "deployable",
+    "dry_run",
     "episode_sets",
     "evaluate_episodes",
     "evaluate_run",

@@ -11,6 +11,7 @@ from peerdistill.runs.run import Run
 
 if TYPE_CHECKING:
     from peerdistill.data.python_images import Images
+    from peerdistill.runs.preview import DryRun
 
 
 def train(
@@ -64,18 +65,10 @@ def train(
     from peerdistill.runs.preprocessing import as_expected, as_started
     from peerdistill.runs.train import train as train_config
 
-    if isinstance(test, Mapping):  # the test episodes of a few-shot run
-        options, test = {**options, "test": test}, None
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    test, options = _without_episodes(test, options)
+    config, found = _configured(data, test, class_names, run, {"kind": kind, **options})
+    given = None
     if memory.is_given(data):
-        names = {"data": f"npz:{IMAGES_FILE}"}
-    else:
-        memory.require_no_memory(data, test=test, class_names=class_names)
-        names = {"data": str(data)} | ({} if test is None else {"test": str(test)})
-    config = Config.from_dict({"kind": kind, **names, **options})
-    found, given = Run(config.default_run if run is None else run), None
-    if memory.is_given(data):
-        config = config.moved(memory.names_of(found, has_test=test is not None))
         config.check()
         if not resume:
             found.require_free()
@@ -83,3 +76,76 @@ def train(
         given = memory.given_images(data, test, class_names, prepared)
     train_config(config, found.path, resume=resume, download=download, skip_unreadable=skip_unreadable, given=given)
     return Run(found.path)
+
+
+def dry_run(
+    data: "str | Path | Images",
+    *,
+    test: "str | Path | Images | Mapping[str, Any] | None" = None,
+    class_names: Sequence[str] | None = None,
+    kind: KindName = "classes",
+    download: bool = False,
+    skip_unreadable: bool = False,
+    **options: Any,
+) -> "DryRun":
+    """Return what :func:`train` would do with the same arguments, after a few real steps. No run folder is created.
+
+    Args:
+        data: What to learn from, as for :func:`train`.
+        test: The test images, as for :func:`train`.
+        class_names: The names of the classes, as for :func:`train`.
+        kind: "classes" or "episodes".
+        download: Download data that have a name and are missing.
+        skip_unreadable: Leave out and count pictures that cannot be read.
+        **options: Options of the command line by name.
+
+    Returns:
+        The data, the networks, their memory, and an estimate of the time on this device.
+
+    Raises:
+        UserError: For everything for which training would not start.
+
+    Example:
+        >>> found = dry_run("digits", backbone="resnet8", peers=2, epochs=3)
+        >>> found.images["test"]["7"], found.steps, found.parameters["leader"]
+        (36, 60, 77754)
+    """
+    from peerdistill.runs import given_images as memory
+    from peerdistill.runs.preprocessing import as_expected
+    from peerdistill.runs.preview import dry_run as preview
+
+    test, options = _without_episodes(test, options)
+    config, _ = _configured(data, test, class_names, None, {"kind": kind, **options})
+    config.check()
+    given = memory.given_images(data, test, class_names, as_expected(config)) if memory.is_given(data) else None
+    return preview(config, download=download, skip_unreadable=skip_unreadable, given=given)
+
+
+def _without_episodes(
+    test: "str | Path | Images | Mapping[str, Any] | None", options: dict[str, Any]
+) -> "tuple[str | Path | Images | None, dict[str, Any]]":
+    """Return the test images, and the options with the test episodes of a few-shot run, which have the same name."""
+    return (None, {**options, "test": test}) if isinstance(test, Mapping) else (test, options)
+
+
+def _configured(
+    data: "str | Path | Images",
+    test: "str | Path | Images | None",
+    class_names: Sequence[str] | None,
+    run: str | Path | None,
+    options: Mapping[str, Any],
+) -> tuple[Config, Run]:
+    """Return the configuration that the arguments of a call give, and its run."""
+    from peerdistill.runs import given_images as memory
+
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    if memory.is_given(data):
+        names = {"data": f"npz:{IMAGES_FILE}"}
+    else:
+        memory.require_no_memory(data, test=test, class_names=class_names)
+        names = {"data": str(data)} | ({} if test is None else {"test": str(test)})
+    config = Config.from_dict({**options, **names})
+    found = Run(config.default_run if run is None else run)
+    if memory.is_given(data):
+        config = config.moved(memory.names_of(found, has_test=test is not None))
+    return config, found

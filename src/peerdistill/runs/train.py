@@ -1,16 +1,13 @@
 """Training: from a configuration to a result."""
 
 import json
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning_fabric import Fabric, seed_everything
 from rich.console import Console
-from torch import nn
 
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
@@ -26,17 +23,16 @@ from peerdistill.runs.build import (
     check_device,
     check_patience,
     check_same_data,
-    deployed,
     is_same_split,
 )
-from peerdistill.runs.environment import describe, difference_from, versions
+from peerdistill.runs.environment import describe, difference_from
 from peerdistill.runs.fitting import with_batches_of
 from peerdistill.runs.given_images import keep_images
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
-from peerdistill.runs.predictions import evaluate_and_keep
 from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.pretrained import start_from_weights
-from peerdistill.runs.run import Run, Which
+from peerdistill.runs.result import result_of
+from peerdistill.runs.run import Run
 from peerdistill.runs.task import SPLITS, Task
 from peerdistill.runs.tasks import load_task
 from peerdistill.training import (
@@ -91,14 +87,37 @@ def train(
         with run.held():
             return _resumed(config, run, console, flags)
     run.require_free()
+    task, trainer, evaluators = prepare(config, run, **flags)
+    with run.started(task.config):
+        keep_images(run, given)
+        return _finished(task.config, run, task, trainer, evaluators, console)
+
+
+def prepare(
+    config: Config,
+    run: Run,
+    *,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    given: GivenImages | None = None,
+) -> tuple[Task, Trainer, dict[str, Evaluator | None]]:
+    """Return the task of a new run, its trainer before the first step, and its evaluators. Nothing is written.
+
+    Args:
+        config: Everything that determines the results.
+        run: The run; its folder need not exist.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
+        given: The images that the npz files in ``config`` hold.
+
+    Raises:
+        UserError: For wrong input.
+    """
     config = as_expected(config)
     config.data.sources.warn_if_shadowed(config.data.data)
-    task = load_task(config, **flags)
-    config = task.config
-    trainer, evaluators = _prepared(config, run, task, from_the_beginning=True)
-    with run.started(config):
-        keep_images(run, given)
-        return _finished(config, run, task, trainer, evaluators, console)
+    task = load_task(config, download=download, skip_unreadable=skip_unreadable, given=given)
+    trainer, evaluators = _prepared(task.config, run, task, from_the_beginning=True)
+    return task, trainer, evaluators
 
 
 def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,20 +201,24 @@ def _trained(
     try:
         trainer.fit()
         with InterruptRequest() as interrupt, interrupt.at_once():
-            result = _result(config, run, trainer, task, evaluators)
+            result = result_of(config, run, trainer, task, evaluators)
     finally:
-        # At the end of the process, stopping the workers would take seconds.
-        with ignore_signals():
-            if isinstance(trainer.batches, TrainBatches):
-                trainer.batches.close()
-            for evaluator in evaluators.values():
-                if evaluator is not None:
-                    evaluator.close()
+        close_workers(trainer, evaluators)
     run.check_in_place()
     write_whole(run.result_file, json.dumps(result, indent=2) + "\n")
     for logger in trainer.loggers:
         logger.result(result)
     return result
+
+
+def close_workers(trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) -> None:
+    """Stop the workers that read images. At the end of the process, this would take seconds."""
+    with ignore_signals():
+        if isinstance(trainer.batches, TrainBatches):
+            trainer.batches.close()
+        for evaluator in evaluators.values():
+            if evaluator is not None:
+                evaluator.close()
 
 
 def _prepared(
@@ -275,60 +298,3 @@ def _loggers(console: Console, run: Run, config: Config, trainer: Trainer) -> li
     about = LoggedRun(run.path, config.as_dict(), step=done)
     chosen = open_loggers(config.training.loggers, about)  # before the progress bar starts
     return [ConsoleLog(console, epochs=epochs, steps=trainer.steps, done=done), *chosen]
-
-
-def _result(
-    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
-) -> dict[str, Any]:
-    modules = {
-        "leader": deployed(trainer.cohort, task.card()),
-        "cohort": trainer.cohort,
-        "method": trainer.method,
-    }
-    sizes = {name: _trained_parameters(module) for name, module in modules.items()}
-    return {
-        "method": config.method,
-        "seed": config.training.seed,
-        "parameters": sizes,
-        **_final_accuracies(config, run, trainer, task, evaluators),
-        "stopped_early": trainer.progress.epoch if trainer.stopped_early else None,
-        "skipped_pictures": task.data.skipped,
-        "seconds": round(trainer.seconds, 1),
-        "options": yaml.safe_load(config.as_yaml()),
-        "versions": {"python": platform.python_version(), **versions()},
-    }
-
-
-def _trained_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _final_accuracies(
-    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
-) -> dict[str, Any]:
-    """Return the scores of the last and the best epoch on all splits; the networks then have the weights of the best.
-
-    The last epoch is the last one that was trained, also if training stopped early.
-
-    The predictions are written into the run folder.
-    """
-
-    def measured(which: Which, epoch: int) -> dict[str, Any]:
-        found = {
-            split: evaluate_and_keep(run, task, evaluator, trainer.learner.networks, which, split).as_dict()
-            for split, evaluator in evaluators.items()
-            if evaluator is not None
-        }
-        return {"epoch": epoch, **found}
-
-    result = {"last": measured("last", trainer.progress.epoch), "best": None}
-    if trainer.progress.best_epoch:
-        file = trainer.checkpoints.best
-        best = trainer.checkpoints.load(file)
-        check_belongs(best, file, config, run.config_file)
-        parts = {"cohort": trainer.cohort, "ensemble": trainer.method.ensemble, "ema": trainer.learner.ema}
-        for name, module in parts.items():
-            if module is not None:
-                load_into(module, best[name], file)
-        result["best"] = measured("best", trainer.progress.best_epoch)
-    return result

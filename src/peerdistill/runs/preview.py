@@ -1,0 +1,233 @@
+"""What a run would do: its data, networks and memory, and an estimate of its time. Nothing is written.
+
+Axes: B batch, C channels, H height, W width.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from peerdistill.config.config import Config
+from peerdistill.data.arrays import GivenImages
+from peerdistill.data.dataset import Dataset, Split
+from peerdistill.evaluation.evaluator import evaluating
+from peerdistill.runs.build import check_device
+from peerdistill.runs.result import trained_parameters
+from peerdistill.runs.run import Run
+from peerdistill.runs.train import close_workers, prepare
+from peerdistill.training import Checkpoints, Logger, Trainer
+
+TIMED_STEPS = 3
+"""Steps from which the time is estimated."""
+
+_UNTIMED_STEPS = 2  # the first ones are slower: memory is allocated, algorithms are chosen
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would do.
+
+    Attributes:
+        config: Its configuration.
+        images: Number of images by split ("train", "val", "test") and class.
+        unreadable: Number of unreadable pictures that were left out.
+        preprocessing: ``image_size``, ``channels``, ``mean``, ``std``, ``crop`` and ``interpolation``.
+        backbones: Networks of the peers; the last one is the leader's.
+        copies: Copies of each stage.
+        parameters: Trained parameters of "leader" (deployed), "cohort" and "method" (never deployed).
+        buffers: Bytes of memory banks and other buffers, by the term of the method that owns them.
+        steps_per_epoch: Optimizer steps of an epoch.
+        seconds_per_step: Mean of three steps after two that do not count, with reading and augmenting the images.
+        evaluation_seconds: Forward passes of one evaluation of the validation images, and of the last and best epoch
+            at the end, estimated from one batch.
+        device: Where the steps ran.
+        gpu_bytes: Most GPU memory that was allocated; None without a GPU.
+    """
+
+    config: Config
+    images: Mapping[str, Mapping[str, int]]
+    unreadable: int
+    preprocessing: Mapping[str, Any]
+    backbones: tuple[str, ...]
+    copies: tuple[int, ...]
+    parameters: Mapping[str, int]
+    buffers: Mapping[str, int]
+    steps_per_epoch: int
+    seconds_per_step: float
+    evaluation_seconds: tuple[float, float]
+    device: str
+    gpu_bytes: int | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.training.epochs * self.steps_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time of the run in seconds: its steps, a validation per epoch and the evaluation at the end."""
+        per_epoch, at_the_end = self.evaluation_seconds
+        return self.steps * self.seconds_per_step + self.config.training.epochs * per_epoch + at_the_end
+
+    @property
+    def imbalance(self) -> float:
+        """Number of training images of the largest class, divided by that of the smallest."""
+        counts = self.images["train"].values()
+        return max(counts) / min(counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        values = {name: value for name, value in vars(self).items() if name not in ("config", "evaluation_seconds")}
+        found = {"steps": self.steps, "imbalance": self.imbalance, "estimated_seconds": self.seconds}
+        return {**values, **found, "options": self.config.as_dict()}
+
+
+def dry_run(
+    config: Config, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
+) -> DryRun:
+    """Return what a run with a configuration would do, after a few real steps. No run folder is created.
+
+    Args:
+        config: Everything that determines the results.
+        download: Download data that are missing.
+        skip_unreadable: Leave out pictures that cannot be read.
+        given: The images that the npz files in ``config`` hold.
+
+    Raises:
+        UserError: For everything for which training would not start.
+        Interrupted: After Ctrl-C.
+        Diverged: The loss is not finite.
+        Failure: A killed data worker and the like.
+    """
+    config.check()
+    check_device(config.training.device)
+    run = Run(config.default_run)  # only its name is used
+    task, trainer, evaluators = prepare(config, run, download=download, skip_unreadable=skip_unreadable, given=given)
+    try:
+        seconds = _seconds_per_step(trainer)
+        evaluation = _evaluation_seconds(trainer, task.data)
+    finally:
+        close_workers(trainer, evaluators)
+    device = trainer.fabric.device
+    return DryRun(
+        config=task.config,
+        images={name: _counts(split, task.data) for name, split in _splits(task.data).items()},
+        unreadable=task.data.skipped,
+        preprocessing=_preprocessing(task.data),
+        backbones=tuple(backbone.name for backbone in trainer.cohort.backbones),
+        copies=tuple(trainer.cohort.copies),
+        parameters=trained_parameters(trainer, task),
+        buffers=_buffers(trainer),
+        steps_per_epoch=trainer.steps // trainer.config.epochs,
+        seconds_per_step=seconds,
+        evaluation_seconds=evaluation,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    )
+
+
+def _splits(data: Dataset) -> dict[str, Split]:
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    return {name: split for name, split in splits.items() if split is not None}
+
+
+def _counts(split: Split, data: Dataset) -> dict[str, int]:
+    """Return the number of images of each class; in few-shot data, every split has its own classes."""
+    names = getattr(split, "class_names", data.class_names)
+    counts = torch.bincount(split.labels, minlength=len(names)).tolist()
+    return dict(zip(names, counts, strict=True))
+
+
+def _preprocessing(data: Dataset) -> dict[str, Any]:
+    names = ("image_size", "channels", "mean", "std", "crop", "interpolation")
+    return {name: getattr(data, name) for name in names}
+
+
+def _buffers(trainer: Trainer) -> dict[str, int]:
+    """Return the bytes of the buffers of every term that has some."""
+    found = {name: _bytes(term) for name, term in trainer.method.terms.items()}
+    return {name: size for name, size in found.items() if size}
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(buffer.numel() * buffer.element_size() for buffer in module.buffers())
+
+
+class _Enough(Exception):  # noqa: N818 (not an error)
+    """All steps were timed."""
+
+
+class _Clock(Logger):
+    """Ends the training after some steps, whose times it keeps.
+
+    Args:
+        steps: Number of steps.
+        device: Where they run.
+    """
+
+    def __init__(self, steps: int, device: torch.device):
+        self._steps = steps
+        self._device = device
+        self.times = [time.perf_counter()]
+
+    def advance(self, step: int) -> None:
+        """Note the time; on a GPU, wait for it first."""
+        _wait_for(self._device)
+        self.times.append(time.perf_counter())
+        if step >= self._steps:
+            raise _Enough
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _seconds_per_step(trainer: Trainer) -> float:
+    """Train for a few steps, which must not write anything, and return the mean time of the last ones."""
+    # The clock ends the training in its first epoch, before anything would be written.
+    clock = _Clock(min(_UNTIMED_STEPS + TIMED_STEPS, trainer.steps // trainer.config.epochs), trainer.fabric.device)
+    trainer.loggers = [clock]
+    trainer.checkpoints = _NoCheckpoints(trainer.checkpoints.folder)
+    trainer.check_folder = lambda: None
+    with suppress(_Enough):
+        trainer.fit()
+    durations = [after - before for before, after in itertools.pairwise(clock.times)]
+    timed = durations[_UNTIMED_STEPS:] or durations[-1:]
+    return sum(timed) / len(timed)
+
+
+class _NoCheckpoints(Checkpoints):
+    """Writes nothing: Ctrl-C would save a checkpoint, and so would ``checkpoint_every``."""
+
+    def save(self, state: dict[str, Any], *, best: bool = False) -> None:
+        """Do nothing."""
+
+
+@torch.no_grad()
+def _evaluation_seconds(trainer: Trainer, data: Dataset) -> tuple[float, float]:
+    """Return the time of the forward passes of a validation, and of the evaluations at the end of a run."""
+    batch = next(iter(trainer.batches.epoch(0)))
+    with evaluating(trainer.cohort):
+        _forward_seconds(trainer, batch.images)
+        per_image = _forward_seconds(trainer, batch.images) / len(batch.images)
+    validation = per_image * (0 if data.val is None else len(data.val))
+    test = per_image * (0 if data.test is None else len(data.test))
+    return validation, 2 * (validation + test)
+
+
+def _forward_seconds(trainer: Trainer, images: Float[Tensor, "batch channels height width"]) -> float:
+    before = time.perf_counter()
+    with trainer.fabric.autocast():
+        trainer.cohort(images)
+    _wait_for(trainer.fabric.device)
+    return time.perf_counter() - before
