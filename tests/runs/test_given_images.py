@@ -89,6 +89,21 @@ def test_images_in_memory_are_evaluated_by_their_names(run):
     assert only_b["leader"]["per_class"]["b"]["recall"] == expected["leader"]["per_class"]["b"]["recall"]
 
 
+def test_images_in_memory_are_predicted_as_their_files(run, tmp_path):
+    files = [tmp_path / f"{row}.png" for row in range(3)]
+    for file, pixels in zip(files, IMAGES, strict=False):
+        Image.fromarray(pixels).save(file)
+    expected = [found.probabilities for found in run.predict(files)]
+    pictures = [Image.open(file) for file in files]
+    for given in (IMAGES[:3], torch.from_numpy(IMAGES[:3, None] / 255), list(IMAGES[:3]), pictures):
+        found = run.predict(given)
+        assert [one.path for one in found] == [0, 1, 2]
+        assert [one.probabilities for one in found] == expected
+    assert [one.path for one in run.predict([pictures[0], files[1], IMAGES[2, ..., None]])] == [0, files[1], 2]
+    with pytest.raises(UserError, match=r"^picture 1 must be a path, .* found float64 \(8, 8\)$"):
+        run.predict([IMAGES[0], IMAGES[0] / 255])
+
+
 def test_images_of_a_few_shot_run(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (160, 16, 16, 1), dtype=np.uint8)
     options = {"ways": 2, "shots": 1, "queries": 1, "episodes": 2, "episodes_per_epoch": 2, "method": "dml"}

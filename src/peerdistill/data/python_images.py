@@ -71,14 +71,22 @@ def labelled_images(
         images, labels = _read_dataset(where, value, prepare)
         names = getattr(value, "classes", None)
     elif isinstance(value, tuple | list) and len(value) in (2, 3):
-        images, labels = _array(where, "images", value[0]), _array(where, "labels", value[1])
-        images = _channels_last(_as_bytes(f"images of {where}", images), axis=1)
+        images, labels = pixels_of(where, value[0]), _array(where, "labels", value[1])
         names = value[2] if len(value) == 3 else None
     else:
         raise UserError(f"{where} must be {FORMS}, found {described(value)}")
     found = next((one for one in (class_names, names, default_names) if one is not None), None)
     rows, known = _rows_and_names(where, labels, found)
     return checked_images(where, images, rows, known)
+
+
+def pixels_of(where: str, images: Any) -> UInt8[np.ndarray, "..."]:
+    """Return an array of images as bytes with the channels last, see :func:`labelled_images`.
+
+    Raises:
+        UserError: It is no array, or has floats outside of 0..1.
+    """
+    return _channels_last(_as_bytes(f"images of {where}", _array(where, "images", images)), axis=1)
 
 
 def described(value: Any) -> str:

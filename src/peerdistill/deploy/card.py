@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
+from PIL import Image
 
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import INTERPOLATIONS, fit
@@ -97,14 +98,17 @@ class LeaderCard:
         """What agreement of two leaders means: "same class" or, for an encoder, "same nearest picture"."""
         return "same nearest picture" if self.is_encoder else "same class"
 
-    def images(self, paths: Sequence[Path | str]) -> Float32[np.ndarray, "batch channels height width"]:
-        """Return pictures as the leader's input, with pixels in 0..1.
+    def images(
+        self, pictures: Sequence[Path | str | Image.Image]
+    ) -> Float32[np.ndarray, "batch channels height width"]:
+        """Return pictures, files or PIL images, as the leader's input, with pixels in 0..1.
 
         Raises:
             UserError: If a file is not a picture.
         """
         how = (self.image_size, self.channels, self.crop, self.interpolation)
-        pixels = [fit(open_picture(path), *how) for path in paths]
+        opened = (one if isinstance(one, Image.Image) else open_picture(one) for one in pictures)
+        pixels = [fit(picture, *how) for picture in opened]
         return np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
     def to_metadata(self) -> dict[str, str]:

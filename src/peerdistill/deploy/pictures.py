@@ -6,6 +6,10 @@ Importing this file does not import PyTorch.
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from peerdistill.data.layout import is_picture
 from peerdistill.data.listing import list_folder
@@ -29,6 +33,41 @@ def find_pictures(names: Sequence[Path | str]) -> list[Path]:
         UserError: A folder, pattern or list holds no picture, or a folder or list cannot be read.
     """
     return [picture for name in names for picture in _pictures_of(name)]
+
+
+def named_pictures(pictures: Sequence[Any]) -> list[tuple[Path | int, Path | Image.Image]]:
+    """Return pictures in order, each with its name: its file, or its place among ``pictures`` if it is in memory.
+
+    Args:
+        pictures: Names as of :func:`find_pictures`, PIL images, and uint8 arrays (height, width) or (height, width,
+            channels) with 1 or 3 channels.
+
+    Raises:
+        UserError: As :func:`find_pictures`, or for something else.
+    """
+    found: list[tuple[Path | int, Path | Image.Image]] = []
+    for place, picture in enumerate(pictures):
+        if isinstance(picture, str | Path):
+            found += [(path, path) for path in find_pictures([picture])]
+        else:
+            found.append((place, _in_memory(picture, place)))
+    return found
+
+
+def _in_memory(picture: Any, place: int) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture
+    pixels = np.asarray(picture) if hasattr(picture, "__array__") else np.empty(0)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    has_form = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
+    if pixels.dtype != np.uint8 or not pixels.size or not has_form:
+        found = f"{pixels.dtype} {pixels.shape}" if hasattr(picture, "__array__") else type(picture).__name__
+        raise UserError(
+            f"picture {place} must be a path, a PIL image or a uint8 array (height, width) or (height, width, 3), "
+            f"found {found}"
+        )
+    return Image.fromarray(pixels)
 
 
 def _pictures_of(name: Path | str) -> Iterator[Path]:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
+from PIL import Image
 
 from peerdistill.deploy.card import LeaderCard
 from peerdistill.deploy.examples import by_examples
 from peerdistill.deploy.formats import Format, open_scorer
-from peerdistill.deploy.pictures import find_pictures
+from peerdistill.deploy.pictures import named_pictures
 from peerdistill.deploy.scorers import Scorer, check_outputs
 from peerdistill.errors import UserError
 
@@ -23,19 +25,19 @@ class Prediction:
     """The most probable classes of one picture, most probable first.
 
     Attributes:
-        path: The picture.
+        path: The file of the picture; for a picture in memory its place in the list.
         classes: Names of the classes.
         probabilities: Their probabilities, 0..1, by the softmax over all classes.
     """
 
-    path: Path
+    path: Path | int
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
 
 
 def predict(
     model: Path | str,
-    pictures: Sequence[Path | str],
+    pictures: Sequence[Any],
     *,
     format: Format | str | None = None,
     support: Path | str | None = None,
@@ -80,7 +82,7 @@ def predict(
 def predict_with(
     score: Scorer,
     card: LeaderCard,
-    pictures: Sequence[Path | str],
+    pictures: Sequence[Any],
     *,
     support: Path | str | None = None,
     top: int = 5,
@@ -94,8 +96,8 @@ def predict_with(
         score: Maps float32 images, (batch, channels, height, width) with pixels in 0..1, to logits, (batch, classes),
             or to features, (batch, width), if the card names no classes.
         card: Input size, normalisation and class names.
-        pictures: Image files of any size, folders, patterns and lists, see
-            :func:`peerdistill.deploy.pictures.find_pictures`.
+        pictures: Image files of any size, folders, patterns and lists, PIL images and arrays, see
+            :func:`peerdistill.deploy.pictures.named_pictures`.
         support: For an encoder: a folder with one folder of example pictures for each class. A picture is assigned to
             the class whose mean features are nearest (a prototypical network; Snell et al., NIPS 2017).
         top: Number of classes per picture; all classes if there are fewer.
@@ -120,20 +122,20 @@ def predict_with(
         raise UserError(
             "an encoder has no classes: pass a folder with one folder of examples for each class, --support FOLDER"
         )
-    paths = find_pictures(pictures)
+    named = named_pictures(pictures)
     predictions = []
-    for start in range(0, len(paths), batch_size):
-        batch, images = _read(paths[start : start + batch_size], card, unreadable or _raise)
+    for start in range(0, len(named), batch_size):
+        batch, images = _read(named[start : start + batch_size], card, unreadable or _raise)
         if batch:
             logits = score(images)
             check_outputs(logits, len(batch), card, card.name)
             predictions += [_prediction(p, row, card, top) for p, row in zip(batch, _softmax(logits), strict=True)]
         if progress is not None:
-            progress(min(start + batch_size, len(paths)), len(paths))
+            progress(min(start + batch_size, len(named)), len(named))
     return predictions
 
 
-def _check(pictures: Sequence[Path | str], top: int, batch_size: int) -> None:
+def _check(pictures: Sequence[Any], top: int, batch_size: int) -> None:
     if isinstance(pictures, str | Path):
         raise UserError(f"pictures must be a list of files, found the single file {pictures}")
     for name, value in (("top", top), ("batch_size", batch_size)):
@@ -142,14 +144,14 @@ def _check(pictures: Sequence[Path | str], top: int, batch_size: int) -> None:
 
 
 def _read(
-    paths: Sequence[Path], card: LeaderCard, unreadable: Callable[[UserError], object]
-) -> tuple[list[Path], Float32[np.ndarray, "batch channels height width"]]:
-    """Return the paths of the pictures that can be read, and these pictures as the leader's input."""
+    named: Sequence[tuple[Path | int, Path | Image.Image]], card: LeaderCard, unreadable: Callable[[UserError], object]
+) -> tuple[list[Path | int], Float32[np.ndarray, "batch channels height width"]]:
+    """Return the names of the pictures that can be read, and these pictures as the leader's input."""
     read, images = [], [np.empty((0, card.channels, card.image_size, card.image_size), np.float32)]
-    for path in paths:
+    for name, picture in named:
         try:
-            images.append(card.images([path]))
-            read.append(path)
+            images.append(card.images([picture]))
+            read.append(name)
         except UserError as error:
             unreadable(error)
     return read, np.concatenate(images)
@@ -164,7 +166,9 @@ def _softmax(logits: Float[np.ndarray, "batch classes"]) -> Float[np.ndarray, "b
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _prediction(path: Path, probabilities: Float[np.ndarray, " classes"], card: LeaderCard, top: int) -> Prediction:
+def _prediction(
+    path: Path | int, probabilities: Float[np.ndarray, " classes"], card: LeaderCard, top: int
+) -> Prediction:
     best = np.argsort(-probabilities, kind="stable")[:top]
     return Prediction(
         path,

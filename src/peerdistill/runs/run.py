@@ -15,7 +15,8 @@ from peerdistill.training.loggers.tracker import MARKS
 from peerdistill.training.metrics import METRICS_FILE
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
     from peerdistill.data.python_images import Images
     from peerdistill.deploy import ExportReport, Prediction
@@ -197,7 +198,7 @@ class Run:
 
     def predict(
         self,
-        pictures: "Sequence[Path | str]",
+        pictures: "Sequence[Any] | np.ndarray | Tensor",
         *,
         what: str = LEADER,
         which: Which = "last",
@@ -209,8 +210,9 @@ class Run:
         """Classify pictures with the leader or another network, see :func:`peerdistill.deploy.predict`.
 
         Args:
-            pictures: Picture files, folders, patterns and lists, see
-                :func:`peerdistill.deploy.pictures.find_pictures`.
+            pictures: Picture files, folders, patterns and lists, PIL images and arrays, see
+                :func:`peerdistill.deploy.pictures.named_pictures`; or all images as one array, as for
+                :func:`peerdistill.train`. The ``path`` of a prediction is then the place of the image.
             what: The network, see :meth:`network`.
             which: The checkpoint.
             support: For an encoder: a folder with one folder of example pictures per class.
@@ -222,14 +224,16 @@ class Run:
             UserError: The run, checkpoint or network does not exist, or a picture cannot be read.
         """
         from peerdistill import deploy
+        from peerdistill.data.python_images import pixels_of
         from peerdistill.runs.deployable import deployable
         from peerdistill.runs.restore import restore
 
+        listed: Any = list(pixels_of("pictures", pictures)) if hasattr(pictures, "__array__") else pictures
         chosen = deployable(self, restore(self, which), what)
         return deploy.predict_with(
             chosen.scorer(),
             chosen.card,
-            pictures,
+            listed,
             support=support,
             top=top,
             unreadable=unreadable,
