@@ -16,7 +16,7 @@ from peerdistill import backbones
 from peerdistill.deploy import LeaderCard, export, predict
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text(encoding="utf-8")
-PLAIN, IN_PYTORCH = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+PLAIN, IN_PYTORCH, WITH_TIMM = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 ORIENTATION = 0x0112
 
 
@@ -87,3 +87,20 @@ def test_the_leader_in_pytorch_gives_the_probabilities_of_predict(leader, tmp_pa
     shares = names["logits"].softmax(1)[0]
     found = {name: shares[names["card"].class_names.index(name)].item() for name in prediction.classes}
     assert found == pytest.approx(dict(zip(prediction.classes, prediction.probabilities, strict=True)), abs=1e-4)
+
+
+def test_timm_loads_an_exported_folder(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    backbone = "timm:test_resnet"
+    network = backbones.build(backbone, classes=3, image_size=24).network().eval()
+    card = LeaderCard(backbone, ("a", "b", "c"), 24, 3, (0.4,) * 3, (0.3,) * 3, 0.875)
+    pictures = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    export(network, card, tmp_path / "mine", format="timm", pictures=pictures)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(WITH_TIMM, names)
+    (photo, *_) = write_pictures(tmp_path)
+    with torch.no_grad():
+        probabilities = names["network"](names["transform"](Image.open(photo))[None]).softmax(1)[0]
+    (found,) = predict(tmp_path / "mine", [photo], top=3)
+    assert sorted(found.probabilities) == pytest.approx(sorted(probabilities.tolist()), abs=1e-5)

@@ -1,5 +1,6 @@
 """Runs that start from a network in a folder, which they do not need afterwards, or in the cache of the hub."""
 
+import json
 import shutil
 
 import huggingface_hub
@@ -14,6 +15,7 @@ from peerdistill.config import Config
 from peerdistill.deploy import LeaderCard
 from peerdistill.errors import UserError
 from peerdistill.runs import Run, restore
+from peerdistill.runs.preprocessing import as_expected
 from support.command_line import run as run_command
 from support.hub import write_cache, write_network
 from support.photos import write_photos
@@ -65,6 +67,32 @@ def test_a_run_starts_from_a_folder_and_does_not_need_it_afterwards(folder, trai
     assert [one.classes for one in deploy.predict(path, files, top=2)] == [one.classes for one in own]
     assert np.isfinite(scorer(card.images(files))).all()
     train_quickly(run.config, folder / "run", resume=True)
+
+    exported = run.export("timm").path
+    text = (exported / "README.md").read_text()
+    for fact in (
+        "- data: photos",
+        "- method: baseline",
+        "- test accuracy of the leader, percent: top1 ",
+        "- versions: ",
+    ):
+        assert fact in text
+    assert str(folder) not in text
+    outcome = run_command("predict", exported, *files, "--json", "--top=2")
+    assert [one["classes"] for one in json.loads(outcome.stdout)] == [list(one.classes) for one in own]
+    tuned = config_of("timm:test_resnet", weights=str(exported))
+    train_quickly(tuned, folder / "tuned")
+    assert Run(folder / "tuned").config.data.crop == 0.75
+    weight = run.leader().state_dict()["layer4.0.conv1.weight"]
+    torch.testing.assert_close(Run(folder / "tuned").leader().state_dict()["layer4.0.conv1.weight"], weight)
+
+
+def test_weights_in_a_folder_of_another_origin_bring_their_preprocessing(folder):
+    expected = as_expected(config_of("timm:test_resnet", weights="net"))
+    assert {name: getattr(expected.data, name) for name in EXPECTED} == EXPECTED
+    (folder / "net" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"net/model.safetensors does not exist"):
+        as_expected(config_of("timm:test_resnet", weights="net"))
 
 
 def test_without_pretrained_only_the_architecture_is_used(folder, train_quickly):

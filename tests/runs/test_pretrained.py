@@ -101,6 +101,26 @@ def test_weights_of_another_network_are_refused(weights_file):
         start_from_weights(peers, CohortConfig(backbone="resnet32", weights=str(weights_file)))
 
 
+def test_a_pickle_is_refused_and_not_read(tmp_path, monkeypatch):
+    file = tmp_path / "weights.pth"
+    torch.save(backbones.build("resnet8", classes=7, in_channels=1).network().state_dict(), file)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    message = r"weights.pth is not a safetensors file, and pickled weights such as .pth are not read"
+    with pytest.raises(UserError, match=message):
+        start_from_weights(cohort(), CohortConfig(weights=str(file)))
+
+
+def test_weights_with_other_classifier_names_only_fit_except_for_these(weights_file):
+    weights = load_file(weights_file)
+    save_file({name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}, weights_file)
+    peers = cohort()
+    start_from_weights(peers, CohortConfig(weights=str(weights_file)))
+    assert torch.equal(peers.networks[0].state_dict()["stem.0.weight"], weights["stem.0.weight"])
+    save_file({**weights, "head.weight": torch.zeros(2)}, weights_file)
+    with pytest.raises(UserError, match=r"'head.weight' is of shape \(2,\), must be absent"):
+        start_from_weights(peers, CohortConfig(weights=str(weights_file)))
+
+
 class TestPretrained:
     def offering(self, peers, pretrained):
         """The cohort, as if its backbone's library had such weights."""

@@ -27,7 +27,8 @@ class CohortConfig:
     pretrained: bool = False
     """Initialise all peers from the pretrained weights of timm or torchvision, except their classifiers."""
     weights: str | None = None
-    """A run folder or a .safetensors file; its leader initialises all peers, except their classifiers."""
+    """A run folder, a .safetensors file or a folder in hub layout; its leader initialises all peers, except their
+    classifiers."""
     sharing: str | list[int] = "branch"
     """network (nothing shared), branch (first stages shared), tree (1-2-4), or the copies of each stage: [1,2,4,4]."""
     share_until: str | None = None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peerdistill.deploy import formats
 from peerdistill.deploy.card import LeaderCard
-from peerdistill.deploy.destination import check_destination, drafted
+from peerdistill.deploy.destination import check_destination, drafted, files_of
 from peerdistill.deploy.formats import ExportError, Format, Leader
 from peerdistill.deploy.leader import not_finite
 from peerdistill.deploy.normalised import Normalised
@@ -62,6 +62,7 @@ def export(
     format: Format | str,
     pictures: UInt8[Tensor, "samples channels height width"],
     calibration: UInt8[Tensor, "calibration channels height width"] | None = None,
+    facts: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> ExportReport:
     """Write the leader to ``output`` after verifying the file.
@@ -74,10 +75,11 @@ def export(
             changed.
         card: Input size, normalisation and class names.
         output: The file to write; it must have the suffix of the format.
-        format: A format, the name of a format of the package ("safetensors", "onnx", "pt2", "int8"), or
+        format: A format, the name of a format of the package ("safetensors", "onnx", "pt2", "int8", "timm"), or
             ``package.module:FORMAT``.
         pictures: Real pictures of the card's size, at least 2.
         calibration: Training pictures of the card's size, at least 2. "int8" needs them.
+        facts: What is known about the training: values by name, possibly nested. "timm" writes them to its model card.
         force: Replace an existing file.
 
     Raises:
@@ -102,11 +104,11 @@ def export(
     outputs = outputs_of(
         torch_scorer(Normalised(network, card.mean, card.std, card.temperature)), card, pictures, card.name
     )
-    exported = Leader(network, card, pictures, outputs, calibration if format.needs_calibration else None)
+    exported = Leader(network, card, pictures, outputs, calibration if format.needs_calibration else None, facts or {})
     with drafted(output) as draft:
         format.write(exported, draft)
         check = format.verify(exported, draft) if format.verify else reproduces(exported, draft, format.open)
-        size = draft.stat().st_size
+        size = sum(file.stat().st_size for file in files_of(draft))
     return ExportReport(output, format.name, size, len(pictures), **vars(check))
 
 

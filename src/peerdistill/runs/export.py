@@ -14,6 +14,7 @@ from peerdistill.errors import UserError
 from peerdistill.evaluation import calibrated_temperature
 from peerdistill.runs.deployable import deployable
 from peerdistill.runs.evaluate import evaluator_of_task
+from peerdistill.runs.model_card import facts_of
 from peerdistill.runs.restore import Restored, restore
 from peerdistill.runs.run import Run, Which
 from peerdistill.runs.samples import calibration_pictures, sample_pictures
@@ -119,6 +120,7 @@ def export(
         format=format,
         pictures=pictures,
         calibration=calibration,
+        facts={"network of the run": what, **facts_of(run, restored, task)},
         force=force,
     )
     return RunExport(report, restored.epoch, split, 0 if calibration is None else len(calibration), fitted)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import cast
 
 from peerdistill import backbones
@@ -9,6 +10,7 @@ from peerdistill.backbones import PretrainedInput
 from peerdistill.config.config import CohortConfig, Config
 from peerdistill.data.config import DataConfig, Interpolation, Preprocessing
 from peerdistill.data.images.preprocess import INTERPOLATIONS
+from peerdistill.deploy.formats import is_model_folder
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.fewshot.config import FewShotData
 from peerdistill.runs.pretrained import read_weights
@@ -17,8 +19,8 @@ from peerdistill.runs.pretrained import read_weights
 def as_expected(config: Config) -> Config:
     """Return the configuration with the preprocessing that its pretrained weights expect; given options are kept.
 
-    Weights of a run, or of a file with a leader card, expect the preprocessing of the card; all others that of their
-    backbone.
+    Weights of a run, or of a file with a leader card, expect the preprocessing of the card; those of a folder in hub
+    layout that of its ``config.json``; all others that of their backbone.
 
     Raises:
         UserError: The file of the weights is missing or damaged, or pictures were resized in a way that is not
@@ -40,7 +42,8 @@ def as_started(config: Config, before: Config) -> Config:
 def _expected(cohort: CohortConfig, data: DataConfig | FewShotData) -> Preprocessing | None:
     if cohort.weights and (card := read_weights(cohort.weights)[0]):
         return Preprocessing(card.image_size, card.mean, card.std, card.crop, _filter(card.interpolation, cohort, data))
-    found = backbones.pretrained_input(cohort.backbone)
+    in_folder = cohort.weights is not None and is_model_folder(Path(cohort.weights))
+    found = backbones.pretrained_input(f"timm:local-dir:{cohort.weights}" if in_folder else cohort.backbone)
     for name in cohort.peer_backbones or ():
         _warn_if_different(cohort.backbone, found, name)
     if found is None:

@@ -15,6 +15,8 @@ from peerdistill.backbones import Backbone
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import CohortConfig
 from peerdistill.deploy import LeaderCard, first_difference, not_finite, read_safetensors
+from peerdistill.deploy.formats import is_model_folder
+from peerdistill.deploy.formats.timm_folder import WEIGHTS
 from peerdistill.errors import UserError
 from peerdistill.runs.restore import restore
 from peerdistill.runs.run import Run
@@ -54,18 +56,21 @@ def read_weights(source: str) -> tuple[LeaderCard | None, dict[str, Tensor]]:
     """Return the card and the weights of a leader.
 
     Args:
-        source: Folder of a run (the leader of its last epoch), or a ``.safetensors`` file. The card of a file that was
-            not exported by peerdistill is None.
+        source: Folder of a run (the leader of its last epoch), a ``.safetensors`` file, or a folder in hub layout. The
+            card of a file that was not exported by peerdistill is None.
 
     Raises:
         UserError: The run or the file is missing or damaged.
     """
-    if Path(source).is_dir():
+    file = Path(source)
+    if is_model_folder(file):
+        file = file / WEIGHTS
+    elif file.is_dir():
         with torch.random.fork_rng(devices=[]):  # the weights of the new run must not depend on those that are replaced
             restored = restore(Run(source))
         return restored.card, restored.leader().state_dict()
-    metadata, weights = read_safetensors(Path(source))
-    return LeaderCard.from_metadata(metadata, Path(source)) if LeaderCard.is_in(metadata) else None, weights
+    metadata, weights = read_safetensors(file)
+    return LeaderCard.from_metadata(metadata, file) if LeaderCard.is_in(metadata) else None, weights
 
 
 def _fetched(backbone: Backbone) -> dict[str, Tensor]:

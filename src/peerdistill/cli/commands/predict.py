@@ -13,6 +13,7 @@ from peerdistill.cli import tables, tell
 from peerdistill.cli.options import add_csv, add_json, add_what, csv_file, format_help
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
+from peerdistill.deploy import formats
 from peerdistill.deploy.what import LEADER
 from peerdistill.errors import UserError
 from peerdistill.files import write_csv
@@ -31,7 +32,7 @@ _PICTURES_WITHOUT_BAR = 300
 def run(words: list[str]) -> int:
     """Run ``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", str(__doc__))
-    parser.add_argument("model", type=str, help="Exported file, or folder of a run.")
+    parser.add_argument("model", type=str, help="Exported file, folder of a run, or folder in the layout of the hub.")
     parser.add_argument(
         "pictures",
         type=str,
@@ -84,11 +85,11 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
 
     support = None if options.support is None else user_path(options.support, "--support")
     how = {"support": support, "top": options.top, "unreadable": unreadable.append}
-    run = Run(options.model) if model.is_dir() else None
+    run = Run(options.model) if model.is_dir() and not formats.is_model_folder(model) else None
     if run is not None:
         run.require()
     elif options.what is not None:
-        raise UserError(f"--what chooses a network of a run, and {model} is a file, which holds one network")
+        raise UserError(f"--what chooses a network of a run, and {model} holds one network")
     with _progress() as progress:
         if run is not None:
             return run.predict(options.pictures, what=options.what or LEADER, progress=progress, **how)

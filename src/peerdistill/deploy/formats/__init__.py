@@ -3,7 +3,15 @@
 Importing this package imports neither PyTorch nor NumPy: the command line lists the formats.
 """
 
-from peerdistill.deploy.formats.catalog import FORM, FORMATS, discover, find, format_of_file, open_scorer
+from peerdistill.deploy.formats.catalog import (
+    FORM,
+    FORMATS,
+    discover,
+    find,
+    format_of_file,
+    is_model_folder,
+    open_scorer,
+)
 from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader
 
 __all__ = [
@@ -16,5 +24,6 @@ __all__ = [
     "discover",
     "find",
     "format_of_file",
+    "is_model_folder",
     "open_scorer",
 ]

@@ -55,19 +55,24 @@ def find(name: str) -> Format:
 
 
 def format_of_file(path: Path) -> Format:
-    """Return the format that a file has by its suffix.
+    """Return the format that a file has by its suffix; a folder with a ``config.json`` has that of timm.
 
     Raises:
         UserError: If no format of the package has this suffix.
     """
     for format in FORMATS.values():
-        if path.suffix == format.suffix:
+        if is_model_folder(path) if format.is_folder else path.suffix == format.suffix:
             return format
-    allowed = ", ".join(sorted({format.suffix for format in FORMATS.values()}))
+    allowed = ", ".join(sorted({format.suffix for format in FORMATS.values() if not format.is_folder}))
     raise UserError(
         f"{path} is not a model: found suffix '{path.suffix}', allowed are {allowed}; a format of your own is named by "
         f"--format {FORM}"
     )
+
+
+def is_model_folder(path: Path) -> bool:
+    """Return whether a folder holds a network as the Hugging Face Hub does, and not a run."""
+    return (path / "config.json").is_file() and not (path / "config.yaml").is_file()
 
 
 def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened":
@@ -79,7 +84,7 @@ def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened
     ``.onnx`` and ``.safetensors`` files hold data only.
 
     Args:
-        path: The file.
+        path: The file or folder.
         format: Its format, or the name of its format; by default the suffix decides.
 
     Raises:
@@ -91,7 +96,7 @@ def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened
         format = format_of_file(path)
     elif isinstance(format, str):
         format = find(format)
-    if not path.is_file():
+    if not (path.is_dir() if format.is_folder else path.is_file()):
         raise UserError(f"{path} is not a model: {'it is not a file' if path.exists() else 'it does not exist'}")
     try:
         score, card = format.open(path)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peerdistill.deploy.what import ENSEMBLE, LEADER, file_stem
 from peerdistill.errors import UserError
@@ -33,6 +33,7 @@ class Leader:
         pictures: Pictures on which the file is compared with the network, (samples, channels, height, width), uint8.
         outputs: Outputs of the network for ``pictures``, (samples, outputs).
         calibration: Training pictures for formats with ``needs_calibration``, shaped like ``pictures``; else None.
+        facts: What is known about the training, for a model card: values by name, possibly nested.
     """
 
     network: "nn.Module"
@@ -40,6 +41,7 @@ class Leader:
     pictures: "Tensor"
     outputs: "Tensor"
     calibration: "Tensor | None" = None
+    facts: "Mapping[str, Any]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Format:
         needs_calibration: Whether ``write`` needs training pictures.
         stock: Whether the file holds the weights of one stock network, which an ensemble is not.
         samples: Number of pictures that the command line compares.
+        is_folder: Whether it writes a folder, which may have any name: ``predict`` recognises it by ``config.json``.
 
     Example:
         >>> from peerdistill.deploy import formats
@@ -98,6 +101,7 @@ class Format:
     needs_calibration: bool = False
     stock: bool = False
     samples: int = 128
+    is_folder: bool = False
 
     def check_holds(self, what: str | None) -> None:
         """Raise UserError if a file of this format cannot hold a network of a run, such as "ensemble"."""
