@@ -1,7 +1,7 @@
 """Checkpoints of a run on an evaluation set."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class RunEvaluator:
         Raises:
             UserError: The checkpoint does not exist, or the data have changed.
         """
-        _, *networks = self._restored(which)
+        _, networks = self._restored(which)
         return self.evaluator(*networks)
 
     def report(self, which: Which = "last", *, average: bool = False) -> RunReport:
@@ -69,7 +69,7 @@ class RunEvaluator:
         """
         if not isinstance(self.evaluator, ClassEvaluator):
             raise UserError(f"{self.run.path} is a few-shot run: it has accuracies over episodes, but no fixed classes")
-        restored, *networks = self._restored(which)
+        restored, networks = self._restored(which)
         report = self.evaluator.report(*networks)
         others = {"average": self.average(which)} if average else {}
         return RunReport(which, self.split, report, restored.card.class_names, self.images, others)
@@ -97,13 +97,13 @@ class RunEvaluator:
         """Return the scores of a network that maps normalised images to logits or, for episodes, to features."""
         return self.evaluator(Alone(network), MeanEnsemble()).leader
 
-    def _restored(self, which: Which) -> tuple[Restored, Cohort, nn.Module, dict[str, nn.Module]]:
-        """Return a checkpoint with its cohort, ensemble and other networks on the device."""
+    def _restored(self, which: Which) -> tuple[Restored, tuple[nn.Module, nn.Module, Mapping[str, nn.Module]]]:
+        """Return a checkpoint, and what the evaluator is called with: cohort, ensemble and others on the device."""
         restored = restore(self.run, which)
         self.check(restored)
         others = {name: other.to(self.device) for name, other in restored.others().items()}
         ensemble = self.ensemble(restored.cohort, restored.state).to(self.device)
-        return restored, restored.cohort.to(self.device), ensemble, others
+        return restored, (restored.cohort.to(self.device), ensemble, others)
 
 
 def evaluator_of(run: Run, split: str | None = None, device: str = "cpu") -> RunEvaluator:
