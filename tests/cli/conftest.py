@@ -77,6 +77,9 @@ def write_texts(folder: Path) -> None:
         "twice.yaml": "epochs: 1\nepochs: 2\n",
         "alias.yaml": "optimizer: &a {name: sgd, self: *a}\n",
         "many.yaml": "peers: 1000000\n",
+        "kinds.csv": "path,kind\ncat/0.png,cat\n",
+        "absent.csv": "path,label\ncat/99.png,cat\n",
+        "splits.csv": "path,label,split\ncat/0.png,cat,first\n",
     }
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -89,7 +89,23 @@ MISTAKES = [
     Mistake(
         "two sources of weights", "train digits --pretrained --weights none.safetensors", "weights cannot be combined"
     ),
+    Mistake(
+        "weights of another network",
+        "train npz:digits.npz --backbone resnet20 --weights runs/digits",
+        "'layer1.0.body.0.weight'",
+    ),
+    Mistake("folder of a timm network missing", "train photos --backbone timm:local-dir:none --pretrained", "/none "),
+    Mistake(
+        "unknown stage to freeze",
+        "train npz:digits.npz --backbone resnet8x4 --weights runs/digits --freeze_until layer9",
+        "stem, layer1, layer2, layer3",
+    ),
+    Mistake("freezing random weights", "train digits --freeze_until layer1", "pretrained or weights"),
     # Data
+    Mistake("table of labels missing", "train photos --labels none.csv", "none.csv"),
+    Mistake("table of labels without a column", "train photos --labels kinds.csv", "path and label"),
+    Mistake("table of labels with a missing file", "train photos --labels absent.csv", "cat/99.png"),
+    Mistake("table of labels with an unknown split", "train photos --labels splits.csv", "train, val or test"),
     Mistake("folder missing", "train photos/2026", "photos/2026"),
     Mistake("folder without class folders", "train flat", "/flat'"),
     Mistake("folder with one class", "train one", "'cat'"),
@@ -185,6 +201,10 @@ MISTAKES = [
     Mistake("wrong type in a YAML file", "train digits --config wordy.yaml", "epochs "),
     Mistake("YAML list instead of options", "train digits --config list.yaml", "list.yaml"),
     Mistake("file that is not YAML", "train digits --config photo.png", "photo.png"),
+    # Training
+    Mistake("unknown logger", "train digits --loggers [tensorbord]", "tensorboard"),
+    Mistake("logger without its package", "train digits --loggers [trackio]", "pip install"),
+    Mistake("early stopping without validation images", "train digits --validation 0 --patience 3", "validation"),
     # Run folders
     Mistake("run folder contains a run", "train digits --run runs/digits", "--resume"),
     Mistake("run folder contains other files", "train digits --run thesis", "thesis "),
@@ -214,6 +234,7 @@ MISTAKES = [
     Mistake("compare a single run", "compare runs/ten", "SECOND"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
+    Mistake("timm's format for another network", "export runs/digits --format timm --output out", "safetensors"),
     Mistake("unknown export format", "export runs/digits --format tflite", "onnx, pt2, safetensors"),
     Mistake("export of a missing run", "export runs/none", "runs/none"),
     Mistake("export into a missing folder", "export runs/digits --output none/leader.onnx", "none "),
