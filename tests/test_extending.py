@@ -135,7 +135,7 @@ def test_everything_outside_the_package_from_training_to_prediction(user_files, 
 
     parameters = sum(parameter.numel() for parameter in tiny(4).parameters())
     assert succeed("leader-size", "run") == f"{parameters}\n"
-    assert "leader-size   Print the number of parameters of a run's leader\n" in succeed("--help")
+    assert "leader-size  Print the number of parameters of a run's leader\n" in succeed("--help")
 
 
 def test_options_of_a_user_method_are_in_the_help(user_files):
