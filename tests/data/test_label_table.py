@@ -161,8 +161,7 @@ ALL = ("path", "label", "split")
         (
             ("path", "label"),
             [("1.png", "ant"), *((f"{n}.jpg", "bee") for n in range(5))],
-            "5 of 6 files in '{}' do not exist in '{folder}': '0.jpg', '1.jpg', '2.jpg' and 2 more, the first in "
-            "line 3 of '{}'",
+            "'{folder}' lacks 5 of 6 files in '{}': '0.jpg', '1.jpg', '2.jpg' and 2 more, the first in line 3 of '{}'",
         ),
         (
             ("path", "label"),

@@ -106,8 +106,8 @@ def _below_folder(table: Path, folder: Path, rows: Sequence[LabelRow], listing: 
     if missing:
         shown = some_of([row.path for row in missing], _MOST_SHOWN)
         raise UserError(
-            f"{len(missing)} of {_count(len(rows), 'file')} in '{table}' do not exist in '{folder}': {shown}, the "
-            f"first in {missing[0].where}"
+            f"'{folder}' lacks {len(missing)} of {_count(len(rows), 'file')} in '{table}': {shown}, the first in "
+            f"{missing[0].where}"
         )
     return [replace(row, path=name) for row, name in zip(rows, names, strict=True) if name is not None]
 

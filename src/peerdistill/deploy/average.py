@@ -10,6 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 from peerdistill.cohort import Cohort
 from peerdistill.errors import UserError
 
+_STATISTICS = ("running_mean", "running_var")
+
 
 def average_of_peers(cohort: Cohort, images: Iterable[Float[Tensor, "batch channels height width"]]) -> nn.Module:
     """Return the mean of the peers' weights as a plain network in evaluation mode.
@@ -69,9 +71,6 @@ def _changed_norms(cohort: Cohort, average: nn.Module) -> list[nn.modules.batchn
         for name, layer in average.named_modules()
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats and differ(name)
     ]
-
-
-_STATISTICS = ("running_mean", "running_var")
 
 
 @torch.no_grad()

@@ -332,5 +332,6 @@ def _write_pictures(test: LabelledImages, folder: Path) -> tuple[list[Path], lis
 def _predictions(predictions: Sequence[Prediction], labels: Sequence[str]) -> Table:
     table = Table("picture", "is", "predicted")
     for found, label in list(zip(predictions, labels, strict=True))[:_SHOWN]:
+        assert isinstance(found.path, Path)  # the pictures are files
         table.add_row(found.path.name, label, f"{found.classes[0]} ({found.probabilities[0]:.1%})")
     return table

@@ -58,7 +58,7 @@ def plot_predictions(predictions: Sequence[Prediction], labels: Sequence[str], p
     """Plot pictures with their predicted class; wrong predictions are red and name the true class.
 
     Args:
-        predictions: The predictions.
+        predictions: The predictions for picture files.
         labels: Name of the true class of each picture.
         path: The PNG file to write.
     """
@@ -69,6 +69,7 @@ def plot_predictions(predictions: Sequence[Prediction], labels: Sequence[str], p
         for axis in axes:
             axis.axis("off")
         for axis, prediction, label in zip(axes, predictions, labels, strict=False):
+            assert isinstance(prediction.path, Path)
             right = prediction.classes[0] == label
             axis.imshow(open_picture(prediction.path), interpolation="nearest")
             text = f"{prediction.classes[0]}  {prediction.probabilities[0]:.0%}"

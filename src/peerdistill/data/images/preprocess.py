@@ -111,7 +111,7 @@ def fit(
         square = picture.resize((extent[0], extent[1]), _FILTERS[interpolation])
         square = square.crop((left, upper, left + size, upper + size))
     else:
-        bounds = zip((left, upper, left + size, upper + size), (*extent, *extent), (*picture.size,) * 2, strict=True)
-        box = tuple(bound * side / resized for bound, resized, side in bounds)
+        across, down = (side / resized for side, resized in zip(picture.size, extent, strict=True))
+        box = (left * across, upper * down, (left + size) * across, (upper + size) * down)
         square = picture.resize((size, size), _FILTERS[interpolation], box=box)
     return np.array(square).reshape(size, size, channels)

@@ -8,15 +8,13 @@ from peerdistill.training.loggers.tracker import PROJECT, log_to, mark_of
 
 
 def _open(run: LoggedRun) -> Logger:
-    import trackio  # pyright: ignore[reportMissingImports]
+    from trackio import init  # pyright: ignore[reportAttributeAccessIssue]  # finds this file if it is not installed
 
     mark = mark_of(run, "trackio")
     if mark.run is None:
         mark.run = f"{run.folder.name}-{secrets.token_hex(4)}"  # Trackio knows a run by its name
     project = os.environ.get("TRACKIO_PROJECT", PROJECT)
-    return log_to(
-        trackio.init, lambda tracked, _: tracked.finish(), run, mark, project=project, name=mark.run, embed=False
-    )
+    return log_to(init, lambda tracked, _: tracked.finish(), run, mark, project=project, name=mark.run, embed=False)
 
 
 LOGGER = LoggerKind("trackio", "Trackio", open=_open, package="trackio", install="trackio")
