@@ -1,6 +1,6 @@
 """What ``--dry_run`` prints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES = 20
 _UNEVEN = 1.5  # from this ratio of class sizes on, the classes are called imbalanced
+_OF_SGD = ("momentum", "nesterov")
+_OF_STEPS = ("every", "factor")
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -57,8 +59,8 @@ def _rows(found: "DryRun") -> Iterator[tuple[str, str]]:
     )
     banks = [f"{name} {_size(size)}" for name, size in found.buffers.items()]
     yield "banks and buffers", ", ".join(banks) or "none"
-    yield "optimizer", f"{_options(asdict(training.optimizer))}, lr {training.lr}"
-    yield "schedule", _options(asdict(training.schedule))
+    yield "optimizer", f"{_options(asdict(training.optimizer), _OF_SGD, 'sgd')}, lr {training.lr}"
+    yield "schedule", _options(asdict(training.schedule), _OF_STEPS, "step")
     yield (
         "steps",
         f"{training.epochs} epochs x {found.steps_per_epoch:,} = {found.steps:,} of {images} images each",
@@ -90,10 +92,18 @@ def _preprocessing(values: Mapping[str, Any]) -> str:
     return f"{side} x {side} {colour}, crop {values['crop']}, {values['interpolation']}, mean {mean}, std {std}"
 
 
-def _options(values: Mapping[str, Any]) -> str:
-    """Return options in a line, the name first; those that are off are left out."""
-    rest = [f"{name} {value}" for name, value in values.items() if name != "name" and value not in (None, False)]
-    return ", ".join([values["name"], *(text.removesuffix(" True") for text in rest)])
+def _options(values: Mapping[str, Any], own: Collection[str], owner: str) -> str:
+    """Return options in a line, the name first; those that are off, or that only another name has, are left out.
+
+    Args:
+        values: The options, with ``name``.
+        own: Options that only ``owner`` has.
+        owner: A name.
+    """
+    name = values["name"]
+    used = {key: value for key, value in values.items() if key != "name" and (name == owner or key not in own)}
+    rest = [f"{key} {value}" for key, value in used.items() if value not in (None, False)]
+    return ", ".join([name, *(text.removesuffix(" True") for text in rest)])
 
 
 def _size(size: int) -> str:
