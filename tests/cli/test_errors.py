@@ -206,8 +206,6 @@ MISTAKES = [
     Mistake("YAML list instead of options", "train digits --config list.yaml", "list.yaml"),
     Mistake("file that is not YAML", "train digits --config photo.png", "photo.png"),
     # Training
-    Mistake("unknown logger", "train digits --loggers [tensorbord]", "tensorboard"),
-    Mistake("logger without its package", "train digits --loggers [trackio]", "pip install"),
     Mistake("early stopping without validation images", "train digits --validation 0 --patience 3", "validation"),
     # Run folders
     Mistake("run folder contains a run", "train digits --run runs/digits", "--resume"),

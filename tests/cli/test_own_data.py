@@ -74,7 +74,7 @@ def test_few_shot_episodes_of_a_pytorch_data_set(folder, peerdistill):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("mydata:nothing", r"data mydata:nothing must return (images, labels)"),
+        ("mydata:nothing", r"data mydata:nothing must be (images, labels)"),
         ("mydata:nobody", "data mydata:nobody: mydata has no function 'nobody'"),
         ("elsewhere:arrays", "data elsewhere:arrays: "),
     ],

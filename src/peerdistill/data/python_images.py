@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -80,8 +80,8 @@ def labelled_images(
     return checked_images(where, images, rows, known)
 
 
-def pixels_of(where: str, images: Any) -> UInt8[np.ndarray, "..."]:
-    """Return an array of images as bytes with the channels last, see :func:`labelled_images`.
+def pixels_of(where: str, images: Any) -> Shaped[np.ndarray, "..."]:
+    """Return an array of images with the channels last, see :func:`labelled_images`; floats become bytes.
 
     Raises:
         UserError: It is no array, or has floats outside of 0..1.
