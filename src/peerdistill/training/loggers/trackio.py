@@ -8,7 +8,8 @@ from peerdistill.training.loggers.tracker import PROJECT, log_to, mark_of
 
 
 def _open(run: LoggedRun) -> Logger:
-    from trackio import init  # pyright: ignore[reportAttributeAccessIssue]  # finds this file if it is not installed
+    # An optional package: without it, pyright finds nothing, or this file.
+    from trackio import init  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 
     mark = mark_of(run, "trackio")
     if mark.run is None:
