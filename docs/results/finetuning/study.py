@@ -60,7 +60,7 @@ class Data:
 
 
 DATA = {
-    "flowers": Data(folds=5, seeds=5, image_size=128, epochs=20),
+    "flowers": Data(folds=5, seeds=3, image_size=128, epochs=20),
     "elpv": Data(folds=4, seeds=3, image_size=96, epochs=8),
     "cifar20": Data(folds=1, seeds=3, image_size=96, epochs=8),
 }
