@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 from torch import nn
 
-from peerdistill.config.config import Config
 from peerdistill.evaluation import Evaluator
 from peerdistill.runs.build import deployed
 from peerdistill.runs.environment import versions
@@ -18,15 +17,14 @@ from peerdistill.runs.task import Task
 from peerdistill.training import Trainer
 
 
-def result_of(
-    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
-) -> dict[str, Any]:
+def result_of(run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]) -> dict[str, Any]:
     """Return the content of ``result.json`` after the evaluation of the last and the best epoch."""
+    config = task.config
     return {
         "method": config.method,
         "seed": config.training.seed,
         "parameters": trained_parameters(trainer, task),
-        **_final_accuracies(config, run, trainer, task, evaluators),
+        **_final_accuracies(run, trainer, task, evaluators),
         "stopped_early": trainer.progress.epoch if trainer.stopped_early else None,
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
@@ -49,7 +47,7 @@ def trained_parameters(trainer: Trainer, task: Task) -> dict[str, int]:
 
 
 def _final_accuracies(
-    config: Config, run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
+    run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, Evaluator | None]
 ) -> dict[str, Any]:
     """Return the scores of the last and the best epoch on all splits; the networks then have the weights of the best.
 
@@ -69,7 +67,7 @@ def _final_accuracies(
     if trainer.progress.best_epoch:
         file = trainer.checkpoints.best
         best = trainer.checkpoints.load(file)
-        check_belongs(best, file, config, run.config_file)
+        check_belongs(best, file, task.config, run.config_file)
         parts = {"cohort": trainer.cohort, "ensemble": trainer.method.ensemble, "ema": trainer.learner.ema}
         for name, module in parts.items():
             if module is not None:

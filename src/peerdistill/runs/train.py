@@ -90,7 +90,7 @@ def train(
     task, trainer, evaluators = prepare(config, run, **flags)
     with run.started(task.config):
         keep_images(run, given)
-        return _finished(task.config, run, task, trainer, evaluators, console)
+        return _finished(run, task, trainer, evaluators, console)
 
 
 def prepare(
@@ -116,7 +116,7 @@ def prepare(
     config = as_expected(config)
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, download=download, skip_unreadable=skip_unreadable, given=given)
-    trainer, evaluators = _prepared(task.config, run, task, from_the_beginning=True)
+    trainer, evaluators = _prepared(run, task, from_the_beginning=True)
     return task, trainer, evaluators
 
 
@@ -131,7 +131,7 @@ def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any
             raise UserError(
                 "the validation images, which select the best epoch, have changed since the run was started"
             )
-    trainer, evaluators = _prepared(config, run, task, from_the_beginning=state is None)
+    trainer, evaluators = _prepared(run, task, from_the_beginning=state is None)
     if state is None:
         trainer.metrics.truncate(0)
         console.print("no checkpoint was written yet: starting from the beginning")
@@ -143,7 +143,7 @@ def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     run.remember_places(config)
     keep_images(run, flags["given"])
-    return _finished(config, run, task, trainer, evaluators, console)
+    return _finished(run, task, trainer, evaluators, console)
 
 
 def _last_checkpoint(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, str]:
@@ -178,15 +178,15 @@ def _without_best(run: Run, trainer: Trainer) -> str:
 
 
 def _finished(
-    config: Config, run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None], console: Console
+    run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None], console: Console
 ) -> dict[str, Any]:
     """Train to the end in a locked folder, and return the result."""
     if not run.environment_file.exists():
         write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
-    _announce(console, run, config, task, trainer.cohort)
-    trainer.loggers = _loggers(console, run, config, trainer)
+    _announce(console, run, task, trainer.cohort)
+    trainer.loggers = _loggers(console, run, task.config, trainer)
     try:
-        result = _trained(config, run, task, trainer, evaluators)
+        result = _trained(run, task, trainer, evaluators)
     finally:
         close_loggers(trainer.loggers)
     if trainer.stopped_early:
@@ -194,14 +194,12 @@ def _finished(
     return result
 
 
-def _trained(
-    config: Config, run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]
-) -> dict[str, Any]:
+def _trained(run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) -> dict[str, Any]:
     """Train to the end, evaluate, and return the result after it was written and logged."""
     try:
         trainer.fit()
         with InterruptRequest() as interrupt, interrupt.at_once():
-            result = result_of(config, run, trainer, task, evaluators)
+            result = result_of(run, trainer, task, evaluators)
     finally:
         close_workers(trainer, evaluators)
     run.check_in_place()
@@ -221,11 +219,9 @@ def close_workers(trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) 
                 evaluator.close()
 
 
-def _prepared(
-    config: Config, run: Run, task: Task, *, from_the_beginning: bool
-) -> tuple[Trainer, dict[str, Evaluator | None]]:
+def _prepared(run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Trainer, dict[str, Evaluator | None]]:
     """Return the trainer of a run before its first step, and the evaluators of all splits."""
-    data = task.data
+    config, data = task.config, task.data
     fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
     fabric.launch()
     batches = task.batches(fabric.device)
@@ -247,18 +243,18 @@ def _prepared(
         fabric=fabric,
         checkpoints=run.checkpoints,
         metrics=MetricsFile(run.metrics_file),
-        notes=_notes(config, task),
+        notes=_notes(task),
         check_folder=run.check_in_place,
     )
     return trainer, evaluators
 
 
-def _notes(config: Config, task: Task) -> dict[str, Any]:
+def _notes(task: Task) -> dict[str, Any]:
     """Return what every checkpoint records about its data and options."""
     data = task.data
     return {
         "card": task.card().to_metadata(),
-        "options": decisive_options(config),
+        "options": decisive_options(task.config),
         "data": {
             "fingerprint": data.fingerprint,
             "held_out": dict(data.held_out),
@@ -269,8 +265,8 @@ def _notes(config: Config, task: Task) -> dict[str, Any]:
     }
 
 
-def _announce(console: Console, run: Run, config: Config, task: Task, cohort: Cohort) -> None:
-    data = task.data
+def _announce(console: Console, run: Run, task: Task, cohort: Cohort) -> None:
+    config, data = task.config, task.data
     splits = {"training": data.train, "validation": data.val, "test": data.test}
     sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
     skipped = f", {data.skipped} unreadable pictures left out" if data.skipped else ""
