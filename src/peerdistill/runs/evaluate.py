@@ -71,7 +71,7 @@ class RunEvaluator:
             raise UserError(f"{self.run.path} is a few-shot run: it has accuracies over episodes, but no fixed classes")
         restored, networks = self._restored(which)
         report = self.evaluator.report(*networks)
-        others = {"average": self.average(which)} if average else {}
+        others = {"average": self._average_of(restored)} if average else {}
         return RunReport(which, self.split, report, restored.card.class_names, self.images, others)
 
     def average(self, which: Which = "last") -> Scores:
@@ -81,10 +81,13 @@ class RunEvaluator:
             UserError: As for the scores; if the peers have different backbones; and if the images are not of the data
                 of the run, because the average needs training images.
         """
-        if self.task is None:
-            raise UserError(f"the average of the peers needs the training images of {self.run.path}: leave out --data")
         restored = restore(self.run, which)
         self.check(restored)
+        return self._average_of(restored)
+
+    def _average_of(self, restored: Restored) -> Scores:
+        if self.task is None:
+            raise UserError(f"the average of the peers needs the training images of {self.run.path}: leave out --data")
         return self.scores_of(average_of(self.run, restored, self.task.data, self.device))
 
     def report_of(self, network: nn.Module, restored: Restored) -> ClassReport:
