@@ -16,7 +16,7 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.deploy.scorers import Scorer
 from peerdistill.deploy.what import AVERAGE, EMA, ENSEMBLE, LEADER, check_what, in_words
 from peerdistill.evaluation import Alone, Evaluation, Evaluator, Scores
-from peerdistill.runs import Deployable, Restored, Run
+from peerdistill.runs import Restored, Run
 from peerdistill.runs.environment import describe
 from peerdistill.runs.run import Which
 from peerdistill.runs.task import Task
@@ -124,7 +124,7 @@ def bench(
             tell(f"writing and checking the files of {in_words(name)}")
             chosen = runs.deployable(run, restored, name, task=task)
             cards[name] = chosen.card
-            made = _forms_of(chosen, Path(folder), calibration=calibration, pictures=compared)
+            made = make_forms(chosen.network, chosen.card, Path(folder), calibration=calibration, pictures=compared)
             forms |= {(name, form): ready for form, ready in made.items()}
         times = {}
         for batch in BATCHES:
@@ -169,10 +169,6 @@ def deployable_networks(restored: Restored) -> list[str]:
     average = [] if peers or len(names) == 1 else [AVERAGE]
     ensemble = [ENSEMBLE] if len(names) > 1 else []
     return [LEADER, *peers, *ensemble, *average, *([EMA] if restored.has_ema else [])]
-
-
-def _forms_of(chosen: Deployable, folder: Path, **pictures: Tensor) -> dict[str, Form]:
-    return make_forms(chosen.network, chosen.card, folder, **pictures)
 
 
 @contextmanager
