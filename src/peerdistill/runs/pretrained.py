@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from peerdistill.backbones import Backbone
+from peerdistill.backbones.adapters.timm_names import WEIGHTS
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import CohortConfig
 from peerdistill.deploy import LeaderCard, first_difference, not_finite, read_safetensors
 from peerdistill.deploy.formats import is_model_folder
-from peerdistill.deploy.formats.timm_folder import WEIGHTS
 from peerdistill.errors import UserError
 from peerdistill.runs.restore import restore
 from peerdistill.runs.run import Run

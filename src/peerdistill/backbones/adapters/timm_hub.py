@@ -15,11 +15,8 @@ from timm.models import PretrainedCfg, load_model_config_from_hf, load_state_dic
 from timm.models._hub import load_model_config_from_path
 from torch import Tensor
 
-from peerdistill.backbones.adapters.timm_names import HUB, TimmName
+from peerdistill.backbones.adapters.timm_names import CONFIG, HUB, WEIGHTS, TimmName
 from peerdistill.errors import UserError, cause, reading, shortened
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-"""The files of such a network."""
 
 OF_THE_DATA = ("num_classes", "in_chans", "img_size")
 """Arguments of a network that follow from the data."""

@@ -15,6 +15,9 @@ from peerdistill.paths import absolute_path
 HUB, FOLDER = "hf-hub", "local-dir"
 """Where a network can be described other than in timm, by timm's names."""
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""The files of such a network."""
+
 _ARCHITECTURE = "?architecture="
 _PLAIN = ",.[]:-_ "  # kept in the values of arguments
 

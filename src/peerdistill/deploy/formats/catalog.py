@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from peerdistill.backbones.adapters.timm_names import CONFIG
 from peerdistill.deploy.formats.format import Format
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.user_code import user_object
@@ -72,7 +73,7 @@ def format_of_file(path: Path) -> Format:
 
 def is_model_folder(path: Path) -> bool:
     """Return whether a folder holds a network as the Hugging Face Hub does, and not a run."""
-    return (path / "config.json").is_file() and not (path / "config.yaml").is_file()
+    return (path / CONFIG).is_file() and not (path / "config.yaml").is_file()
 
 
 def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened":

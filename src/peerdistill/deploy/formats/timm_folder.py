@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from peerdistill import backbones
-from peerdistill.backbones.adapters.timm_names import TimmName
+from peerdistill.backbones.adapters.timm_names import CONFIG, WEIGHTS, TimmName
 from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader
 from peerdistill.deploy.formats.safetensors import open_safetensors, write_safetensors
 from peerdistill.errors import reading
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from peerdistill.deploy.card import LeaderCard
     from peerdistill.deploy.formats.format import Opened
 
-CONFIG, WEIGHTS, MODEL_CARD = "config.json", "model.safetensors", "README.md"
+MODEL_CARD = "README.md"
 
 _PREFIX = "timm:"
 _LICENCE = "unknown"
