@@ -22,6 +22,8 @@ VALUES = st.text(min_size=1, max_size=12).map(str.strip).filter(lambda text: tex
     has_split=st.booleans(),
 )
 def test_what_a_library_writes_is_read(tmp_path_factory, rows, delimiter, end, quoting, mark, has_split):
+    if any("\r" in text for row in rows for text in row):
+        quoting = csv.QUOTE_ALL  # before Python 3.13, csv leaves "\r" without quotes, where it ends the row
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
     names = [" Path", "LABEL", "split"][: 2 + has_split]

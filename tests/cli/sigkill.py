@@ -89,10 +89,10 @@ def digests(folder: Path) -> dict[str, str]:
     """Return digests of the files of a run, without times and TensorBoard."""
     found = {"metrics": (folder / "metrics.jsonl").read_text()}
     result = json.loads((folder / LAST).read_text())
-    found["result"] = json.dumps({**result, "seconds": None})
+    found["result"] = json.dumps({**result, "seconds": None, "cpu_seconds": None})
     for which in ("last", "best"):
         state = torch.load(folder / "checkpoints" / f"{which}.pt", weights_only=True)
-        del state["seconds"]
+        del state["seconds"], state["cpu_seconds"]
         found.update({f"{which} {part}": repr(as_bytes(value)) for part, value in state.items()})
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in found.items()}
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from peerdistill.data import DataConfig, MixConfig, load_dataset
-from peerdistill.data.config import Preprocessing
+from peerdistill.data.config import Preprocessing, SubsetConfig
 from peerdistill.errors import UserError
 
 CHANNELS = ", one for all channels or one for each, found"
@@ -32,6 +32,8 @@ CHANNELS = ", one for all channels or one for each, found"
         ("mix", MixConfig(mixup=-1.0), "mix.mixup must be at least 0 and at most 1,000, found -1.0"),
         ("mix", MixConfig(cutmix=1001.0), "mix.cutmix must be at least 0 and at most 1,000, found 1001.0"),
         ("mix", MixConfig(share=0.0), "mix.share must be above 0 and at most 1, found 0.0"),
+        ("subset", SubsetConfig(classes=1), "subset.classes must be at least 2 and at most 10,000,000, found 1"),
+        ("subset", SubsetConfig(per_class=0), "subset.per_class must be at least 1 and at most 1,000,000,000, found 0"),
         ("workers", -1, "workers must be at least 0 and at most 1,024, found -1"),
         ("cache_gib", 0.0, "cache_gib must be above 0 and at most 1,000,000, found 0.0"),
         ("cache_gib", math.nan, "cache_gib must be above 0 and at most 1,000,000, found nan"),

@@ -70,6 +70,7 @@ def test_the_result_tells_both_epochs_on_both_splits(trained):
             assert found[split]["leader"] == found[split]["peers"][-1]
     assert result["skipped_pictures"] == 0
     assert result["seconds"] > 0
+    assert result["cpu_seconds"] > 0
     assert result["parameters"]["leader"] < result["parameters"]["cohort"]
     lines = [json.loads(line) for line in metrics(trained.path).splitlines()]
     assert result["last"]["val"] == lines[-1]["validation"]
@@ -89,7 +90,7 @@ def test_training_again_from_the_configuration_gives_the_same_numbers(trained, t
     assert metrics(tmp_path / "again") == metrics(trained.path)
     assert weights(tmp_path / "again") == weights(trained.path)
     before = json.loads(trained.result_file.read_text())
-    assert {**result, "seconds": 0} == {**before, "seconds": 0}
+    assert {**result, "seconds": 0, "cpu_seconds": 0} == {**before, "seconds": 0, "cpu_seconds": 0}
     assert (tmp_path / "again" / "config.yaml").read_text() == trained.config_file.read_text()
 
 
@@ -209,7 +210,7 @@ def test_a_run_that_stops_early_says_so_and_is_finished(tmp_path, quick_config, 
     before = metrics(tmp_path / "run")
     again = train_quickly(config, tmp_path / "run", resume=True)
     assert metrics(tmp_path / "run") == before
-    assert {**again, "seconds": None} == {**result, "seconds": None}
+    assert {**again, "seconds": None, "cpu_seconds": None} == {**result, "seconds": None, "cpu_seconds": None}
 
 
 def test_a_run_that_was_not_stopped_early_says_that_too(trained):

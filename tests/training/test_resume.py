@@ -30,7 +30,7 @@ def outcome(trainer: Trainer) -> dict:
     kept = {"last": checkpoints.load(checkpoints.last), "best": checkpoints.load(checkpoints.best)}
     for state in kept.values():
         del state["random"]["python"]  # the shape checks of the tests draw from it
-        del state["seconds"]
+        del state["seconds"], state["cpu_seconds"]
     now = {"cohort": trainer.cohort.state_dict(), "method": trainer.method.state_dict()}
     return {**bits(now), **bits(kept), "metrics": trainer.metrics.path.read_bytes()}
 

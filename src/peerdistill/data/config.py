@@ -83,6 +83,21 @@ class MixConfig:
 
 
 @dataclass(frozen=True)
+class SubsetConfig:
+    """Part of the data, for short studies."""
+
+    classes: Annotated[int, Range(least=2, most=10**7)] | None = None
+    """number of classes to keep, evenly spaced in their order (default: all)"""
+    per_class: Annotated[int, Range(least=1, most=10**9)] | None = None
+    """number of training images to keep of each class, evenly spaced in their order (default: all)"""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is left out."""
+        return self.classes is not None or self.per_class is not None
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Images, held-out splits and augmentation."""
 
@@ -122,6 +137,7 @@ class DataConfig:
     erasing: Annotated[float, Range(least=0, most=1)] = 0.0
     """probability that a random rectangle of a training image is erased"""
     mix: MixConfig = field(default_factory=MixConfig)
+    subset: SubsetConfig = field(default_factory=SubsetConfig)
     sampler: SamplerName = "shuffle"
     """shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often"""
     workers: Annotated[int, Range(least=0, most=1024)] = 2

@@ -7,6 +7,7 @@ from peerdistill.data.arrays import GivenImages, labels_among
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, Split, normalised_by
 from peerdistill.data.source import LoadRequest
+from peerdistill.data.subset import subset_of
 from peerdistill.errors import UserError
 
 
@@ -35,7 +36,7 @@ def load_dataset(
     """
     config.check()
     data = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable, given))
-    return normalised_by(data, config.mean, config.std)
+    return subset_of(normalised_by(data, config.mean, config.std), config.subset)
 
 
 def load_images(config: DataConfig, class_names: Sequence[str], split: str | None = None) -> tuple[Split, str]:

@@ -28,6 +28,7 @@ def result_of(run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, E
         "stopped_early": trainer.progress.epoch if trainer.stopped_early else None,
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
+        "cpu_seconds": round(trainer.cpu_seconds, 1),
         "options": yaml.safe_load(config.as_yaml()),
         "versions": {"python": platform.python_version(), **versions()},
     }

@@ -47,6 +47,8 @@ class Trainer:
     Attributes:
         progress: Completed steps and epochs.
         seconds: Time of training with validation, over all parts of a resumed run.
+        cpu_seconds: CPU time of all threads of this process in that time. Unlike ``seconds``, it hardly depends on what
+            else the machine does.
     """
 
     def __init__(
@@ -76,8 +78,8 @@ class Trainer:
         self.notes = dict(notes or {})
         self.check_folder = check_folder
         self.progress = Progress()
-        self.seconds = 0.0
-        self._counted = time.perf_counter()
+        self.seconds = self.cpu_seconds = 0.0
+        self._start_counting()
         self._saved_step = 0
         self._interrupt = InterruptRequest()
         self._meter = LossMeter()
@@ -104,7 +106,7 @@ class Trainer:
             Diverged: The loss is not finite. The message names the step, the term and the last good checkpoint.
             Failure: A full disk, a killed data worker and the like. The message names the last good checkpoint.
         """
-        self._counted = time.perf_counter()
+        self._start_counting()
         try:
             with InterruptRequest() as self._interrupt:
                 while self.progress.epoch < self.config.epochs and not self.stopped_early:
@@ -219,10 +221,13 @@ class Trainer:
             self.checkpoints.save(self.state_dict(), best=best)
         self._saved_step = self.progress.step
 
+    def _start_counting(self) -> None:
+        self._counted, self._cpu_counted = time.perf_counter(), time.process_time()
+
     def _count_seconds(self) -> None:
-        now = time.perf_counter()
-        self.seconds += now - self._counted
-        self._counted = now
+        self.seconds += time.perf_counter() - self._counted
+        self.cpu_seconds += time.process_time() - self._cpu_counted
+        self._start_counting()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
@@ -230,6 +235,7 @@ class Trainer:
             "notes": self.notes,
             "progress": asdict(self.progress),
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             **self.learner.state_dict(),
             "meter": self._meter.state_dict(),
             "random": random_state(),
@@ -243,7 +249,7 @@ class Trainer:
         """
         self.progress = Progress(**state["progress"])
         self._saved_step = self.progress.step
-        self.seconds = state["seconds"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self.learner.load_state_dict(state)
         self._meter.load_state_dict(state["meter"])
         restore_random_state(state["random"])
