@@ -1,6 +1,8 @@
 """The recipes: named sets of defaults, and which of them sets which option to what."""
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import yaml
@@ -21,9 +23,14 @@ def recipe(name: str, method: str, kind: Kind) -> dict[str, Any]:
     files = kind.recipe_files()
     if name not in files:
         raise unknown_name("recipe", name, files)
-    values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
+    values = dict(_content(files[name]))
     values |= values.pop(_METHODS, {}).get(method, {})
     return dotted(values)
+
+
+@cache
+def _content(file: Traversable) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def set_by_recipes(method: str, kind: Kind) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Scales of the package, one YAML file each: named reductions of studies."""

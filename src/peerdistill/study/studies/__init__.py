@@ -1,0 +1,1 @@
+"""Studies of the package, one YAML file each."""
