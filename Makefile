@@ -4,17 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage fuzz bench clean
+.PHONY: demo test coverage site serve fuzz bench clean
 
 demo: $(READY)
 	$(BIN)/peerdistill demo --run runs/demo-$$(date +%Y%m%d-%H%M%S)
 
-test: $(READY)
+test: $(READY) site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal
+
+# The documentation in build/site, from docs/, examples/ and docstrings; needs no network. A link that leads nowhere is an error.
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # Branch coverage: tracing nearly doubles the time of the tests (Python 3.11), so it is a target of its own.
 coverage: $(READY)
