@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support.pages import ROOT, blocks, broken_links, run_line
+from support.pages import ROOT, all_pages, blocks, broken_links, run_line
 from support.photos import write_photos
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,8 +26,6 @@ def test_the_make_targets_exist():
     assert set(used) <= set(targets)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("page", all_pages())
 def test_links_lead_to_files(page):
     assert broken_links(page) == []

@@ -38,13 +38,21 @@ def on_files(files, config):
 
 
 def _exported(folder: Path) -> list[str]:
-    """Return the names in ``__all__`` of a package, in its stub if it has one."""
+    """Return the names in ``__all__`` of a package, in its stub if it has one; else the public names of its files."""
     stub = folder / "__init__.pyi"
-    tree = ast.parse((stub if stub.exists() else folder / "__init__.py").read_text(encoding="utf-8"))
-    for statement in tree.body:
+    for statement in _statements(stub if stub.exists() else folder / "__init__.py"):
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
             return ast.literal_eval(statement.value)
-    return []
+    return [
+        f"{file.stem}.{statement.name}"
+        for file in sorted(folder.glob("[!_]*.py"))
+        for statement in _statements(file)
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef) and not statement.name.startswith("_")
+    ]
+
+
+def _statements(file: Path) -> list[ast.stmt]:
+    return ast.parse(file.read_text(encoding="utf-8")).body
 
 
 def _index() -> str:

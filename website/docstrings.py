@@ -1,7 +1,7 @@
 """Griffe extension: the conventions of our docstrings, in the form that mkdocstrings shows.
 
-``:class:`peerdistill.Run``` becomes a link to the name if it has a place in the reference, and a section ``Example:`` is
-read as code, as ``Examples:`` is.
+``:class:`peerdistill.Run``` becomes a link to the name if it has a place in the reference, and a section ``Example:``
+is read as code, as ``Examples:`` is.
 """
 
 import re

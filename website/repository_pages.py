@@ -1,8 +1,8 @@
 """MkDocs hook: files outside docs/ become pages, and links between all pages work on GitHub and on the site.
 
-A page links to other files as on GitHub, by a relative path of the repository: `../README.md`, `../examples/own_loop.py`.
-MkDocs reads only docs/, so this hook adds the files outside it as pages and translates the links to them. The files
-stay where GitHub and Python expect them, there is one copy of each text, and a link that leads nowhere fails the build.
+A page links to other files as on GitHub, by a relative path: `../README.md`, `../examples/own_loop.py`. MkDocs reads
+only docs/, so this hook adds the files outside it as pages and translates the links to them. The files stay where
+GitHub and Python expect them, there is one copy of each text, and a link that leads nowhere fails the build.
 """
 
 import ast
@@ -16,7 +16,8 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 LOG = logging.getLogger("mkdocs.hooks")
-CODE_OR_LINK = re.compile(r"^```.*?^```$|``[^\n]+?``|`[^`\n]+`|(?P<start>\]\()(?P<target>[^)\s#:]+)(?=[#)])", re.M | re.S)
+CODE = r"^```.*?^```$|``[^\n]+?``|`[^`\n]+`"
+CODE_OR_LINK = re.compile(CODE + r"|(?P<start>\]\()(?P<target>[^)\s#:]+)(?=[#)])", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 FIXED = {
     "README.md": "index.md",

@@ -9,6 +9,12 @@ from support.command_line import Outcome, run
 ROOT = Path(__file__).parents[2]
 
 
+def all_pages() -> list[str]:
+    """Return the pages of the documentation, such as ``docs/python.md``."""
+    outside = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")
+    return [*outside, *(file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").rglob("*.md")))]
+
+
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks in ``language`` of a page, such as ``docs/python.md``."""
     text = (ROOT / page).read_text(encoding="utf-8")
