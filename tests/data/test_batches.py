@@ -17,6 +17,7 @@ from peerdistill.data import (
 from peerdistill.data.config import SamplerName
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import fit
+from peerdistill.data.step import WHOLE, Share
 from peerdistill.errors import UserError
 from peerdistill.rng import Draws, keyed_seed
 
@@ -44,7 +45,9 @@ def case(request) -> tuple[Dataset, int]:
     return request.getfixturevalue(kind), 2 if "2" in workers else 0
 
 
-def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, sampler: SamplerName = "shuffle"):
+def batches_of(
+    dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, sampler: SamplerName = "shuffle", share=WHOLE
+):
     return train_batches(
         dataset.train,
         dataset,
@@ -54,6 +57,7 @@ def batches_of(dataset, workers=0, *, batch_size=5, augmentation=None, seed=0, s
         device="cpu",
         workers=workers,
         sampler=sampler,
+        share=share,
     )
 
 
@@ -143,6 +147,25 @@ def test_number_of_workers_plays_no_part(folder, augmentation, sampler):
     alone, helped = (batches_of(folder, n, augmentation=augmentation, sampler=sampler) for n in (0, 2))
     for epoch in range(2):
         assert_same(alone.epoch(epoch), helped.epoch(epoch))
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(crop_padding=1, flip=True), EVERYTHING])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_shares_of_several_processes_make_up_the_batches_of_one(case, augmentation, processes):
+    dataset, workers = case
+    whole = list(batches_of(dataset, workers, batch_size=7, augmentation=augmentation).epoch(1))
+    shares = [
+        batches_of(dataset, workers, batch_size=7, augmentation=augmentation, share=Share(index, processes)).epoch(1)
+        for index in range(processes)
+    ]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert {len(part.images) for part in parts} <= {7 // processes, 7 // processes + 1}
+        assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+        for part in parts:
+            assert torch.equal(part.labels, batch.labels)
+            assert torch.equal(part.indices, batch.indices)
+            assert (part.targets is None) == (batch.targets is None)
+            assert part.targets is None or torch.equal(part.targets, batch.targets)
 
 
 @pytest.mark.parametrize("name", ["arrays", "folder"])

@@ -30,7 +30,7 @@ class ArrayLoader:
         return map(self._images_of, steps)
 
     def _images_of(self, step: Step) -> Images:
-        images = self._fetch(step)
+        images = step.chosen(self._fetch(step))  # the draws are those of the whole batch
         if not self._changes:
             return images
         pairs = zip(images, step.occurrences, strict=True)

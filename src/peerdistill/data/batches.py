@@ -3,6 +3,9 @@
 A training batch depends only on the seed, the epoch and the step: not on earlier batches, the number of workers, the
 device or the global random state. A run that is resumed in the middle of an epoch therefore gets the same batches as
 one that was never interrupted.
+
+Several processes that train together share the images of each batch among them. Labels, indices and targets are small:
+every process has those of the whole batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +24,7 @@ from peerdistill.data.dataset import ArraySplit, Dataset, Split
 from peerdistill.data.loaders import FolderLoader
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
 from peerdistill.data.order import EpochOrder, earlier_draws
-from peerdistill.data.step import Step
+from peerdistill.data.step import WHOLE, Share, Step
 from peerdistill.errors import UserError
 
 
@@ -29,8 +32,8 @@ from peerdistill.errors import UserError
 class Batch:
     """Samples on the device."""
 
-    images: Float32[Tensor, "batch channels height width"]
-    """Normalised: mean 0 and standard deviation 1 in each channel of the data set."""
+    images: Float32[Tensor, "own channels height width"]
+    """Normalised: mean 0 and standard deviation 1 in each channel of the data set. The share of this process."""
     labels: Int64[Tensor, "batch"]
     indices: Int64[Tensor, "batch"]
     """Rows of the samples in their split, which are also their rows in a memory bank."""
@@ -46,6 +49,7 @@ class TrainBatches:
 
     def __init__(self, source: "_BatchSource", samples: int, batch_size: int, order: EpochOrder):
         self._source = source
+        self._loaded = source.loaded(batch_size)
         self._samples = samples
         self._batch_size = batch_size
         self._order = order
@@ -64,7 +68,7 @@ class TrainBatches:
         assert 0 <= start <= self.steps_per_epoch
         order = self._order(epoch)
         parts = zip(order.split(self._batch_size), earlier_draws(order).split(self._batch_size), strict=True)
-        steps = [Step(epoch, number, rows, earlier) for number, (rows, earlier) in enumerate(parts)]
+        steps = [Step(epoch, number, rows, earlier, self._loaded) for number, (rows, earlier) in enumerate(parts)]
         return self._source.batches(steps[start : self.steps_per_epoch])
 
 
@@ -97,6 +101,7 @@ def train_batches(
     device: str | torch.device,
     workers: int,
     sampler: SamplerName = "shuffle",
+    share: Share = WHOLE,
 ) -> TrainBatches:
     """Return the training batches of ``split``.
 
@@ -109,13 +114,15 @@ def train_batches(
         device: Device of the batches. Images of arrays are kept on it.
         workers: Number of processes that decode pictures of folders; 0: this process decodes them.
         sampler: How an epoch draws the samples, see :class:`peerdistill.data.order.EpochOrder`.
+        share: The part of each batch whose images this process loads. The images are the same for any number of
+            processes.
 
     Raises:
         UserError: ``batch_size`` is less than 1 or greater than the number of samples, or too small for mixing.
     """
     if not 1 <= batch_size <= len(split):
         raise UserError(f"batch_size must be from 1 to {len(split)}, the number of training images, found {batch_size}")
-    source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers)
+    source = _BatchSource(split, dataset, augmentation, seed, torch.device(device), workers, share)
     if augmentation is not None and augmentation.erasing > 0:
         source.erase = Erasing(augmentation.erasing, seed, torch.device(device))
     if augmentation is not None and augmentation.mix.is_on:
@@ -155,6 +162,7 @@ class _BatchSource:
         seed: int,
         device: torch.device,
         workers: int,
+        share: Share = WHOLE,
     ):
         if isinstance(split, ArraySplit):
             self._loader = ArrayLoader(split, augmentation, seed, device)
@@ -163,16 +171,38 @@ class _BatchSource:
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(statistics, device)
         self.erase: Callable[[Tensor, Step], None] | None = None
-        self.mix: Callable[[Tensor, Tensor, Step], Tensor] | None = None
+        self.mix: Mixing | None = None
+        self._share = share
 
     def close(self) -> None:
         self._loader.close()
+
+    def loaded(self, batch_size: int) -> Int64[Tensor, " loaded"] | None:
+        """Return the positions in a batch of the images that this process needs; None: all."""
+        positions = self._share.positions(batch_size)
+        return positions if positions is None or self.mix is None else self.mix.with_partners(positions)
 
     def batches(self, steps: Sequence[Step]) -> Iterator[Batch]:
         for step, images in zip(steps, self._loader.images(steps), strict=True):
             indices = step.rows.to(self._labels.device, non_blocking=True)
             labels, normalised = self._labels[indices], self._normalised(images)
-            if self.erase is not None:
-                self.erase(normalised, step)
-            targets = None if self.mix is None else self.mix(normalised, labels, step)
+            targets = None
+            if self.erase is not None or self.mix is not None:
+                normalised = _in_their_places(normalised, step)
+                if self.erase is not None:
+                    self.erase(normalised, step)
+                if self.mix is not None:
+                    targets = self.mix(normalised, labels, step)
+                normalised = normalised[self._share.of(len(step.rows))]
             yield Batch(normalised, labels, indices, targets)
+
+
+def _in_their_places(images: Tensor, step: Step) -> Tensor:
+    """Return a batch with the loaded images at their positions and zeros elsewhere.
+
+    What is drawn for the images of a batch then does not depend on which of them are loaded.
+    """
+    if step.loaded is None:
+        return images
+    whole = images.new_zeros(len(step.rows), *images.shape[1:])
+    return whole.index_copy_(0, step.loaded.to(images.device, non_blocking=True), images)

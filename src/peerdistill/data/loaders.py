@@ -79,7 +79,7 @@ class FolderLoader:
             for step in steps:
                 # The workers serve one iteration at a time; a second one would take the batches of the first.
                 assert self._sampler.steps is steps, "an epoch was started before the previous one ended"
-                yield self._assembled(chunks, len(step.rows)).to(self._device, non_blocking=True)
+                yield self._assembled(chunks, len(step.chosen(step.rows))).to(self._device, non_blocking=True)
             is_complete = True
         finally:
             if not is_complete and self._sampler.steps is steps:

@@ -14,7 +14,7 @@ from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
 from peerdistill.data.normaliser import Normaliser
-from peerdistill.data.step import Step
+from peerdistill.data.step import WHOLE, Share, Step
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
@@ -110,6 +110,7 @@ class EpisodeBatches:
         augmentation: Augmentation of the images.
         seed: Seed of episodes and augmentation.
         device: Device of the images.
+        share: The part of each episode whose images this process loads.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class EpisodeBatches:
         augmentation: Augmentation,
         seed: int,
         device: torch.device,
+        share: Share = WHOLE,
     ):
+        self._share = share
         self._loader = ArrayLoader(split, augmentation, seed, device)
         self._labels = split.labels.to(device)
         self._sampler = sampler
@@ -140,6 +143,7 @@ class EpisodeBatches:
         for step in range(start, self._episodes_per_epoch):
             episode = self._sampler.draw(1, keyed_generator(Draws.TRAINING_EPISODES, self._seed, epoch, step))
             rows = episode.rows.flatten()
-            (images,) = self._loader.images([Step(epoch, step, rows)])
+            loaded = self._share.positions(len(rows))
+            (images,) = self._loader.images([Step(epoch, step, rows, loaded=loaded)])
             rows = rows.to(self._labels.device, non_blocking=True)
             yield Batch(self._normaliser(images), self._labels[rows], rows)

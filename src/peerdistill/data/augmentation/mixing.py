@@ -3,6 +3,7 @@
 B batch; K mixed images; C channels; H, W height and width of an image.
 """
 
+import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 from torchvision.transforms import v2
@@ -34,6 +35,14 @@ class Mixing:
         alphas = {v2.MixUp: options.mixup, v2.CutMix: options.cutmix}
         chosen = [kind(alpha=alpha, num_classes=classes) for kind, alpha in alphas.items() if alpha > 0]
         self._transform = chosen[0] if len(chosen) == 1 else v2.RandomChoice(chosen)
+
+    def with_partners(self, positions: Int64[Tensor, "P"]) -> Int64[Tensor, "Q"]:
+        """Return positions in a batch, sorted, with those of the images that are mixed into the images there.
+
+        torchvision mixes each image with the one before it, and the first with the last.
+        """
+        mixed = positions[positions < self._mixed]
+        return torch.cat([positions, (mixed - 1) % self._mixed]).unique()
 
     def __call__(
         self, images_BCHW: Float32[Tensor, "B C H W"], labels_B: Int64[Tensor, "B"], step: Step
