@@ -17,9 +17,9 @@ from peerdistill.data import (
 from peerdistill.data.config import SamplerName
 from peerdistill.data.images.decode import open_picture
 from peerdistill.data.images.preprocess import fit
-from peerdistill.data.step import WHOLE, Share
 from peerdistill.errors import UserError
 from peerdistill.rng import Draws, keyed_seed
+from peerdistill.shares import WHOLE, Share
 
 EVERYTHING = Augmentation(
     augment="randaugment", color_jitter=0.4, erasing=0.5, mix=MixConfig(mixup=0.4, cutmix=1.0, share=0.6)

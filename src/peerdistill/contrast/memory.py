@@ -51,6 +51,17 @@ class BankMemory(nn.Module):
             "labels": self.train_labels,
         }
 
+    @staticmethod
+    def narrowed(found: dict[str, Any], anchors: slice) -> dict[str, Any]:
+        """Return the result of :meth:`lookup` for some of the anchors."""
+        negatives = found["negatives"]
+        per_anchor = isinstance(negatives, Tensor) and negatives.ndim == 2
+        return {
+            **found,
+            "indices": found["indices"][anchors],
+            "negatives": negatives[anchors] if per_anchor else negatives,
+        }
+
     def update(
         self,
         embeddings_MBE: Float[Tensor, "peers batch width"],
@@ -94,6 +105,11 @@ class QueueMemory(nn.Module):
         """Return the arguments of ``nce`` other than the embeddings."""
         del indices_B
         return {"queue": self.queue.rows, "queue_labels": self.queue.labels, "labels": labels_B}
+
+    @staticmethod
+    def narrowed(found: dict[str, Any], anchors: slice) -> dict[str, Any]:
+        """Return the result of :meth:`lookup` for some of the anchors."""
+        return {**found, "labels": found["labels"][anchors]}
 
     def update(
         self,

@@ -24,8 +24,9 @@ from peerdistill.data.dataset import ArraySplit, Dataset, Split
 from peerdistill.data.loaders import FolderLoader
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
 from peerdistill.data.order import EpochOrder, earlier_draws
-from peerdistill.data.step import WHOLE, Share, Step
+from peerdistill.data.step import Step
 from peerdistill.errors import UserError
+from peerdistill.shares import WHOLE, Share
 
 
 @dataclass(frozen=True, eq=False)

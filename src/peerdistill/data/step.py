@@ -2,37 +2,10 @@
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 Images = UInt8[Tensor, "batch channels height width"]
-
-
-class Share(NamedTuple):
-    """The part of every batch that one of several processes loads: consecutive images, as evenly as possible.
-
-    Example:
-        >>> [Share(index, count=3).of(8) for index in range(3)]
-        [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
-    """
-
-    index: int
-    """Number of the process."""
-    count: int
-    """Number of processes."""
-
-    def of(self, samples: int) -> slice:
-        """Return the positions of this share in a batch of ``samples`` images."""
-        return slice(self.index * samples // self.count, (self.index + 1) * samples // self.count)
-
-    def positions(self, samples: int) -> Int64[Tensor, " own"] | None:
-        """Return the positions of this share as a tensor; None: it is the whole batch."""
-        return None if self.count == 1 else torch.arange(samples)[self.of(samples)]
-
-
-WHOLE = Share(0, 1)
-"""The share of a single process."""
 
 
 class Occurrence(NamedTuple):

@@ -14,11 +14,12 @@ from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.batches import Batch
 from peerdistill.data.normaliser import Normaliser
-from peerdistill.data.step import WHOLE, Share, Step
+from peerdistill.data.step import Step
 from peerdistill.errors import UserError
 from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
 from peerdistill.rng import Draws, keyed_generator
+from peerdistill.shares import WHOLE, Share
 
 # Episodes drawn from one key: 600 episodes of a seed are the first 600 of its 1,000 episodes.
 _EVALUATION_BLOCK = 100

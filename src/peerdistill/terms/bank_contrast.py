@@ -42,16 +42,19 @@ class BankContrast(nn.Module):
 
         In training mode the memory is updated with the embeddings after the loss was computed. The gradient is not
         affected, because it was computed with the loss. In evaluation mode the memory does not change.
+
+        Each of several processes computes the losses of its share of the anchors, unless Z is that of the whole batch.
         """
         embeddings_VBE = torch.stack([head(view) for head, view in zip(self.heads, features, strict=True)])
         found = self.memory.lookup(batch.labels, batch.indices)
-        loss = self.memory.nce(
-            embeddings_VBE,
-            **found,
-            objective=self.options.objective,
-            temperature=self.options.temperature,
-            **self.pair_options(embeddings_VBE, found),
-        )
+        options = {"objective": self.options.objective, "temperature": self.options.temperature}
+        options |= self.pair_options(embeddings_VBE, found)
+        share = None if options.get("normaliser") == "batch" else batch.exchange.share(len(batch.labels))
+        if share is None:
+            loss = self.memory.nce(embeddings_VBE, **found, **options)
+        else:
+            own = self.memory.nce(embeddings_VBE[:, share], **self.memory.narrowed(found, share), **options)
+            loss = batch.exchange.total(own * len(batch.labels[share]) / len(batch.labels))
         if self.training:
             self.memory.update(embeddings_VBE, batch.labels, batch.indices)
         return loss

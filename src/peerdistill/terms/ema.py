@@ -63,9 +63,8 @@ class EMAPeersToPeers(SoftenedTerm):
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the sum of the peers' mean divergences from the EMAs of the others."""
-        assert batch.images is not None
         with torch.no_grad():
-            targets_MBC = self.means(batch.images).logits
+            targets_MBC = batch.through(self.means)
         return divergence_from_others(targets_MBC, out.logits, self.temperature)
 
     @torch.no_grad()

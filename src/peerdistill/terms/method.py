@@ -15,6 +15,7 @@ from peerdistill.cohort import Cohort, CohortOutput
 from peerdistill.errors import UserError
 from peerdistill.terms.batch import Batch
 from peerdistill.terms.criterion import Criterion
+from peerdistill.terms.exchange import Exchange
 
 _BUILDS_TERMS = ContextVar("_BUILDS_TERMS", default=True)
 
@@ -131,6 +132,7 @@ class Method(nn.Module):
             class weights.
         batches_per_step: Largest number of batches whose gradients are accumulated for one optimiser step, 1 at first.
             Memory banks are updated with every batch, terms that follow the weights once per step.
+        exchange: What several processes that train together exchange, see :class:`peerdistill.terms.Exchange`.
 
     Raises:
         UserError: For a negative weight, two terms with the same name, or if there is no term with a weight above 0.
@@ -168,6 +170,7 @@ class Method(nn.Module):
         self.criterion = Criterion()
         self.epoch: int | None = None
         self.batches_per_step = 1
+        self.exchange = Exchange()
         self._batches_since_step = 0
         # In a tuple, so that it is not part of ``state_dict``: checkpoints need not repeat weights that stay fixed.
         self._teacher = (teacher,)
@@ -239,7 +242,9 @@ class Method(nn.Module):
         """Return the loss of a batch.
 
         Args:
-            out: Output of the cohort. The terms receive it with the method's ensemble and the teacher's output.
+            out: Output of the cohort. The terms receive it with the method's ensemble and the teacher's output. If
+                several processes train together, this is the output for the images of this process, and the other
+                arguments are those of the whole batch.
             labels: Class of each sample.
             indices: Index of each sample in the training set, which is its row in memory banks.
             targets: Class distributions of the first samples, if these are mixed images (mixup, CutMix). Only terms
@@ -252,10 +257,11 @@ class Method(nn.Module):
         """
         if self.training:
             self._check_loop()
-        out = out._replace(ensemble=self.ensemble(out))
         if self.teacher is not None:
             out = out._replace(teacher=self.teacher.to(out.logits.device)(out.images))
-        batch = Batch(labels, indices, out.images, targets, self.criterion)
+        out = self.exchange.whole_output(out, len(labels))
+        out = out._replace(ensemble=self.ensemble(out))
+        batch = Batch(labels, indices, out.images, targets, self.criterion, self.exchange)
         epoch = self.epoch or 0
         inputs = self._inputs(out, batch)
         parts = {name: self.weights[name].at(epoch) * term(*inputs[name]) for name, term in self.terms.items()}

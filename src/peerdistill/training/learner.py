@@ -16,6 +16,7 @@ from peerdistill.training.ema import LeaderEMA
 from peerdistill.training.loss_meter import Diverged
 from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
+from peerdistill.training.parallel import FabricExchange, average_gradients
 from peerdistill.training.schedules import make_schedule
 from peerdistill.training.state import divided_state, first_not_finite, load_method
 
@@ -44,6 +45,8 @@ class Learner:
             module.to(memory_format=layout)
         fabric.to_device(method)
         method.batches_per_step = config.accumulate
+        if fabric.world_size > 1:
+            method.exchange = FabricExchange(fabric)
         # Fabric does not clip the gradients of a fused optimizer that has to unscale them.
         fused = not (config.clip_norm and config.precision == "16-mixed")
         groups = parameter_groups(cohort, method.parameters(), config.optimizer)
@@ -67,7 +70,9 @@ class Learner:
         Returns:
             The means of the losses of the batches, detached from the graph.
         """
-        losses = [self._backward(batch, len(group)) for batch in group]
+        losses = [self._backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
+        if self._fabric.world_size > 1:
+            average_gradients(self._fabric, self.method.parameters())
         if self._config.clip_norm:
             # A norm that is not finite is noticed by its effect: checking it here would wait for the device.
             self._fabric.clip_gradients(
@@ -81,9 +86,11 @@ class Learner:
             self.ema.update(number)
         return _mean(losses)
 
-    def _backward(self, batch: IndexedBatch, group: int) -> Loss:
-        loss = self.method(self._prepared(batch.images), batch.labels, batch.indices, batch.targets)
-        self._fabric.backward(loss.total / group)
+    def _backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
+        """Accumulate the gradient of batch ``number`` of a group; processes exchange it after the last one."""
+        with self._fabric.no_backward_sync(self._prepared, enabled=number < group):
+            loss = self.method(self._prepared(batch.images), batch.labels, batch.indices, batch.targets)
+            self._fabric.backward(loss.total / group)
         return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
 
     @property

@@ -1,0 +1,138 @@
+"""Several processes that train together: each has a share of the images, and all compute the loss of the whole batch.
+
+The gradient of a weight is the mean over processes, which ``DistributedDataParallel`` computes for the cohort. It is
+exact: a gathered tensor passes the sum of the gradients of all processes back to the process that it came from. Each of
+W processes computes the same loss, so this sum is W times the gradient, and the mean over processes is the gradient. A
+loss that is summed over shares (:meth:`FabricExchange.total`) is gathered too, which gives the same factor W.
+
+Axes: M peers, B batch, C classes, D feature width.
+"""
+
+import inspect
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from peerdistill.cohort import CohortOutput, pooled
+from peerdistill.shares import Share
+from peerdistill.terms.exchange import Exchange
+
+# By default, every forward pass sends all buffers from the first process to the others. PyTorch has renamed the option.
+_NAMES = inspect.signature(DistributedDataParallel).parameters
+_FORWARD_SYNC = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
+
+
+def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabric:
+    """Return Fabric for one process, or for as many as train together.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: Number format of the forward pass.
+        devices: Number of processes to start; None: one, or those that ``torchrun`` has started.
+    """
+    count = devices or int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Fabric(accelerator=device, devices=1, precision=precision)
+    # The differentiable all_gather that Fabric calls is deprecated by recent PyTorch; its successor is not public yet.
+    warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")
+    strategy = DDPStrategy(**{_FORWARD_SYNC: False})
+    return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+
+
+class FabricExchange(Exchange):
+    """The exchange of several processes.
+
+    Args:
+        fabric: Knows the processes.
+    """
+
+    def __init__(self, fabric: Fabric):
+        self._fabric = fabric
+        self._shares = [Share(rank, fabric.world_size) for rank in range(fabric.world_size)]
+
+    def whole_output(self, out: CohortOutput, samples: int) -> CohortOutput:
+        """Return the output for the whole batch: logits, features, pooled stem and teacher in one exchange."""
+        columns = list(_columns(out))
+        rows = self._whole_rows(torch.cat(columns, dim=1), samples)
+        return _output(out, iter(rows.split([part.shape[1] for part in columns], dim=1)))
+
+    def whole(
+        self, values: Float[Tensor, "peers own classes"], samples: int
+    ) -> Float[Tensor, "peers {samples} classes"]:
+        """Return values for the whole batch."""
+        return _by_peer(self._whole_rows(_by_sample(values), samples), len(values))
+
+    def share(self, samples: int) -> slice | None:
+        """Return the share of this process; None if there are fewer samples than processes."""
+        return self._shares[self._fabric.global_rank].of(samples) if samples >= len(self._shares) else None
+
+    def total(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return the sum over processes."""
+        return self._fabric.all_gather(value, sync_grads=True).sum()
+
+    def _whole_rows(self, rows: Float[Tensor, "own width"], samples: int) -> Float[Tensor, "{samples} width"]:
+        """Return the rows of all processes in the order of the batch."""
+        sizes = [len(range(samples)[share.of(samples)]) for share in self._shares]
+        padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))  # every process must send equally many
+        gathered = self._fabric.all_gather(padded, sync_grads=rows.requires_grad)
+        return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
+
+
+def average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their means over processes, in one exchange.
+
+    The parameters of a method are outside ``DistributedDataParallel``. Their gradients differ between processes only
+    for losses that are summed over shares.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return
+    means = fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+    for gradient, mean in zip(gradients, means.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def _columns(out: CohortOutput) -> Iterator[Tensor]:
+    """Yield the parts of an output as matrices with one row per sample."""
+    yield _by_sample(out.logits)
+    if isinstance(out.features, Tensor):
+        yield _by_sample(out.features)
+    else:
+        yield from out.features
+    yield out.stem if out.stem.ndim == 2 else pooled(out.stem)
+    if out.teacher is not None:
+        yield from _columns(out.teacher)
+
+
+def _output(like: CohortOutput, columns: Iterator[Tensor]) -> CohortOutput:
+    """Return the output with these parts, in the order and precision in which :func:`_columns` yields them of ``like``.
+
+    The stem is pooled: (B, channels, 1, 1), or (B, channels) if it is one row per sample.
+    """
+    logits = _by_peer(next(columns), len(like.logits)).to(like.logits.dtype)
+    if isinstance(like.features, Tensor):
+        features = _by_peer(next(columns), len(like.features)).to(like.features.dtype)
+    else:
+        features = tuple(next(columns).to(feature.dtype) for feature in like.features)
+    stem = next(columns).to(like.stem.dtype)
+    stem = stem if like.stem.ndim == 2 else stem[..., None, None]
+    teacher = None if like.teacher is None else _output(like.teacher, columns)
+    return CohortOutput(logits, features, stem, logits.mean(0), like.images, teacher)
+
+
+def _by_sample(values: Float[Tensor, "peers batch width"]) -> Float[Tensor, "batch peers_width"]:
+    return values.transpose(0, 1).flatten(1)
+
+
+def _by_peer(rows: Float[Tensor, "batch peers_width"], peers: int) -> Float[Tensor, "{peers} batch width"]:
+    samples, width = rows.shape
+    return rows.reshape(samples, peers, width // peers).transpose(0, 1)

@@ -1,0 +1,105 @@
+"""Optimizer steps with every method, in one process or in several that train together."""
+
+import multiprocessing
+import os
+import socket
+from collections import OrderedDict
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from peerdistill import Cohort, methods
+from peerdistill.backbones import Backbone, Stage
+from peerdistill.shares import Share
+from peerdistill.terms import Teacher
+from peerdistill.training import TrainingConfig
+from peerdistill.training.learner import Learner
+from peerdistill.training.parallel import fabric_for
+
+CLASSES, SAMPLES, BATCH, STEPS = 4, 24, 7, 3
+STAGES = (Stage("stem", ("stem",)), Stage("low", ("low",)), Stage("high", ("high", "pool")))
+
+
+def network() -> nn.Module:
+    layers = {
+        "stem": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Tanh()),
+        "low": nn.Sequential(nn.Conv2d(4, 5, 3), nn.Tanh()),
+        "high": nn.Sequential(nn.Conv2d(5, 16, 3), nn.Tanh()),
+        "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    }
+    return nn.Sequential(OrderedDict(**layers, fc=nn.Linear(16, CLASSES)))
+
+
+def backbone() -> Backbone:
+    return Backbone("small", network, STAGES, "fc", "stem")
+
+
+def build(name: str, options: dict):
+    torch.manual_seed(0)
+    card = methods.find(name)
+    peers = 1 if card.needs_teacher else 3
+    cohort = Cohort(backbone(), CLASSES, peers, card.sharings[0] if peers > 1 else "network")
+    teacher = Teacher(Cohort(backbone(), CLASSES, 1, "network")) if card.needs_teacher else None
+    if "contrast" in options:
+        kind = next(option.annotation for option in card.options if option.name == "contrast")
+        options = {**options, "contrast": kind(**options["contrast"])}
+    labels = torch.arange(SAMPLES) % CLASSES
+    method = methods.build(name, cohort, train_labels=labels, teacher=teacher, **options)
+    for module in filter(None, (cohort, method, teacher)):
+        module.double()
+    return cohort, method
+
+
+def batch(number: int, share: Share, mixed: int) -> SimpleNamespace:
+    draws = torch.Generator().manual_seed(100 + number)
+    indices = torch.randperm(SAMPLES, generator=draws)[:BATCH]
+    images = torch.randn(BATCH, 3, 9, 9, generator=draws, dtype=torch.float64)
+    targets = torch.rand(mixed, CLASSES, generator=draws, dtype=torch.float64).softmax(1) if mixed else None
+    return SimpleNamespace(images=images[share.of(BATCH)], labels=indices % CLASSES, indices=indices, targets=targets)
+
+
+def steps(fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: int = 1) -> dict:
+    cohort, method = build(name, options)
+    config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, memory_format="contiguous")
+    learner = Learner(cohort, method, config=config, fabric=fabric, steps=STEPS)
+    cohort.eval()  # batch normalisation with its running statistics: those of a batch are not exchanged on CPUs
+    method.train()
+    if hasattr(method.terms, "means"):
+        method.terms["means"].means.eval()
+    method.start_epoch(3)
+    share = Share(fabric.global_rank, fabric.world_size)
+    losses = []
+    for number in range(STEPS):
+        group = [batch(number * accumulate + part, share, mixed) for part in range(accumulate)]
+        loss = learner.step(group, number + 1)
+        losses.append({"total": loss.total, **loss.parts})
+    return {"losses": losses, "cohort": cohort.state_dict(), "method": method.state_dict()}
+
+
+def steps_of_processes(cases: dict[str, dict], count: int, folder: Path) -> list[dict[str, dict]]:
+    """Return what each of ``count`` processes that train together computes, by case."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Forked, because a new interpreter takes seconds to import PyTorch.
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_worker, args=(cases, rank, count, port, folder)) for rank in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=200)
+        worker.kill()
+    assert [worker.exitcode for worker in workers] == [0] * count
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+def _worker(cases: dict[str, dict], rank: int, count: int, port: int, folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+    torch.set_num_threads(1)
+    fabric = fabric_for("cpu", "32-true", count)
+    fabric.launch()
+    torch.save({case: steps(fabric, **options) for case, options in cases.items()}, folder / f"{rank}.pt")
