@@ -44,7 +44,8 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
         return Fabric(accelerator=device, devices=1, precision=precision)
     # The differentiable all_gather that Fabric calls is deprecated by recent PyTorch; its successor is not public yet.
     warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")
-    strategy = DDPStrategy(**{_FORWARD_SYNC: False})
+    no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
+    strategy = DDPStrategy(**no_sync)
     return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
 
 
@@ -77,14 +78,19 @@ class FabricExchange(Exchange):
 
     def total(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Return the sum over processes."""
-        return self._fabric.all_gather(value, sync_grads=True).sum()
+        return self._gathered(value).sum()
 
     def _whole_rows(self, rows: Float[Tensor, "own width"], samples: int) -> Float[Tensor, "{samples} width"]:
         """Return the rows of all processes in the order of the batch."""
         sizes = [len(range(samples)[share.of(samples)]) for share in self._shares]
         padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))  # every process must send equally many
-        gathered = self._fabric.all_gather(padded, sync_grads=rows.requires_grad)
-        return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
+        parts = self._gathered(padded).unbind()
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    def _gathered(self, values: Tensor) -> Float[Tensor, "processes ..."]:
+        found = self._fabric.all_gather(values, sync_grads=values.requires_grad)
+        assert isinstance(found, Tensor)
+        return found
 
 
 def average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> None:
@@ -97,6 +103,7 @@ def average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> Non
     if not gradients:
         return
     means = fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+    assert isinstance(means, Tensor)
     for gradient, mean in zip(gradients, means.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
