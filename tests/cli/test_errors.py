@@ -233,7 +233,9 @@ MISTAKES = [
     Mistake("protocol with other numbers", "evaluate runs/ten --protocol paper --shots 5", "--shots"),
     Mistake("unknown protocol", "evaluate runs/ten --protocol mine", "paper"),
     Mistake("compare with a classification run", "compare runs/ten runs/digits", "runs/digits"),
-    Mistake("compare a single run", "compare runs/ten", "SECOND"),
+    Mistake("compare a single run", "compare runs/ten", "at least two runs"),
+    Mistake("compare runs on other images", "compare runs/digits runs/divided", "last_test.npz"),
+    Mistake("episodes for runs on classes", "compare runs/digits runs/digits --ways 5", "--ways"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
     Mistake("timm's format for another network", "export runs/digits --format timm --output out", "safetensors"),

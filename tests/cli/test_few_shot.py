@@ -98,7 +98,23 @@ def test_compare_shows_both_leaders_and_their_difference(runs, peerdistill):
     difference = found["second"]["top1"] - found["first"]["top1"]
     assert found["difference"]["top1"] == pytest.approx(difference)
     text = " ".join(peerdistill(*words).stdout.split())
-    for part in (f"second: {runs[1]}", "on the same 30 episodes", "second minus first", f"{difference:.2f} ±"):
+    assert found["differences"]["method"] == {"alone": "baseline", "peers": "mcl-okd"}
+    on = "on the same 30 episodes"
+    for part in (f"second: {runs[1]}", "method baseline mcl-okd", on, "second minus first", f"{difference:.2f} ±"):
+        assert part in text
+
+
+def test_compare_shows_several_encoders_beside_the_first(runs, peerdistill):
+    two = json.loads(peerdistill("compare", *runs, "--json").stdout)
+    words = ("compare", *runs, runs[0])
+    found = json.loads(peerdistill(*words, "--json").stdout)
+    other, same = found["pairs"]
+    assert (other["run"], other["column"], other["samples"]) == (str(runs[1]), "2-way 1-shot", two["episodes"])
+    assert other["difference"]["mean"] == pytest.approx(two["difference"]["top1"])
+    assert (same["difference"]["mean"], same["difference"]["low"], same["mcnemar"]) == (0, None, None)
+    assert found["unit"] == "episodes"
+    text = " ".join(peerdistill(*words).stdout.split())
+    for part in ("mean peer", "on the same 6 episodes", "2-way 1-shot", "not of the training seed"):
         assert part in text
 
 

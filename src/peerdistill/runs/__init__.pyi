@@ -1,6 +1,15 @@
 from .average import average_of
 from .deployable import Deployable, deployable
-from .episodes import Comparison, EpisodeResult, compare, episode_sets, evaluate_episodes, few_shot_task, paired
+from .episodes import (
+    Comparison,
+    EpisodeResult,
+    compare,
+    episode_sets,
+    evaluate_episodes,
+    few_shot_task,
+    paired,
+    same_episodes,
+)
 from .evaluate import RunEvaluator, chosen_split, evaluate_run, evaluator_of, evaluator_of_task
 from .export import RunExport, export
 from .other_images import OtherImages, images_of
@@ -52,6 +61,7 @@ __all__ = [
     "paired",
     "read_predictions",
     "restore",
+    "same_episodes",
     "sample_pictures",
     "train",
 ]

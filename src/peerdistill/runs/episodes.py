@@ -177,19 +177,41 @@ def compare(
     """Return the comparison of the leaders of two few-shot runs on the same episodes.
 
     Raises:
+        UserError: As :func:`same_episodes`.
+    """
+    found = same_episodes((first, second), configs, which, split, device)
+    return [paired(*both) for both in zip(*found, strict=True)]
+
+
+def same_episodes(
+    runs: Sequence[Run],
+    configs: Sequence[EpisodeSetConfig],
+    which: Which = "last",
+    split: str = "test",
+    device: str = "cpu",
+) -> list[list[EpisodeResult]]:
+    """Return the accuracies of few-shot runs on the same evaluation sets.
+
+    Args:
+        runs: The runs.
+        configs: The evaluation sets. Their default number of shots is that of the training of the first run.
+        which: The checkpoint.
+        split: "test" or "val".
+        device: Where to evaluate.
+
+    Raises:
         UserError: As :func:`evaluate_episodes`, and if the runs have different images in this split.
     """
-    # The default number of shots is that of the training. It must be the same for both: that of the first run.
+    first = runs[0]
     episodes = _episodes_of(first)
     settled = [replace(config, shots=config.shape(episodes).shots) for config in configs]
     own = few_shot_task(first)
-    other = own if second.config.data == first.config.data else few_shot_task(second)
-    _check_same_images(first, second, getattr(own.data, split), getattr(other.data, split))
-    found = [
-        evaluate_episodes(run, settled, which, split, device, task=task)
-        for run, task in ((first, own), (second, other))
+    tasks = [own if run.config.data == first.config.data else few_shot_task(run) for run in runs]
+    for run, task in zip(runs, tasks, strict=True):
+        _check_same_images(first, run, getattr(own.data, split), getattr(task.data, split))
+    return [
+        evaluate_episodes(run, settled, which, split, device, task=task) for run, task in zip(runs, tasks, strict=True)
     ]
-    return [paired(*both) for both in zip(*found, strict=True)]
 
 
 def paired(first: EpisodeResult, second: EpisodeResult) -> Comparison:

@@ -1,0 +1,134 @@
+"""The cells of a study that differ only in their seed, and what is recorded of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from peerdistill.study.plan import Cell, Study
+from peerdistill.study.record import CellRecord, Record
+from peerdistill.study.results.values import OverSeeds
+from peerdistill.study.results.verdicts import Scores
+
+ERROR = "error"
+"""Column of the test error; all other columns are accuracies."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of a study that differ only in their seed.
+
+    Attributes:
+        cells: The cells.
+        record: The record of the study.
+    """
+
+    cells: tuple[Cell, ...]
+    record: Record
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Label on each axis."""
+        return self.cells[0].labels
+
+    @property
+    def name(self) -> str:
+        """Name of its first run, which tells groups apart."""
+        return self.cells[0].name
+
+    @property
+    def role(self) -> str:
+        """Role of the cells."""
+        return self.cells[0].role
+
+    @cached_property
+    def recorded(self) -> tuple[CellRecord, ...]:
+        """What is recorded of the cells, finished or not."""
+        found = (self.record.find(cell.name) for cell in self.cells)
+        return tuple(one for one in found if one is not None)
+
+    @cached_property
+    def finished(self) -> Mapping[int, CellRecord]:
+        """Finished cells by seed."""
+        return {one.seed: one for one in self.recorded if one.finished}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What was measured: "error", or the shapes of the episodes."""
+        return tuple(dict.fromkeys(column for one in self.finished.values() for column in one.last))
+
+    def mean_of(self, name: str) -> float | None:
+        """Return the mean of a number of the finished cells, such as "cpu_seconds"; None if it is not known."""
+        found = OverSeeds.of(getattr(one, name) for one in self.finished.values())
+        return None if found is None else found.mean
+
+    def figures(self, column: str, predictor: str, *, best: bool = False) -> dict[int, float]:
+        """Return the figure of a predictor by seed, in percent.
+
+        Args:
+            column: What was measured.
+            predictor: "leader", "mean peer" or "ensemble".
+            best: Take the best epoch on validation instead of the last one.
+        """
+        of_seed: dict[int, Mapping[str, Mapping[str, Any]] | None] = {
+            seed: one.best if best else one.last for seed, one in self.finished.items()
+        }
+        found = {seed: (figures or {}).get(column, {}).get(predictor) for seed, figures in of_seed.items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    def scores(self, column: str) -> Scores:
+        """Return the leader's accuracy in percent by seed: in every episode if it was kept, else the mean."""
+        means = self.figures(column, "leader")
+        if column == ERROR:
+            return {seed: np.array([100 - error]) for seed, error in means.items()}
+        kept = {seed: self.record.episodes(self.finished[seed].name).get(column) for seed in means}
+        arrays = {seed: array.astype(float) for seed, array in kept.items() if array is not None}
+        # Pairs need the same episodes: with some missing, means are compared.
+        same = len(arrays) == len(means) and len({len(array) for array in arrays.values()}) == 1
+        return arrays if same else {seed: np.array([value]) for seed, value in means.items()}
+
+
+class Groups:
+    """The groups of a study. Each is made once, because resolving a configuration takes milliseconds.
+
+    Args:
+        study: The study.
+        record: What its cells have measured.
+    """
+
+    def __init__(self, study: Study, record: Record):
+        self.study = study
+        self.record = record
+        self._plain: dict[str, Group] = {}
+
+    @cached_property
+    def methods(self) -> tuple[Group, ...]:
+        """The groups that are compared, in the order of the study."""
+        return self._with_role("method")
+
+    @cached_property
+    def plain(self) -> tuple[Group, ...]:
+        """The plain networks that are no groups of their own among those that are compared."""
+        return self._with_role("plain")
+
+    def plain_of(self, group: Group) -> Group:
+        """Return the plain network with the data, network and training of a group; it may be the group itself."""
+        if group.name not in self._plain:
+            first = self.study.plain_of(group.cells[0])
+            known = (one for one in (*self.plain, *self._plain.values()) if one.name == first.name)
+            others = (self.study.plain_of(cell) for cell in group.cells[1:])
+            self._plain[group.name] = next(known, None) or Group((first, *others), self.record)
+        return self._plain[group.name]
+
+    def with_labels(self, labels: Mapping[str, str]) -> Group | None:
+        """Return the compared group with these labels, or None."""
+        return next((group for group in self.methods if dict(group.labels) == dict(labels)), None)
+
+    def _with_role(self, role: str) -> tuple[Group, ...]:
+        found: dict[Any, list[Cell]] = {}
+        for cell in self.study.cells:
+            if cell.role == role:
+                found.setdefault((cell.digest, tuple(sorted(cell.labels.items()))), []).append(cell)
+        return tuple(Group(tuple(cells), self.record) for cells in found.values())
