@@ -14,6 +14,7 @@ from peerdistill.cli import commands
 from peerdistill.data import DataConfig
 from peerdistill.evaluation import METRICS
 from peerdistill.methods import catalog
+from peerdistill.study import analyses
 from peerdistill.terms import Batch
 from support.command_line import run
 from support.pages import blocks
@@ -130,6 +131,10 @@ def test_everything_outside_the_package_from_training_to_prediction(user_files, 
     assert set(found["classes"]) == {"top", "upper", "lower", "bottom"}
     assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
 
+    analysed = json.loads(succeed("analyse", "run", "--only", "myanalyses:DIMENSIONS", "--json"))
+    figures = analysed["runs"]["run"]["myanalyses:DIMENSIONS"]["figures"]
+    assert 1 <= figures["dimensions"] <= 64  # the width of the features
+
     added_to(commands, "leader_size", block_with("leader-size"))
     from mynets import tiny  # pyright: ignore[reportMissingImports]
 
@@ -154,6 +159,11 @@ def test_a_term_is_one_file_of_the_package(added_to):
     assert "Alikeness" in dir(terms)
     assert terms.Alikeness.__module__ == "peerdistill.terms.alikeness"
     del terms.Alikeness
+
+
+def test_an_analysis_is_one_file_of_the_package(added_to):
+    added_to(analyses, "dimensions", block_with("DIMENSIONS").replace("DIMENSIONS =", "ANALYSIS ="))
+    assert analyses.discover()["dimensions"].help == "number of directions in which features vary"
 
 
 def test_every_block_is_at_most_25_lines():

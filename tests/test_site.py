@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import peerdistill
+from peerdistill import methods
 from support.pages import ROOT, all_pages
 
 OUTSIDE = {
@@ -73,6 +75,7 @@ def test_nothing_is_loaded_from_another_host(site):
 def test_a_page_has_the_same_blocks_as_on_github(site, page):
     html = (site / place_of(page)).read_text(encoding="utf-8")
     article = html[html.index("<article") : html.index("</article>")]
+    article = re.sub(r'<h3 id="baseline">.*?(?=<h2)', "", article, flags=re.DOTALL)
     here = Counter(tag for tag, _ in Tags(article).found if tag in BLOCKS)
     text = re.sub(r"<!--.*?-->", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     equations = len(re.findall(r"^```math$", text, flags=re.MULTILINE))
@@ -82,6 +85,22 @@ def test_a_page_has_the_same_blocks_as_on_github(site, page):
     )
     there["pre"] -= equations
     assert here == +there
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_equation_of_a_method_is_the_loss_of_its_card(site, name):
+    html = (site / "methods.html").read_text(encoding="utf-8")
+    (section,) = re.findall(rf'<h3 id="{name.replace("+", "")}">.*?(?=<h3|<h2)', html, flags=re.DOTALL)
+    card = methods.find(name)
+    shown = unescape(re.sub("<[^>]+>", "", section[section.index("<math") : section.index("</math>")]))
+    for symbol, word in {"∑": "sum", "β": "beta", "→": "->", "≠": "!=", "−": "-"}.items():
+        shown = shown.replace(symbol, word)
+    written = card.loss.replace("1/(M-1)", "1M-1")
+    assert re.sub(r"\s", "", shown) == re.sub(r"[\s_{}]", "", written)
+    assert card.choose
+    assert card.choose in unescape(section)
+    assert all(f"<code>--{option.name}</code>" in section for option in card.options)
+    assert "times the baseline" in section
 
 
 @pytest.mark.parametrize("page", ["index.html", *(f"api/{room}.html" for room in ("backbones", "methods", "runs"))])

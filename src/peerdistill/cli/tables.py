@@ -162,6 +162,7 @@ def method(name: str) -> Table:
     table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
     facts = {
         "loss": card.loss,
+        "choose it if": card.choose or "-",
         "paper": card.paper,
         "sharings": f"{', '.join(card.sharings)} (default: {card.sharings[0]})",
         "cohort": ", ".join(f"{key} {value}" for key, value in card.cohort.items()) or "-",

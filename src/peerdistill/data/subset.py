@@ -34,7 +34,7 @@ def subset_of(data: Dataset, config: SubsetConfig) -> Dataset:
     splits = {split: _of_classes(part, kept) for split in ("val", "test") if (part := getattr(data, split)) is not None}
     train = _of_classes(data.train, kept)
     if config.per_class is not None:
-        train = _rows(train, _spaced_rows(train.labels, class_names, config.per_class))
+        train = rows_of(train, _spaced_rows(train.labels, class_names, config.per_class))
     statistics = (*data.mean, *data.std) if isinstance(train, ArraySplit) else ()
     return replace(
         data,
@@ -58,7 +58,7 @@ def _spaced(total: int, count: int | None, too_few: str) -> Int64[np.ndarray, " 
 def _of_classes(split: Split, kept: Int64[np.ndarray, " classes"]) -> Split:
     """Return the images of the classes in ``kept``, with labels that are rows of ``kept``."""
     labels = split.labels.numpy()
-    chosen = _rows(split, np.flatnonzero(np.isin(labels, kept)))
+    chosen = rows_of(split, np.flatnonzero(np.isin(labels, kept)))
     return replace(chosen, labels=torch.from_numpy(np.searchsorted(kept, chosen.labels.numpy())))
 
 
@@ -72,7 +72,7 @@ def _spaced_rows(labels: Int64[Tensor, " samples"], class_names: tuple[str, ...]
     return np.sort(np.concatenate(found))
 
 
-def _rows(split: Split, rows: np.ndarray) -> Split:
+def rows_of(split: Split, rows: np.ndarray) -> Split:
     """Return the samples in ``rows``."""
     labels = split.labels[torch.from_numpy(rows)]
     if isinstance(split, ArraySplit):

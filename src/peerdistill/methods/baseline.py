@@ -20,6 +20,8 @@ def baseline(cohort: "Cohort", train_labels: "Tensor") -> "Method":
 CARD = MethodCard(
     baseline,
     loss="sum_m CE(z_m)",
+    choose="you want to know what the exchange between peers gives: they learn from the labels alone. With --peers 1 "
+    "it is an ordinary network",
     paper="-",
     sharings=("branch", "network", "tree"),
     branches="our choice, the same as mcl-okd: no code with branches was released",

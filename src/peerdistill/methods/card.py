@@ -22,6 +22,7 @@ class MethodCard:
             :class:`peerdistill.terms.Method`. Its keyword-only arguments are the method's options.
         name: Name on the command line; by default the name of the file with "-" for "_".
         loss: The loss in one line.
+        choose: When to choose the method: the end of a sentence that starts with "Choose it if".
         paper: Authors, venue and year.
         sharings: Sharings that the method supports. The first is its default.
         trains: Modules that are trained besides the peers.
@@ -46,6 +47,7 @@ class MethodCard:
     build: Callable[..., "Method"]
     name: str | None = None
     loss: str = "-"
+    choose: str = ""
     paper: str = "-"
     sharings: tuple[str, ...] = ("branch", "network", "tree")
     trains: str = "nothing"

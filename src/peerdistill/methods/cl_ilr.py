@@ -45,6 +45,7 @@ def cl_ilr(
 CARD = MethodCard(
     cl_ilr,
     loss="sum_m [0.5 CE(z_m) + 0.5 KL_T(mean_{j != m} z_j -> z_m)]",
+    choose="a training step must be cheap: the tree shares more stages than branches do",
     paper="Song and Chai, NeurIPS 2018",
     sharings=("tree", "branch"),
     cohort={"split_gradients": "mean"},

@@ -53,6 +53,7 @@ def crd(
 CARD = MethodCard(
     crd,
     loss="CE(z) + 0.8 (NCE student -> teacher bank + NCE teacher -> student bank)",
+    choose="there is a trained teacher, and the student is to learn its features rather than its class probabilities",
     paper="Tian et al., ICLR 2020",
     sharings=("network",),
     trains="two embedding heads (and memory banks)",

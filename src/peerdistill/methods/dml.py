@@ -35,6 +35,8 @@ def dml(cohort: "Cohort", train_labels: "Tensor", *, temperature: Temperature = 
 CARD = MethodCard(
     dml,
     loss="sum_m CE(z_m) + sum_m 1/(M-1) sum_{j != m} KL_T(z_j -> z_m)",
+    choose="you want a simple method without layers of its own, or peers with different networks: it compares class "
+    "probabilities only",
     paper="Zhang et al., CVPR 2018",
     sharings=("network", "branch", "tree"),
     branches="winycg/MCL-OKD, models/dml_*.py; the peers of the paper are separate networks",

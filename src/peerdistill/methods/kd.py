@@ -47,6 +47,7 @@ def kd(
 CARD = MethodCard(
     kd,
     loss="0.1 CE(z) + 0.9 KL_T(teacher -> z)",
+    choose="there is a trained teacher for the same classes. It is the simplest of the methods with a teacher",
     paper="Hinton et al., 2015",
     sharings=("network",),
     cohort={"peers": 1},

@@ -48,6 +48,8 @@ def kdcl(
 CARD = MethodCard(
     kdcl,
     loss="sum_m CE(z_m) + sum_m KL_T(t -> z_m), t_c = min_m (z_mc - z_my)",
+    choose="peers differ much in accuracy, for example with different networks: for each class, the target takes the "
+    "best of them",
     paper="Guo et al., CVPR 2020",
     sharings=("network", "branch", "tree"),
     branches="our choice: the peers of the paper are separate networks, and we know of no code by the authors",

@@ -76,6 +76,8 @@ def mcl(
 CARD = MethodCard(
     mcl,
     loss="sum_m CE(z_m) + 0.1 sum_m VCL_m + sum_{a != b} [0.1 ICL_ab + KL_T(p_b -> p_a) + KL_T(q_ba -> q_ab)]",
+    choose="memory banks are unwanted and a batch has several images of each class, because its positives come from "
+    "the batch",
     paper="Yang et al., AAAI 2022",
     sharings=("network", "branch", "tree"),
     trains="one embedding head per peer",

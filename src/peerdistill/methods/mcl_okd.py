@@ -59,6 +59,8 @@ def mcl_okd(
 CARD = MethodCard(
     mcl_okd,
     loss="sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast",
+    choose="you are not sure: it is the default. Its memory banks hold one row per training image and peer, so every "
+    "sample needs a fixed index",
     paper="Yang et al., ICASSP 2021",
     sharings=("branch", "network", "tree"),
     trains="one embedding head per peer (and memory banks)",

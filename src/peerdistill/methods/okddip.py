@@ -60,6 +60,8 @@ def okddip(
 CARD = MethodCard(
     okddip,
     loss="sum_m CE(z_m) + w(t) [sum_{a<M} KL_T(t_a -> z_a) + KL_T(mean_{a<M} z_a -> z_M)]",
+    choose="there are at least three peers and they should stay different: each of them learns from its own mixture "
+    "of the others",
     paper="Chen et al., AAAI 2020",
     sharings=("branch", "network", "tree"),
     trains="the query and key projections of the attention",

@@ -48,6 +48,7 @@ def one(
 CARD = MethodCard(
     one,
     loss="sum_m CE(z_m) + CE(z_e) + sum_m KL_T(z_e -> z_m)",
+    choose="the ensemble is needed as well as the leader: its gate weights the peers for every image",
     paper="Lan et al., NeurIPS 2018",
     sharings=("branch", "tree"),
     trains="a gate on the shared stem",

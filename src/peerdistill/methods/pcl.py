@@ -59,6 +59,8 @@ def pcl(
 CARD = MethodCard(
     pcl,
     loss="sum_m CE(z_m) + CE(z_e) + w(t) sum_m [KL_T(z_e -> z_m) + 1/(M-1) sum_{j != m} KL_T(ema_j -> z_m)]",
+    choose="the ensemble is needed as well as the leader, and there is memory for a copy of all peers: its classifier "
+    "sees the features of all peers",
     paper="Wu and Gong, AAAI 2021",
     sharings=("branch", "tree", "network"),
     trains="a classifier on the features of all peers (EMAs of the peers are kept)",

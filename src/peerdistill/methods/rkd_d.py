@@ -37,6 +37,7 @@ def rkd_d(cohort: "Cohort", train_labels: "Tensor", teacher: "Teacher", *, dista
 CARD = MethodCard(
     rkd_d,
     loss="CE(z) + 25 Huber(distances of student, teacher)",
+    choose="there is a trained teacher with features of any width, and no additional layers are wanted",
     paper="Park et al., CVPR 2019",
     sharings=("network",),
     cohort={"peers": 1},

@@ -46,6 +46,8 @@ def rkd_da(
 CARD = MethodCard(
     rkd_da,
     loss="CE(z) + 25 Huber(distances of student, teacher) + 50 Huber(angles of student, teacher)",
+    choose="there is a trained teacher, as for rkd-d. Angles describe the arrangement of samples more closely; their "
+    "time grows with the cube of the batch size",
     paper="Park et al., CVPR 2019",
     sharings=("network",),
     cohort={"peers": 1},

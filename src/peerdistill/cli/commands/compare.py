@@ -48,7 +48,7 @@ def _compared(runs: Sequence[Run], options: Namespace) -> tuple[dict[str, Any], 
             f"peerdistill {commands[1]} the second"
         )
     if kind == "episodes" and len(runs) == 2:
-        return _two_encoders(*runs, options)
+        return _two_encoders(runs[0], runs[1], options)
     from peerdistill.study import comparison
     from peerdistill.study.comparison import terminal
 

@@ -1,0 +1,230 @@
+"""Analyses of one run, and of several runs side by side. Importing this file does not import PyTorch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peerdistill.deploy.what import LEADER
+from peerdistill.errors import UserError
+from peerdistill.files import write_csv
+from peerdistill.runs.run import Run, Which
+from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON, Analysis, DoesNotApply, Result
+from peerdistill.study.analyses.base.catalog import discover, find
+
+if TYPE_CHECKING:
+    from peerdistill.study.analyses.base.analysed_run import AnalysedRun
+
+
+@dataclass(frozen=True)
+class RunAnalyses:
+    """The results of analyses of one or more runs.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        what: The network that was examined.
+        splits: The evaluation set of each run.
+        results: Result of every analysis, by the name of the run and of the analysis.
+        compared: What each further run changes in comparison with the first one, by the name of the run and of the
+            analysis; only of analyses that compare runs.
+    """
+
+    checkpoint: Which
+    what: str
+    splits: dict[str, str]
+    results: dict[str, dict[str, Result]]
+    compared: dict[str, dict[str, Result]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the analyses."""
+        return list(next(iter(self.results.values())))
+
+    def of(self, name: str) -> dict[str, Result]:
+        """Return the results of one analysis by the name of the run."""
+        return {run: of_run[name] for run, of_run in self.results.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        about = {"checkpoint": self.checkpoint, "what": self.what, "splits": self.splits, "runs": self.results}
+        return {**about, "compared": self.compared} if self.compared else about
+
+    def write_csv(self, folder: Path) -> list[Path]:
+        """Write the numbers of each analysis that applies to a run: one line per run, network and number.
+
+        Returns:
+            The files, such as ``similarity.csv``. The columns are ``run``, ``network``, ``figure`` and ``value``;
+            ``network`` is empty for numbers that are not of each network.
+
+        Raises:
+            WriteError: A file cannot be written.
+        """
+        files = []
+        for name in self.names:
+            rows = [row for run, result in self.of(name).items() for row in _rows(run, result)]
+            if rows:
+                files.append(folder / f"{file_name(name)}.csv")
+                write_csv(files[-1], ("run", "network", "figure", "value"), rows)
+        return files
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Write a picture of each analysis that draws one and applies to a run.
+
+        Returns:
+            The files, such as ``similarity.png`` and, of a comparison with a run ``b``, ``hardest_b.png``.
+
+        Raises:
+            WriteError: A file cannot be written.
+        """
+        from peerdistill.study.analyses.base.plotting import write_png
+
+        files = []
+        for name in self.names:
+            draw = find(name).draw
+            results = {short: found for short, found in self._short(name).items() if FIGURES in found}
+            if draw is not None and results:
+                files.append(folder / f"{file_name(name)}.png")
+                write_png(lambda draw=draw, results=results: draw(results), files[-1])
+        return files + self._draw_comparisons(folder)
+
+    def _draw_comparisons(self, folder: Path) -> list[Path]:
+        from peerdistill.study.analyses.base.plotting import write_png
+
+        files = []
+        first, *others = short_names(list(self.results))
+        for second, comparisons in zip(others, self.compared.values(), strict=False):
+            for name, found in comparisons.items():
+                draw = find(name).draw_comparison
+                if draw is not None and FIGURES in found:
+                    files.append(folder / f"{file_name(name)}_{Path(second).name}.png")
+                    write_png(lambda draw=draw, found=found, both=(first, second): draw(found, *both), files[-1])
+        return files
+
+    def _short(self, name: str) -> dict[str, Result]:
+        return dict(zip(short_names(list(self.results)), self.of(name).values(), strict=True))
+
+
+def file_name(name: str) -> str:
+    """Return the name of an analysis in names of files: without the module of the user's own code."""
+    return name.rpartition(":")[2]
+
+
+def short_names(runs: Sequence[str]) -> list[str]:
+    """Return the last parts of the names of run folders, or the whole names if these are not unique.
+
+    Example:
+        >>> short_names(["runs/a", "runs/b"]), short_names(["x/a", "y/a"])
+        (['a', 'b'], ['x/a', 'y/a'])
+    """
+    short = [Path(run).name for run in runs]
+    return short if len(set(short)) == len(short) else list(runs)
+
+
+def _rows(run: str, result: Result) -> list[tuple[object, ...]]:
+    networks = result.get(NETWORKS) or {"": result.get(FIGURES, {})}
+    return [(run, network, figure, value) for network, figures in networks.items() for figure, value in figures.items()]
+
+
+def analyse(
+    run: Run,
+    names: Sequence[str] | None = None,
+    which: Which = "last",
+    split: str | None = None,
+    *,
+    what: str = LEADER,
+    device: str = "cpu",
+) -> dict[str, Result]:
+    """Return the results of analyses of a run, by their names. All share one pass over the evaluation images.
+
+    Args:
+        run: The run.
+        names: The analyses; by default all of the package.
+        which: The checkpoint.
+        split: "test" or "val". The default is "test", or "val" with a :class:`PeerdistillWarning` if the data have no
+            test images.
+        what: The network that is examined: "leader", "ensemble", "peer:K", "ema" or "average". The features of the
+            ensemble are those of all peers, one after the other.
+        device: Where the networks run.
+
+    Returns:
+        Values for JSON. The key "figures" of a result has numbers by name, such as "intra-class similarity". A result
+        without it has the key "does_not_apply": a sentence that says why the analysis does not apply to this run.
+
+    Raises:
+        UserError: An analysis, the run, checkpoint, network, split or device does not exist, or the data have changed.
+
+    Example:
+        .. code-block:: python
+
+            found = analyse(Run("runs/photos"), ["similarity"])
+            found["similarity"]["figures"]["intra-class similarity"]
+    """
+    analyses = _chosen(names)
+    from peerdistill.study.analyses.base.analysed_run import AnalysedRun
+
+    return _results(AnalysedRun(run, which, split, what=what, device=device), analyses)
+
+
+def analyse_runs(
+    runs: Sequence[Run],
+    names: Sequence[str] | None = None,
+    which: Which = "last",
+    split: str | None = None,
+    *,
+    what: str = LEADER,
+    device: str = "cpu",
+) -> RunAnalyses:
+    """Return the results of analyses of several runs, and comparisons of each further run with the first one.
+
+    Args:
+        runs: The runs; the features of all of them are in memory together.
+        names: As for :func:`analyse`.
+        which: The checkpoint.
+        split: As for :func:`analyse`.
+        what: As for :func:`analyse`.
+        device: Where the networks run.
+
+    Raises:
+        UserError: As :func:`analyse`, and if a run is named twice.
+    """
+    analyses = _chosen(names)
+    paths = [str(run.path) for run in runs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UserError(f"the run {path} is named twice: name it once")
+    for run in runs:
+        run.require()
+    from peerdistill.study.analyses.base.analysed_run import AnalysedRun
+
+    opened = {
+        path: AnalysedRun(run, which, split, what=what, device=device) for path, run in zip(paths, runs, strict=True)
+    }
+    results = {path: _results(one, analyses) for path, one in opened.items()}
+    first, *others = opened
+    compared = {path: _comparisons(opened[first], opened[path], analyses) for path in others}
+    splits = {path: one.split for path, one in opened.items()}
+    return RunAnalyses(which, what, splits, results, {path: found for path, found in compared.items() if found})
+
+
+def _chosen(names: Sequence[str] | None) -> dict[str, Analysis]:
+    names = list(discover()) if names is None else list(dict.fromkeys(names))
+    return {name: find(name) for name in names}
+
+
+def _results(run: "AnalysedRun", analyses: dict[str, Analysis]) -> dict[str, Result]:
+    return {name: _or_reason(lambda one=one: one.compute(run)) for name, one in analyses.items()}
+
+
+def _comparisons(first: "AnalysedRun", second: "AnalysedRun", analyses: dict[str, Analysis]) -> dict[str, Result]:
+    return {
+        name: _or_reason(lambda compare=one.compare: compare(first, second))
+        for name, one in analyses.items()
+        if one.compare is not None
+    }
+
+
+def _or_reason(compute: Any) -> Result:
+    try:
+        return compute()
+    except DoesNotApply as reason:
+        return {REASON: str(reason)}
