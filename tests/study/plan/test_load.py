@@ -3,7 +3,7 @@
 import pytest
 
 from peerdistill.errors import UserError
-from peerdistill.study.plan import load_study, study_names
+from peerdistill.study.plan import load_study
 
 SWEEP = """\
 data: digits
@@ -175,19 +175,7 @@ def test_unknown_names_are_listed(write):
         load_study("none.yaml")
     with pytest.raises(UserError, match=r"unknown axis.* 'netwrok': did you mean network"):
         load_study("table2", only={"netwrok": ["ResNet-32"]})
-    with pytest.raises(UserError, match=r"unknown network.* 'ResNet-33': did you mean ResNet-32"):
+    with pytest.raises(UserError, match=r"unknown network.* 'ResNet-33': did you mean .*ResNet-32"):
         load_study("table2", only={"network": ["ResNet-33"]})
     with pytest.raises(UserError, match="unknown scale 'smok': did you mean smoke"):
         load_study("table2", scale="smok")
-
-
-@pytest.mark.parametrize("name", study_names())
-@pytest.mark.parametrize("scale", ["full", "smoke"])
-def test_studies_of_the_package_are_valid(name, scale):
-    study = load_study(name, scale=scale, seeds=1)
-    assert study.title
-    assert study.source
-    labels = {str(cell.labels) for cell in compared(study)}
-    assert len(labels) == len(compared(study))
-    for dataset in study.datasets:
-        assert study.scale.statement(dataset).startswith(f"{scale}: ")

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,7 +90,7 @@ class Cell:
     @cached_property
     def digest(self) -> str:
         """The digest of its configuration, see :func:`digest`."""
-        return digest(self.resolved)
+        return _digest(self._text)
 
     @property
     def epochs(self) -> int:
@@ -115,7 +115,7 @@ class Cell:
         place = self.place if place is None else place
         if place.data is None:
             raise UserError(f"{self.dataset} has no default place: say where it is with --data {self.dataset}=DATA")
-        return self._config(place, teacher)
+        return Config.from_dict({"kind": self.kind, **place.as_options(), **self._all_options(teacher)})
 
     def words(self, place: Place | None = None, teacher: Path | str | None = None) -> list[str]:
         """Return the words after ``peerdistill train`` or ``fewshot``. Arguments are those of :meth:`config`."""
@@ -157,19 +157,31 @@ class Cell:
         taught = {} if source is None else {"teacher": str(source)}
         return {**self.options, "seed": self.seed, **taught}
 
-    def _config(self, place: Place, teacher: Path | str | None = None) -> Config:
-        return Config.from_dict({"kind": self.kind, **place.as_options(), **self._all_options(teacher)})
+    @property
+    def resolved(self) -> Config:
+        """Its configuration with seed 0 and the default place of the data, for images without one a folder."""
+        return _resolved(self._text)
 
     @cached_property
-    def resolved(self) -> Config:
-        """Its configuration with the default place of the data; images without one are taken for a folder."""
-        known = self.place.data is not None
-        return self._config(self.place if known else Place(f"./{slug(self.dataset)}"))
+    def _text(self) -> str:
+        """All options but the seed as text: cells that differ in their seeds share what is computed from it."""
+        place = Place(f"./{slug(self.dataset)}") if self.place.data is None else self.place
+        return json.dumps({"kind": self.kind, **place.as_options(), **self._all_options(None), "seed": 0})
 
 
 def slug(text: str) -> str:
     """Return a text as a part of a file name: lower case, with a dash for everything but letters, digits and dots."""
     return re.sub(r"[^\w.]+", "-", text.lower()).strip("-.") or "unnamed"
+
+
+@lru_cache(maxsize=10_000)
+def _resolved(options: str) -> Config:
+    return Config.from_dict(json.loads(options))
+
+
+@lru_cache(maxsize=10_000)
+def _digest(options: str) -> str:
+    return digest(_resolved(options))
 
 
 def _two_digits(value: float) -> int:

@@ -34,13 +34,16 @@ class ScaleRules:
     Attributes:
         seeds: Number of seeds; None: as the study has.
         datasets: Options by data set. A mapping in place of a value replaces certain values only:
-            ``epochs: {100: 2, 200: 4}``. Options that a kind of run or a method does not have are left out.
+            ``epochs: {100: 2, 200: 4}``. Options that a kind of run or a method does not have are left out, and a
+            scale never makes epochs, episodes, classes or images more.
         others: Options of the other data sets.
+        where: What errors say about it, such as " at scale smoke".
     """
 
     seeds: int | None = None
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+    where: str = ""
 
     def changes(self, dataset: str, before: Config) -> dict[str, Any]:
         """Return the options that change for a run with the configuration ``before``, by dotted name."""
@@ -48,13 +51,15 @@ class ScaleRules:
         rules = flattened(self.datasets.get(dataset, self.others), known)
         values = _plain(before)
         found = {}
-        for name in rules.keys() & known.keys():
-            rule, value = rules[name], values.get(name)
-            if not isinstance(rule, Mapping):
-                found[name] = rule
-            elif value in rule:
-                found[name] = rule[value]
-        return {name: found[name] for name in rules if name in found}
+        for name, rule in rules.items():
+            value = values.get(name)
+            new = rule.get(value, value) if isinstance(rule, Mapping) else rule
+            if name not in known or new == value:
+                continue
+            new = typed(new, known[name], f"{name}{self.where}")
+            if name not in _PARTS or value is None or new < value:
+                found[name] = new
+        return found
 
 
 def scale_names() -> list[str]:
@@ -82,7 +87,7 @@ def read_scale(name: str, of_study: Mapping[str, Mapping[str, Any]], where: str 
     datasets = {
         label: typed(options, dict[str, Any], f"{label} of scale {name}{where}") for label, options in own.items()
     }
-    return ScaleRules(seeds, found.datasets | datasets, found.others)
+    return ScaleRules(seeds, found.datasets | datasets, found.others, f" at scale {name}{where}")
 
 
 def statement(changes: Iterable[tuple[Config, Config]], sizes: Mapping[str, int | None]) -> str:
@@ -106,6 +111,7 @@ def _phrase(name: str, pairs: list[tuple[Any, Any]], whole: int | None) -> str:
     """Return in words that values of an option are replaced by others: (old, new)."""
     if name not in _PARTS:
         return " and ".join(f"{name} {new} instead of {old}" for old, new in pairs)
+    pairs = sorted(pairs, key=lambda pair: pair[0] or 0)
     of = [f"{new:,} of {old or whole:,}" if old or whole else f"{new:,}" for old, new in pairs]
     *first, last = dict.fromkeys(of)
     return f"{', '.join(first)} and {last} {_PARTS[name]}" if first else f"{last} {_PARTS[name]}"
@@ -114,7 +120,7 @@ def _phrase(name: str, pairs: list[tuple[Any, Any]], whole: int | None) -> str:
 def _read(name: str) -> ScaleRules:
     path = _folder() / f"{name}{_YAML}"
     hints = get_type_hints(ScaleRules)
-    types = {one.name: hints[one.name] for one in fields(ScaleRules)}
+    types = {one.name: hints[one.name] for one in fields(ScaleRules) if one.name != "where"}
     return ScaleRules(**checked(read_options(path), types, f" in {path}", what="key of a scale"))
 
 
