@@ -72,6 +72,15 @@ def test_one_run_can_stand_in_several_places(tmp_path):
     assert [one.labels["method"] for one in both.cells] == ["a-s0", "other name"]
 
 
+def test_a_result_counts_for_all_places_of_its_run():
+    planned = replace(cell(status="planned"), role="plain")
+    merged = record(planned).merged(record(cell(last=FIGURES)))
+    assert [(one.role, one.status, one.last) for one in merged.cells] == [
+        ("plain", "finished", FIGURES),
+        ("method", "finished", FIGURES),
+    ]
+
+
 def test_analyses_are_kept_when_the_run_is_read_again():
     before = cell(analyses={"similarity": {"intra": 0.5}}, multiply_adds=7)
     merged = record(before).merged(record(cell(seconds=3.0, analyses={"cka": {"mean": 0.25}})))

@@ -72,14 +72,19 @@ class Record:
         return next((cell for cell in found if cell.finished), found[0] if found else None)
 
     def merged(self, newer: "Record") -> "Record":
-        """Return this record with the cells of a newer one. A result is only replaced by a result."""
+        """Return this record with the cells of a newer one. A result is only replaced by a result.
+
+        The result of a run counts for every place that the run has in the record.
+        """
         cells = {cell.place: cell for cell in self.cells}
         for cell in newer.cells:
             before = cells.get(cell.place)
             if before is None or cell.finished or not before.finished:
                 cells[cell.place] = _with_analyses_of(before, cell)
+        results = {cell.name: cell for cell in (*self.cells, *newer.cells) if cell.finished}
+        filled = (cell if cell.finished else _filled(cell, results.get(cell.name)) for cell in cells.values())
         statement = {**self.statement, **newer.statement}
-        return replace(newer, statement=statement, cells=tuple(cells.values()))
+        return replace(newer, statement=statement, cells=tuple(filled))
 
     def write(self, folder: Path) -> "Record":
         """Merge this record into the one in a folder, and return what the folder then holds.
@@ -189,6 +194,11 @@ def _alone(folder: Path) -> Iterator[None]:
         if lock.is_locked:
             file.unlink(missing_ok=True)  # a process that waits for the lock notices, and opens a new file
             lock.release()
+
+
+def _filled(cell: CellRecord, result: CellRecord | None) -> CellRecord:
+    """Return a cell with the result of its run, which stands in another place."""
+    return cell if result is None else replace(result, labels=cell.labels, role=cell.role)
 
 
 def _with_analyses_of(before: CellRecord | None, cell: CellRecord) -> CellRecord:

@@ -1,0 +1,111 @@
+"""From the folder of a finished run to its cell in a record."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from peerdistill.errors import UserError, reading
+from peerdistill.runs.run import Run, Which
+from peerdistill.study.record.cell import CellRecord, Figures
+from peerdistill.study.record.record import write_episodes, write_log
+from peerdistill.training.metrics import MetricsFile
+
+if TYPE_CHECKING:
+    from peerdistill.fewshot import EpisodeSetConfig
+    from peerdistill.runs import EpisodeResult
+
+_MACHINE = ("processor", "cores", "threads", "device", "accelerator", "platform")
+
+
+def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
+    """Return a cell with the results of its run; its log and the accuracies of its episodes are kept in ``folder``.
+
+    A few-shot run is evaluated here, on the columns of Table 5 of the paper or, if its data are too small for them, on
+    its own test episodes.
+
+    Args:
+        cell: The cell as it was planned.
+        run: Its run, which is finished.
+        folder: Folder of the record.
+
+    Raises:
+        UserError: A file of the run is missing or damaged.
+        WriteError: A file can't be written.
+    """
+    with reading(f"the result of {run.path} cannot be read"):
+        result, environment = (_json(file) for file in (run.result_file, run.environment_file))
+        log = MetricsFile(run.metrics_file).read()
+        found = replace(
+            cell,
+            status="finished",
+            reason=None,
+            options=result["options"],
+            epochs=log[-1]["epoch"],
+            steps=log[-1]["step"],
+            seconds=result["seconds"],
+            cpu_seconds=result.get("cpu_seconds"),
+            parameters=result["parameters"],
+            machine={name: environment.get(name) for name in _MACHINE},
+            versions=result["versions"],
+            last=_errors(result["last"]),
+            best=None if result["best"] is None else _errors(result["best"]),
+        )
+    write_log(folder, cell.name, environment, log)
+    return _with_episodes(found, run, folder) if cell.kind == "episodes" else found
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _errors(of_epoch: Mapping[str, Any]) -> Figures:
+    """Return the errors in percent on the test images, or on the validation images if there are no others."""
+    column, split = ("error", "test") if "test" in of_epoch else ("validation error", "val")
+    scores = of_epoch[split]
+    peers = [100 - peer["top1"] for peer in scores["peers"]]
+    ensemble = 100 - scores["ensemble"]["top1"] if len(peers) > 1 else None
+    return {column: {"leader": peers[-1], "mean peer": fmean(peers), "ensemble": ensemble}}
+
+
+def _with_episodes(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
+    last = _evaluated(run, "last")
+    leaders = {_column(of_column): 100 * of_column.leader.numpy() for of_column in last}
+    write_episodes(folder, cell.name, leaders)
+    best = _figures(_evaluated(run, "best")) if "best" in run.saved else None
+    return replace(cell, last=_figures(last), best=best)
+
+
+def _evaluated(run: Run, which: Which) -> "list[EpisodeResult]":
+    from peerdistill import runs
+
+    try:
+        return runs.evaluate_episodes(run, _columns(run), which)
+    except UserError:  # too few classes, or too few images of a class
+        return runs.evaluate_episodes(run, runs.episode_sets(run), which)
+
+
+def _columns(run: Run) -> "Sequence[EpisodeSetConfig]":
+    """Return the columns of Table 5, with no more episodes than the run itself is tested on."""
+    from peerdistill import runs
+
+    (own,) = runs.episode_sets(run)
+    columns = runs.episode_sets(run, paper=True)
+    return [replace(column, episodes=min(column.episodes, own.episodes)) for column in columns]
+
+
+def _figures(columns: "Sequence[EpisodeResult]") -> Figures:
+    """Return the mean accuracies in percent."""
+    found: dict[str, dict[str, float | None]] = {}
+    for column in columns:
+        *peers, together = (100 * of_predictor.mean().item() for of_predictor in column.accuracy)
+        ensemble = together if len(peers) > 1 else None
+        found[_column(column)] = {"leader": peers[-1], "mean peer": fmean(peers), "ensemble": ensemble}
+    return found
+
+
+def _column(result: "EpisodeResult") -> str:
+    shape = result.episodes.shape
+    return f"{shape.ways}-way {shape.shots}-shot"
