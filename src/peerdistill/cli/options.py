@@ -132,6 +132,15 @@ def open_run(options: Namespace) -> Run:
     Raises:
         UserError: If the folder is not a run.
     """
-    run = Run(options.run, {name: options[name] for name in PLACES if options.get(name) is not None})
+    return opened(options.run, options)
+
+
+def opened(name: str, options: Namespace) -> Run:
+    """Return a run by its folder, with its data in the place given by the options of :func:`add_places`.
+
+    Raises:
+        UserError: If the folder is not a run.
+    """
+    run = Run(name, {place: options[place] for place in PLACES if options.get(place) is not None})
     run.require()
     return run

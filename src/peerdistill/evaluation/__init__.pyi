@@ -2,7 +2,7 @@ from .alone import Alone
 from .calibration import calibrated_temperature
 from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
 from .metrics import METRICS, Metric, Predictions, metric
-from .report import ClassReport, Confidences, EvaluationReport, Mistake, Rates
+from .report import ClassReport, Confidences, EvaluationReport, KeptOutcomes, Mistake, Outcomes, Rates
 from .scores import Evaluation, Scores
 
 __all__ = [
@@ -14,9 +14,11 @@ __all__ = [
     "Evaluation",
     "EvaluationReport",
     "Evaluator",
+    "KeptOutcomes",
     "LabelledBatch",
     "Metric",
     "Mistake",
+    "Outcomes",
     "Predictions",
     "Rates",
     "Scores",

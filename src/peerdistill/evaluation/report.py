@@ -4,6 +4,7 @@ Axes: N samples, C classes.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,44 +80,28 @@ class Mistake:
     probability: float
 
 
-@dataclass(frozen=True, eq=False)
-class ClassReport:
-    """Where one predictor is right and wrong on an evaluation set.
-
-    Attributes:
-        labels: Class of every sample.
-        logits: Class logits of every sample.
-        predicted: Predicted class of every sample, the one with the highest logit.
-
-    Example:
-        >>> logits = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 1.0]], dtype=np.float32)
-        >>> report = ClassReport(labels=np.array([0, 1, 0]), logits=logits, predicted=logits.argmax(1))
-        >>> report.confusion
-        array([[1, 1],
-               [0, 1]])
-        >>> report.rates.recall
-        array([0.5, 1. ])
-        >>> [mistake.index for mistake in report.mistakes]
-        [2]
-    """
+class Outcomes(ABC):
+    """Where one predictor is right and wrong on an evaluation set, from labels, predictions and their probabilities."""
 
     labels: Int64[np.ndarray, " samples"]
-    logits: Float32[np.ndarray, "samples classes"]
     predicted: Int64[np.ndarray, " samples"]
 
-    @cached_property
-    def probabilities(self) -> Float32[np.ndarray, " samples"]:
-        """Probability of the predicted class of every sample, by the softmax over all classes."""
-        from scipy.special import softmax  # here and below: training does not need these slow imports
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """Number of classes."""
 
-        return np.take_along_axis(softmax(self.logits, axis=1), self.predicted[:, None], axis=1)[:, 0]
+    @cached_property
+    @abstractmethod
+    def probabilities(self) -> Float32[np.ndarray, " samples"]:
+        """Probability of the predicted class of every sample."""
 
     @cached_property
     def confusion(self) -> Int[np.ndarray, "classes classes"]:
         """Number of samples by true class (rows) and predicted class (columns)."""
-        from sklearn.metrics import confusion_matrix
+        from sklearn.metrics import confusion_matrix  # here and below: training does not need these slow imports
 
-        return confusion_matrix(self.labels, self.predicted, labels=range(self.logits.shape[1]))
+        return confusion_matrix(self.labels, self.predicted, labels=range(self.classes))
 
     @cached_property
     def rates(self) -> Rates:
@@ -125,7 +110,7 @@ class ClassReport:
 
         zero: Any = 0  # scikit-learn annotates it as a string
         found = precision_recall_fscore_support(
-            self.labels, self.predicted, labels=range(self.logits.shape[1]), zero_division=zero
+            self.labels, self.predicted, labels=range(self.classes), zero_division=zero
         )
         support = self.confusion.sum(1)  # scikit-learn returns floats if no sample is predicted correctly
         precision, recall, f1 = (np.where(support > 0, rate, np.nan) for rate in found[:3])
@@ -178,6 +163,71 @@ class ClassReport:
             },
             "confusion": self.confusion.tolist(),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class KeptOutcomes(Outcomes):
+    """Outcomes of which the logits were not kept, such as those in the predictions of a run.
+
+    Attributes:
+        labels: Class of every sample.
+        predicted: Predicted class of every sample.
+        probability: Probability of the predicted class of every sample.
+        count: Number of classes.
+    """
+
+    labels: Int64[np.ndarray, " samples"]
+    predicted: Int64[np.ndarray, " samples"]
+    probability: Float32[np.ndarray, " samples"]
+    count: int
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.count
+
+    @cached_property
+    def probabilities(self) -> Float32[np.ndarray, " samples"]:
+        """Probability of the predicted class of every sample."""
+        return self.probability
+
+
+@dataclass(frozen=True, eq=False)
+class ClassReport(Outcomes):
+    """Where one predictor is right and wrong on an evaluation set.
+
+    Attributes:
+        labels: Class of every sample.
+        logits: Class logits of every sample.
+        predicted: Predicted class of every sample, the one with the highest logit.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 1.0]], dtype=np.float32)
+        >>> report = ClassReport(labels=np.array([0, 1, 0]), logits=logits, predicted=logits.argmax(1))
+        >>> report.confusion
+        array([[1, 1],
+               [0, 1]])
+        >>> report.rates.recall
+        array([0.5, 1. ])
+        >>> [mistake.index for mistake in report.mistakes]
+        [2]
+    """
+
+    labels: Int64[np.ndarray, " samples"]
+    logits: Float32[np.ndarray, "samples classes"]
+    predicted: Int64[np.ndarray, " samples"]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.logits.shape[1]
+
+    @cached_property
+    def probabilities(self) -> Float32[np.ndarray, " samples"]:
+        """Probability of the predicted class of every sample, by the softmax over all classes."""
+        from scipy.special import softmax  # slow to import
+
+        return np.take_along_axis(softmax(self.logits, axis=1), self.predicted[:, None], axis=1)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import nn
 
 from peerdistill.data.dataset import ArraySplit
 from peerdistill.errors import UserError, reading
-from peerdistill.evaluation import ClassEvaluator, ClassReport, Evaluation, Evaluator
+from peerdistill.evaluation import ClassEvaluator, ClassReport, Evaluation, Evaluator, KeptOutcomes
 from peerdistill.files import drafting, publish, write_synced
 from peerdistill.runs.report import RunReport
 from peerdistill.runs.run import Run, Which
@@ -62,6 +62,11 @@ class Predictions:
     paths: tuple[str, ...] | None
     leader: Predicted
     ensemble: Predicted | None
+
+    def outcomes(self, predictor: Predicted) -> KeptOutcomes:
+        """Return where a predictor is right and wrong: rates of every class, calibration, mistakes."""
+        labels, predicted = (values.astype(np.int64) for values in (self.labels, predictor.predicted))
+        return KeptOutcomes(labels, predicted, predictor.probability, len(self.class_names))
 
     def confusion(self, predictor: Predicted) -> Int64[np.ndarray, "classes classes"]:
         """Return the number of images by true class (rows) and predicted class (columns)."""

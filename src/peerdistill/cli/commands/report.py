@@ -1,0 +1,58 @@
+"""Write a report on one or more runs as one HTML file for the browser."""
+
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import Namespace
+
+from peerdistill.cli.options import add_checkpoint, add_places, opened
+from peerdistill.cli.printing import console
+from peerdistill.config.parser import make_parser, parse_words
+from peerdistill.errors import UserError
+from peerdistill.paths import user_path
+
+HELP_ORDER = 57
+
+
+def run(words: list[str]) -> int:
+    """Run ``peerdistill report RUN... [options]``."""
+    parser = make_parser("report", "RUN... [options]", str(__doc__))
+    parser.add_argument("runs", type=str, nargs="+", help="Folders of runs, finished or not.")
+    parser.add_argument(
+        "--out", type=str, default="report.html", help="HTML file to write. An existing file is replaced."
+    )
+    parser.add_argument(
+        "--baseline",
+        type=str | None,
+        default=None,
+        help="Run whose configuration the others are compared with, paired by seed (default: the single plain network, "
+        "if the runs have one).",
+    )
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--split",
+        type=Literal["test", "val"] | None,
+        default=None,
+        help="Evaluation set (default: test, or val if the data has no test images).",
+    )
+    add_places(parser)
+    options = parse_words(parser, words, kind="option of report")
+    out = _out(options)
+    runs = [opened(name, options) for name in options.runs]
+    baseline = None if options.baseline is None else opened(options.baseline, options)
+    from peerdistill.study.report import write_report
+
+    with console(stderr=True).status("reading the runs"):
+        write_report(runs, out, baseline=baseline, which=options.checkpoint, split=options.split)
+    console().print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser", soft_wrap=True)
+    return 0
+
+
+def _out(options: Namespace) -> Path:
+    """Return the file given by ``--out``, checked before anything slow."""
+    path = user_path(options.out, "--out")
+    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
+        raise UserError(f"--out must name a file that ends in .html, found {path}")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path} cannot be written: there is no folder {path.parent}")
+    return path

@@ -1,0 +1,53 @@
+"""A report on runs: one HTML file for any browser, without a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from peerdistill.runs.run import Run, Which
+
+
+def write_report(
+    runs: "Sequence[Run]",
+    out: Path,
+    *,
+    baseline: "Run | None" = None,
+    which: "Which" = "last",
+    split: str | None = None,
+) -> Path:
+    """Write a report on one or more runs as one HTML file that loads nothing.
+
+    Args:
+        runs: The runs, on classes or few-shot, but not both.
+        out: The file; an existing one is replaced.
+        baseline: The run whose configuration the others are compared with; it becomes part of the report. By default
+            the runs of a single plain network, if they have one configuration.
+        which: The checkpoint that is shown.
+        split: The evaluation set that is shown, "test" or "val"; by default "test", or "val" without test images.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: A folder holds no run, a file in it is damaged, a run has no such checkpoint or evaluation set, or
+            kinds of runs are mixed.
+        WriteError: The file cannot be written.
+
+    Example:
+        .. code-block:: python
+
+            write_report([Run("runs/photos")], Path("photos.html"))
+    """
+    from peerdistill.files import write_whole
+    from peerdistill.study.report.content import content_of
+    from peerdistill.study.report.groups import require_same_kind
+    from peerdistill.study.report.page import page
+    from peerdistill.study.report.reported_run import read_runs
+
+    chosen = {run.path.resolve(): run for run in (*runs, *([baseline] if baseline else []))}
+    read = dict(zip(chosen, read_runs(list(chosen.values()), which, split), strict=True))
+    require_same_kind(list(read.values()))
+    compared_with = None if baseline is None else read[baseline.path.resolve()]
+    write_whole(out, page(content_of(list(read.values()), compared_with)))
+    return out

@@ -1,0 +1,142 @@
+"""Groups, verdicts, curves and the paper's figures, of runs that exist only as their results."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from peerdistill.config.config import Config
+from peerdistill.errors import UserError
+from peerdistill.runs import Run
+from peerdistill.study.paper import published
+from peerdistill.study.report import write_report
+from peerdistill.study.report.content import content_of
+from peerdistill.study.report.curves import MOST_POINTS, curves_of
+from peerdistill.study.report.reported_run import ReportedRun, read_runs
+
+
+def made(folder: Path, top1: float | None, *, epochs: int = 3, seconds: float = 10.0, **options) -> Run:
+    """Write the folder of a run without checkpoints and predictions."""
+    options = {"data": "cifar100", "method": "baseline", "peers": 1, "epochs": epochs, "validation": 0.0, **options}
+    config = Config.from_dict(options)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(config.as_yaml())
+    lines = [
+        {"epoch": epoch, "step": epoch, "lr": 0.1, "loss": {"total": 1 / epoch, "cross_entropy": 1 / epoch}}
+        for epoch in range(1, epochs + 1)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps({**line, 'validation': None})}\n" for line in lines))
+    if top1 is not None:
+        peers = [{"top1": top1, "top5": 90.0}] * config.cohort.peers
+        scores = {"samples": 1000, "peers": peers, "leader": peers[-1], "ensemble": peers[-1]}
+        result = {"last": {"epoch": epochs, "test": scores}, "best": None, "seconds": seconds, "cpu_seconds": seconds}
+        (folder / "result.json").write_text(json.dumps({**result, "parameters": {"leader": 5}}))
+    return Run(folder)
+
+
+def content(*runs: Run, baseline: int | None = None):
+    read = read_runs(runs)
+    return content_of(read, None if baseline is None else read[baseline])
+
+
+ALONE, PEERS = (50.0, 51.0, 49.5), (53.0, 53.5, 53.1)
+
+
+@pytest.fixture
+def compared(tmp_path) -> list[Run]:
+    """Three seeds of a single network and of four peers."""
+    alone = [made(tmp_path / f"alone{seed}", top1, seed=seed) for seed, top1 in enumerate(ALONE)]
+    peers = {"method": "mcl-okd", "peers": 4, "seconds": 25.0}
+    return [*alone, *(made(tmp_path / f"peers{seed}", top1, seed=seed, **peers) for seed, top1 in enumerate(PEERS))]
+
+
+def test_a_claim_has_the_paired_t_interval_and_the_cost(compared):
+    found = content(*compared)
+    interval = stats.ttest_rel(PEERS, ALONE).confidence_interval(0.95)
+    assert found.verdict.startswith("The leader of mcl-okd is better than baseline by 3.03 points")
+    assert f"{interval.low:.2f} to {interval.high:.2f}, 3 seeds" in found.verdict
+    assert found.verdict.endswith("with 2.5 times its training time.")
+    assert found.groups.rows[1][:4] == ["mcl-okd", 3, f"{np.mean(PEERS):.2f} %", f"{np.std(PEERS, ddof=1):.2f}"]
+
+
+def test_two_seeds_are_too_few(compared):
+    found = content(compared[0], compared[1], compared[3], compared[4])
+    assert "too few seeds (2) to compare" in found.verdict
+    assert found.comparison.rows[0][1:4] == ["+2.75", "none", 2]
+
+
+def test_without_a_baseline_nothing_is_claimed(tmp_path):
+    runs = [made(tmp_path / f"run{lr}", 50.0, lr=lr) for lr in (0.1, 0.2)]
+    assert content(*runs).verdict == "No baseline is named, so nothing is claimed: --baseline RUN names one."
+    assert content(*runs, baseline=1).comparison.rows[0][0] == "baseline, lr 0.1"
+
+
+def test_one_run_claims_nothing_and_has_the_wilson_interval(tmp_path):
+    found = content(made(tmp_path / "run", 50.0))
+    share, z = 0.5, stats.norm.ppf(0.975)  # Wilson, 1927
+    half = z * np.sqrt(share * (1 - share) / 1000 + z**2 / (4 * 1000**2)) / (1 + z**2 / 1000)
+    assert f"{100 * (0.5 - half):.1f} to {100 * (0.5 + half):.1f} %" in found.verdict
+    assert found.verdict.endswith("one run: no claim about the method.")
+
+
+def test_a_run_that_has_not_ended_shows_its_curves(tmp_path, compared):
+    run = made(tmp_path / "unfinished", None, epochs=7)
+    found = content(run)
+    assert found.verdict == "Training has not ended: 7 of 7 epochs are done. One run: no claim."
+    assert [chart.title for chart in found.details[0].curves] == ["Training loss", "Learning rate"]
+    assert "not ended" in found.details[0].missing
+    assert content(run, *compared, baseline=1).comparison.rows[0][3] == 3
+
+
+def test_long_curves_are_thinned_and_say_so(tmp_path):
+    (reported,) = read_runs([made(tmp_path / "run", 50.0, epochs=2 * MOST_POINTS + 1)])
+    chart = curves_of(reported, "x")[0]
+    epochs = chart.data["series"][0]["x"]
+    assert len(epochs) <= MOST_POINTS + 1
+    assert epochs[-1] == 2 * MOST_POINTS + 1
+    assert np.unique(np.diff(epochs[:-1])).tolist() == [3]
+    assert chart.note.endswith(f"Of {2 * MOST_POINTS + 1} epochs, every third is shown.")
+
+
+def test_runs_stand_beside_the_figures_of_the_paper(tmp_path):
+    peers = {"method": "mcl-okd", "peers": 4, "backbone": "resnet32", "sharing": "branch"}
+    found = content(
+        made(tmp_path / "full", 75.0, epochs=300, **peers),
+        made(tmp_path / "part", 50.0, **{"subset.classes": 20}, **peers),
+        made(tmp_path / "other", 50.0, backbone="resnet20"),
+    )
+    figure = published(table=2, dataset="CIFAR-100", setting="branch", network="ResNet-32", method="MCL-OKD")
+    ((_, table),) = found.sections[0].tables
+    full, part = [row for row in table.rows if row[1] == "leader"]
+    assert full[3:] == [f"{figure.mean} ± {figure.std}", "25.00", 1, f"{25 - figure.mean:+.2f}", ""]
+    assert part[-1] == "20 classes; 3 epochs instead of 300"
+    assert {row[1] for row in table.rows} == {"leader", "ensemble"}
+
+
+def test_kinds_are_not_mixed(tmp_path, episodes_run):
+    with pytest.raises(UserError, match="different kinds"):
+        write_report([made(tmp_path / "run", 50.0), episodes_run], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_figures_of_bench_are_shown(tmp_path):
+    run = made(tmp_path / "run", 50.0)
+    form = {"bytes": 1_500_000, "accuracy": {"top1": 50.25}, "milliseconds": {"1": 0.5, "32": 8.0}}
+    (run.path / "bench.json").write_text(json.dumps({"networks": {"leader": {"onnx": form}}}))
+    table = content(run).details[0].forms
+    assert list(table.columns) == ["network", "form", "top-1", "MB", "ms for 1 image", "ms for 32 images"]
+    assert table.rows == [["leader", "onnx", "50.25 %", 1.5, 0.5, 8.0]]
+    (run.path / "bench.json").write_text("{}")
+    with pytest.raises(UserError, match="does not hold what 'peerdistill bench RUN --json' prints"):
+        content(run)
+
+
+def test_missing_data_are_explained(hostile, tmp_path):
+    moved = Run(hostile.path, {"data": f"npz:{tmp_path / 'gone.npz'}"})
+    found: list[ReportedRun] = read_runs([moved])
+    details = content_of(found).details[0]
+    assert details.missing.startswith("The pictures are not shown: ")
+    assert all(one["picture"] is None for one in details.hardest)
+    assert details.classes[1].data["pictures"] == {}
