@@ -7,7 +7,7 @@ from scipy import stats
 from peerdistill.study.plan import load_study
 from peerdistill.study.record import CellRecord, Record
 from peerdistill.study.record.record import write_episodes
-from peerdistill.study.results import extra_cells, summarise
+from peerdistill.study.results import extra_cells, summarise, table_of
 from study.results.conftest import recorded
 
 ERRORS = {"plain": [30.0, 31.0, 33.0], "Peers": [29.0, 30.5, 31.0], "MCL|OKD": [28.0, 29.0]}
@@ -124,3 +124,20 @@ def test_numbers_of_analyses_are_averaged(study, record_of):
     line = summarise(study, replace(record, cells=cells)).lines[0]
     assert line.analyses.keys() == {"similarity: intra-class"}
     assert line.analyses["similarity: intra-class"].seeds == 3
+
+
+def test_runs_without_test_images_have_a_validation_error(study, record_of):
+    record = record_of(study, ERRORS)
+    cells = tuple(replace(cell, last={"validation error": cell.last["error"]}) for cell in record.cells)
+    found = summarise(study, replace(record, cells=cells))
+    line = line_of(found, "Peers")
+    assert (line.column, line.seeds) == ("validation error", 3)
+    assert line.verdicts[0].interval.mean == pytest.approx(np.mean(ERRORS["plain"]) - np.mean(ERRORS["Peers"]))
+    assert "validation error" not in line.verdicts[0].sentence
+
+
+def test_different_processors_are_noted(study, record_of):
+    record = record_of(study, ERRORS)
+    cells = [replace(cell, machine={"processor": f"type {cell.seed % 2}"}) for cell in record.cells]
+    notes = table_of(summarise(study, replace(record, cells=tuple(cells)))).notes
+    assert any("different processors, so compare seconds with care: type 0; type 1." in note for note in notes)

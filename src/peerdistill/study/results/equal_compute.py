@@ -9,7 +9,7 @@ import numpy as np
 
 from peerdistill.study.plan import Cell, Study
 from peerdistill.study.record import Record
-from peerdistill.study.results.groups import ERROR, Group, Groups
+from peerdistill.study.results.groups import ERRORS, Group, Groups
 from peerdistill.study.results.values import OverSeeds
 
 Compute = Literal["equal time", "equal multiply-adds"]
@@ -133,7 +133,7 @@ def best_of(plain: Group, column: str, networks: int) -> BestOf | None:
     if len(known) == len(figures):
         ranks, chosen_on = known, "validation"
     else:
-        better = -1 if column == ERROR else 1
+        better = -1 if column in ERRORS else 1
         ranks, chosen_on = [better * value for value in figures.values()], "test"
     return BestOf(expected_best(list(figures.values()), ranks, networks), networks, len(figures), chosen_on)
 

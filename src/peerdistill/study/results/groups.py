@@ -12,8 +12,8 @@ from peerdistill.study.record import CellRecord, Record
 from peerdistill.study.results.values import OverSeeds
 from peerdistill.study.results.verdicts import Scores
 
-ERROR = "error"
-"""Column of the test error; all other columns are accuracies."""
+ERRORS = ("error", "validation error")
+"""Columns of errors; all other columns are accuracies in episodes."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Group:
     def scores(self, column: str) -> Scores:
         """Return the leader's accuracy in percent by seed: in every episode if it was kept, else the mean."""
         means = self.figures(column, "leader")
-        if column == ERROR:
+        if column in ERRORS:
             return {seed: np.array([100 - error]) for seed, error in means.items()}
         kept = {seed: self.record.episodes(self.finished[seed].name).get(column) for seed in means}
         arrays = {seed: array.astype(float) for seed, array in kept.items() if array is not None}

@@ -15,12 +15,13 @@ from peerdistill.study.analyses.base.plotting import COLOURS, write_png
 from peerdistill.study.analyses.base.plotting import panels as make_panels
 from peerdistill.study.plan import LinePlot, Study
 from peerdistill.study.record import Record
-from peerdistill.study.results.groups import ERROR, Group, Groups
+from peerdistill.study.results.groups import ERRORS, Group, Groups
 from peerdistill.study.results.values import OverSeeds
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TITLES = {"leader": "leader", "mean peer": "mean of the peers", "ensemble": "ensemble of all peers"}
 _LABELS = {"epochs": "epochs", "peers": "number of peers", "cpu_seconds": "CPU seconds of the training"}
+_UNITS = {"error": "test error, %", "validation error": "validation error, %"}
 _TIME = "cpu_seconds"
 _LOGARITHMIC = 8.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
@@ -95,7 +96,7 @@ def _x_of(group: Group, name: str) -> float:
 
 def _drawn(study: Study, lines: Mapping[tuple[str, str], Mapping[str, Sequence[Point]]]) -> Figure:
     titles = [
-        _TITLES[predictor] if column == ERROR else f"{column}: {_TITLES[predictor]}" for column, predictor in lines
+        _TITLES[predictor] if column in ERRORS else f"{column}: {_TITLES[predictor]}" for column, predictor in lines
     ]
     assert study.figure is not None
     figure, axes = make_panels(titles, _PANEL_INCHES, columns=len(study.figure.y))
@@ -106,7 +107,7 @@ def _drawn(study: Study, lines: Mapping[tuple[str, str], Mapping[str, Sequence[P
             if study.figure.x == _TIME:
                 _write_epochs(axis, points, names.index(name))
         axis.set_xlabel(_LABELS.get(study.figure.x, study.figure.x))
-        axis.set_ylabel("test error, %" if column == ERROR else "test accuracy, %")
+        axis.set_ylabel(_UNITS.get(column, "test accuracy, %"))
         _scale_x(axis, study.figure.x, sorted({point.x for points in of_panel.values() for point in points}))
     _share_y(axes, [column for column, _ in lines])
     figure.legend(*_one_entry_each(axes), frameon=False, loc="outside right upper")

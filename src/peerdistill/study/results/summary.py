@@ -11,7 +11,7 @@ from peerdistill.study.plan import Study
 from peerdistill.study.plan.scales import FULL
 from peerdistill.study.record import PREDICTORS, Record
 from peerdistill.study.results.equal_compute import MEASURES, BestOf, Longer, best_of, longer_plain
-from peerdistill.study.results.groups import ERROR, Group, Groups
+from peerdistill.study.results.groups import ERRORS, Group, Groups
 from peerdistill.study.results.values import OverSeeds
 from peerdistill.study.results.verdicts import Verdict, judge
 
@@ -25,7 +25,8 @@ class Line:
 
     Attributes:
         labels: Label on each axis of the study.
-        column: What was measured: "error", the test error, or for few-shot runs "5-way 1-shot", an accuracy.
+        column: What was measured: "error", the test error; "validation error" if there are no test images; or for
+            few-shot runs "5-way 1-shot", an accuracy.
         statement: The scale of its runs.
         planned: Number of its seeds.
         unfinished: Number of its seeds by status, such as {"failed": 1}.
@@ -78,6 +79,7 @@ class Summary:
         axes: Names of its axes.
         lines: The lines of its result.
         reasons: Why cells have no result, by name of their run.
+        processors: Processors on which the runs were trained.
     """
 
     title: str
@@ -86,6 +88,7 @@ class Summary:
     axes: tuple[str, ...]
     lines: tuple[Line, ...]
     reasons: Mapping[str, str]
+    processors: tuple[str, ...] = ()
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -105,14 +108,16 @@ def summarise(study: Study, record: Record) -> Summary:
     lines = [line for group in every for line in _lines(groups, group)]
     reasons = {one.name: one.reason for group in every for one in group.recorded if one.reason and not one.finished}
     axes = tuple(dict.fromkeys(axis for group in every for axis in group.labels))
-    return Summary(study.title, study.source, study.scale.name, axes, tuple(lines), reasons)
+    machines = (str(one.machine.get("processor", "")) for group in every for one in group.finished.values())
+    processors = tuple(sorted(set(filter(None, machines))))
+    return Summary(study.title, study.source, study.scale.name, axes, tuple(lines), reasons, processors)
 
 
 def _lines(groups: Groups, group: Group) -> Iterator[Line]:
     """Yield the line of every column of a group; of one without results, a single line."""
     study, plain = groups.study, groups.plain_of(group)
     longer = {compute: longer_plain(groups, group, compute) for compute in MEASURES}
-    for column in group.columns or (ERROR if study.kind == "classes" else "accuracy",):
+    for column in group.columns or (ERRORS[0] if study.kind == "classes" else "accuracy",):
         yield Line(
             labels=group.labels,
             column=column,
@@ -147,7 +152,7 @@ def _published(study: Study, group: Group, column: str) -> dict[str, Published]:
     """Return the published figures with the labels of a group, by predictor."""
     if study.paper is None:
         return {}
-    labels = group.labels if column == ERROR else {**group.labels, "setting": column}
+    labels = group.labels if column in ERRORS else {**group.labels, "setting": column}
     named = {name: labels.get(name) for name in ("dataset", "setting", "network", "method")}
     predictors: tuple[Predictor, ...] = ("leader", "ensemble")
     found = {name: published(table=study.paper.table, role=name, **named) for name in predictors}
@@ -211,7 +216,7 @@ class _Words:
         of_method = {axis: label for axis, label in of_method.items() if axis in {*self.varying, "method"}}
         where = [] if self.study.scale.name == FULL else [f"scale {self.study.scale.name}"]
         where += [label for axis, label in group.labels.items() if axis in self._shared]
-        where += [] if self.column == ERROR else [self.column]
+        where += [] if self.column in ERRORS else [self.column]
         name = f"{self.name(of_method)}'s leader" if of_method else "the leader"
         return f"{', '.join(where)}: {name}" if where else name
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerdistill.study.record import PREDICTORS
 from peerdistill.study.results.equal_compute import BestOf, Longer
-from peerdistill.study.results.groups import ERROR
+from peerdistill.study.results.groups import ERRORS
 from peerdistill.study.results.intervals import BOOTSTRAP, CROSSED, STUDENT
 from peerdistill.study.results.summary import PLAIN, Line, Summary
 from peerdistill.study.results.values import Difference, OverSeeds, PaperFigure
@@ -83,11 +83,11 @@ def _row(summary: Summary, line: Line) -> Row:
 
 def _keys(summary: Summary, line: Line) -> dict[str, Value]:
     keys: dict[str, Value] = {axis: line.labels.get(axis, PLAIN if axis == "method" else None) for axis in summary.axes}
-    return keys if line.column == ERROR else {**keys, "episodes": line.column}
+    return keys if line.column in ERRORS else {**keys, "episodes": line.column}
 
 
 def _results(line: Line) -> dict[str, Value]:
-    unit = "error, %" if line.column == ERROR else "accuracy, %"
+    unit = f"{line.column if line.column in ERRORS else 'accuracy'}, %"
     found: dict[str, Value] = {"seeds": _seeds(line)}
     found |= {f"{name} {unit}" if name == "leader" else name: line.last.get(name) for name in PREDICTORS}
     found["leader, best on validation"] = line.best.get("leader")
@@ -147,6 +147,9 @@ def _notes(summary: Summary) -> Iterator[str]:
             "Same seconds: the plain network is trained for as many epochs, rounded up, as take the measured CPU time "
             "of the method; same multiply-adds likewise."
         )
+    if len(summary.processors) > 1:
+        listed = "; ".join(summary.processors)
+        yield f"The runs were trained on different processors, so compare seconds with care: {listed}."
     chosen = {line.best_of.chosen_on for line in summary.lines if line.best_of is not None}
     if "test" in chosen:
         yield "Best of M: chosen on the test set, which favours the plain network."
