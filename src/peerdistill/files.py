@@ -73,6 +73,18 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     write_whole(path, text.getvalue().encode(errors="surrogateescape"))
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, unless it exists.
+
+    Raises:
+        UserError: The folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be created: {cause(error)}") from error
+
+
 @contextmanager
 def drafting(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield the temporary name of ``path``, and remove the file of that name at the end if it still exists.

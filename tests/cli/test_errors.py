@@ -290,6 +290,12 @@ MISTAKES = [
     Mistake("examples missing", "predict encoder.onnx photo.png --support none", "none "),
     Mistake("examples with an empty class", "predict encoder.onnx photo.png --support empty", "empty/bird"),
     Mistake("examples with an unreadable picture", "predict encoder.onnx photo.png --support broken", "notes.png"),
+    # Analyse
+    Mistake("unknown analysis", "analyse runs/digits --only similarities", "similarity"),
+    Mistake("analysis of a missing run", "analyse runs/digits runs/none", "runs/none"),
+    Mistake("analysis on changed data", "analyse runs/repainted --csv numbers", "training images"),
+    Mistake("run that is named twice", "analyse runs/digits runs/digits", "named twice"),
+    Mistake("analyses in a file", "analyse runs/digits --png photo.png", "photo.png is a file"),
     # Demo
     Mistake("demo in a folder with other files", "demo --run thesis", "thesis "),
 ]

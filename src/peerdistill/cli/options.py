@@ -89,6 +89,21 @@ def csv_file(options: Namespace) -> Path | None:
     return path
 
 
+def folder_option(options: Namespace, name: str) -> Path | None:
+    """Return the folder that the option ``name`` gives, checked before anything slow; it need not exist.
+
+    Raises:
+        UserError: If it is a file, or lies below one.
+    """
+    if options[name] is None:
+        return None
+    folder = user_path(options[name], f"--{name}")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"--{name} must name a folder, and {existing} is a file")
+    return folder
+
+
 def add_evaluation(parser: ArgumentParser) -> None:
     """Add which checkpoint to evaluate, on which split and device."""
     add_checkpoint(parser)

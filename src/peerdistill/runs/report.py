@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from peerdistill.data.dataset import ArraySplit, Split
-from peerdistill.errors import UserError, cause
 from peerdistill.evaluation import ClassReport, EvaluationReport, Scores
-from peerdistill.files import write_csv
+from peerdistill.files import make_folder, write_csv
 from peerdistill.runs.run import Which
 from peerdistill.runs.samples import as_deployed
 
@@ -89,10 +88,7 @@ class RunReport:
         """
         from peerdistill.evaluation import plots
 
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the folder {folder} cannot be created: {cause(error)}") from error
+        make_folder(folder)
         found = []
         for name, report in self.predictors.items():
             title = f"{name}, {len(report.labels)} {_SPLITS.get(self.split, self.split)} images"

@@ -45,7 +45,7 @@ def test_numbers_and_pictures_are_written(peers, tmp_path, peerdistill):
         (("runs/digits", "--only", "similarity,divers"), "did you mean diversity"),
         (("runs/digits", "runs/none"), "no run folder runs/none"),
         (("runs/digits", "--what", "ensemble"), "the run has one peer"),
-        (("runs/digits", "--csv", "notes.txt"), "--csv: the folder notes.txt cannot be created"),
+        (("runs/digits", "--csv", "notes.txt"), "--csv must name a folder, and notes.txt is a file"),
         (("runs/digits", "--only", "nothing:ANALYSIS"), "no module nothing"),
         ((), "RUN"),
     ],

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from peerdistill import Cohort
+from peerdistill import Cohort, UserError
 from peerdistill.study.analyses import gradients
+from peerdistill.study.analyses.base.analysis import DoesNotApply
 from peerdistill.study.analyses.gradients import norms_and_cosines, part_gradients
 from peerdistill.terms import CrossEntropy, Method, Weighted
 
@@ -89,3 +90,12 @@ def test_a_single_network_learns_from_one_part_and_episodes_from_several(single,
     found = gradients.compute(episodes)["leader"]["shares"]
     assert "prototypical" in found
     assert sum(found.values()) == pytest.approx(100)
+
+
+def test_without_its_teacher_a_method_has_no_gradients(peers, monkeypatch):
+    def missing(cohort):
+        raise UserError("the teacher runs/large does not exist")
+
+    monkeypatch.setattr(peers.task, "method", missing)
+    with pytest.raises(DoesNotApply, match="cannot be built: the teacher runs/large does not exist"):
+        gradients.compute(peers)

@@ -1,19 +1,16 @@
 """Show why a run is as good as it is: features, diversity, gradients, calibration, hardest images."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from rich.table import Table
 from rich.text import Text
 
-from peerdistill.cli.options import add_evaluation, add_json, add_places, open_run
+from peerdistill.cli.options import add_evaluation, add_json, add_places, folder_option, open_run
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.deploy.what import LEADER
-from peerdistill.errors import UserError, cause
-from peerdistill.paths import user_path
 from peerdistill.study.analyses import analyse_runs, find, listed
 from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON
 from peerdistill.study.analyses.base.run_analyses import short_names
@@ -44,9 +41,9 @@ def run(words: list[str]) -> int:
     options = parse_words(parser, words, kind="option of analyse")
     runs = [open_run(Namespace(**{**options.as_dict(), "run": path})) for path in options.run]
     names = _names(options)
-    csv, png = (_folder(options, name) for name in ("csv", "png"))
-    with console(stderr=True).status("analysing"):
-        how = {"what": options.what, "device": options.device}
+    csv, png = (folder_option(options, name) for name in ("csv", "png"))
+    with console(stderr=True).status("analysing") as status:
+        how = {"what": options.what, "device": options.device, "tell": status.update}
         found = analyse_runs(runs, names, options.checkpoint, options.split, **how)
         written = [] if csv is None else found.write_csv(csv)
         written += [] if png is None else found.draw(png)
@@ -71,18 +68,6 @@ def _names(options: Namespace) -> list[str] | None:
     for name in names:
         find(name)
     return names
-
-
-def _folder(options: Namespace, name: str) -> Path | None:
-    """Return the folder given by an option, created before anything slow."""
-    if options[name] is None:
-        return None
-    folder = user_path(options[name], f"--{name}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--{name}: the folder {folder} cannot be created: {cause(error)}") from error
-    return folder
 
 
 def _print(name: str, results: Mapping[str, Mapping[str, Any]]) -> None:

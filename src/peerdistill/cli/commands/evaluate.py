@@ -1,6 +1,5 @@
 """Evaluate every peer, the leader and the ensemble of a run."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
@@ -15,12 +14,12 @@ from peerdistill.cli.options import (
     add_places,
     add_run,
     csv_file,
+    folder_option,
     open_run,
 )
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import UserError
-from peerdistill.paths import user_path
 from peerdistill.runs.run import Run, Which
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def run(words: list[str]) -> int:
 
 
 def _evaluate_classes(run: Run, options: Namespace) -> int:
-    csv, folder = csv_file(options), _plots_folder(options)
+    csv, folder = csv_file(options), folder_option(options, "pictures")
     from peerdistill import runs
 
     evaluator = runs.evaluator_of(run, options.split, options.device)
@@ -86,17 +85,6 @@ def _evaluate_classes(run: Run, options: Namespace) -> int:
 def _scores(evaluator: "RunEvaluator", checkpoint: Which, *, average: bool) -> dict[str, Any]:
     found = {"checkpoint": checkpoint, "split": evaluator.split, **evaluator(checkpoint).as_dict()}
     return {**found, "average": evaluator.average(checkpoint).as_dict()} if average else found
-
-
-def _plots_folder(options: Namespace) -> Path | None:
-    """Return the folder given by ``--pictures``, checked before anything slow."""
-    if options.pictures is None:
-        return None
-    folder = user_path(options.pictures, "--pictures")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise UserError(f"--pictures must name a folder, and {existing} is a file")
-    return folder
 
 
 def _require_no_class_options(run: Run, options: Namespace) -> None:

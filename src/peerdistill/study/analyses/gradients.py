@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peerdistill.study.analyses.base.analysis import FIGURES, Analysis, Result
+from peerdistill.study.analyses.base.analysis import FIGURES, Analysis, DoesNotApply, Result
 from peerdistill.study.analyses.base.numbers import finite
 
 if TYPE_CHECKING:
@@ -101,12 +101,16 @@ def _batches(run: "AnalysedRun") -> Iterator["IndexedBatch"]:
 
 def _as_trained(run: "AnalysedRun") -> tuple["Cohort", "Method"]:
     """Return a copy of the cohort and the method of the checkpoint, in training mode."""
+    from peerdistill.errors import UserError
     from peerdistill.runs import restore
     from peerdistill.training.state import load_method
 
     restored = restore(run.run, run.which)
     cohort = restored.cohort.to(run.device)
-    method = run.task.method(cohort).to(run.device)
+    try:
+        method = run.task.method(cohort).to(run.device)
+    except UserError as error:  # other analyses need no teacher
+        raise DoesNotApply(f"the method of the run cannot be built: {error}") from error
     load_method(method, restored.state)
     method.batches_per_step = BATCHES  # no step is taken between the batches
     method.start_epoch(max(restored.epoch - 1, 0))

@@ -50,16 +50,16 @@ def class_similarities(features: Float[np.ndarray, "images width"], labels: Int[
         >>> found.intra, found.inter
         (1.0, 0.0)
     """
-    unit_ND = _unit(features.astype(np.float64))
-    classes, of_image = np.unique(labels, return_inverse=True)
-    sums_CD = np.zeros((len(classes), features.shape[1]))
-    np.add.at(sums_CD, of_image, unit_ND)
+    order = np.argsort(labels, kind="stable")
+    unit_ND = _unit(features[order].astype(np.float64))
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    sums_CD = np.add.reduceat(unit_ND, starts)
     within = np.square(sums_CD).sum()
     everything = np.square(sums_CD.sum(0)).sum()
     own = np.square(unit_ND).sum()  # N, or fewer if some features are all zero
-    counts = np.bincount(of_image).astype(np.float64)
     intra_pairs, inter_pairs = (counts * (counts - 1)).sum(), len(labels) ** 2 - np.square(counts).sum()
-    return Similarities(_ratio(within - own, intra_pairs), _ratio(everything - within, inter_pairs))
+    totals = (within - own, intra_pairs), (everything - within, inter_pairs)
+    return Similarities(*(float(total / pairs) if pairs else float("nan") for total, pairs in totals))
 
 
 def similarity_histogram(
@@ -86,10 +86,6 @@ def _unit(features_ND: np.ndarray) -> np.ndarray:
     """Return vectors of length 1; features that are all zero stay so, and their similarities are 0."""
     lengths = np.linalg.norm(features_ND, axis=1, keepdims=True)
     return features_ND / np.where(lengths > 0, lengths, 1)
-
-
-def _ratio(total: float, pairs: float) -> float:
-    return float(total / pairs) if pairs else float("nan")
 
 
 def compute(run: "AnalysedRun") -> Result:

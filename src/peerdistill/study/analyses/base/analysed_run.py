@@ -93,7 +93,8 @@ class AnalysedRun:
     ):
         check_device(device)
         check_what(what, run.config.cohort.peers)
-        self.run, self.which, self.what = run, which, what
+        self.run, self.what = run, what
+        self.which: Which = which
         self.device = torch.device(device)
         self.restored = restore(run, which)
         self.task = load_task_of(run)

@@ -1,13 +1,13 @@
 """Analyses of one run, and of several runs side by side. Importing this file does not import PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peerdistill.deploy.what import LEADER
 from peerdistill.errors import UserError
-from peerdistill.files import write_csv
+from peerdistill.files import make_folder, write_csv
 from peerdistill.runs.run import Run, Which
 from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON, Analysis, DoesNotApply, Result
 from peerdistill.study.analyses.base.catalog import discover, find
@@ -57,9 +57,11 @@ class RunAnalyses:
             ``network`` is empty for numbers that are not of each network.
 
         Raises:
+            UserError: The folder cannot be created.
             WriteError: A file cannot be written.
         """
         files = []
+        make_folder(folder)
         for name in self.names:
             rows = [row for run, result in self.of(name).items() for row in _rows(run, result)]
             if rows:
@@ -74,11 +76,13 @@ class RunAnalyses:
             The files, such as ``similarity.png`` and, of a comparison with a run ``b``, ``hardest_b.png``.
 
         Raises:
+            UserError: The folder cannot be created.
             WriteError: A file cannot be written.
         """
         from peerdistill.study.analyses.base.plotting import write_png
 
         files = []
+        make_folder(folder)
         for name in self.names:
             draw = find(name).draw
             results = {short: found for short, found in self._short(name).items() if FIGURES in found}
@@ -173,6 +177,7 @@ def analyse_runs(
     *,
     what: str = LEADER,
     device: str = "cpu",
+    tell: Callable[[str], object] = lambda _: None,
 ) -> RunAnalyses:
     """Return the results of analyses of several runs, and comparisons of each further run with the first one.
 
@@ -183,6 +188,7 @@ def analyse_runs(
         split: As for :func:`analyse`.
         what: As for :func:`analyse`.
         device: Where the networks run.
+        tell: Called with what is done next.
 
     Raises:
         UserError: As :func:`analyse`, and if a run is named twice.
@@ -196,10 +202,11 @@ def analyse_runs(
         run.require()
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun
 
-    opened = {
-        path: AnalysedRun(run, which, split, what=what, device=device) for path, run in zip(paths, runs, strict=True)
-    }
-    results = {path: _results(one, analyses) for path, one in opened.items()}
+    opened, results = {}, {}
+    for path, run in zip(paths, runs, strict=True):
+        tell(f"{path}: reading the data")
+        opened[path] = AnalysedRun(run, which, split, what=what, device=device)
+        results[path] = _results(opened[path], analyses, lambda name, path=path: tell(f"{path}: {name}"))
     first, *others = opened
     compared = {path: _comparisons(opened[first], opened[path], analyses) for path in others}
     splits = {path: one.split for path, one in opened.items()}
@@ -211,8 +218,14 @@ def _chosen(names: Sequence[str] | None) -> dict[str, Analysis]:
     return {name: find(name) for name in names}
 
 
-def _results(run: "AnalysedRun", analyses: dict[str, Analysis]) -> dict[str, Result]:
-    return {name: _or_reason(lambda one=one: one.compute(run)) for name, one in analyses.items()}
+def _results(
+    run: "AnalysedRun", analyses: dict[str, Analysis], tell: Callable[[str], object] = lambda _: None
+) -> dict[str, Result]:
+    found = {}
+    for name, one in analyses.items():
+        tell(name)
+        found[name] = _or_reason(lambda one=one: one.compute(run))
+    return found
 
 
 def _comparisons(first: "AnalysedRun", second: "AnalysedRun", analyses: dict[str, Analysis]) -> dict[str, Result]:
@@ -223,7 +236,7 @@ def _comparisons(first: "AnalysedRun", second: "AnalysedRun", analyses: dict[str
     }
 
 
-def _or_reason(compute: Any) -> Result:
+def _or_reason(compute: Callable[[], Result]) -> Result:
     try:
         return compute()
     except DoesNotApply as reason:
