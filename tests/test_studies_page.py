@@ -61,7 +61,9 @@ def test_the_code_runs():
 def test_every_study_key_and_scale_is_named():
     def named(head: str) -> list[str]:
         table = TEXT.partition(f"| {head} |")[2].partition("\n\n")[0]
-        return [name for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.M) for name in re.findall("`(.*?)`", cell)]
+        return [
+            name for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.M) for name in re.findall("`(.*?)`", cell)
+        ]
 
     assert sorted(named("study")) == study_names()
     assert sorted(named("key")) == sorted(field.name for field in fields(StudyFile))

@@ -10,6 +10,7 @@ caused them, to the folder ``--faults``.
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import math
@@ -217,6 +218,38 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+_STUDY = {
+    "datasets": {"digits": {"data": "digits", "size": {"classes": 10}}},
+    "seeds": [0, 1],
+    "options": {"epochs": 2, "optimizer": {"name": "sgd"}},
+    "axes": {
+        "method": {"ours": {"method": "mcl-okd", "beta": 1}, "theirs": {"method": "kd", "teacher": {"seed_offset": 1}}}
+    },
+    "sweep": {"lr": [0.1, 0.2]},
+    "parts": [{"options": {"peers": 2}, "axes": {"network": {"small": {"backbone": "resnet8"}}}}],
+    "baseline": {"method": "ours"},
+    "figure": {"x": "lr", "series": ["method"]},
+    "scales": {"smoke": {"digits": {"epochs": {2: 1}}}},
+}
+
+
+def _study(rng: random.Random) -> dict[str, Any]:
+    """Return a study with one or two hostile values, anywhere in it."""
+    study = copy.deepcopy(_STUDY)
+    for _ in range(rng.choice((1, 1, 2))):
+        place: Any = study
+        while True:
+            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            inside = place[key]
+            if not isinstance(inside, dict | list) or not inside or rng.random() < 0.3:
+                break
+            place = inside
+        place[key] = rng.choice(VALUES)
+        if isinstance(place, dict) and rng.random() < 0.2:
+            place[rng.choice([name for name in VALUES if isinstance(name, str | int)])] = place.pop(key)
+    return study
+
+
 def _recipe(rng: random.Random) -> dict[str, Any]:
     """Return options, most of them of a valid configuration, with a few hostile values."""
     if not _RECIPES:
@@ -364,6 +397,15 @@ def _read_recipe(folder: Path, options: dict[str, Any]) -> None:
     config.check()
 
 
+def _read_study(folder: Path, study: dict[str, Any]) -> None:
+    from peerdistill.study.plan import load_study
+
+    with contextlib.suppress(UnicodeEncodeError):
+        (folder / "a.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    for cell in load_study(str(folder / "a.yaml"), scale="smoke").cells[:3]:
+        assert cell.name == Path(cell.name).name
+
+
 def _read_npz(folder: Path, content: bytes) -> None:
     from peerdistill.data.npz import load_npz
 
@@ -420,6 +462,7 @@ READERS: dict[str, Reader] = {
     "words": Reader(_line, _read_words),
     "yaml": Reader(of_bytes(_configurations, b"&a ", b"*a", b"!!int ", b": ", b"- ", b"---\n", b"1:30"), _read_yaml),
     "recipe": Reader(_recipe, _read_recipe),
+    "study": Reader(_study, _read_study),
     "csv": Reader(of_bytes(_lists, b",", b"\xfe\xff", b"/dev/zero,a", b"../a0.png", b"label", b"\xe4"), _read_csv),
     "class weights": Reader(of_bytes(_class_weights, b",", b": ", b"&a ", b"*a", b"\xe4"), _read_class_weights),
     "npz": Reader(of_bytes(_arrays, b"'shape': (9999999999, 9)", b"|O", b"PK\1\2", b"PK\5\6"), _read_npz),
@@ -434,6 +477,7 @@ SHORT = {
     "words": 60,
     "yaml": 60,
     "recipe": 60,
+    "study": 100,
     "csv": 200,
     "class weights": 200,
     "zip": 200,

@@ -1,6 +1,7 @@
 """A study as a YAML file: its keys, their types, and where the files are."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
@@ -13,6 +14,7 @@ from peerdistill.config.typed import checked
 from peerdistill.config.yaml_file import read_options
 from peerdistill.errors import UserError, shortened, unknown_name
 from peerdistill.paths import user_path
+from peerdistill.ranges import SEED_BELOW, Range
 from peerdistill.study.plan.cell import slug
 from peerdistill.study.plan.study import LinePlot, PaperTable
 
@@ -23,6 +25,10 @@ _OF_A_PART = frozenset({"seeds", "datasets", "options", "axes", "sweep"})
 Options = dict[str, Any]
 Axes = dict[str, dict[str, Options]]
 """Options by label by axis."""
+
+_MOST_SEEDS = 1000
+_MOST_CELLS = 10_000
+_SEED = Range(least=0, below=SEED_BELOW)
 
 DATASET = "dataset"
 """The axis whose labels are data sets."""
@@ -111,9 +117,11 @@ def seeds_of(seeds: int | list[int], where: str = "") -> tuple[int, ...]:
         >>> seeds_of(3)
         (0, 1, 2)
     """
+    if seeds == [] or (isinstance(seeds, int) and not 1 <= seeds <= _MOST_SEEDS):
+        raise UserError(f"seeds{where} must be a list, or a number from 1 to {_MOST_SEEDS:,}, found {shortened(seeds)}")
     found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not found:
-        raise UserError(f"seeds{where} must be at least 1 or a list, found {shortened(seeds)}")
+    for seed in found:
+        _SEED.check(f"a seed{where}", seed)
     if len(set(found)) < len(found):
         raise UserError(f"seeds{where} must differ, found {shortened(list(found))}")
     return found
@@ -150,6 +158,9 @@ def _part(file: StudyFile, values: Mapping[str, Any], where: str) -> Part:
         if label not in datasets:
             raise unknown_name(f"data set{where}", label, datasets)
     seeds = seeds_of(own.get("seeds", file.seeds), where)
+    cells = math.prod(len(labels) for labels in axes.values()) * len(seeds)
+    if cells > _MOST_CELLS:
+        raise UserError(f"the axes and seeds{where} have {cells:,} cells, more than {_MOST_CELLS:,}")
     return Part(seeds, datasets, _merged(file.options, own.get("options", {})), axes)
 
 
