@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from peerdistill.deploy.formats import Format, is_model_folder
+from peerdistill.deploy.formats import Format
 from peerdistill.errors import UserError, cause
 from peerdistill.files import publish, write_error
 
@@ -32,7 +32,7 @@ def check_destination(output: Path, format: Format, *, force: bool) -> None:
     try:
         _check_parent(output.parent, output)
         if format.is_folder:
-            _check_free_folder(output, force)
+            _check_free_folder(output, format, force)
         else:
             _check_free(output, force)
     except (OSError, ValueError) as error:
@@ -49,12 +49,12 @@ def _check_parent(folder: Path, output: Path) -> None:
         raise UserError(f"{output} cannot be written: no permission to write into the folder {folder}")
 
 
-def _check_free_folder(output: Path, force: bool) -> None:
+def _check_free_folder(output: Path, format: Format, force: bool) -> None:
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file: name a folder")
     if output.is_dir() and not force:
         raise UserError(f"{output} exists: choose another name, or replace it with --force")
-    if output.is_dir() and not is_model_folder(output):
+    if output.is_dir() and not format.recognises(output):
         raise UserError(f"{output} is a folder with other content: choose another name")
 
 

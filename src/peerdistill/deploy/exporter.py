@@ -75,7 +75,7 @@ def export(
             changed.
         card: Input size, normalisation and class names.
         output: The file to write; it must have the suffix of the format.
-        format: A format, the name of a format of the package ("safetensors", "onnx", "pt2", "int8", "timm"), or
+        format: A format, the name of a format of the package ("safetensors", "onnx", "pt2", "int8", "timm", "web"), or
             ``package.module:FORMAT``.
         pictures: Real pictures of the card's size, at least 2.
         calibration: Training pictures of the card's size, at least 2. "int8" needs them.

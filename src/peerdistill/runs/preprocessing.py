@@ -10,7 +10,7 @@ from peerdistill.backbones import PretrainedInput
 from peerdistill.config.config import CohortConfig, Config
 from peerdistill.data.config import DataConfig, Interpolation, Preprocessing
 from peerdistill.data.images.preprocess import INTERPOLATIONS
-from peerdistill.deploy.formats import is_model_folder
+from peerdistill.deploy import formats
 from peerdistill.errors import PeerdistillWarning, UserError
 from peerdistill.fewshot.config import FewShotData
 from peerdistill.runs.pretrained import read_weights
@@ -42,7 +42,7 @@ def as_started(config: Config, before: Config) -> Config:
 def _expected(cohort: CohortConfig, data: DataConfig | FewShotData) -> Preprocessing | None:
     if cohort.weights and (card := read_weights(cohort.weights)[0]):
         return Preprocessing(card.image_size, card.mean, card.std, card.crop, _filter(card.interpolation, cohort, data))
-    in_folder = cohort.weights is not None and is_model_folder(Path(cohort.weights))
+    in_folder = cohort.weights is not None and formats.find("timm").recognises(Path(cohort.weights))
     found = backbones.pretrained_input(f"timm:local-dir:{cohort.weights}" if in_folder else cohort.backbone)
     for name in cohort.peer_backbones or ():
         _warn_if_different(cohort.backbone, found, name)

@@ -15,8 +15,7 @@ from peerdistill.backbones import Backbone
 from peerdistill.backbones.adapters.timm_names import WEIGHTS
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import CohortConfig
-from peerdistill.deploy import LeaderCard, first_difference, not_finite, read_safetensors
-from peerdistill.deploy.formats import is_model_folder
+from peerdistill.deploy import LeaderCard, first_difference, formats, not_finite, read_safetensors
 from peerdistill.errors import UserError
 from peerdistill.runs.restore import restore
 from peerdistill.runs.run import Run
@@ -63,7 +62,7 @@ def read_weights(source: str) -> tuple[LeaderCard | None, dict[str, Tensor]]:
         UserError: The run or the file is missing or damaged.
     """
     file = Path(source)
-    if is_model_folder(file):
+    if formats.find("timm").recognises(file):
         file = file / WEIGHTS
     elif file.is_dir():
         with torch.random.fork_rng(devices=[]):  # the weights of the new run must not depend on those that are replaced

@@ -98,7 +98,7 @@ def test_a_file_in_the_folder_of_formats_adds_a_format(tmp_path, monkeypatch):
         ("arrays_file:NOTHING", "must be a peerdistill.deploy.formats.Format, found nothing"),
         ("arrays_file:write", "must be a peerdistill.deploy.formats.Format, found a function"),
         ("onxx", r"unknown export format 'onxx': did you mean onnx\?"),
-        ("tflite", r"choose from onnx, pt2, safetensors, timm, int8, package.module:FORMAT"),
+        ("tflite", r"choose from onnx, pt2, safetensors, timm, web, int8, package.module:FORMAT"),
     ],
 )
 def test_names_that_are_not_formats_are_refused(own_code, name, message):

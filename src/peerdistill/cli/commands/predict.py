@@ -32,7 +32,7 @@ _PICTURES_WITHOUT_BAR = 300
 def run(words: list[str]) -> int:
     """Run ``peerdistill predict FILE_OR_RUN PICTURES... [options]``."""
     parser = make_parser("predict", "FILE_OR_RUN PICTURES... [options]", str(__doc__))
-    parser.add_argument("model", type=str, help="Exported file, folder of a run, or folder in the layout of the hub.")
+    parser.add_argument("model", type=str, help="Exported file or folder, or folder of a run.")
     parser.add_argument(
         "pictures",
         type=str,

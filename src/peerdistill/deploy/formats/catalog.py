@@ -7,7 +7,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from peerdistill.backbones.adapters.timm_names import CONFIG
 from peerdistill.deploy.formats.format import Format
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.user_code import user_object
@@ -56,13 +55,13 @@ def find(name: str) -> Format:
 
 
 def format_of_file(path: Path) -> Format:
-    """Return the format that a file has by its suffix; a folder with a ``config.json`` has that of timm.
+    """Return the format that a file has by its suffix, or a folder by the file that marks it.
 
     Raises:
         UserError: If no format of the package has this suffix.
     """
     for format in FORMATS.values():
-        if is_model_folder(path) if format.is_folder else path.suffix == format.suffix:
+        if format.recognises(path):
             return format
     allowed = ", ".join(sorted({format.suffix for format in FORMATS.values() if not format.is_folder}))
     raise UserError(
@@ -72,8 +71,8 @@ def format_of_file(path: Path) -> Format:
 
 
 def is_model_folder(path: Path) -> bool:
-    """Return whether a folder holds a network as the Hugging Face Hub does, and not a run."""
-    return (path / CONFIG).is_file() and not (path / "config.yaml").is_file()
+    """Return whether a folder holds an exported network, and not a run."""
+    return any(format.is_folder and format.recognises(path) for format in FORMATS.values())
 
 
 def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened":

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Opened = tuple[Scorer, LeaderCard]
     """The scorer and the card of an exported file."""
 
+_RUN_CONFIG = "config.yaml"
+
 
 class ExportError(UserError):
     """The leader could not be written, or its file does not reproduce it. No file was left behind."""
@@ -70,7 +72,7 @@ class Format:
         name: Value of ``--format``.
         help: Short description, for ``--help`` and tables.
         suffix: Suffix of the files, by which ``predict`` recognises the format. Formats of the package that share a
-            suffix also share ``open``.
+            suffix also share ``open``. Empty for folders.
         write: Writes a leader to a file. The file lies in a temporary folder, in which other files may be left.
         open: Returns the scorer and the card of a file.
         verify: Compares a written file with the leader and raises ExportError if it does not pass. None: every output
@@ -82,7 +84,8 @@ class Format:
         needs_calibration: Whether ``write`` needs training pictures.
         stock: Whether the file holds the weights of one stock network, which an ensemble is not.
         samples: Number of pictures that the command line compares.
-        is_folder: Whether it writes a folder, which may have any name: ``predict`` recognises it by ``config.json``.
+        folder_with: The file by which a folder of this format is recognised, for formats that write a folder (of any
+            name, without folders in it).
 
     Example:
         >>> from peerdistill.deploy import formats
@@ -101,7 +104,21 @@ class Format:
     needs_calibration: bool = False
     stock: bool = False
     samples: int = 128
-    is_folder: bool = False
+    folder_with: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it writes a folder."""
+        return self.folder_with is not None
+
+    def recognises(self, path: Path) -> bool:
+        """Return whether a path has the suffix of this format or, of a folder, holds the file that marks it.
+
+        The folder of a run is none, whatever it holds.
+        """
+        if self.folder_with is None:
+            return path.suffix == self.suffix
+        return (path / self.folder_with).is_file() and not (path / _RUN_CONFIG).is_file()
 
     def check_holds(self, what: str | None) -> None:
         """Raise UserError if a file of this format cannot hold a network of a run, such as "ensemble"."""

@@ -186,5 +186,5 @@ FORMAT = Format(
     open=open_folder,
     verify=verify_folder,
     stock=True,
-    is_folder=True,
+    folder_with=CONFIG,
 )
