@@ -1,6 +1,7 @@
 """Numerical helpers: the float32 minimum of losses and memories, and custom autograd functions."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -22,6 +23,19 @@ def min_float32(dtype: torch.dtype) -> torch.dtype:
 def upcast(x: Tensor) -> Tensor:
     """Return ``x`` in at least ``float32``; ``x`` itself if it already is."""
     return x.to(min_float32(x.dtype))
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which operations on the device of ``x`` keep the precision of their inputs.
+
+    Example:
+        >>> x = torch.ones(2, 2)
+        >>> with torch.autocast("cpu", torch.bfloat16), without_autocast(x):
+        ...     (x @ x).dtype
+        torch.float32
+    """
+    # PyTorch has no autocast for tensors without data.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def with_custom_gradient(compute: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> Tensor:

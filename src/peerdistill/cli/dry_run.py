@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from peerdistill.cli.printing import in_bytes
+
 if TYPE_CHECKING:
     from peerdistill.runs import DryRun
 
@@ -57,7 +59,7 @@ def _rows(found: "DryRun") -> Iterator[tuple[str, str]]:
         f"{sizes['leader']:,} deployed; {sizes['cohort'] + sizes['method']:,} trained "
         f"(peers {sizes['cohort']:,}, terms {sizes['method']:,})",
     )
-    banks = [f"{name} {_size(size)}" for name, size in found.buffers.items()]
+    banks = [f"{name} {in_bytes(size)}" for name, size in found.buffers.items()]
     yield "banks and buffers", ", ".join(banks) or "none"
     yield "optimizer", f"{_options(asdict(training.optimizer), _OF_SGD, 'sgd')}, lr {training.lr}"
     yield "schedule", _options(asdict(training.schedule), _OF_STEPS, "step")
@@ -66,7 +68,7 @@ def _rows(found: "DryRun") -> Iterator[tuple[str, str]]:
         f"{training.epochs} epochs x {found.steps_per_epoch:,} = {found.steps:,} of {images} images each",
     )
     if found.gpu_bytes is not None:
-        yield "GPU memory", f"at least {_size(found.gpu_bytes)}"
+        yield "GPU memory", f"at least {in_bytes(found.gpu_bytes)}"
     speed = images / found.seconds_per_step
     yield (
         "estimated time",
@@ -104,7 +106,3 @@ def _options(values: Mapping[str, Any], own: Collection[str], owner: str) -> str
     used = {key: value for key, value in values.items() if key != "name" and (name == owner or key not in own)}
     rest = [f"{key} {value}" for key, value in used.items() if value not in (None, False)]
     return ", ".join([name, *(text.removesuffix(" True") for text in rest)])
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.2f} MiB"

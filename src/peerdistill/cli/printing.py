@@ -30,6 +30,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def in_bytes(size: int) -> str:
+    """Return a size in MiB or GiB.
+
+    Example:
+        >>> in_bytes(3 * 2**20), in_bytes(5 * 2**29)
+        ('3.00 MiB', '2.50 GiB')
+    """
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.2f} MiB"
+
+
 class _EscapeControlCharacters(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Escaped(renderable) for renderable in renderables]

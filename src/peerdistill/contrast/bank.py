@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peerdistill.numerics import min_float32
+from peerdistill.numerics import min_float32, without_autocast
 
 
 class MemoryBank(nn.Module):
@@ -50,7 +50,7 @@ class MemoryBank(nn.Module):
         more than once in the batch moves once, towards the mean of its normalised embeddings.
         """
         precise = min_float32(self.rows.dtype)
-        with torch.autocast(self.rows.device.type, enabled=False):
+        with without_autocast(self.rows):
             fresh_MBE = F.normalize(embeddings_MBE.to(precise), dim=-1)
             same_BB = (indices_B[:, None] == indices_B[None, :]).to(fresh_MBE.dtype)
             # All occurrences of a sample write the same values, so the order of the writes does not matter.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from peerdistill.errors import UserError
-from peerdistill.numerics import upcast
+from peerdistill.numerics import upcast, without_autocast
 
 
 def scores_within(
@@ -27,7 +27,7 @@ def scores_within(
     Raises:
         UserError: For a temperature that is not above 0.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings):
         unit_MBE = _unit(embeddings, temperature)
         return unit_MBE @ unit_MBE.transpose(1, 2) / temperature
 
@@ -39,7 +39,7 @@ def scores_across(
 
     Arguments and errors are those of :func:`scores_within`.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings):
         unit_MBE = _unit(embeddings, temperature)
         scores_MMBB = torch.einsum("aie,bke->abik", unit_MBE, unit_MBE) / temperature
         return _off_diagonal(scores_MMBB), _off_diagonal(scores_MMBB.transpose(0, 1))

@@ -4,6 +4,7 @@ Axes: M peers, B batch, N samples, S negatives drawn, L queue length, E embeddin
 keys of one block.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -240,6 +241,8 @@ def _block_size(anchors: int, like: Tensor) -> int:
 
 def _block_numel(like: Tensor) -> int:
     """Return the number of elements of ``like``'s dtype per block on its device."""
+    if like.is_meta:  # without data a block takes no memory, and with a single block nothing is computed twice
+        return sys.maxsize
     on_cpu = like.device.type == "cpu"
     budget = CPU_BLOCK_BYTES * torch.get_num_threads() if on_cpu else ACCELERATOR_BLOCK_BYTES
     return max(1, budget // like.element_size())

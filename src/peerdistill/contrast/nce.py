@@ -18,7 +18,7 @@ from peerdistill.contrast.keys import Keys, bank_keys, queue_keys
 from peerdistill.contrast.options import FLOAT32_TEMPERATURE, LOWEST_TEMPERATURE, Normaliser, Objective, Views
 from peerdistill.contrast.score_blocks import Anchors, SubBatch
 from peerdistill.errors import UserError, unknown_name
-from peerdistill.numerics import min_float32, with_custom_gradient
+from peerdistill.numerics import min_float32, with_custom_gradient, without_autocast
 
 
 class _Settings(NamedTuple):
@@ -182,7 +182,7 @@ def log_normalisers(
     settings = _Settings("nce", temperature, "anchor", "full")
     settings.check(len(embeddings))
     keys = bank_keys(banks, indices, negatives, labels, settings.precision(embeddings.dtype))
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings):
         sub_batches = _sub_batches(_normalised(embeddings, settings), banks[:, indices], keys, settings)
         log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(sub_batches)]
         return torch.stack(log_means).to(min_float32(embeddings.dtype))
@@ -190,7 +190,7 @@ def log_normalisers(
 
 def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, keys: Keys, settings: _Settings) -> Tensor:
     """Return the contrast of embeddings with positives, by default the embeddings themselves, and negative keys."""
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings):
         unit_MBE = _normalised(embeddings, settings)
         positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
         compute = partial(_value_and_gradient, positives_MBE=positives_MBE, keys=keys, settings=settings)

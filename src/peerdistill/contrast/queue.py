@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peerdistill.numerics import upcast
+from peerdistill.numerics import upcast, without_autocast
 
 EMPTY = -1
 """Label of an entry that is not filled yet."""
@@ -51,7 +51,7 @@ class EmbeddingQueue(nn.Module):
         length, batch = len(self.labels), len(labels_B)
         kept = min(length, batch)
         positions = (self.next + torch.arange(batch - kept, batch, device=self.labels.device)) % length
-        with torch.autocast(self.rows.device.type, enabled=False):
+        with without_autocast(self.rows):
             fresh_MBE = F.normalize(upcast(embeddings_MBE[:, -kept:]), dim=-1)
         self.rows[:, positions] = fresh_MBE.to(self.rows.dtype)
         self.labels[positions] = labels_B[-kept:]

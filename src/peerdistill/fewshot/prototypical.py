@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.numerics import upcast
+from peerdistill.numerics import upcast, without_autocast
 from peerdistill.terms.batch import Batch
 
 
@@ -63,7 +63,7 @@ class Prototypical(nn.Module):
         return torch.stack([self._loss(features) for features in out.features]).sum()
 
     def _loss(self, features_BD: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
-        with torch.autocast(features_BD.device.type, enabled=False):
+        with without_autocast(features_BD):
             logits_WQW = prototypical_logits(upcast(features_BD).unflatten(0, (self.ways, -1)), self.shots)
             of_class_W = torch.arange(self.ways, device=logits_WQW.device)
             return F.cross_entropy(logits_WQW.flatten(0, 1), of_class_W.repeat_interleave(logits_WQW.shape[1]))

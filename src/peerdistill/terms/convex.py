@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from peerdistill.numerics import upcast
+from peerdistill.numerics import upcast, without_autocast
 
 # After 16 iterations the cross-entropy is within 1e-6 of the minimum for margins as they occur in training.
 _ITERATIONS = 16
@@ -26,7 +26,7 @@ def best_weights(margins_MBC: Float[Tensor, "peers batch classes"]) -> Float[Ten
     Args:
         margins_MBC: Scores minus the score of the label, ``u_mc = z_mc - z_my``.
     """
-    with torch.autocast(margins_MBC.device.type, enabled=False):
+    with without_autocast(margins_MBC):
         u_BMC = upcast(margins_MBC.detach().transpose(0, 1))
         batch, peers, _ = u_BMC.shape
         alpha_BM = u_BMC.new_full((batch, peers), 1 / peers)

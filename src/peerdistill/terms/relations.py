@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peerdistill.cohort import CohortOutput
-from peerdistill.numerics import upcast, with_custom_gradient
+from peerdistill.numerics import upcast, with_custom_gradient, without_autocast
 from peerdistill.terms.batch import Batch
 
 # Cosines per block: on a CPU few enough to stay in the cache of a core, elsewhere enough to keep the device busy.
@@ -109,5 +109,5 @@ class TeacherRelation(nn.Module):
         """Return the loss between leader and teacher."""
         assert out.teacher is not None
         features, teacher = out.features[-1], out.teacher.features[-1].detach()
-        with torch.autocast(features.device.type, enabled=False):
+        with without_autocast(features):
             return self.loss(upcast(features), upcast(teacher))

@@ -1,0 +1,5 @@
+"""What a training costs: parameters, multiply-adds, memory and time, from its configuration alone."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

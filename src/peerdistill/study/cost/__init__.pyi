@@ -1,0 +1,17 @@
+from .counting import multiply_adds, saved_bytes
+from .passes import MultiplyAdds, multiply_adds_per_step
+from .sizes import Sizes, sizes_of_config, sizes_of_run
+from .total import Cost, cost, cost_of_run
+
+__all__ = [
+    "Cost",
+    "MultiplyAdds",
+    "Sizes",
+    "cost",
+    "cost_of_run",
+    "multiply_adds",
+    "multiply_adds_per_step",
+    "saved_bytes",
+    "sizes_of_config",
+    "sizes_of_run",
+]
