@@ -1,20 +1,24 @@
 """Groups, verdicts, curves and the paper's figures, of runs that exist only as their results."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from peerdistill.config.config import Config
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
+from peerdistill.study.analyses import analyse
 from peerdistill.study.paper import published
 from peerdistill.study.report import write_report
 from peerdistill.study.report.content import content_of
 from peerdistill.study.report.curves import MOST_POINTS, curves_of
 from peerdistill.study.report.reported_run import ReportedRun, read_runs
+from peerdistill.study.results.intervals import paired_interval
 
 
 def made(folder: Path, top1: float | None, *, epochs: int = 3, seconds: float = 10.0, **options) -> Run:
@@ -113,6 +117,47 @@ def test_runs_stand_beside_the_figures_of_the_paper(tmp_path):
     assert full[3:] == [f"{figure.mean} ± {figure.std}", "25.00", 1, f"{25 - figure.mean:+.2f}", ""]
     assert part[-1] == "20 classes; 3 epochs instead of 300"
     assert {row[1] for row in table.rows} == {"leader", "ensemble"}
+
+
+def test_figures_are_those_of_analyse(hostile, tmp_path):
+    (reported,) = read_runs([hostile])
+    details = content_of([reported], analyses=["similarity"]).details[0]
+    figures = analyse(hostile, ["similarity"])["similarity"]["figures"]
+    ((_, table),) = details.sections[0].tables
+    column = list(table.columns).index("leader")
+    assert {row[0]: float(row[column]) for row in table.rows} == pytest.approx(figures, rel=1e-3)
+
+
+def test_a_run_without_checkpoint_says_why_it_is_not_analysed(tmp_path):
+    run = made(tmp_path / "run", 50.0)
+    section = content_of(read_runs([run]), analyses=["diversity"]).details[0].sections[0]
+    assert section.tables == ()
+    assert section.notes[1].startswith("It was not computed: ")
+    with pytest.raises(UserError, match="unknown analysis 'beauty'"):
+        write_report([run], tmp_path / "report.html", analyses=["beauty"])
+
+
+def test_seeds_on_the_same_images_are_compared_image_by_image(hostile, tmp_path):
+    """One seed is too few, and the interval covers the images: the one of a comparison of runs."""
+    other = made_from(hostile, tmp_path / "other")
+    row = content(other, hostile, baseline=1).comparison.rows[0]
+    correct = [100.0 * (one.leader.predicted == one.labels) for one in (other.predictions(), hostile.predictions())]
+    interval = paired_interval(correct[0] - correct[1])
+    assert row[2] == f"{interval.low:+.2f} to {interval.high:+.2f} over images, not over seeds"
+    assert row[3:5] == [1, "too few seeds"]
+
+
+def made_from(run: Run, folder: Path) -> Run:
+    """Copy a run, and let its leader be wrong for the first 20 images."""
+    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("checkpoints"))
+    file = folder / "predictions" / "last_test.npz"
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays["leader_predicted"][:20] = (arrays["labels"][:20] + 1) % 4
+    np.savez(file, **arrays)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "lr": 0.3}))
+    return Run(folder)
 
 
 def test_kinds_are_not_mixed(tmp_path, episodes_run):

@@ -10,6 +10,8 @@ from peerdistill.cli.printing import console
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import UserError
 from peerdistill.paths import user_path
+from peerdistill.study.analyses import listed
+from peerdistill.study.report import ANALYSES, write_report
 
 HELP_ORDER = 57
 
@@ -35,15 +37,21 @@ def run(words: list[str]) -> int:
         default=None,
         help="Evaluation set (default: test, or val if the data has no test images).",
     )
+    parser.add_argument(
+        "--analyses",
+        type=str,
+        default=",".join(ANALYSES),
+        help=f"Analyses, separated by commas, or none: {listed()}. They evaluate the networks of every run.",
+    )
     add_places(parser)
     options = parse_words(parser, words, kind="option of report")
     out = _out(options)
     runs = [opened(name, options) for name in options.runs]
     baseline = None if options.baseline is None else opened(options.baseline, options)
-    from peerdistill.study.report import write_report
-
-    with console(stderr=True).status("reading the runs"):
-        write_report(runs, out, baseline=baseline, which=options.checkpoint, split=options.split)
+    analyses = [name.strip() for name in options.analyses.split(",")] if options.analyses != "none" else []
+    with console(stderr=True).status("reading the runs") as status:
+        how = {"which": options.checkpoint, "split": options.split, "analyses": analyses, "tell": status.update}
+        write_report(runs, out, baseline=baseline, **how)
     console().print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser", soft_wrap=True)
     return 0
 

@@ -1,12 +1,16 @@
 """Charts as data: the page draws each of them and builds the table under it from the same numbers."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 DIGITS = 6
 """Significant digits of the numbers in charts."""
+
+# A number with its sign, unit and interval.
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*(e[+-]?\d+)?( ?(%|s|min|h|x|[kMGTPE]B?))?( (±|to) .*)?")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Table:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column has numbers."""
+        return [any(_is_number(row[place]) for row in self.rows) for place in range(len(self.columns))]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the table for JSON."""
@@ -106,6 +115,10 @@ def lines(
         for line in drawn
     ]
     return Chart(id, "lines", title, note, {"series": series, "x": x, "y": y, "log": log})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
 
 
 def rounded(value: Any) -> Any:

@@ -1,12 +1,13 @@
 """What stands in a report, from the folders of its runs: text, tables and charts for the page's template."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
 
 from peerdistill import __version__
+from peerdistill.study.report.analysed import Results, analyses_of, analyses_side_by_side, analysis_sections
 from peerdistill.study.report.charts import Chart, Section, Table
 from peerdistill.study.report.classes import class_charts, hardest
 from peerdistill.study.report.curves import curves_of, overlaid
@@ -97,19 +98,32 @@ class Content:
         return {chart.id: chart for chart in found}
 
 
-def content_of(runs: Sequence[ReportedRun], baseline: ReportedRun | None = None) -> Content:
+def content_of(
+    runs: Sequence[ReportedRun],
+    baseline: ReportedRun | None = None,
+    analyses: Sequence[str] = (),
+    tell: Callable[[str], object] = str,
+) -> Content:
     """Return the report on runs.
 
     Args:
         runs: The runs; all on classes, or all few-shot.
         baseline: The run among them whose group the others are compared with.
+        analyses: Names of the analyses to compute.
+        tell: Called with a description of each step.
     """
     groups = grouped(runs)
     compared_with = baseline_among(groups, baseline)
     found = [] if compared_with is None else differences(groups, compared_with)
     pictures = Pictures(len(runs))
-    details = [_details(reported, f"run{number}", pictures) for number, reported in enumerate(runs)]
+    results: dict[str, Results] = {}
+    details = []
+    for number, reported in enumerate(runs):
+        tell(f"run {number + 1} of {len(runs)}: {reported.name}")
+        results[reported.name] = analyses_of(reported, analyses if reported.result else ())
+        details.append(_details(reported, f"run{number}", pictures, results[reported.name]))
     several = len(runs) > 1
+    sections = (paper_section(groups), analyses_side_by_side(results) if several else None)
     return Content(
         title=runs[0].name if not several else f"{len(runs)} runs",
         about=about(groups),
@@ -122,7 +136,7 @@ def content_of(runs: Sequence[ReportedRun], baseline: ReportedRun | None = None)
         curves=overlaid(groups) if several else [],
         details=details,
         pictures=pictures.addresses,
-        sections=[section for section in (paper_section(groups),) if section is not None],
+        sections=[section for section in sections if section is not None],
     )
 
 
@@ -140,13 +154,14 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _details(reported: ReportedRun, id: str, pictures: Pictures) -> RunDetails:
+def _details(reported: ReportedRun, id: str, pictures: Pictures, analyses: Results) -> RunDetails:
     common = {
         "id": id,
         "name": reported.name,
         "facts": _facts(reported),
         "scores": _scores(reported),
         "curves": curves_of(reported, id),
+        "sections": analysis_sections(analyses, id),
         "forms": None if reported.bench is None else forms_table(reported.bench, reported.run.path),
         "options": _options(reported),
         "environment": _environment(reported),
@@ -177,7 +192,7 @@ def _facts(reported: ReportedRun) -> list[tuple[str, str, str]]:
     half = scores["leader"].get("interval95")
     found = [("Leader", percent(scores["leader"]["top1"]), f"top-1 accuracy, {_on(reported)}")]
     if half is not None:
-        found[0] = ("Leader", f"{percent(scores['leader']['top1'])} ± {half:.2f}", _on(reported))
+        found[0] = ("Leader", f"{scores['leader']['top1']:.2f} ± {half:.2f} %", _on(reported))
     if reported.peers > 1:
         mean = fmean(peer["top1"] for peer in scores["peers"])
         found.append(("Mean peer", percent(mean), f"of {reported.peers} peers"))
@@ -206,20 +221,29 @@ def _scores(reported: ReportedRun) -> Table | None:
     if reported.result is None:
         return None
     columns: dict[str, None] = {}
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, str]] = {}
     for which in ("last", "best"):
         measured = reported.result.get(which) or {}
         for split in (name for name in ("test", "val") if name in measured):
             where = f"{which} epoch ({measured['epoch']}), {_SPLITS.get(split, split)}"
             for network, scores in _networks(measured[split]):
-                named = {f"{where}: {_METRICS.get(metric, metric)}": value for metric, value in scores.items()}
+                named = {f"{where}: {_METRICS.get(name, name)}": text for name, text in _with_interval(scores)}
                 rows.setdefault(network, {}).update(named)
                 columns |= dict.fromkeys(named)
     return Table(["network", *columns], [[name, *map(values.get, columns)] for name, values in rows.items()])
 
 
 _SPLITS = {"val": "validation"}
-_METRICS = {"top1": "top-1, %", "top5": "top-5, %", "interval95": "95 % interval, ±"}
+_METRICS = {"top1": "top-1, %", "top5": "top-5, %"}
+
+
+def _with_interval(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Yield the metrics of a network as text, and the interval of few-shot runs behind its mean."""
+    for name, value in scores.items():
+        if name == "top1" and "interval95" in scores:
+            yield name, f"{value:.2f} ± {scores['interval95']:.2f}"
+        elif name != "interval95":
+            yield name, f"{value:.2f}"
 
 
 def _networks(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
@@ -245,7 +269,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
                 duration(fmean(seconds)) if seconds else "",
             ]
         )
-    return Table(["variant", "seeds", "leader, mean", "standard deviation", "training time, mean"], rows)
+    return Table(["variant", "seeds", "leader, mean", "standard deviation", "CPU time, mean"], rows)
 
 
 def _comparison(found: Sequence[Difference]) -> Table:
@@ -261,7 +285,7 @@ def _comparison(found: Sequence[Difference]) -> Table:
         for one in found
     ]
     return Table(
-        [f"leader against {found[0].baseline}", "points", "95 % interval", "seeds", "verdict", "training time"], rows
+        [f"leader against {found[0].baseline}", "points", "95 % interval", "seeds", "verdict", "CPU time"], rows
     )
 
 

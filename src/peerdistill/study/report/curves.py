@@ -38,7 +38,7 @@ def curves_of(reported: ReportedRun, id: str) -> list[Chart]:
         found.append(
             lines(
                 f"{id}-accuracy",
-                "Accuracy on validation images",
+                f"Accuracy on validation {_samples(reported)}",
                 f"Top-1 accuracy of every peer, the leader and the ensemble.{thinned}",
                 list(_accuracy_lines(validated)),
                 y=_ACCURACY,
@@ -53,9 +53,10 @@ def curves_of(reported: ReportedRun, id: str) -> list[Chart]:
 
 def overlaid(groups: Sequence[Group]) -> list[Chart]:
     """Return the curves of several runs in the same charts; runs that differ only in their seed have one colour."""
+    samples = _samples(groups[0].runs[0])
     shown = [
-        ("leader", "Leader on validation images", "Top-1 accuracy of the leader.", _ACCURACY, _leader),
-        ("ensemble", "Ensemble on validation images", "Top-1 accuracy of the ensemble.", _ACCURACY, _ensemble),
+        ("leader", f"Leader on validation {samples}", "Top-1 accuracy of the leader.", _ACCURACY, _leader),
+        ("ensemble", f"Ensemble on validation {samples}", "Top-1 accuracy of the ensemble.", _ACCURACY, _ensemble),
         ("loss", "Training loss", "The sum of all parts, each with its weight: mean over an epoch.", "loss", _total),
         ("lr", "Learning rate", "At the last step of an epoch.", "learning rate", _rate),
     ]
@@ -67,6 +68,10 @@ def overlaid(groups: Sequence[Group]) -> list[Chart]:
         if drawn:
             found.append(lines(f"all-{name}", title, f"{note}{thinned}", drawn, y=unit))
     return found
+
+
+def _samples(reported: ReportedRun) -> str:
+    return "episodes" if reported.config.kind == "episodes" else "images"
 
 
 Value = Callable[[Mapping[str, Any]], float | int | None]

@@ -1,18 +1,14 @@
 """Runs that differ only in their seed form a group; groups differ in options, which name them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peerdistill.config.config import Config
 from peerdistill.errors import UserError
-from peerdistill.runs.run import PLACES
+from peerdistill.runs.identity import decisive_options
+from peerdistill.study.plan import digest
 from peerdistill.study.report.reported_run import ReportedRun
-
-_WITHOUT_EFFECT = frozenset(
-    (*PLACES, "seed", "device", "workers", "cache", "cache_gib", "loggers", "log_every", "checkpoint_every", "kind")
-)
-"""Options that do not change what is learned, apart from the seed."""
 
 _NAMING = ("data", "method", "backbone", "sharing", "peers", "epochs", "subset.classes", "subset.per_class")
 """Options that name a group first."""
@@ -48,10 +44,9 @@ class Group:
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
     """Return the groups of runs, in the order of their first runs."""
-    members: dict[str, list[ReportedRun]] = {}
+    members: dict[tuple[str, str], list[ReportedRun]] = {}
     for reported in runs:
-        options = options_of(reported.config)
-        key = repr(sorted((name, value) for name, value in options.items() if name not in _WITHOUT_EFFECT - {"data"}))
+        key = (data_title(reported.config), digest(reported.config))
         members.setdefault(key, []).append(reported)
     found = [tuple(sorted(of_group, key=lambda one: one.seed)) for of_group in members.values()]
     labels = _labels([options_of(of_group[0].config) for of_group in found])
@@ -86,10 +81,14 @@ def require_same_kind(runs: Sequence[ReportedRun]) -> None:
         )
 
 
+def data_title(config: Config) -> str:
+    """Return a short name for the data of a run."""
+    return config.data.sources.title(config.data.data)
+
+
 def options_of(config: Config) -> dict[str, Any]:
-    """Return all options by dotted name; the data have their short title instead of their place."""
-    found = dict(_flat(config.as_dict()))
-    return {**found, "data": config.data.sources.title(config.data.data)}
+    """Return the options that affect results by dotted name; the data have their short title instead of their place."""
+    return {**decisive_options(config), "data": data_title(config)}
 
 
 def differing(options: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -99,21 +98,13 @@ def differing(options: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in ordered if len({repr(each.get(name)) for each in options}) > 1]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def _labels(options: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the method of each group, followed by as few other options as make all labels different."""
     labels = [str(each["method"]) for each in options]
     for name in differing(options):
         if len(set(labels)) == len(labels):
             break
-        if name in _WITHOUT_EFFECT - {"data"} or name == "method":
+        if name in ("method", "seed", "test", "labels"):
             continue
         longer = [f"{label}, {name} {each.get(name)}" for label, each in zip(labels, options, strict=True)]
         if len(set(longer)) > len(set(labels)):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
+from jaxtyping import Float
 
 from peerdistill.study.report.groups import Group
 from peerdistill.study.report.reported_run import ReportedRun
 from peerdistill.study.results import Verdict, judge
+from peerdistill.study.results.verdicts import Outcome, Scores
 from peerdistill.study.spread import spread
 
 FEWEST_SEEDS = 3
@@ -36,15 +38,20 @@ class Difference:
     @property
     def sentence(self) -> str:
         """The comparison in one sentence."""
+        sentence = f"{self.verdict.sentence[0].upper()}{self.verdict.sentence[1:]}"
         if self.time is None:
-            return f"{self.verdict.sentence}."
-        return f"{self.verdict.sentence}, with {self.time:.1f} times its training time."
+            return f"{sentence}."
+        return f"{sentence}, with {self.time:.1f} times its training time."
 
     @property
     def interval(self) -> str:
         """The 95 % interval in words."""
-        found = self.verdict.interval
-        return "none" if found is None or not found.known else f"{found.low:+.2f} to {found.high:+.2f}"
+        found, within = self.verdict.interval, self.verdict.within
+        if found is not None and found.known:
+            return f"{found.low:+.2f} to {found.high:+.2f}"
+        if within is not None and within.known:
+            return f"{within.low:+.2f} to {within.high:+.2f} over images, not over seeds"
+        return "none"
 
 
 def differences(groups: Sequence[Group], baseline: Group) -> list[Difference]:
@@ -58,11 +65,27 @@ def _difference(group: Group, baseline: Group) -> Difference | None:
     common = ours.keys() & theirs.keys()
     if not common or group.options["data"] != baseline.options["data"]:
         return None
-    scores, others = ({seed: np.array([of[seed]]) for seed in common} for of in (ours, theirs))
-    found = judge(f"the leader of {group.label}", baseline.label, scores, others)
+    scores, others = _scores(group, baseline)
+    found = judge(f"the leader of {group.label}", baseline.label, scores, others, "images")
     times = [group.seconds(), baseline.seconds()]
     time = fmean(times[0]) / fmean(times[1]) if all(times) and fmean(times[1]) > 0 else None
     return Difference(group.label, baseline.label, fmean(ours[seed] - theirs[seed] for seed in common), found, time)
+
+
+def _scores(group: Group, baseline: Group) -> tuple[Scores, Scores]:
+    """Return the accuracy in percent on every image by seed; the mean if predictions are missing or of other images."""
+    finished = [[one for one in of.runs if one.scores is not None] for of in (group, baseline)]
+    labels = [None if one.predictions is None else one.predictions.labels for runs in finished for one in runs]
+    if any(one is None or not np.array_equal(one, labels[0]) for one in labels):
+        ours, theirs = ({seed: np.array([top1]) for seed, top1 in of.leaders().items()} for of in (group, baseline))
+    else:
+        ours, theirs = ({one.seed: _correct(one) for one in runs} for runs in finished)
+    return ours, theirs
+
+
+def _correct(reported: ReportedRun) -> Float[np.ndarray, " images"]:
+    leader = reported.outcomes["leader"]
+    return 100.0 * (leader.predicted == leader.labels)
 
 
 def seeds(count: int) -> str:
@@ -81,7 +104,7 @@ def about(groups: Sequence[Group]) -> str:
         return (
             f"{_cohort(first)} learned from {data} by {first.config.method}, for {_length(first)}, with {seeds(count)}."
         )
-    return f"{count} runs in {len(groups)} variants learned from {data}: {', '.join(group.label for group in groups)}."
+    return f"{count} runs in {len(groups)} variants learned from {data}: {'; '.join(group.label for group in groups)}."
 
 
 def verdict(groups: Sequence[Group], found: Sequence[Difference], baseline: Group | None) -> str:
@@ -96,14 +119,19 @@ def verdict(groups: Sequence[Group], found: Sequence[Difference], baseline: Grou
     if not found:
         return f"No other run shares a seed and data with the baseline ({baseline.label}), so nothing is claimed."
     if len(found) == 1:
-        return f"{found[0].sentence[0].upper()}{found[0].sentence[1:]}"
-    kinds = ("better", "worse")
-    better, worse = ([one.label for one in found if one.verdict.outcome == kind] for kind in kinds)
-    parts = [
-        f"shown to be {kind}: {', '.join(labels)}" for kind, labels in (("better", better), ("worse", worse)) if labels
-    ]
-    shown = "; ".join(parts) or "no difference is shown"
-    return f"Compared with {baseline.label}, {shown} (95 % intervals in the table; {len(found)} variants compared)."
+        return found[0].sentence
+    counted = [(outcome, [one.label for one in found if one.verdict.outcome == outcome]) for outcome in _IN_WORDS]
+    parts = [f"{_IN_WORDS[outcome]}: {'; '.join(labels)}" for outcome, labels in counted if labels]
+    return f"Compared with {baseline.label}, by 95 % intervals ({len(found)} variants compared) - {', '.join(parts)}."
+
+
+_IN_WORDS: dict[Outcome, str] = {
+    "better": "better",
+    "worse": "worse",
+    "not told apart": "not told apart",
+    "no interval": "without an interval",
+    "too few seeds": "with too few seeds to compare",
+}
 
 
 def _of_one(reported: ReportedRun) -> str:

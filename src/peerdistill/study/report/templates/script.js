@@ -37,11 +37,18 @@
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("text") },
     hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text") }, namelength: -1 },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("accent") },
-    legend: { orientation: "h", x: 0, y: -0.22, yanchor: "top" }, dragmode: coarse ? false : "zoom", ...more,
+    dragmode: coarse ? false : "zoom", ...more,
   });
 
+  // Room for a legend below a chart.
+  const legendOf = (names, width) => {
+    const entry = 50 + 6.6 * Math.max(...names.map((name) => name.length));
+    const room = 24 * Math.ceil(names.length / Math.max(1, Math.floor(width / entry)));
+    return { room, legend: { orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom" } };
+  };
+
   const draw = {
-    lines({ data }) {
+    lines({ data }, width) {
       const groups = new Set();
       const traces = data.series.map((line) => {
         const first = !groups.has(line.group || line.name);
@@ -55,8 +62,14 @@
         };
       });
       const y = { ...axis(data.y), type: data.log ? "log" : "linear" };
-      const hovermode = traces.length > 8 ? "closest" : "x unified";
-      return [traces, layoutOf(340, { xaxis: axis(data.x), yaxis: y, hovermode, showlegend: traces.length > 1 })];
+      const x = { ...axis(data.x), ...(data.x === "epoch" && data.series[0].x.length < 8 ? { dtick: 1 } : {}) };
+      const { room, legend } = legendOf([...groups], width - 60);
+      const showlegend = traces.length > 1;
+      const layout = layoutOf(290 + (showlegend ? room : 0), {
+        xaxis: x, yaxis: y, hovermode: traces.length > 8 ? "closest" : "x unified", showlegend, legend,
+      });
+      if (showlegend) layout.margin.b = 44 + room;
+      return [traces, layout];
     },
     bars({ data }) {
       const places = data.names.map((_, place) => place);
@@ -109,7 +122,7 @@
         yaxis: { ...axis("true class"), ...labelled, ...hidden, range: [count - 0.5, -0.5] }, hovermode: "closest",
       })];
     },
-    reliability({ data }) {
+    reliability({ data }, width) {
       const traces = [
         { type: "bar", x: data.places, y: data.accuracy, name: "share correct", marker: { color: series(0) },
           width: 1 / data.places.length - 0.004, text: data.counts.map((n) => `${n} images`), textposition: "none",
@@ -117,10 +130,13 @@
         { type: "scatter", mode: "lines", x: [0, 1], y: [0, 1], name: "perfect calibration", hoverinfo: "skip",
           line: { color: colour("quiet"), dash: "dash", width: 1.5 } },
       ];
-      return [traces, layoutOf(380, {
+      const { room, legend } = legendOf(["perfect calibration", "share correct"], width - 60);
+      const layout = layoutOf(340 + room, {
         xaxis: { ...axis("probability of the predicted class"), range: [0, 1] },
-        yaxis: { ...axis("share correct"), range: [0, 1.02] }, bargap: 0.05,
-      })];
+        yaxis: { ...axis("share correct"), range: [0, 1.02] }, bargap: 0.05, legend,
+      });
+      layout.margin.b = 44 + room;
+      return [traces, layout];
     },
     heatmap({ data }, width) {
       const text = data.z.map((row) => row.map((value) => (value === null ? "" : value.toPrecision(3))));
@@ -140,11 +156,12 @@
   };
 
   const drawn = new Set();
-  const show = (figure) => {
+  const show = (figure, width) => {
     const chart = charts[figure.dataset.chart];
     const plot = figure.querySelector(".plot");
-    const [traces, layout] = draw[chart.kind](chart, plot.clientWidth);
-    Plotly.react(plot, traces, layout, config);
+    const [traces, layout] = draw[chart.kind](chart, width || plot.clientWidth);
+    if (width) layout.width = width;
+    Plotly.react(plot, traces, layout, { ...config, responsive: !width });
     if (!drawn.has(figure) && chart.kind === "confusion") {
       plot.on("plotly_click", ({ points: [point] }) => point.customdata && gallery(figure, chart, ...point.customdata));
     }
@@ -273,7 +290,7 @@
   const repaint = () => {
     theme.textContent = isDark() ? "Light" : "Dark";
     theme.setAttribute("aria-label", `Use the ${isDark() ? "light" : "dark"} theme`);
-    drawn.forEach(show);
+    drawn.forEach((figure) => show(figure));
   };
   theme.hidden = false;
   theme.addEventListener("click", () => {
@@ -283,12 +300,16 @@
   system.addEventListener("change", repaint);
   repaint();
 
-  // On paper: light, and every chart of the runs that are shown.
+  // On paper: light, and every chart of the runs that are shown, in pixels of A4 and Letter within the margins of 15 mm.
+  const paper = { whole: 630, half: 290 };
   let before;
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
     root.dataset.theme = "light";
-    figures.filter((figure) => figure.offsetParent !== null).forEach(show);
+    for (const figure of figures.filter((one) => one.offsetParent !== null)) {
+      const half = figure.matches(".charts > :not(:last-child:nth-child(odd))");
+      show(figure, half ? paper.half : paper.whole);
+    }
   });
   addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before;
