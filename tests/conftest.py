@@ -15,7 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Installed before the package is imported: beartype checks every jaxtyping signature at call time.
 install_import_hook("peerdistill", "beartype.beartype")
 
-pytest_plugins = ["support.browser"]
+pytest_plugins = ["support.browser", "support.onnxruntime_web"]
 
 SHARED_DATA = Path(os.environ.get("PEERDISTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -36,6 +36,20 @@ def test_the_ensemble_is_one_file_that_predict_reads(peers, tmp_path, digit_pict
     assert [one["probabilities"] for one in of_leader] != [one["probabilities"] for one in of_run]
 
 
+@pytest.mark.usefixtures("with_runtime")
+def test_the_page_of_an_ensemble_says_how_to_serve_it_and_predict_reads_it(
+    peers, tmp_path, digit_pictures, peerdistill
+):
+    site = tmp_path / "my site"
+    printed = peerdistill("export", peers[0], "--what", "ensemble", "--format", "web", "--output", site).stdout
+    assert printed.splitlines()[-1].endswith(f"python -m http.server --directory '{site}'")
+    assert json.loads((site / "leader-card.json").read_text())["name"] == "the ensemble"
+    of_site = json.loads(peerdistill("predict", site, *digit_pictures, "--json").stdout)
+    of_run = json.loads(peerdistill("predict", peers[0], *digit_pictures, "--what", "ensemble", "--json").stdout)
+    assert [one["classes"] for one in of_site] == [one["classes"] for one in of_run]
+    assert of_site[0]["probabilities"] == pytest.approx(of_run[0]["probabilities"], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -1,6 +1,7 @@
 """Write the leader of a run, or its ensemble, as one file, such as ONNX."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -56,6 +57,8 @@ def run(words: list[str]) -> int:
     console().print(f"wrote {report.path} ({size})\n{exported.summary}", soft_wrap=True)
     if exported.calibration is not None:
         console().print(exported.calibration.summary, soft_wrap=True)
+    if format.usage:
+        console().print(format.usage.format(path=quote(str(report.path))), soft_wrap=True)
     return 0
 
 

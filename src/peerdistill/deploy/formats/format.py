@@ -86,6 +86,7 @@ class Format:
         samples: Number of pictures that the command line compares.
         folder_with: The file by which a folder of this format is recognised, for formats that write a folder (of any
             name, without folders in it).
+        usage: What to do with a written file, with "{path}" in place of its name; ``export`` prints it.
 
     Example:
         >>> from peerdistill.deploy import formats
@@ -105,6 +106,7 @@ class Format:
     stock: bool = False
     samples: int = 128
     folder_with: str | None = None
+    usage: str = ""
 
     @property
     def is_folder(self) -> bool:

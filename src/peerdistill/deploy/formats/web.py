@@ -72,4 +72,5 @@ FORMAT = Format(
     verify=verify_web,
     open_with_threads=open_web,
     folder_with=CARD,
+    usage="serve the folder, for example with: python -m http.server --directory {path}",
 )
