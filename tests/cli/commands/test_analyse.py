@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import matplotlib.image
 import pytest
@@ -25,6 +26,12 @@ def test_runs_stand_side_by_side(peers, single, peerdistill):
     assert f"diversity: {single}: the run has one peer" in text
 
 
+def test_two_runs_are_compared(peers, single, peerdistill):
+    text = peerdistill("analyse", single, peers[0], "--only=hardest").stdout
+    assert f"first: {single}\nsecond: {peers[0]}\n" in text
+    assert "only second right (%)" in text.partition("first: ")[2]
+
+
 def test_one_run_has_a_column_for_each_network(peers, peerdistill):
     text = peerdistill("analyse", peers[0], "--only=calibration", "--checkpoint=best", "--split=val").stdout
     header = next(line for line in text.splitlines() if "leader" in line)
@@ -37,6 +44,17 @@ def test_numbers_and_pictures_are_written(peers, tmp_path, peerdistill):
     assert outcome.stdout.endswith(f"wrote {folder}/similarity.csv\nwrote {folder}/similarity.png\n")
     assert matplotlib.image.imread(folder / "similarity.png").ndim == 3
     assert (folder / "similarity.csv").read_text().startswith("run,network,figure,value\n")
+
+
+def test_pictures_in_folders_without_a_test_split(at_home, peerdistill):
+    outcome = peerdistill("analyse", "runs/divided", "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert "has no test split: evaluated on validation images" in outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert found["splits"] == {"runs/divided": "val"}
+    images = found["runs"]["runs/divided"]["hardest"]["hardest"]
+    assert {Path(one["image"]).parent.name for one in images} == {"cat", "dog"}
+    assert all(Path(one["image"]).parent.name == one["true"] for one in images)
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,9 @@ def run(words: list[str]) -> int:
     for name in found.names:
         _print(name, found.of(name))
     for path, comparisons in found.compared.items():
+        console().print(f"first: {options.run[0]}\nsecond: {path}", soft_wrap=True)
         for name, result in comparisons.items():
-            _print(f"{name}, first: {options.run[0]}, second: {path}", {path: result})
+            _print(f"{name}, first and second", {path: result})
     for file in written:
         console().print(f"wrote {file}", soft_wrap=True)
     return 0

@@ -1,5 +1,6 @@
 """The share of each part of the loss in the gradient, and whether the parts pull in the same direction."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -101,14 +102,16 @@ def _batches(run: "AnalysedRun") -> Iterator["IndexedBatch"]:
 
 def _as_trained(run: "AnalysedRun") -> tuple["Cohort", "Method"]:
     """Return a copy of the cohort and the method of the checkpoint, in training mode."""
-    from peerdistill.errors import UserError
+    from peerdistill.errors import PeerdistillWarning, UserError
     from peerdistill.runs import restore
     from peerdistill.training.state import load_method
 
     restored = restore(run.run, run.which)
     cohort = restored.cohort.to(run.device)
     try:
-        method = run.task.method(cohort).to(run.device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PeerdistillWarning)  # the training has shown them
+            method = run.task.method(cohort).to(run.device)
     except UserError as error:  # other analyses need no teacher
         raise DoesNotApply(f"the method of the run cannot be built: {error}") from error
     load_method(method, restored.state)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun, NetworkOutputs
 
-BINS = 40
+BINS = 100
 """Bins of the histogram, from -1 to 1."""
 
 MOST_IMAGES = 5_000
@@ -65,7 +65,7 @@ def class_similarities(features: Float[np.ndarray, "images width"], labels: Int[
 def similarity_histogram(
     features: Float[np.ndarray, "images width"], labels: Int[np.ndarray, " images"]
 ) -> tuple[Int[np.ndarray, " bins"], Int[np.ndarray, " bins"]]:
-    """Return the number of pairs of the same class and of different classes in 40 bins of cosine similarity.
+    """Return the number of pairs of the same class and of different classes in 100 bins of cosine similarity.
 
     Each pair of different images counts once. Memory for the pairs of 500 images with all others is needed.
     """
@@ -129,7 +129,7 @@ def draw(results: Mapping[str, Result]) -> "Figure":
             mean = result[FIGURES][f"{kind} similarity"]
             if mean is not None:
                 one.axvline(mean, color=colour, linestyle="--", linewidth=1, label=f"mean {mean:.3f}")
-        one.set(xlabel="cosine similarity", ylabel="share of pairs, %", xlim=(min(0.0, _lowest(results)), 1))
+        one.set(xlabel="cosine similarity", ylabel="share of pairs, %", xlim=(_lowest(results), 1))
         one.legend(frameon=False, fontsize=8)
     return figure
 
