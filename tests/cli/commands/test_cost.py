@@ -36,6 +36,17 @@ def test_the_cost_of_options_needs_no_data(peerdistill):
         assert part in text
 
 
+def test_a_teacher_is_part_of_the_cost(at_home, peerdistill):
+    words = ("npz:digits.npz", "--method", "kd", "--teacher", "runs/digits", "--backbone", "resnet8x4")
+    outcome = peerdistill("cost", *words, "--batch_size", "8", "--no_measure", "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    found = json.loads(outcome.stdout)
+    counted = found["multiply_adds"]
+    assert counted["forward"]["teacher"] == counted["forward"]["peers"] == counted["network"]  # the same network
+    assert found["parameters"]["teacher"] == found["parameters"]["leader"]
+    assert found["memory"]["teacher"] > 4 * found["parameters"]["teacher"]
+
+
 def test_the_cost_of_few_shot_options(peerdistill):
     outcome = peerdistill("cost", "--kind", "episodes", "--samples=100", "--classes=10", "--no_measure", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from peerdistill.runs.run import Run
+from peerdistill.study.cost import multiply_adds_per_step, sizes_of_run
 from peerdistill.study.record import Record
 from peerdistill.training.metrics import MetricsFile
 from support.studies import (
@@ -53,6 +54,7 @@ def test_every_cell_is_trained_and_recorded(trained):
         assert cell.seed == run.config.training.seed
         assert (cell.epochs, cell.steps) == (1, 3)
         assert cell.cpu_seconds >= 0
+        assert cell.multiply_adds == cell.steps * multiply_adds_per_step(run.config, sizes_of_run(run))
         assert record.log(cell.name) == MetricsFile(run.metrics_file).read()
         assert record.environment(cell.name)["packages"]["torch"] == cell.versions["torch"]
 
