@@ -19,6 +19,7 @@ TINY = {
     "title": "Tiny",
     "data": "digits",
     "seeds": 2,
+    "equal_compute": False,
     "options": {
         "backbone": "resnet8",
         "epochs": 1,
@@ -66,7 +67,8 @@ class Session:
         )
 
     def run(self) -> Record:
-        return self._reproduction.run()
+        self._reproduction.run()
+        return self._reproduction.record
 
     @property
     def printed(self) -> str:

@@ -33,9 +33,9 @@ def listing(study: "Study", found: "Listing") -> Table:
 
 def total(study: "Study", found: "Listing") -> Text:
     """Return in words how much is left, why cells can't be trained, and how the study is reduced."""
-    lines = [study.scale.statement(name).join(("", f" ({name})")) for name in study.datasets]
+    lines = [f"{name}, scale {study.scale.statement(name)}" for name in study.datasets]
     reasons = Counter(one.reason for one in found.cells if one.reason)
-    lines += [f"{count} cells cannot be trained: {reason}" for reason, count in reasons.items()]
+    lines += [f"{count} of the runs cannot be trained: {reason}" for reason, count in reasons.items()]
     done = sum(one.state == "finished" for one in found.cells)
     at_a_time = f", {found.jobs} at a time" if found.jobs > 1 else ""
     lines.append(
@@ -57,7 +57,8 @@ def _outcome(cells: "Sequence[CellRecord]", out: Path) -> Iterator[str]:
     for reason in dict.fromkeys(cell.reason for cell in cells if cell.status == "no data"):
         yield f"no data: {reason}"
     counts = Counter(cell.status for cell in cells)
-    yield f"{len(cells)} runs: {', '.join(f'{count} {status}' for status, count in counts.items())}"
+    runs = "1 run" if len(cells) == 1 else f"{len(cells)} runs"
+    yield f"{runs}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     yield f"results are in {out}"
 
 

@@ -60,11 +60,16 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--jobs", type=Jobs, default=1, help="Number of trainings at a time, which share the cores.")
     for axis in _FILTERS:
         parser.add_argument(
-            f"--{axis}", type=str, nargs="+", default=None, help=f"Only cells with these labels of {axis}."
+            f"--{axis}",
+            type=str,
+            nargs="+",
+            action="extend",
+            default=None,
+            help=f"Only cells with these labels of {axis}.",
         )
-    parser.add_argument("--only", type=str, nargs="+", default=None, help="AXIS=LABEL: the same for any axis.")
-    parser.add_argument("--data", type=str, nargs="+", default=None, help="NAME=DATA: where a data set is.")
-    parser.add_argument("--test", type=str, nargs="+", default=None, help="NAME=DATA: where its test images are.")
+    parser.add_argument("--only", type=str, action="append", default=None, help="AXIS=LABEL: the same for any axis.")
+    parser.add_argument("--data", type=str, action="append", default=None, help="NAME=DATA: where a data set is.")
+    parser.add_argument("--test", type=str, action="append", default=None, help="NAME=DATA: where its test images are.")
     parser.add_argument("--root", type=str | None, default=None, help="Folder of built-in data sets.")
     parser.add_argument("--download", action="store_true", help="Download built-in data sets that are missing.")
     add_json(parser)
@@ -72,6 +77,7 @@ def _parser() -> ArgumentParser:
 
 
 def _reproduce(study: "Study", places: "Mapping[str, Place]", options: Namespace, screen: Console, command: str) -> int:
+    from peerdistill.study.results.renderers import json, terminal
     from peerdistill.study.runner.reproduce import Reproduction
     from peerdistill.training.interrupts import Interrupted
 
@@ -79,7 +85,7 @@ def _reproduce(study: "Study", places: "Mapping[str, Place]", options: Namespace
     how = {"jobs": options.jobs, "download": options.download, "console": screen}
     reproduction = Reproduction(study, places, runs=runs, out=out, **how)
     try:
-        reproduction.run()
+        table = reproduction.run()
     except Interrupted as stop:
         with suppress(OSError):  # the terminal may be what was closed
             screen.print(f"stopped; checkpoints were written. Continue with: {command}", soft_wrap=True)
@@ -87,8 +93,9 @@ def _reproduce(study: "Study", places: "Mapping[str, Place]", options: Namespace
     cells = reproduction.results()
     if options.json:
         about = {"study": study.name, "scale": study.scale.name, "runs": str(runs), "out": str(out)}
-        print_json({**about, "cells": [cell.as_dict() for cell in cells]})
+        print_json({**about, "cells": [cell.as_dict() for cell in cells], "table": json.values(table)})
     else:
+        screen.print(terminal.render(table))
         screen.print(study_tables.outcome(cells, out), soft_wrap=True)
     return 1 if any(cell.status == "failed" for cell in cells) else 0
 
@@ -105,7 +112,7 @@ def _list(study: "Study", places: "Mapping[str, Place]", options: Namespace, scr
     trials = Trials(folders, threads_of(options.jobs))
     with console(stderr=True).status("reading the study") as status:
         how = {"jobs": options.jobs, "tell": status.update}
-        found = listing(study.cells, folders, Record.read(out), trials, **how)
+        found = listing(study, folders, Record.read(out), trials, **how)
     if options.json:
         statement = {name: study.scale.statement(name) for name in study.datasets}
         print_json({"study": study.name, "scale": study.scale.name, "statement": statement, **found.as_dict()})

@@ -19,7 +19,7 @@ _PREFIX = "peerdistill: "  # of the sentences that the command line writes to st
 _HINT = "; resume with: "  # a study is continued by its own command
 _TRACEBACK = "Traceback (most recent call last):"
 _LONGEST_REASON = 500
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS = "OMP_NUM_THREADS"  # read by PyTorch
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Job:
     Args:
         words: Command and options: ``["train", "digits", "--run", "runs/a"]``.
         log: File for everything that the child prints.
-        threads: Number of threads of PyTorch, unless the environment already says it.
+        threads: Number of threads of PyTorch.
     """
 
     def __init__(self, words: Sequence[str], log: Path, threads: int):
@@ -140,18 +140,21 @@ class Claim:
 
 
 def threads_of(jobs: int) -> int:
-    """Return the number of threads of each of so many jobs on this machine.
+    """Return the number of threads of each of so many jobs: as OMP_NUM_THREADS says, or its share of the cores.
 
     Example:
         >>> threads_of(1_000_000)
         1
     """
+    asked = os.environ.get(_THREADS, "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // jobs)
 
 
 def _environment(threads: int) -> Mapping[str, str]:
-    return {**dict.fromkeys(_THREADS, str(threads)), **os.environ}
+    return {**os.environ, _THREADS: str(threads)}
 
 
 def _reason(code: int, log: Path) -> str:

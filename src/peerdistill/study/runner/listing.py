@@ -1,15 +1,16 @@
 """What ``peerdistill reproduce --list`` shows: every cell, how far it is, and how long it will take on this machine."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peerdistill.study.plan import Cell
+from peerdistill.study.plan import Cell, Study
 from peerdistill.study.record import CellRecord, Record
+from peerdistill.study.results import extra_cells
 from peerdistill.study.runner.data import missing_data
 from peerdistill.study.runner.folders import Folders
-from peerdistill.study.runner.reproduce import unique
+from peerdistill.study.runner.reproduce import planned_cell, unique
 from peerdistill.study.runner.trials import Trials
 
 
@@ -77,7 +78,7 @@ class Listing:
 
 
 def listing(
-    cells: Sequence[Cell],
+    study: Study,
     folders: Folders,
     record: Record | None,
     trials: Trials,
@@ -88,20 +89,26 @@ def listing(
     """Return how far each run is, and what it will need.
 
     Args:
-        cells: Cells of a study.
+        study: The study. The plain networks of equal compute are among its runs, with as many epochs as the estimated
+            times give.
         folders: Where the runs are.
         record: Results that are known, maybe of runs that were deleted.
         trials: Measures the configurations that are not trained yet.
         jobs: Number of trainings at a time.
         tell: Called before each trial with what is tried.
     """
-    folders.adopt(cells)
-    runs = unique(cells)
-    done = {cell.name: found for cell in runs if (found := _finished(cell, folders, record)) is not None}
-    missing = [cell for cell in runs if cell.name not in done]
-    without = missing_data(missing, folders.places) if missing else {}
-    lister = _Lister(folders, trials, without, tell)
-    return Listing(tuple(done[cell.name] if cell.name in done else lister(cell) for cell in runs), jobs)
+    folders.adopt(study.cells)
+    lister = _Lister(folders, record, trials, tell)
+    found = lister.all(study.cells)
+    extra = lister.all(extra_cells(study, _as_if_finished(study, found)))
+    return Listing(tuple(found + extra), jobs)
+
+
+def _as_if_finished(study: Study, found: Sequence[ListedCell]) -> Record:
+    """Return the record of a study in which all trainings have taken the estimated time."""
+    times = {one.cell.name: one.seconds for one in found}
+    cells = (planned_cell(cell, "finished", cpu_seconds=times[cell.name]) for cell in study.cells)
+    return Record(study.name, study.scale.name, {}, tuple(cells))
 
 
 def _finished(cell: Cell, folders: Folders, record: Record | None) -> ListedCell | None:
@@ -120,22 +127,39 @@ def _recorded(cell: Cell, known: CellRecord) -> ListedCell:
     return ListedCell(cell, "finished", known.steps, known.seconds)
 
 
-@dataclass
 class _Lister:
-    """Returns what is known of a cell that is not finished."""
+    """Returns what is known of cells.
 
-    folders: Folders
-    trials: Trials
-    without: dict[str, str]
-    tell: Callable[[str], object]
+    Args:
+        folders: Where the runs are.
+        record: Results that are known.
+        trials: Measures configurations that are not trained yet.
+        tell: Called before each trial.
+    """
 
-    def __call__(self, cell: Cell) -> ListedCell:
-        if cell.dataset in self.without:
-            return ListedCell(cell, "no data", reason=self.without[cell.dataset])
-        if cell not in self.trials:
-            self.tell(f"trying {cell.name}")
-        found = self.trials.estimate(cell)
+    def __init__(self, folders: Folders, record: Record | None, trials: Trials, tell: Callable[[str], object]):
+        self._folders = folders
+        self._record = record
+        self._trials = trials
+        self._tell = tell
+
+    def all(self, cells: Sequence[Cell]) -> list[ListedCell]:
+        """Return what is known of cells, each run once."""
+        runs = unique(cells)
+        done = {
+            cell.name: found for cell in runs if (found := _finished(cell, self._folders, self._record)) is not None
+        }
+        missing = [cell for cell in runs if cell.name not in done]
+        without = missing_data(missing, self._folders.places) if missing else {}
+        return [done[cell.name] if cell.name in done else self._missing(cell, without) for cell in runs]
+
+    def _missing(self, cell: Cell, without: Mapping[str, str]) -> ListedCell:
+        if cell.dataset in without:
+            return ListedCell(cell, "no data", reason=without[cell.dataset])
+        if cell not in self._trials:
+            self._tell(f"trying {cell.name}")
+        found = self._trials.estimate(cell)
         if isinstance(found, str):
             return ListedCell(cell, "impossible", reason=found)
-        state = "training" if self.folders.is_taken(cell) else self.folders.status(cell)
+        state = "training" if self._folders.is_taken(cell) else self._folders.status(cell)
         return ListedCell(cell, state, found.steps, found.seconds)

@@ -3,20 +3,26 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from peerdistill.errors import UserError
 from peerdistill.runs.run import Run
+from peerdistill.study.analyses import analyse
+from peerdistill.study.cost import cost_of_run
 from peerdistill.study.plan import Cell, Place, Study
 from peerdistill.study.record import CellRecord, Record, Status
 from peerdistill.study.record.from_run import finished_cell
+from peerdistill.study.results import Table, extra_cells
 from peerdistill.study.runner.clock import Clock
 from peerdistill.study.runner.data import missing_data
 from peerdistill.study.runner.display import Display
 from peerdistill.study.runner.folders import Folders
 from peerdistill.study.runner.job import Job, Outcome
+from peerdistill.study.runner.publishing import publish
 from peerdistill.study.runner.queue import Queue
+from peerdistill.training.interrupts import Interrupted
 
 
 class Reproduction:
@@ -53,19 +59,28 @@ class Reproduction:
         self.folders = Folders(runs, places)
         self._download = download
         self._cells: dict[str, list[Cell]] = {}
+        self._of_epoch: dict[str, int] = {}
         self._clock = Clock()
         self._display = Display(console, self.folders, self._clock, jobs)
         self._queue = Queue(self.folders, self, jobs, start)
         self.record = self._record_so_far()
 
-    def run(self) -> Record:
-        """Train what is missing, and return the record.
+    def run(self) -> Table:
+        """Train what is missing, analyse the runs, write the results, and return their table.
+
+        Plain networks of equal compute come second: how long they are trained depends on the time of the others.
 
         Raises:
             Interrupted: After Ctrl-C, SIGTERM or SIGHUP. The trainings have written checkpoints.
         """
-        self._train(self.study.cells)
-        return self.record
+        try:
+            self._train(self.study.cells)
+            self._train(extra_cells(self.study, self.record))
+            self._analyse()
+        except Interrupted:
+            publish(self.study, self.record, self.out)
+            raise
+        return publish(self.study, self.record, self.out)
 
     def results(self) -> list[CellRecord]:
         """Return what is recorded of the cells of this study, each run once."""
@@ -101,6 +116,19 @@ class Reproduction:
             self._clock.note(cell, known.seconds)
         return known is not None and known.finished
 
+    def _analyse(self) -> None:
+        """Analyse the runs that are not analysed yet, if the study asks for it."""
+        for cell in unique(self.study.cells) if self.study.analyses else ():
+            known = self.record.find(cell.name)
+            run = self.folders.run_of(cell)
+            if known is None or not known.finished or not run.exists:
+                continue
+            names = [name for name in self.study.analyses if name not in known.analyses]
+            if names and cell.role != "teacher":
+                self._display.say(f"analysing {cell.name}: {', '.join(names)}")
+                found = {name: result.get("figures", {}) for name, result in analyse(run, names).items()}
+                self._keep(self._places_of(cell, replace(known, analyses={**known.analyses, **found})))
+
     def started(self, cell: Cell) -> None:
         """Show that a cell is being trained."""
         self._display.started(cell)
@@ -124,11 +152,11 @@ class Reproduction:
 
     def _missing(self, cell: Cell, no_data: str | None) -> list[CellRecord]:
         status = self.folders.status(cell) if no_data is None else "no data"
-        return self._places_of(cell, _planned(cell, status, no_data))
+        return self._places_of(cell, planned_cell(cell, status, reason=no_data))
 
     def _note(self, cell: Cell, status: Status, reason: str | None = None) -> None:
         """Record the status of a cell, and its result if it is finished."""
-        noted = _planned(cell, status, reason)
+        noted = planned_cell(cell, status, reason=reason)
         if status == "finished":
             noted = self._with_result(noted, self.folders.run_of(cell))
         self._keep(self._places_of(cell, noted))
@@ -140,10 +168,22 @@ class Reproduction:
 
     def _with_result(self, cell: CellRecord, run: Run) -> CellRecord:
         try:
-            return finished_cell(cell, run, self.out)
+            found = finished_cell(cell, run, self.out)
+            return replace(found, multiply_adds=self._multiply_adds(cell.name, run, found.epochs or 0))
         except UserError as error:
             self._display.say(f"{cell.name}: {error}", style="red")
             return replace(cell, status="failed", reason=str(error))
+
+    def _multiply_adds(self, name: str, run: Run, epochs: int) -> int | None:
+        """Return the multiply-adds of a training, which its seed does not change; None if they cannot be counted."""
+        configuration = name.rpartition("-s")[0]
+        if configuration not in self._of_epoch:
+            try:
+                found = cost_of_run(run, measure=False)
+            except UserError:
+                return None
+            self._of_epoch[configuration] = found.training // found.epochs
+        return epochs * self._of_epoch[configuration]
 
     def _keep(self, cells: Iterable[CellRecord]) -> None:
         found = tuple(cells)
@@ -161,7 +201,14 @@ class Reproduction:
         return before.merged(replace(new, folder=self.out))
 
 
-def _planned(cell: Cell, status: Status, reason: str | None) -> CellRecord:
+def planned_cell(cell: Cell, status: Status, **known: Any) -> CellRecord:
+    """Return the record of a cell without a result.
+
+    Args:
+        cell: The cell.
+        status: How far it is.
+        known: Further values of the record.
+    """
     return CellRecord(
         name=cell.name,
         labels=dict(cell.labels),
@@ -169,9 +216,9 @@ def _planned(cell: Cell, status: Status, reason: str | None) -> CellRecord:
         role=cell.role,
         seed=cell.seed,
         status=status,
-        reason=reason,
         options=dict(cell.options),
         epochs=cell.epochs,
+        **known,
     )
 
 
