@@ -1,13 +1,13 @@
 """The folder for browsers; what its page does is tested in tests/deploy/web."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from peerdistill.deploy import ExportError, export, predict
+from peerdistill.deploy import export, predict, predict_with
+from peerdistill.deploy.normalised import Normalised
+from peerdistill.deploy.scorers import torch_scorer
 from peerdistill.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("with_runtime")
@@ -18,10 +18,11 @@ def folder(resnet, card, digits, tmp_path_factory, with_runtime) -> Path:
     return export(resnet, card, tmp_path_factory.mktemp("web") / "site", format="web", pictures=digits).path
 
 
-def test_predict_reads_the_folder(folder, digit_files, reports):
-    found, expected = predict(folder, digit_files), predict(reports["onnx"].path, digit_files)
+def test_predict_reads_the_folder(folder, digit_files, resnet, card):
+    network = torch_scorer(Normalised(resnet, card.mean, card.std))
+    found, expected = predict(folder, digit_files), predict_with(network, card, digit_files)
     assert [one.classes for one in found] == [one.classes for one in expected]
-    assert found[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-6)
+    assert found[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-5)
 
 
 def test_the_card_of_the_page_is_that_of_the_leader(folder, card):
@@ -45,12 +46,3 @@ def test_force_replaces_such_a_folder_and_no_other(folder, tiny, card, digits, t
         (tmp_path / "site" / name).touch()
     write(tmp_path / "site", force=True)
     assert {file.name for file in (tmp_path / "site").iterdir()} == {file.name for file in folder.iterdir()}
-
-
-def test_encoders_are_refused(card, digits, tmp_path):
-    network = torch.nn.Flatten()
-    with pytest.raises(
-        ExportError, match="--format web is for classifiers, and this leader is an encoder: choose onnx"
-    ):
-        export(network, replace(card, class_names=()), tmp_path / "site", format="web", pictures=digits)
-    assert list(tmp_path.iterdir()) == []

@@ -15,10 +15,10 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from peerdistill import backbones
 from peerdistill.data.images.preprocess import fit
 from peerdistill.deploy import LeaderCard, export, predict
 from support.browser import RecordedPage, served
+from support.photos import write_class_folders, write_noise
 
 HOSTILE = ("<img src=x onerror=document.title='hit'>", "</script><script>document.title='hit'</script>", "n" * 300)
 CARDS = {
@@ -39,8 +39,11 @@ class Site:
 @contextmanager
 def served_site(folder: Path, card: LeaderCard) -> Iterator[Site]:
     torch.manual_seed(0)
-    network = backbones.build("resnet8", classes=len(card.class_names), in_channels=card.channels).network().eval()
-    nn.init.normal_(network.get_parameter("fc.weight"))  # answers that differ from picture to picture
+    body = nn.Sequential(nn.Conv2d(card.channels, 16, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten())
+    classifier = nn.Identity() if card.is_encoder else nn.Linear(144, len(card.class_names))
+    network = nn.Sequential(body, classifier).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)  # answers that differ from picture to picture
     pictures = torch.randint(0, 256, (4, card.channels, card.image_size, card.image_size), dtype=torch.uint8)
     export(network, card, folder, format="web", pictures=pictures)
     with served(folder) as address:
@@ -164,6 +167,46 @@ def test_class_names_are_text(site, ready, tmp_path):
     # On a phone, nothing is wider than the screen, whatever the length of a name.
     assert recorded.page.evaluate("document.documentElement.scrollWidth") == 390
     assert recorded.page.get_by_text("Take a photograph").is_visible()
+
+
+@pytest.fixture(scope="module")
+def encoder_site(tmp_path_factory, with_runtime) -> Iterator[Site]:
+    card = LeaderCard("resnet8", (), 24, 3, (0.4,) * 3, (0.3,) * 3, 1.0)
+    with served_site(tmp_path_factory.mktemp("web") / "encoder", card) as site:
+        yield site
+
+
+def test_examples_of_each_class_make_an_encoder_a_classifier(encoder_site, ready, tmp_path):
+    support, names = tmp_path / "support", ["<b>first", "second", "third"]
+    for place, name in enumerate(names):
+        write_class_folders(support, {name: 1 + place}, first=10 * place)
+    query = write_noise(tmp_path / "query.png", seed=5)
+    recorded = ready(encoder_site)
+    page, rows = recorded.page, recorded.page.locator("#example-classes li")
+    page.set_input_files("#file", query)
+    page.locator("#status", has_text="Add example pictures to at least two classes.").wait_for()
+    page.get_by_role("button", name="Add a class").click()
+    for row, name in zip(rows.all(), names, strict=True):
+        row.get_by_role("textbox", name="Name of the class").fill(name)
+        row.locator("input[type=file]").set_input_files(sorted((support / name).iterdir()))
+    rows.nth(2).get_by_text("3 pictures").wait_for()
+    page.locator("#picture-name", has_text="query.png").wait_for()
+
+    (expected,) = predict(encoder_site.folder, [query], support=support)
+    page.locator("#classes li:nth-child(3)").wait_for()
+    assert list(shown(recorded).items()) == [
+        (name, pytest.approx(probability, abs=1e-4))
+        for name, probability in zip(expected.classes, expected.probabilities, strict=True)
+    ]
+
+    (tmp_path / "notes.txt").write_text("not a picture")
+    rows.first.locator("input[type=file]").set_input_files(tmp_path / "notes.txt")
+    page.locator("#status", has_text="notes.txt is not a picture that this browser can read.").wait_for()
+    rows.first.get_by_role("button", name="Remove").click()
+    page.locator("#classes li:nth-child(3)").wait_for(state="detached")
+    assert set(shown(recorded)) == {"second", "third"}
+    assert recorded.errors == []
+    assert recorded.foreign_requests(encoder_site.address) == []
 
 
 def test_what_is_not_a_picture_is_one_sentence_and_the_page_goes_on(site, ready, tmp_path):

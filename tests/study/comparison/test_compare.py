@@ -91,3 +91,13 @@ def test_an_unfinished_run_is_refused(finished, draw):
         class_runs([first, second])
     with pytest.raises(UserError, match="has no best epoch"):
         class_runs([first, first], "best")
+
+
+def test_students_whose_teachers_differ_in_their_seed_form_a_group(finished, draw):
+    students = [
+        finished(f"student-s{seed}", draw(0.6), seed=seed, method="kd", teacher=f"runs/teacher-s{seed}")
+        for seed in range(3)
+    ]
+    other = finished("other", draw(0.6), seed=0, method="kd", teacher="runs/large")
+    groups = compare(class_runs([*students, other])).configurations
+    assert [(one.name, one.seeds) for one in groups] == [("student", (0, 1, 2)), ("other", (0,))]

@@ -141,3 +141,12 @@ def test_different_processors_are_noted(study, record_of):
     cells = [replace(cell, machine={"processor": f"type {cell.seed % 2}"}) for cell in record.cells]
     notes = table_of(summarise(study, replace(record, cells=tuple(cells)))).notes
     assert any("different processors, so compare seconds with care: type 0; type 1." in note for note in notes)
+
+
+def test_students_of_different_teachers_are_seeds_of_one_line(study_of, record_of):
+    """Each seed has a teacher with the same seed."""
+    teacher = {"method": "baseline", "peers": 1}
+    study = study_of(axes={"method": {"KD": {"method": "kd", "peers": 1, "teacher": teacher}}})
+    assert len({cell.digest for cell in study.cells if cell.role == "method"}) == 3
+    found = summarise(study, record_of(study, {"KD": [28.0, 29.0, 30.0]}))
+    assert line_of(found, "KD").seeds == 3

@@ -1,6 +1,7 @@
 """A folder with a page that classifies pictures in a browser, by onnxruntime-web.
 
-Any server of static files can serve it. The page asks for nothing but the files of its folder.
+Any server of static files can serve it. The page asks for nothing but the files of its folder. Of an
+encoder, it takes example pictures of each class.
 """
 
 import json
@@ -22,13 +23,11 @@ def write_web(leader: Leader, path: Path) -> None:
     """Write the folder: the page, onnxruntime-web, the ONNX file, and the card as JSON for the page.
 
     Raises:
-        ExportError: If the leader is an encoder or cannot be converted.
+        ExportError: If the leader cannot be converted.
         UserError: If onnxruntime-web cannot be downloaded or read.
     """
     from peerdistill.deploy.web.runtime import runtime_files
 
-    if leader.card.is_encoder:
-        raise ExportError("--format web is for classifiers, and this leader is an encoder: choose onnx")
     path.mkdir()
     for name, content in {**_page_files(), **runtime_files()}.items():
         (path / name).write_bytes(content)

@@ -1,10 +1,12 @@
 """What differs in the configurations of runs, and which runs differ in their seed only."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from peerdistill.config.config import Config
 from peerdistill.runs.identity import decisive_options
 from peerdistill.runs.run import Run
 from peerdistill.study.plan import digest
@@ -41,12 +43,19 @@ def by_configuration(runs: Sequence[Run]) -> tuple[SameConfiguration, ...]:
     """Return runs in groups that differ in their seed only, in the order of their first runs. Names are unique."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(digest(run.config), []).append(run)
+        found.setdefault(_digest(run.config), []).append(run)
     groups = list(found.values())
     names = [_common_name(group) for group in groups]
     if len(set(names)) < len(names):
         names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
     return tuple(SameConfiguration(name, tuple(group)) for name, group in zip(names, groups, strict=True))
+
+
+def _digest(config: Config) -> str:
+    """Return the digest of a configuration; teachers whose names differ in a seed at the end count as the same."""
+    source = config.teacher.teacher
+    without_seed = None if source is None else re.sub(r"[-_. ]?s(eed)?[-_. ]?[0-9]+$", "", source)
+    return digest(replace(config, teacher=replace(config.teacher, teacher=without_seed)))
 
 
 def _common_name(runs: Sequence[Run]) -> str:

@@ -129,6 +129,6 @@ class Groups:
     def _with_role(self, role: str) -> tuple[Group, ...]:
         found: dict[Any, list[Cell]] = {}
         for cell in self.study.cells:
-            if cell.role == role:
-                found.setdefault((cell.digest, tuple(sorted(cell.labels.items()))), []).append(cell)
+            if cell.role == role:  # labels, not digests: every seed of a student has another teacher
+                found.setdefault(tuple(sorted(cell.labels.items())), []).append(cell)
         return tuple(Group(tuple(cells), self.record) for cells in found.values())
