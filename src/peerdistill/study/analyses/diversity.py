@@ -93,7 +93,7 @@ def compute(run: "AnalysedRun") -> Result:
 
 def draw(results: Mapping[str, Result]) -> "Figure":
     """Draw the matrices: a row for each run, a panel for each measure."""
-    from peerdistill.study.analyses.base.plotting import panels, short
+    from peerdistill.study.plotting import panels, short
 
     columns = max(len(result["matrices"]) for result in results.values())
     cells = [(run, name) for run, result in results.items() for name in result["matrices"]]

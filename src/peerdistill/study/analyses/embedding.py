@@ -65,7 +65,7 @@ def compute(run: "AnalysedRun") -> Result:
 
 def draw(results: Mapping[str, Result]) -> "Figure":
     """Draw each map of each run: a point for every image in the colour of its class."""
-    from peerdistill.study.analyses.base.plotting import panels, short
+    from peerdistill.study.plotting import panels, short
 
     columns = max(len(result["maps"]) for result in results.values())
     cells = [(run, name) for run, result in results.items() for name in result["maps"]]
@@ -91,7 +91,7 @@ def _add_legend(figure: "Figure", class_names: list[str]) -> None:
     """Name the colours below the panels, unless there are too many classes."""
     from matplotlib.lines import Line2D
 
-    from peerdistill.study.analyses.base.plotting import short
+    from peerdistill.study.plotting import short
 
     if len(class_names) > _CLASSES_IN_LEGEND:
         return

@@ -117,7 +117,7 @@ def draw(results: Mapping[str, Result]) -> "Figure":
 
 def draw_comparison(result: Result, first: str, second: str) -> "Figure":
     """Draw the images that only one of two runs gets right."""
-    from peerdistill.study.analyses.base.plotting import short
+    from peerdistill.study.plotting import short
 
     names = {"first": short(first, 18), "second": short(second, 18)}
     rows = {f"only {names[name]} right": result[f"only {name} right"] for name in names}
@@ -126,7 +126,7 @@ def draw_comparison(result: Result, first: str, second: str) -> "Figure":
 
 def _sheet(rows: Mapping[str, list[dict[str, Any]]], names: Mapping[str, str] | None = None) -> "Figure":
     """Draw lists of images, each from the start of a row; ``names`` replaces the names of predictors."""
-    from peerdistill.study.analyses.base.plotting import panels, short
+    from peerdistill.study.plotting import panels, short
 
     cells = [(title, place, one) for title, images in rows.items() for place, one in enumerate(_filled(images))]
     figure, axes = panels([""] * len(cells), (1.9, 2.45), _COLUMNS)

@@ -1,1 +1,1 @@
-"""What analyses have in common: what an analysis is, the run that is analysed, pictures."""
+"""What analyses have in common: what an analysis is, and the run that is analysed."""

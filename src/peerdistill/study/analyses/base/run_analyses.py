@@ -79,7 +79,7 @@ class RunAnalyses:
             UserError: The folder cannot be created.
             WriteError: A file cannot be written.
         """
-        from peerdistill.study.analyses.base.plotting import write_png
+        from peerdistill.study.plotting import write_png
 
         files = []
         make_folder(folder)
@@ -92,7 +92,7 @@ class RunAnalyses:
         return files + self._draw_comparisons(folder)
 
     def _draw_comparisons(self, folder: Path) -> list[Path]:
-        from peerdistill.study.analyses.base.plotting import write_png
+        from peerdistill.study.plotting import write_png
 
         files = []
         first, *others = short_names(list(self.results))

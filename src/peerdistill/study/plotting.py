@@ -1,4 +1,4 @@
-"""What the pictures of analyses have in common. Importing this file imports matplotlib."""
+"""What the pictures of analyses and studies have in common. Importing this file imports matplotlib."""
 
 import io
 import warnings
