@@ -58,3 +58,10 @@ def test_what_cannot_be_drawn_is_one_sentence(study_of, record_of, tmp_path):
     with pytest.raises(UserError, match="the x axis of a figure must be a number, found backbone resnet20"):
         plot(words, record_of(words, ERRORS), tmp_path / "figure.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_each_data_set_has_lines_of_its_own(study_of, record_of):
+    datasets = {name: {"data": "digits", "recipe": "digits"} for name in ("one", "two")}
+    study = study_of(**{**CROSSING, "datasets": datasets, "scales": {}})
+    leader, _ = panels_of(study, record_of(study, ERRORS, {"single": 100.0, "DML": 250.0})).values()
+    assert list(leader) == ["one, single", "one, DML", "two, single", "two, DML"]

@@ -73,12 +73,14 @@ def panels_of(study: Study, record: Record) -> dict[tuple[str, str], dict[str, l
 
 
 def _lines(groups: Sequence[Group], asked: LinePlot, column: str, predictor: str) -> dict[str, list[Point]]:
+    several = len({group.labels["dataset"] for group in groups}) > 1
+    series = dict.fromkeys([*(["dataset"] if several else []), *asked.series])
     found: dict[str, list[Point]] = {}
     for group in groups:
         of = "leader" if predictor == "ensemble" and group.cells[0].peers == 1 else predictor
         y = OverSeeds.of(group.figures(column, of).values())
         if y is not None:
-            name = ", ".join(group.labels[axis] for axis in asked.series if axis in group.labels)
+            name = ", ".join(group.labels[axis] for axis in series if axis in group.labels)
             found.setdefault(name, []).append(Point(_x_of(group, asked.x), y, group.cells[0].epochs))
     return {name: sorted(points, key=lambda point: point.x) for name, points in found.items()}
 
