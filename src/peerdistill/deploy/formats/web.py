@@ -46,9 +46,9 @@ def card_of_page(card: "LeaderCard") -> dict[str, Any]:
     return {**{name: getattr(card, name) for name in names}, "output": card.output, "name": card.name}
 
 
-def open_web(path: Path, threads: int = 0) -> "Opened":
+def open_web(path: Path) -> "Opened":
     """Return the scorer and the card of the ONNX file in a folder."""
-    return open_onnx(path / MODEL, threads)
+    return open_onnx(path / MODEL)
 
 
 def verify_web(leader: Leader, path: Path) -> Check:
@@ -70,7 +70,6 @@ FORMAT = Format(
     write=write_web,
     open=open_web,
     verify=verify_web,
-    open_with_threads=open_web,
     folder_with=CARD,
     usage="serve the folder, for example with: python -m http.server --directory {path}",
 )
