@@ -291,6 +291,13 @@ MISTAKES = [
     Mistake("examples with an empty class", "predict encoder.onnx photo.png --support empty", "empty/bird"),
     Mistake("examples with an unreadable picture", "predict encoder.onnx photo.png --support broken", "notes.png"),
     # Analyse
+    Mistake("unknown study", "reproduce table9", "table5"),
+    Mistake("unknown scale", "reproduce table2 --scale huge", "smoke"),
+    Mistake("unknown label of a study", "reproduce table2 --method KDCL", "MCL-OKD"),
+    Mistake("chosen axis without a label", "reproduce table2 --only method", "AXIS=LABEL"),
+    Mistake("place of unknown data of a study", "reproduce table2 --data CIFAR=photos", "CIFAR-100"),
+    Mistake("place without the name of its data", "reproduce table2 --data photos", "NAME=DATA"),
+    Mistake("runs of a study in a file", "reproduce table2 --runs photo.png", "photo.png is a file"),
     Mistake("unknown analysis", "analyse runs/digits --only similarities", "similarity"),
     Mistake("analysis of a missing run", "analyse runs/digits runs/none", "runs/none"),
     Mistake("analysis on changed data", "analyse runs/repainted --csv numbers", "training images"),

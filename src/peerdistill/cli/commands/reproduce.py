@@ -126,7 +126,14 @@ def _folders(study: "Study", options: Namespace) -> tuple[Path, Path]:
     """Return the folders of the runs and of the results."""
     scale = "" if study.scale.name == "full" else f"-{study.scale.name}"
     out = f"results/{study.name}{scale}" if options.out is None else options.out
-    return user_path(options.runs, "--runs"), user_path(out, "--out")
+    return _folder(options.runs, "--runs"), _folder(out, "--out")
+
+
+def _folder(word: str, option: str) -> Path:
+    path = user_path(word, option)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{option} must name a folder, and {path} is a file")
+    return path
 
 
 def _only(options: Namespace) -> dict[str, list[str]]:

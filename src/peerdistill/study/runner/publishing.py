@@ -19,7 +19,8 @@ _WIDTH = 160
 def publish(study: Study, record: Record, folder: Path) -> Table:
     """Write what a study has found into a folder, and return its table.
 
-    The files are ``results.md``, ``results.csv``, ``results.txt`` and ``tables.json``.
+    The files are ``results.md``, ``results.csv``, ``results.txt`` and ``tables.json``, and ``results.png`` if the study
+    asks for a figure.
 
     Raises:
         WriteError: A file can't be written.
@@ -30,4 +31,8 @@ def publish(study: Study, record: Record, folder: Path) -> Table:
     text = io.StringIO()
     Console(file=text, width=_WIDTH).print(terminal.render(table))
     write_whole(folder / f"{_TABLES}.txt", text.getvalue())
+    if study.figure is not None and any(cell.finished for cell in record.cells):
+        from peerdistill.study.results.plots import plot  # imports matplotlib
+
+        plot(study, record, folder / f"{_TABLES}.png")
     return table

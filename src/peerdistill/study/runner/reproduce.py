@@ -10,7 +10,6 @@ from rich.console import Console
 from peerdistill.errors import UserError
 from peerdistill.runs.run import Run
 from peerdistill.study.analyses import analyse
-from peerdistill.study.cost import cost_of_run
 from peerdistill.study.plan import Cell, Place, Study
 from peerdistill.study.record import CellRecord, Record, Status
 from peerdistill.study.record.from_run import finished_cell
@@ -59,7 +58,6 @@ class Reproduction:
         self.folders = Folders(runs, places)
         self._download = download
         self._cells: dict[str, list[Cell]] = {}
-        self._of_epoch: dict[str, int] = {}
         self._clock = Clock()
         self._display = Display(console, self.folders, self._clock, jobs)
         self._queue = Queue(self.folders, self, jobs, start)
@@ -168,22 +166,10 @@ class Reproduction:
 
     def _with_result(self, cell: CellRecord, run: Run) -> CellRecord:
         try:
-            found = finished_cell(cell, run, self.out)
-            return replace(found, multiply_adds=self._multiply_adds(cell.name, run, found.epochs or 0))
+            return finished_cell(cell, run, self.out)
         except UserError as error:
             self._display.say(f"{cell.name}: {error}", style="red")
             return replace(cell, status="failed", reason=str(error))
-
-    def _multiply_adds(self, name: str, run: Run, epochs: int) -> int | None:
-        """Return the multiply-adds of a training, which its seed does not change; None if they cannot be counted."""
-        configuration = name.rpartition("-s")[0]
-        if configuration not in self._of_epoch:
-            try:
-                found = cost_of_run(run, measure=False)
-            except UserError:
-                return None
-            self._of_epoch[configuration] = found.training // found.epochs
-        return epochs * self._of_epoch[configuration]
 
     def _keep(self, cells: Iterable[CellRecord]) -> None:
         found = tuple(cells)
