@@ -21,6 +21,11 @@ from support.digits import FULL_RANGE, digit_images
 PLAN = Plan(seeds=(3, 4, 5), labelled=6, epochs=1, longer=2, longer_seeds=2)
 
 
+def test_the_size_of_the_demonstration():
+    assert Plan.of(seeds=12, epochs=15) == Plan()
+    assert [len(Plan.of(seeds=2, epochs=1).ways(seed)) for seed in (8, 9)] == [3, 3]
+
+
 class Here(Executor):
     """Runs everything at once in this process: starting processes takes seconds."""
 

@@ -70,6 +70,11 @@ class Plan:
     longer: int = 4
     longer_seeds: int = 4
 
+    @classmethod
+    def of(cls, seeds: int, epochs: int) -> "Plan":
+        """Return a plan with another number of seeds and of epochs."""
+        return cls(range(8, 8 + seeds), epochs=epochs, longer_seeds=min(seeds, cls.longer_seeds))
+
     def ways(self, seed: int) -> list[str]:
         """Return the ways to train a network with a seed."""
         return [way for way in _METHOD if way != _LONGER or seed in self.seeds[: self.longer_seeds]]
@@ -222,12 +227,17 @@ def _bar(console: Console, total: int) -> Iterator[Any]:
 def _task(plan: Plan, tested: int) -> str:
     return (
         f"{10 * plan.labelled} handwritten digits, {plan.labelled} a class, to learn from; {plan.wrong:.0%} of their "
-        f"labels are made wrong on purpose. {tested} other digits with right labels to test on. {len(plan.seeds)} "
-        "seeds: each has its own training images, wrong labels and initial weights. Network (ResNet-8), recipe and "
-        f"epochs are the same; with the first {plan.longer_seeds} seeds a network alone also gets {plan.longer} times "
-        f"as many, and so no less time than four peers need. MCL-OKD with --ensemble {_ENSEMBLE}: the ensemble teaches "
-        "the leader more than by default (1)."
+        f"labels are made wrong on purpose. {tested} other digits with right labels to test on. "
+        f"{_seeds(plan.seeds)}: each has its own training images, wrong labels and initial weights. Network "
+        f"(ResNet-8), recipe and epochs are the same; with the first {plan.longer_seeds} a network alone also gets "
+        f"{plan.longer} times as many, and so no less time than four peers need. MCL-OKD with --ensemble "
+        f"{_ENSEMBLE}: the ensemble teaches the leader more than by default (1)."
     )
+
+
+def _seeds(of_each: Sequence[Any]) -> str:
+    """Return the number of seeds in words, given one item for each."""
+    return f"{len(of_each)} seed{'' if len(of_each) == 1 else 's'}"
 
 
 def _seed_line(seed: int, of: Mapping[str, Score]) -> str:
@@ -256,14 +266,14 @@ def _against_alone(scores: Mapping[str, Sequence[Score]], row: str) -> Spread:
 
 
 def _comparison(scores: Mapping[str, Sequence[Score]], plan: Plan) -> Table:
-    table = Table("", title=f"test accuracy in %, mean ± standard deviation over {len(plan.seeds)} seeds")
+    table = Table("", title=f"test accuracy in %, mean ± standard deviation over {_seeds(plan.seeds)}")
     for name in ("accuracy", "minus alone *", "training", "parameters **"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = {
         "alone": ("alone", _ALONE),
         "leader": ("leader of four", _PEERS),
         "ensemble": ("their ensemble", _PEERS),
-        "alone, longer": (f"longer, {len(scores[_LONGER])} seeds", _LONGER),
+        "alone, longer": (f"longer, {_seeds(scores[_LONGER])}", _LONGER),
     }
     for row, accuracies in _columns(scores).items():
         label, way = rows[row]
