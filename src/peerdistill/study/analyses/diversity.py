@@ -101,8 +101,7 @@ def draw(results: Mapping[str, Result]) -> "Figure":
     for one, (run, name) in zip(axes, cells, strict=True):
         peers = results[run]["peers"]
         matrix_MM = np.array(results[run]["matrices"][name], dtype=float)
-        apart = matrix_MM[~np.eye(len(peers), dtype=bool)]
-        one.imshow(matrix_MM, cmap="Blues", vmin=min(0.0, np.nanmin(matrix_MM)), vmax=2 * max(apart.max(), 0.5))
+        one.imshow(matrix_MM, cmap="Blues", vmin=0, vmax=_darkest(results, name))
         for (row, column), value in np.ndenumerate(matrix_MM):
             one.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=8)
         places = range(len(peers))
@@ -110,6 +109,14 @@ def draw(results: Mapping[str, Result]) -> "Figure":
         one.set_yticks(places, peers)
         one.spines[:].set_visible(False)
     return figure
+
+
+def _darkest(results: Mapping[str, Result], name: str) -> float:
+    """Return the value of the darkest colour, the same for all runs: numbers between peers stay readable on it."""
+    found = [result["matrices"][name] for result in results.values() if name in result["matrices"]]
+    matrices = [np.array(matrix, dtype=float) for matrix in found]
+    apart = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices])
+    return 2 * max(np.nanmax(apart, initial=0.0), 0.5)
 
 
 ANALYSIS = Analysis("diversity", "how different the peers are: predictions, mistakes, features", compute, draw)

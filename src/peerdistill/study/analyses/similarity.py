@@ -131,6 +131,9 @@ def draw(results: Mapping[str, Result]) -> "Figure":
                 one.axvline(mean, color=colour, linestyle="--", linewidth=1, label=f"mean {mean:.3f}")
         one.set(xlabel="cosine similarity", ylabel="share of pairs, %", xlim=(_lowest(results), 1))
         one.legend(frameon=False, fontsize=8)
+    top = max(one.get_ylim()[1] for one in axes)
+    for one in axes:
+        one.set_ylim(0, top)
     return figure
 
 
