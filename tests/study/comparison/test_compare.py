@@ -101,3 +101,10 @@ def test_students_whose_teachers_differ_in_their_seed_form_a_group(finished, dra
     other = finished("other", draw(0.6), seed=0, method="kd", teacher="runs/large")
     groups = compare(class_runs([*students, other])).configurations
     assert [(one.name, one.seeds) for one in groups] == [("student", (0, 1, 2)), ("other", (0,))]
+
+
+def test_options_of_one_method_are_listed_if_they_were_chosen(finished, draw):
+    runs = [finished("plain", draw(0.6)), finished("peers", draw(0.6), method="mcl-okd", peers=2, beta=0.5)]
+    found = compare(class_runs(runs)).differences
+    assert found["beta"] == (None, 0.5)
+    assert not {"contrast.momentum", "temperature"} & found.keys()

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from peerdistill.config.config import Config
+from peerdistill.config.config import Config, defaults_of
+from peerdistill.config.kinds import KINDS
 from peerdistill.runs.identity import decisive_options
 from peerdistill.runs.run import Run
 from peerdistill.study.plan import digest
@@ -68,11 +69,27 @@ def _common_name(runs: Sequence[Run]) -> str:
 
 
 def different_options(groups: Sequence[SameConfiguration]) -> Mapping[str, tuple[Any, ...]]:
-    """Return the options that differ between configurations, with the value of each; None if one has no such option."""
+    """Return the options that differ between configurations, with the value of each; None if one has no such option.
+
+    Options of a method that another method does not have are left out where they have their default value.
+    """
     options = [group.options for group in groups]
     names = dict.fromkeys(name for of_group in options for name in of_group)
     values = {name: tuple(of_group.get(name) for of_group in options) for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+    chosen = [_without_defaults(group) for group in groups]
+    return {
+        name: found
+        for name, found in values.items()
+        if any(value != found[0] for value in found)
+        and (all(name in of_group for of_group in options) or any(name in of_group for of_group in chosen))
+    }
+
+
+def _without_defaults(group: SameConfiguration) -> dict[str, Any]:
+    """Return the options that do not have their default value, that of a recipe included."""
+    config = group.runs[0].config
+    defaults = defaults_of(KINDS[config.kind], config.method, ())
+    return {name: value for name, value in group.options.items() if value != defaults.get(name)}
 
 
 def named_differences(

@@ -56,6 +56,11 @@ def plot(study: Study, record: Record, path: Path) -> None:
     write_png(lambda: _drawn(study, panels), path)
 
 
+def has_points(study: Study, record: Record) -> bool:
+    """Return whether a run that the figure shows is finished."""
+    return any(group.finished for group in Groups(study, record).methods)
+
+
 def panels_of(study: Study, record: Record) -> dict[tuple[str, str], dict[str, list[Point]]]:
     """Return what :func:`plot` draws: points by name of the line, for each column and predictor.
 
@@ -74,7 +79,7 @@ def panels_of(study: Study, record: Record) -> dict[tuple[str, str], dict[str, l
 
 def _lines(groups: Sequence[Group], asked: LinePlot, column: str, predictor: str) -> dict[str, list[Point]]:
     several = len({group.labels["dataset"] for group in groups}) > 1
-    series = dict.fromkeys([*(["dataset"] if several else []), *asked.series])
+    series = ["dataset", *asked.series] if several and "dataset" not in asked.series else asked.series
     found: dict[str, list[Point]] = {}
     for group in groups:
         of = "leader" if predictor == "ensemble" and group.cells[0].peers == 1 else predictor

@@ -20,7 +20,7 @@ def publish(study: Study, record: Record, folder: Path) -> Table:
     """Write what a study has found into a folder, and return its table.
 
     The files are ``results.md``, ``results.csv``, ``results.txt`` and ``tables.json``, and ``results.png`` if the study
-    asks for a figure.
+    asks for a figure and has results for it.
 
     Raises:
         WriteError: A file can't be written.
@@ -31,8 +31,9 @@ def publish(study: Study, record: Record, folder: Path) -> Table:
     text = io.StringIO()
     Console(file=text, width=_WIDTH).print(terminal.render(table))
     write_whole(folder / f"{_TABLES}.txt", text.getvalue())
-    if study.figure is not None and any(cell.finished for cell in record.cells):
-        from peerdistill.study.results.plots import plot  # imports matplotlib
+    if study.figure is not None:
+        from peerdistill.study.results.plots import has_points, plot  # imports matplotlib
 
-        plot(study, record, folder / f"{_TABLES}.png")
+        if has_points(study, record):
+            plot(study, record, folder / f"{_TABLES}.png")
     return table
