@@ -150,3 +150,10 @@ def test_students_of_different_teachers_are_seeds_of_one_line(study_of, record_o
     assert len({cell.digest for cell in study.cells if cell.role == "method"}) == 3
     found = summarise(study, record_of(study, {"KD": [28.0, 29.0, 30.0]}))
     assert line_of(found, "KD").seeds == 3
+
+
+def test_a_sweep_is_named_in_verdicts_and_has_no_columns_that_nobody_asked_for(study_of, record_of):
+    study = study_of(sweep={"epochs": [5, 10]}, equal_compute=False, scales={}, baseline={"method": "Peers"})
+    summary = summarise(study, record_of(study, ERRORS, SECONDS))
+    assert "digits, ResNet-8, epochs 10: MCL|OKD's leader" in summary.verdicts[-1].sentence
+    assert all(line.equal == {} for line in summary.lines)

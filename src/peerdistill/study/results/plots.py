@@ -160,8 +160,8 @@ def _one_entry_each(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
 
 
 def _scale_x(axis: Axes, name: str, values: Sequence[float]) -> None:
-    """Choose a logarithmic axis for values that differ much."""
-    if values[0] > 0 and values[-1] / values[0] >= _LOGARITHMIC:
+    """Choose a logarithmic axis for time, and for other values that differ much."""
+    if values[0] > 0 and (name == _TIME or values[-1] / values[0] >= _LOGARITHMIC):
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if name == _TIME else FixedLocator(list(values)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

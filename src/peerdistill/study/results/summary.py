@@ -16,7 +16,7 @@ from peerdistill.study.results.values import OverSeeds
 from peerdistill.study.results.verdicts import Verdict, judge
 
 PLAIN = "plain network"
-_SELF_EXPLAINING = ("method", "setting")  # axes whose labels need no name of the axis
+_SELF_EXPLAINING = ("dataset", "network", "setting", "method")  # axes whose labels need no name of the axis
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def summarise(study: Study, record: Record) -> Summary:
 def _lines(groups: Groups, group: Group) -> Iterator[Line]:
     """Yield the line of every column of a group; of one without results, a single line."""
     study, plain = groups.study, groups.plain_of(group)
-    longer = {compute: longer_plain(groups, group, compute) for compute in MEASURES}
+    longer = {compute: longer_plain(groups, group, compute) for compute in (MEASURES if study.equal_compute else ())}
     for column in group.columns or (ERRORS[0] if study.kind == "classes" else "accuracy",):
         yield Line(
             labels=group.labels,
@@ -215,7 +215,7 @@ class _Words:
         of_method = {axis: label for axis, label in group.labels.items() if axis not in self._shared}
         of_method = {axis: label for axis, label in of_method.items() if axis in {*self.varying, "method"}}
         where = [] if self.study.scale.name == FULL else [f"scale {self.study.scale.name}"]
-        where += [label for axis, label in group.labels.items() if axis in self._shared]
+        where += [self.name({axis: label}) for axis, label in group.labels.items() if axis in self._shared]
         where += [] if self.column in ERRORS else [self.column]
         name = f"{self.name(of_method)}'s leader" if of_method else "the leader"
         return f"{', '.join(where)}: {name}" if where else name
