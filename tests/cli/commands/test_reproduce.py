@@ -64,6 +64,16 @@ def test_the_second_time_the_results_are_there_at_once(here):
     assert "training" not in outcome.stderr
 
 
+def test_the_results_of_finished_runs_can_be_written_without_training(here):
+    outcome = run("reproduce", "tiny.yaml", "--no_train", "--out", "results/so-far", "--json")
+    assert outcome.code == 0, outcome.stderr
+    states = {cell["labels"]["dataset"]: set() for cell in json.loads(outcome.stdout)["cells"]}
+    for cell in json.loads(outcome.stdout)["cells"]:
+        states[cell["labels"]["dataset"]].add((cell["labels"]["method"], cell["status"]))
+    assert states["digits"] == {("Baseline", "finished"), ("DML", "planned")}
+    assert (here / "results/so-far/results.md").exists()
+
+
 def test_list_shows_what_is_left_and_the_total(here):
     outcome = run("reproduce", "tiny.yaml", "--list", "--json")
     assert outcome.code == 0, outcome.stderr

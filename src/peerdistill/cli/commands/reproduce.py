@@ -57,6 +57,7 @@ def _parser() -> ArgumentParser:
         "--out", type=str | None, default=None, help="Folder of the results (default: results/STUDY-SCALE)."
     )
     parser.add_argument("--list", action="store_true", help="Only show the runs, how far they are and their time.")
+    parser.add_argument("--no_train", action="store_true", help="Only write the results of the runs that are finished.")
     parser.add_argument("--jobs", type=Jobs, default=1, help="Number of trainings at a time, which share the cores.")
     for axis in _FILTERS:
         parser.add_argument(
@@ -85,7 +86,7 @@ def _reproduce(study: "Study", places: "Mapping[str, Place]", options: Namespace
     how = {"jobs": options.jobs, "download": options.download, "console": screen}
     reproduction = Reproduction(study, places, runs=runs, out=out, **how)
     try:
-        table = reproduction.run()
+        table = reproduction.collect() if options.no_train else reproduction.run()
     except Interrupted as stop:
         with suppress(OSError):  # the terminal may be what was closed
             screen.print(f"stopped; checkpoints were written. Continue with: {command}", soft_wrap=True)

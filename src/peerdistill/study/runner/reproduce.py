@@ -72,12 +72,21 @@ class Reproduction:
             Interrupted: After Ctrl-C, SIGTERM or SIGHUP. The trainings have written checkpoints.
         """
         try:
-            self._train(self.study.cells)
-            self._train(extra_cells(self.study, self.record))
-            self._analyse()
+            self._train(self._missing(self.study.cells))
+            self._train(self._missing(extra_cells(self.study, self.record)))
         except Interrupted:
             publish(self.study, self.record, self.out)
             raise
+        return self._published()
+
+    def collect(self) -> Table:
+        """Analyse the runs that are finished, write the results, and return their table. Nothing is trained."""
+        self._missing(self.study.cells)
+        self._missing(extra_cells(self.study, self.record))
+        return self._published()
+
+    def _published(self) -> Table:
+        self._analyse()
         return publish(self.study, self.record, self.out)
 
     def results(self) -> list[CellRecord]:
@@ -85,20 +94,24 @@ class Reproduction:
         names = dict.fromkeys(self._cells)
         return [found for name in names if (found := self.record.find(name)) is not None]
 
-    def _train(self, cells: Sequence[Cell]) -> None:
-        """Train the cells that are not finished; those that are finished get into the record."""
+    def _missing(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Return the cells that are to be trained; all others are recorded, finished or without data."""
         for cell in cells:
-            self._cells.setdefault(cell.name, []).append(cell)
+            places = self._cells.setdefault(cell.name, [])
+            if cell not in places:
+                places.append(cell)
         for name, folder in self.folders.adopt(cells).items():
             self._display.say(f"{folder.name} is the run of {name}")
         missing = [cell for cell in unique(cells) if not self._is_finished(cell)]
         without = missing_data(missing, self.folders.places, download=self._download) if missing else {}
-        ready = [cell for cell in missing if cell.dataset not in without]
-        self._keep(record for cell in missing for record in self._missing(cell, without.get(cell.dataset)))
         for name, sentence in without.items():
             self._display.say(f"no data for {name}: {sentence}", style="yellow")
-        with self._display.training(ready):
-            self._queue.train(ready)
+        self._keep(record for cell in missing for record in self._unfinished(cell, without.get(cell.dataset)))
+        return [cell for cell in missing if cell.dataset not in without]
+
+    def _train(self, cells: Sequence[Cell]) -> None:
+        with self._display.training(cells):
+            self._queue.train(cells)
 
     def _is_finished(self, cell: Cell) -> bool:
         """Return whether a cell has a result, after that result was recorded for all its places in the study."""
@@ -148,7 +161,7 @@ class Reproduction:
         """Show how far the trainings are."""
         self._display.tick()
 
-    def _missing(self, cell: Cell, no_data: str | None) -> list[CellRecord]:
+    def _unfinished(self, cell: Cell, no_data: str | None) -> list[CellRecord]:
         status = self.folders.status(cell) if no_data is None else "no data"
         return self._places_of(cell, planned_cell(cell, status, reason=no_data))
 
