@@ -267,6 +267,10 @@ MISTAKES = [
     Mistake("bench on changed data", "bench runs/repainted", "training images"),
     Mistake("bench with too many repeats", "bench runs/digits --repeats 999999999", "at most 10,000"),
     Mistake("bench with 0 repeats", "bench runs/digits --repeats 0", "repeats "),
+    # Cost
+    Mistake("cost of data with other sizes", "cost digits --samples 3", "--samples"),
+    Mistake("cost of a run with other options", "cost runs/digits --epochs 3", "--epochs"),
+    Mistake("cost of a batch larger than the data", "cost --samples 20 --batch_size 64", "20"),
     # Predict
     Mistake("file that is not a picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from peerdistill.config import Config
 from peerdistill.errors import UserError
 from peerdistill.study.cost import Sizes, cost
 from peerdistill.study.cost import timing as cost_timing
+from peerdistill.study.cost.memory import memory, memory_of
+from peerdistill.study.cost.peers import peers_of
 
 SIZES = Sizes(2_000, 20, image_size=32)
 
@@ -36,10 +39,10 @@ def test_memory_of_weights_gradients_and_optimizers():
         for name, momentum in (("sgd", 0.9), ("lion", 0.9), ("adamw", 0.9), ("adafactor", 0.9))
     }
     learned = 4 * costs(method="baseline", peers=1).parameters["leader"]
-    for memory in found.values():
-        assert memory.gradients == learned < memory.weights < 1.1 * learned  # with statistics of batch normalisation
-        assert memory.total == sum(
-            [memory.weights, memory.gradients, memory.optimizer or 0, memory.activations, *memory.buffers.values()]
+    for kept in found.values():
+        assert kept.gradients == learned < kept.weights < 1.1 * learned  # with statistics of batch normalisation
+        assert kept.total == sum(
+            [kept.weights, kept.gradients, kept.optimizer or 0, kept.activations, *kept.buffers.values()]
         )
     assert (found["sgd"].optimizer, found["lion"].optimizer) == (learned, learned)
     assert found["adamw"].optimizer == pytest.approx(2 * learned, rel=0.01)  # and a counter for each tensor
@@ -59,6 +62,11 @@ def test_activations_grow_with_the_batch_and_the_peers():
     four = costs(method="baseline", peers=4, sharing="network", batch_size=8).memory.activations
     images = 4 * 8 * 3 * 32 * 32  # shared by all peers
     assert four - images == pytest.approx(4 * (one - images), rel=0.01)
+
+
+def test_memory_without_data_is_that_of_tensors_with_data():
+    config = Config.from_dict({"data": "cifar100", "backbone": "conv4", "peers": 2, "batch_size": 8})
+    assert memory_of(peers_of(config, SIZES, torch.device("cpu")), config) == memory(config, SIZES)
 
 
 def test_average_of_weights_takes_the_memory_of_a_leader():
