@@ -14,7 +14,7 @@ from docstring_parser import parse
 
 from peerdistill import methods
 
-MARKER = "<!-- a section for each method -->"
+PLACE = re.compile(r"<!-- sections: .*<!-- /sections -->", re.DOTALL)  # GitHub shows what is in between
 STEPS = Path(__file__).parents[1] / "docs" / "performance" / "methods.json"
 WORDS = {"sum": r"\sum", "mean": r"\operatorname{mean}", "min": r"\min", "beta": r"\beta"}
 SYMBOLS = {"->": r"\rightarrow ", "!=": r"\neq ", "<": r"\lt "}
@@ -23,10 +23,11 @@ TOKEN = re.compile(r"(?P<name>[A-Za-z]+)(?:_(?:\{(?P<group>[^}]*)\}|(?P<below>\w
 
 
 def on_page_markdown(markdown, page, **_):
-    """Put the sections in the place of the marker."""
+    """Put the sections into their place."""
     if page.file.src_uri != "methods.md":
         return markdown
-    return markdown.replace(MARKER, "\n".join(_section(name) for name in methods.names()))
+    sections = "\n".join(_section(name) for name in methods.names())
+    return PLACE.sub(lambda _: sections, markdown)
 
 
 def _section(name: str) -> str:

@@ -42,6 +42,15 @@ PAGES = _pages()
 FILES = {page: file for file, page in PAGES.items()}
 
 
+def on_config(config):
+    """Put the examples into the navigation, below their list."""
+    (section,) = [section for entry in config.nav for section in entry.values() if "examples/index.md" in section]
+    place = section.index("examples/index.md")
+    examples = [page for page in PAGES.values() if page.startswith("examples/") and page != section[place]]
+    section[place] = {"Examples": [section[place], *examples]}
+    return config
+
+
 def on_files(files, config):
     """Add the pages of files outside docs/."""
     for file, page in PAGES.items():
