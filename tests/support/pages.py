@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.command_line import Outcome, run
@@ -28,8 +29,13 @@ def broken_links(page: str) -> list[str]:
     return [link for link in links if not (file.parent / link).exists()]
 
 
+def expanded(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with file name patterns expanded as a shell does it."""
+    return [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
+
+
 def run_line(line: str, *options: str) -> Outcome:
     """Run a line ``peerdistill COMMAND ...`` in this process with further options; expand file name patterns."""
     program, *words = shlex.split(line, comments=True)
     assert program == "peerdistill"
-    return run(*(name for word in words for name in sorted(map(str, Path().glob(word))) or [word]), *options)
+    return run(*expanded(words), *options)
