@@ -15,17 +15,16 @@ from support.page_world import commands, run_command, shortened, write_code, wri
 from support.pages import ROOT, all_pages, blocks
 
 PYTHON_ELSEWHERE = {
+    "docs/analysis.md": "study/analyses/test_page.py",
     "docs/deployment.md": "test_deployment_page.py",
     "docs/extending.md": "test_extending.py",
     "docs/fewshot.md": "test_fewshot_page.py",
     "docs/python.md": "test_python_page.py",
+    "docs/studies.md": "test_studies_page.py",
 }
 """Tests of the Python blocks of these pages."""
 
-BEFORE = {"docs/deployment.md": ["train photos --pretrained --peers 2 --run runs/a"]}
-"""Commands for what a page has from other pages."""
-
-LANGUAGES = {"", "bash", "console", "math", "python", "yaml"}
+LANGUAGES = {"", "bash", "console", "math", "python", "text", "yaml"}
 WITH_COMMANDS = [page for page in all_pages() if commands(page)]
 WITH_PYTHON = [page for page in all_pages() if blocks(page, "python")]
 
@@ -52,7 +51,7 @@ def world(files, tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("page", sorted({*WITH_COMMANDS, *WITH_PYTHON} - {"CONTRIBUTING.md"}))
 def test_what_a_page_says_runs_in_order(page, world):
     write_code(page, world)
-    for line in [*(f"peerdistill {line}" for line in BEFORE.get(page, [])), *commands(page)]:
+    for line in commands(page):
         outcome = run_command(line)
         assert outcome is None or outcome.code == 0, (line, outcome.stderr)
     if page not in PYTHON_ELSEWHERE:
