@@ -199,6 +199,15 @@ def _class_weights() -> list[bytes]:
     return [b"class,weight\ncat,2\n'a, b',0.5\n", b"cat: 2\nno: .5\n'a, b': 3e0\n", b'{"cat": 2, "1": 1.5}']
 
 
+def _records() -> list[bytes]:
+    from peerdistill.study.record import CellRecord, Record
+
+    figures = {"error": {"leader": 31.25, "mean peer": 32.0, "ensemble": None}}
+    cell = CellRecord("a-s0", {"dataset": "a"}, "classes", "method", 0, "finished", epochs=2, seconds=1.5, last=figures)
+    record = Record("table2", "smoke", {"a": "smoke: 2 of 300 epochs"}, (cell,), written="2026-01-01T00:00:00+00:00")
+    return [json.dumps(record.as_dict()).encode(), json.dumps(record.as_dict(), indent=1).encode()]
+
+
 def _lists() -> list[bytes]:
     rows = [f"{name}{number}.png,{name}" for name in "abcd" for number in range(2)]
     return [
@@ -381,6 +390,19 @@ def _read_class_weights(folder: Path, content: bytes) -> None:
     LossConfig(class_weights=dict(read_class_weights(file))).check()
 
 
+def _read_record(folder: Path, content: bytes) -> None:
+    from peerdistill.study.record import RESULTS_FILE, Record
+
+    file = folder / RESULTS_FILE
+    file.write_bytes(content)
+    try:
+        found = Record.read(folder)
+    finally:
+        file.unlink()
+    assert found is not None
+    found.merged(found).as_dict()
+
+
 def _read_yaml(folder: Path, content: bytes) -> None:
     from peerdistill.config import read_config
 
@@ -463,6 +485,9 @@ READERS: dict[str, Reader] = {
     "yaml": Reader(of_bytes(_configurations, b"&a ", b"*a", b"!!int ", b": ", b"- ", b"---\n", b"1:30"), _read_yaml),
     "recipe": Reader(_recipe, _read_recipe),
     "study": Reader(_study, _read_study),
+    "record": Reader(
+        of_bytes(_records, b"NaN", b"[", b"{", b"1e999", b"null", b'"cells": []', b"\\ud800"), _read_record
+    ),
     "csv": Reader(of_bytes(_lists, b",", b"\xfe\xff", b"/dev/zero,a", b"../a0.png", b"label", b"\xe4"), _read_csv),
     "class weights": Reader(of_bytes(_class_weights, b",", b": ", b"&a ", b"*a", b"\xe4"), _read_class_weights),
     "npz": Reader(of_bytes(_arrays, b"'shape': (9999999999, 9)", b"|O", b"PK\1\2", b"PK\5\6"), _read_npz),
@@ -478,6 +503,7 @@ SHORT = {
     "yaml": 60,
     "recipe": 60,
     "study": 100,
+    "record": 200,
     "csv": 200,
     "class weights": 200,
     "zip": 200,

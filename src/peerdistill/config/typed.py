@@ -4,6 +4,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from peerdistill.errors import UserError, shortened, unknown_name
@@ -16,6 +17,7 @@ TYPE_NAMES = {
     str: "a string",
     list: "a list",
     dict: "a mapping",
+    Mapping: "a mapping",
     type(None): "null",
 }
 """What messages call the types of options."""
@@ -29,7 +31,7 @@ def option_types(group: type, prefix: str = "") -> dict[str, Any]:
         >>> list(option_types(ScheduleConfig, "schedule."))
         ['schedule.name', 'schedule.every', 'schedule.factor', 'schedule.warmup']
     """
-    hints = typing.get_type_hints(group, include_extras=True)
+    hints = _hints(group)
     found: dict[str, Any] = {}
     for field in fields(group):
         name, annotation = f"{prefix}{field.name}", hints[field.name]
@@ -122,7 +124,7 @@ def typed(value: Any, annotation: Any, name: str) -> Any:
 
     Args:
         value: A value as YAML has it, or one that already has the type.
-        annotation: A plain type, ``Literal``, ``Annotated``, a union, a list, a dict or a dataclass.
+        annotation: A plain type, ``Literal``, ``Annotated``, a union, a list, a dict, a Mapping or a dataclass.
         name: What the error calls the value.
 
     Raises:
@@ -180,7 +182,7 @@ def _as(kind: Any, value: Any, name: str) -> Any:
         matches = [value] if isinstance(value, int) and not isinstance(value, bool) else []
     elif (origin or kind) is list:
         return _list(value, parts[0] if parts else Any, name)
-    elif (origin or kind) is dict:
+    elif (origin or kind) in (dict, Mapping):
         return _dict(value, parts or (Any, Any), name)
     elif is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
         return build_group(kind, checked(flattened(value, option_types(kind)), option_types(kind), f" of {name}"))
@@ -212,9 +214,14 @@ def _dict(value: Any, kinds: tuple[Any, ...], name: str) -> dict[Any, Any]:
 def build_group(group: type, values: Mapping[str, Any]) -> Any:
     """Return the dataclass ``group`` with options by dotted name; the others keep their defaults."""
     given = nested(values)
-    hints = typing.get_type_hints(group)
+    hints = _hints(group)
     parts = {name: build_group(hints[name], part) if is_group(hints[name]) else part for name, part in given.items()}
     return group(**parts)
+
+
+@cache  # resolving the names takes most of the time of reading a record
+def _hints(group: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(group, include_extras=True)
 
 
 def is_group(annotation: Any) -> bool:

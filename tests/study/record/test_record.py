@@ -107,6 +107,9 @@ def test_the_record_of_another_study_is_not_overwritten(tmp_path):
         lambda values: values["cells"][0].pop("seed"),
         lambda values: values["cells"][0].update(status="done"),
         lambda values: values["cells"][0].update(colour="red"),
+        lambda values: values["cells"][0].update(last={"error": 5}),
+        lambda values: values["cells"][0].update(seed="first"),
+        lambda values: values.update(statement=["smoke"]),
         lambda values: values.update(cells=[3]),
     ],
 )

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from peerdistill.config.kinds import KindName
-from peerdistill.errors import UserError, some_of
+from peerdistill.config.typed import typed
+from peerdistill.errors import UserError, shortened, some_of
 
 Status = Literal["finished", "failed", "interrupted", "planned", "no data"]
 
@@ -82,19 +83,10 @@ class CellRecord:
         """Return the cell that :meth:`as_dict` describes.
 
         Raises:
-            UserError: A value is missing or unknown, or the status is.
+            UserError: A value is missing, unknown or of the wrong type.
         """
-        known = {one.name for one in fields(cls)}
         if not isinstance(values, dict):
-            raise UserError("a cell must be a mapping")
-        if unknown := values.keys() - known:
-            raise UserError(f"a cell has the unknown values {some_of(sorted(map(str, unknown)))}")
+            raise UserError(f"a cell must be a mapping, found {shortened(values)}")
         if missing := {"name", "labels", "kind", "role", "seed", "status"} - values.keys():
             raise UserError(f"a cell lacks {some_of(sorted(missing))}")
-        if values["status"] not in get_args(Status):
-            raise UserError(f"the status of a cell must be one of {some_of(get_args(Status))}")
-        if not all(isinstance(values[name], str) for name in ("name", "role")) or not isinstance(
-            values["labels"], dict
-        ):
-            raise UserError("name and role of a cell must be text, and its labels a mapping")
-        return cls(**values)
+        return typed(values, cls, "a cell")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from peerdistill.config.typed import typed
 from peerdistill.errors import Failure, UserError, reading
 from peerdistill.files import write_error, write_whole
 from peerdistill.study.record.cell import CellRecord
@@ -58,8 +59,10 @@ class Record:
             return None
         with reading(f"{file} is not a record of a study"):
             values = json.loads(file.read_text(encoding="utf-8"))
+            about = [typed(values[name], str, name) for name in ("study", "scale", "written")]
+            statement = typed(values["statement"], dict[str, str], "statement")
             cells = tuple(CellRecord.from_dict(cell) for cell in values["cells"])
-            return cls(values["study"], values["scale"], values["statement"], cells, values["written"], folder)
+        return cls(about[0], about[1], statement, cells, about[2], folder)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
