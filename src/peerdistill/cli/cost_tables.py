@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from peerdistill.cli.printing import in_bytes
+from peerdistill.study.cost.units import in_units
 
-_PREFIXES = ("", " k", " M", " G", " T", " P", " E")
 _PEERS = "peers"
 
 
@@ -24,19 +24,6 @@ def tables(values: Mapping[str, Any]) -> Iterator[Table]:
     for name, text in _rows(values):
         table.add_row(name, Text(text))
     yield table
-
-
-def in_units(number: int | float) -> str:
-    """Return a number with three digits and the prefix of a unit.
-
-    Example:
-        >>> in_units(69_130_000), in_units(472), in_units(1.2e13)
-        ('69.1 M', '472', '12 T')
-    """
-    power = 0
-    while number >= 999.5 and power < len(_PREFIXES) - 1:
-        number, power = number / 1000, power + 1
-    return f"{number:.3g}{_PREFIXES[power]}"
 
 
 def _multiply_adds(values: Mapping[str, Any]) -> Table:

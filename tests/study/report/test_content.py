@@ -13,11 +13,16 @@ from peerdistill.config.config import Config
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
 from peerdistill.study.analyses import analyse
+from peerdistill.study.cost import cost_of_run
+from peerdistill.study.cost.units import in_units
 from peerdistill.study.paper import published
+from peerdistill.study.plan import load_study
+from peerdistill.study.record import CellRecord, Record
 from peerdistill.study.report import write_report
 from peerdistill.study.report.content import content_of
 from peerdistill.study.report.curves import MOST_POINTS, curves_of
 from peerdistill.study.report.reported_run import ReportedRun, read_runs
+from peerdistill.study.report.study_results import study_sections
 from peerdistill.study.results.intervals import paired_interval
 
 
@@ -71,6 +76,19 @@ def test_two_seeds_are_too_few(compared):
     assert found.comparison.rows[0][1:4] == ["+2.75", "none", 2]
 
 
+def test_the_verdict_on_several_variants_names_each(compared, tmp_path):
+    slower = [made(tmp_path / f"slower{seed}", 40.0 + seed, seed=seed, epochs=4) for seed in range(3)]
+    more = [made(tmp_path / f"more{seed}", top1, seed=seed, epochs=5) for seed, top1 in enumerate((51.0, 49.0, 52.0))]
+    found = content(*compared, *slower, *more, baseline=0)
+    assert found.verdict == (
+        "Leaders against that of baseline, epochs 3, by 95 % intervals: better: mcl-okd, epochs 3; "
+        "worse: baseline, epochs 4; not told apart: baseline, epochs 5."
+    )
+    assert len(found.sentences) == 3
+    few = content(compared[0], compared[3], slower[0], baseline=0)
+    assert few.verdict == "There are too few seeds to compare the 2 other variants with baseline, epochs 3: no claim."
+
+
 def test_without_a_baseline_nothing_is_claimed(tmp_path):
     runs = [made(tmp_path / f"run{lr}", 50.0, lr=lr) for lr in (0.1, 0.2)]
     assert content(*runs).verdict == "No baseline is named, so nothing is claimed: --baseline RUN names one."
@@ -112,7 +130,7 @@ def test_runs_stand_beside_the_figures_of_the_paper(tmp_path):
         made(tmp_path / "other", 50.0, backbone="resnet20"),
     )
     figure = published(table=2, dataset="CIFAR-100", setting="branch", network="ResNet-32", method="MCL-OKD")
-    ((_, table),) = found.sections[0].tables
+    ((_, table),) = next(one for one in found.sections if one.id == "paper").tables
     full, part = [row for row in table.rows if row[1] == "leader"]
     assert full[3:] == [f"{figure.mean} ± {figure.std}", "25.00", 1, f"{25 - figure.mean:+.2f}", ""]
     assert part[-1] == "20 classes; 3 epochs instead of 300"
@@ -185,3 +203,45 @@ def test_missing_data_are_explained(hostile, tmp_path):
     assert details.missing.startswith("The pictures are not shown: ")
     assert all(one["picture"] is None for one in details.hardest)
     assert details.classes[1].data["pictures"] == {}
+
+
+def test_cost_is_that_of_the_command(hostile):
+    section = next(one for one in content(hostile).details[0].sections if one.id == "cost")
+    found = cost_of_run(hostile, measure=False)
+    (_, table), seconds = section.tables[0], json.loads(hostile.result_file.read_text())["cpu_seconds"]
+    values = dict(table.rows)
+    assert values["parameters of the deployed leader"] == f"{found.parameters['leader']:,}"
+    assert values["times those of the leader alone"] == f"{found.ratio:.2f} x"
+    assert values["multiply-adds of the whole training"] == in_units(found.training)
+    assert values["measured CPU time"] == f"{seconds:,.0f} s"
+
+
+def test_results_of_a_study_are_shown_with_their_verdicts(tmp_path):
+    axes = {"method": {"Single": {"method": "baseline", "peers": 1}, "Peers": {"method": "dml", "sharing": "network"}}}
+    values = {
+        "title": "Mine",
+        "datasets": {"digits": {"data": "digits"}},
+        "axes": axes,
+        "baseline": {"method": "Single"},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**values, "equal_compute": False}))
+    study = load_study(str(tmp_path / "mine.yaml"))
+    errors = {"Single": (40.0, 41.0, 42.0), "Peers": (35.0, 36.5, 37.0)}
+    cells = [
+        CellRecord(
+            cell.name, cell.labels, cell.kind, cell.role, cell.seed, "finished", last={"error": {"leader": error}}
+        )
+        for cell in study.cells
+        if cell.labels.get("method") in errors
+        for error in [errors[cell.labels["method"]][cell.seed]]
+    ]
+    Record("Mine", "full", {"digits": ""}, tuple(cells)).write(tmp_path / "results")
+    with pytest.raises(UserError, match="the results are those of 'Mine', which the package does not have"):
+        study_sections(tmp_path / "results")
+    for place in (tmp_path / "results", tmp_path / "results" / "results.json"):
+        (section,) = study_sections(place, str(tmp_path / "mine.yaml"))
+        rows = {row[section.tables[0][1].columns.index("method")]: row for row in section.tables[0][1].rows}
+        assert f"{np.mean(errors['Peers']):.2f} ± {np.std(errors['Peers'], ddof=1):.2f}" in rows["Peers"]
+        assert any("better" in note and "3 seeds" in note for note in section.notes)
+    with pytest.raises(UserError, match="holds no results of a study"):
+        study_sections(tmp_path)

@@ -98,7 +98,7 @@ def test_every_chart_is_drawn_and_has_its_table(opened):
         figure.scroll_into_view_if_needed()
         figure.locator(".main-svg").first.wait_for()
         figure.locator("details.data > summary").click()
-        assert figure.locator("details.data tbody td").count() > 1
+        figure.locator("details.data tbody td").nth(1).wait_for(state="attached")
 
 
 def test_keyboard_reaches_tables_and_pictures(opened):

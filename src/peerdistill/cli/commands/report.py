@@ -43,6 +43,15 @@ def run(words: list[str]) -> int:
         default=",".join(ANALYSES),
         help=f"Analyses, separated by commas, or none: {listed()}. They evaluate the networks of every run.",
     )
+    parser.add_argument(
+        "--results",
+        type=str | None,
+        default=None,
+        help="Folder of results that reproduce wrote, or its results.json: tables and verdicts of a study.",
+    )
+    parser.add_argument(
+        "--study", type=str | None, default=None, help="Study of --results (default: the one with its title)."
+    )
     add_places(parser)
     options = parse_words(parser, words, kind="option of report")
     out = _out(options)
@@ -50,8 +59,10 @@ def run(words: list[str]) -> int:
     baseline = None if options.baseline is None else opened(options.baseline, options)
     analyses = [name.strip() for name in options.analyses.split(",")] if options.analyses != "none" else []
     with console(stderr=True).status("reading the runs") as status:
+        results = None if options.results is None else user_path(options.results, "--results")
+        study = {"results": results, "study": options.study}
         how = {"which": options.checkpoint, "split": options.split, "analyses": analyses, "tell": status.update}
-        write_report(runs, out, baseline=baseline, **how)
+        write_report(runs, out, baseline=baseline, **how, **study)
     console().print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser", soft_wrap=True)
     return 0
 

@@ -20,6 +20,8 @@ def write_report(
     which: "Which" = "last",
     split: str | None = None,
     analyses: Sequence[str] = ANALYSES,
+    results: Path | None = None,
+    study: str | None = None,
     tell: Callable[[str], object] = str,
 ) -> Path:
     """Write a report on one or more runs as one HTML file that loads nothing.
@@ -33,14 +35,16 @@ def write_report(
         split: The evaluation set that is shown, "test" or "val"; by default "test", or "val" without test images.
         analyses: Names of analyses to compute, see :func:`peerdistill.study.analyses.analyse`. They evaluate the
             networks; a run whose data or checkpoint are missing says so instead.
+        results: The record of a study (``results.json``, or its folder) whose tables and verdicts are shown, too.
+        study: Name or YAML file of this study; by default the one of the package with the title of the record.
         tell: Called with a description of each step.
 
     Returns:
         The file.
 
     Raises:
-        UserError: An analysis is unknown, a folder holds no run, a file in it is damaged, a run has no such checkpoint
-            or evaluation set, or kinds of runs are mixed.
+        UserError: An analysis or study is unknown, a folder holds no run or record, a file in it is damaged, a run has
+            no such checkpoint or evaluation set, or kinds of runs are mixed.
         WriteError: The file cannot be written.
 
     Example:
@@ -54,12 +58,14 @@ def write_report(
     from peerdistill.study.report.groups import require_same_kind
     from peerdistill.study.report.page import page
     from peerdistill.study.report.reported_run import read_runs
+    from peerdistill.study.report.study_results import study_sections
 
     for name in analyses:
         find(name)
+    found = [] if results is None else study_sections(results, study)
     chosen = {run.path.resolve(): run for run in (*runs, *([baseline] if baseline else []))}
     read = dict(zip(chosen, read_runs(list(chosen.values()), which, split), strict=True))
     require_same_kind(list(read.values()))
     compared_with = None if baseline is None else read[baseline.path.resolve()]
-    write_whole(out, page(content_of(list(read.values()), compared_with, analyses, tell)))
+    write_whole(out, page(content_of(list(read.values()), compared_with, analyses, found, tell)))
     return out

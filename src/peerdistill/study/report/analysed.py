@@ -61,7 +61,7 @@ def _section(name: str, result: Result, id: str) -> Section:
 
 
 def _charts(result: Result, id: str) -> Iterator[Chart]:
-    peers = result.get("peers")
+    peers: list[str] = result.get("peers", [])
     for number, (title, values) in enumerate(result.get("matrices", {}).items()):
         rows = [[peer, *of_peer] for peer, of_peer in zip(peers, values, strict=True)]
         data = {"x": peers, "y": peers, "z": [[rounded(value) for value in of_peer] for of_peer in values]}

@@ -10,7 +10,7 @@ DIGITS = 6
 """Significant digits of the numbers in charts."""
 
 # A number with its sign, unit and interval.
-_NUMBER = re.compile(r"[+-]?\d[\d.,]*(e[+-]?\d+)?( ?(%|s|min|h|x|[kMGTPE]B?))?( (±|to) .*)?")
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*(e[+-]?\d+)?( ?(%|s|min|h|x|B|[kMGTPE]B?))?( (±|to) .*)?")
 
 
 @dataclass(frozen=True)

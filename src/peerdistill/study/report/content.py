@@ -1,7 +1,7 @@
 """What stands in a report, from the folders of its runs: text, tables and charts for the page's template."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
@@ -10,6 +10,7 @@ from peerdistill import __version__
 from peerdistill.study.report.analysed import Results, analyses_of, analyses_side_by_side, analysis_sections
 from peerdistill.study.report.charts import Chart, Section, Table
 from peerdistill.study.report.classes import class_charts, hardest
+from peerdistill.study.report.costs import cost_section
 from peerdistill.study.report.curves import curves_of, overlaid
 from peerdistill.study.report.forms import forms_table
 from peerdistill.study.report.groups import Group, baseline_among, differing, grouped, options_of
@@ -102,6 +103,7 @@ def content_of(
     runs: Sequence[ReportedRun],
     baseline: ReportedRun | None = None,
     analyses: Sequence[str] = (),
+    study: Sequence[Section] = (),
     tell: Callable[[str], object] = str,
 ) -> Content:
     """Return the report on runs.
@@ -110,6 +112,7 @@ def content_of(
         runs: The runs; all on classes, or all few-shot.
         baseline: The run among them whose group the others are compared with.
         analyses: Names of the analyses to compute.
+        study: The results of a study, which come first.
         tell: Called with a description of each step.
     """
     groups = grouped(runs)
@@ -123,7 +126,12 @@ def content_of(
         results[reported.name] = analyses_of(reported, analyses if reported.result else ())
         details.append(_details(reported, f"run{number}", pictures, results[reported.name]))
     several = len(runs) > 1
-    sections = (paper_section(groups), analyses_side_by_side(results) if several else None)
+    cost, paper = cost_section(groups), paper_section(groups)
+    sections: list[Section | None] = [paper]
+    if several:
+        sections += [analyses_side_by_side(results), cost]
+    elif cost is not None:
+        details = [replace(one, sections=[*one.sections, cost]) for one in details]
     return Content(
         title=runs[0].name if not several else f"{len(runs)} runs",
         about=about(groups),
@@ -136,7 +144,7 @@ def content_of(
         curves=overlaid(groups) if several else [],
         details=details,
         pictures=pictures.addresses,
-        sections=[section for section in sections if section is not None],
+        sections=[*study, *(section for section in sections if section is not None)],
     )
 
 

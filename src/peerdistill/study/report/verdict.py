@@ -75,8 +75,9 @@ def _difference(group: Group, baseline: Group) -> Difference | None:
 def _scores(group: Group, baseline: Group) -> tuple[Scores, Scores]:
     """Return the accuracy in percent on every image by seed; the mean if predictions are missing or of other images."""
     finished = [[one for one in of.runs if one.scores is not None] for of in (group, baseline)]
-    labels = [None if one.predictions is None else one.predictions.labels for runs in finished for one in runs]
-    if any(one is None or not np.array_equal(one, labels[0]) for one in labels):
+    every = [one for runs in finished for one in runs]
+    labels = [one.predictions.labels for one in every if one.predictions is not None]
+    if len(labels) < len(every) or not all(np.array_equal(one, labels[0]) for one in labels):
         ours, theirs = ({seed: np.array([top1]) for seed, top1 in of.leaders().items()} for of in (group, baseline))
     else:
         ours, theirs = ({one.seed: _correct(one) for one in runs} for runs in finished)
@@ -120,18 +121,14 @@ def verdict(groups: Sequence[Group], found: Sequence[Difference], baseline: Grou
         return f"No other run shares a seed and data with the baseline ({baseline.label}), so nothing is claimed."
     if len(found) == 1:
         return found[0].sentence
-    counted = [(outcome, [one.label for one in found if one.verdict.outcome == outcome]) for outcome in _IN_WORDS]
-    parts = [f"{_IN_WORDS[outcome]}: {'; '.join(labels)}" for outcome, labels in counted if labels]
-    return f"Compared with {baseline.label}, by 95 % intervals ({len(found)} variants compared) - {', '.join(parts)}."
+    if all(one.verdict.outcome == "too few seeds" for one in found):
+        return f"There are too few seeds to compare the {len(found)} other variants with {baseline.label}: no claim."
+    counted = [(outcome, [one.label for one in found if one.verdict.outcome == outcome]) for outcome in _OUTCOMES]
+    parts = [f"{outcome}: {', '.join(labels)}" for outcome, labels in counted if labels]
+    return f"Leaders against that of {baseline.label}, by 95 % intervals: {'; '.join(parts)}."
 
 
-_IN_WORDS: dict[Outcome, str] = {
-    "better": "better",
-    "worse": "worse",
-    "not told apart": "not told apart",
-    "no interval": "without an interval",
-    "too few seeds": "with too few seeds to compare",
-}
+_OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "not told apart", "no interval", "too few seeds")
 
 
 def _of_one(reported: ReportedRun) -> str:
