@@ -18,7 +18,7 @@ KEYS = ""
 """The part of the columns that identify a row."""
 
 _METHODS = {
-    STUDENT: "Student's t over seeds, because a bootstrap over so few is too narrow",
+    STUDENT: "Student's t over seeds (a bootstrap over so few is too narrow), on the same test images for all",
     BOOTSTRAP: "a bootstrap",
     CROSSED: "an analysis of variance over seeds and the test episodes that they share",
 }
