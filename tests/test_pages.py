@@ -16,6 +16,7 @@ from support.pages import ROOT, all_pages, blocks
 
 PYTHON_ELSEWHERE = {
     "docs/analysis.md": "study/analyses/test_page.py",
+    "docs/cost.md": "test_cost_page.py",
     "docs/deployment.md": "test_deployment_page.py",
     "docs/extending.md": "test_extending.py",
     "docs/fewshot.md": "test_fewshot_page.py",
@@ -78,7 +79,7 @@ def test_every_block_has_a_known_language(page):
     ("line", "expected"),
     [
         (
-            "train digits --run runs/a",
+            "train digits --run a",
             "train digits --run a --epochs=1 --workers=0 --backbone=resnet8 --subset.per_class=8",
         ),
         ("train --resume --run runs/a", "train --resume --run runs/a"),

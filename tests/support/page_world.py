@@ -24,12 +24,25 @@ STAND_INS = {"omniglot": "npz:characters.npz", "cifar100": "npz:small.npz"}
 RUN = "a-run"
 MINE = "timm:local-dir:nets/mine"
 SHORT = ("--epochs=1", "--workers=0")
-SHORT_PHOTOS = ("--epochs=2", "--workers=0", "--lr=0.05", "--min_scale=0.8", "--validation=0.3", "--image_size=16")
+SHORT_PHOTOS = (
+    "--epochs=2",
+    "--workers=0",
+    "--lr=0.05",
+    "--min_scale=0.8",
+    "--validation=0.3",
+    "--image_size=16",
+    "--peers=2",
+)
 SHORT_EPISODES = (
     *("--ways=2", "--queries=2", "--episodes=2", "--episodes_per_epoch=1"),
     *("--validation.ways=2", "--validation.episodes=2", "--test.ways=2", "--test.episodes=2"),
 )
-FURTHER = {"analyse": ("--split=val",), "bench": ("--repeats=1", "--what=leader"), "reproduce": ("--list",)}
+FURTHER = {
+    "analyse": ("--split=val",),
+    "bench": ("--repeats=1", "--what=leader"),
+    "cost": ("--no_measure",),
+    "reproduce": ("--list",),
+}
 """Options that shorten other commands."""
 
 NOT_IN_TESTS = {
