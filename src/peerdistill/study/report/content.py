@@ -1,6 +1,6 @@
 """What stands in a report, from the folders of its runs: text, tables and charts for the page's template."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
@@ -17,6 +17,15 @@ from peerdistill.study.report.groups import Group, baseline_among, differing, gr
 from peerdistill.study.report.pictures import Pictures
 from peerdistill.study.report.published import paper_section
 from peerdistill.study.report.reported_run import ReportedRun
+from peerdistill.study.report.run_tables import (
+    duration,
+    environment_table,
+    facts_of,
+    options_table,
+    percent,
+    scores_table,
+    shown,
+)
 from peerdistill.study.report.verdict import Difference, about, differences, verdict
 from peerdistill.study.spread import spread
 
@@ -148,31 +157,17 @@ def content_of(
     )
 
 
-def percent(value: float | None) -> str:
-    """Return a percentage with two digits."""
-    return "" if value is None else f"{value:.2f} %"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time in hours, minutes or seconds."""
-    if seconds is None:
-        return "not recorded"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def _details(reported: ReportedRun, id: str, pictures: Pictures, analyses: Results) -> RunDetails:
     common = {
         "id": id,
         "name": reported.name,
-        "facts": _facts(reported),
-        "scores": _scores(reported),
+        "facts": facts_of(reported),
+        "scores": scores_table(reported),
         "curves": curves_of(reported, id),
         "sections": analysis_sections(analyses, id),
         "forms": None if reported.bench is None else forms_table(reported.bench, reported.run.path),
-        "options": _options(reported),
-        "environment": _environment(reported),
+        "options": options_table(reported),
+        "environment": environment_table(reported),
     }
     if reported.predictions is None:
         return RunDetails(**common, missing=_why_no_predictions(reported))
@@ -189,78 +184,6 @@ def _why_no_predictions(reported: ReportedRun) -> str:
     if reported.config.kind == "episodes":
         return "A few-shot run has other classes in every episode, so there are no figures for each class."
     return "The run folder holds no predictions, so there are no figures for each class."
-
-
-def _facts(reported: ReportedRun) -> list[tuple[str, str, str]]:
-    """Return name, value and explanation of the figures at the top."""
-    result, scores = reported.result, reported.scores
-    if result is None or scores is None:
-        done = reported.records[-1]["epoch"] if reported.records else 0
-        return [("Epochs", f"{done} of {reported.config.training.epochs}", "training has not ended")]
-    half = scores["leader"].get("interval95")
-    found = [("Leader", percent(scores["leader"]["top1"]), f"top-1 accuracy, {_on(reported)}")]
-    if half is not None:
-        found[0] = ("Leader", f"{scores['leader']['top1']:.2f} ± {half:.2f} %", _on(reported))
-    if reported.peers > 1:
-        mean = fmean(peer["top1"] for peer in scores["peers"])
-        found.append(("Mean peer", percent(mean), f"of {reported.peers} peers"))
-        found.append(("Ensemble", percent(scores["ensemble"]["top1"]), "all peers together"))
-    if reported.outcomes:
-        leader = reported.outcomes["leader"]
-        found.append(("Balanced accuracy", percent(100 * leader.balanced_accuracy), "mean recall of the classes"))
-        found.append(("Calibration error", f"{leader.ece:.4f}", "expected, of the leader, 0 to 1"))
-    found.append(("Parameters", f"{result['parameters']['leader']:,}", "of the deployed leader"))
-    cpu = result.get("cpu_seconds")
-    note = "elapsed" if cpu is None else f"elapsed; {duration(cpu)} of CPU time"
-    found.append(("Training time", duration(result.get("seconds")), note))
-    return found
-
-
-def _on(reported: ReportedRun) -> str:
-    scores = reported.scores or {}
-    if reported.config.kind == "episodes":
-        shape = f"{scores['ways']}-way {scores['shots']}-shot"
-        return f"{shape}, {scores['episodes']:,} {reported.evaluated} episodes, 95 % interval"
-    return f"{scores['samples']:,} {reported.evaluated} images, {reported.which} epoch"
-
-
-def _scores(reported: ReportedRun) -> Table | None:
-    """Return the scores of every network, with a column for each epoch, evaluation set and metric."""
-    if reported.result is None:
-        return None
-    columns: dict[str, None] = {}
-    rows: dict[str, dict[str, str]] = {}
-    for which in ("last", "best"):
-        measured = reported.result.get(which) or {}
-        for split in (name for name in ("test", "val") if name in measured):
-            where = f"{which} epoch ({measured['epoch']}), {_SPLITS.get(split, split)}"
-            for network, scores in _networks(measured[split]):
-                named = {f"{where}: {_METRICS.get(name, name)}": text for name, text in _with_interval(scores)}
-                rows.setdefault(network, {}).update(named)
-                columns |= dict.fromkeys(named)
-    return Table(["network", *columns], [[name, *map(values.get, columns)] for name, values in rows.items()])
-
-
-_SPLITS = {"val": "validation"}
-_METRICS = {"top1": "top-1, %", "top5": "top-5, %"}
-
-
-def _with_interval(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """Yield the metrics of a network as text, and the interval of few-shot runs behind its mean."""
-    for name, value in scores.items():
-        if name == "top1" and "interval95" in scores:
-            yield name, f"{value:.2f} ± {scores['interval95']:.2f}"
-        elif name != "interval95":
-            yield name, f"{value:.2f}"
-
-
-def _networks(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Yield the networks that were evaluated with their scores: the leader first, then what contains or averages it."""
-    yield "leader", scores["leader"]
-    if len(scores["peers"]) > 1:
-        yield "ensemble", scores["ensemble"]
-    yield from ((name, scores[name]) for name in ("ema", "average") if name in scores)
-    yield from ((f"peer {number}", peer) for number, peer in enumerate(scores["peers"][:-1]))
 
 
 def _groups_table(groups: Sequence[Group]) -> Table:
@@ -325,30 +248,5 @@ def _differences(runs: Sequence[ReportedRun]) -> Table | None:
     names = differing(options)
     if not names:
         return None
-    rows = [[name, *(_value(each.get(name, "")) for each in options)] for name in names]
+    rows = [[name, *(shown(each.get(name, "")) for each in options)] for name in names]
     return Table(["option", *(reported.name for reported in runs)], rows)
-
-
-def _options(reported: ReportedRun) -> Table:
-    return Table(["option", "value"], [[name, _value(value)] for name, value in _flat(reported.config.as_dict())])
-
-
-def _environment(reported: ReportedRun) -> Table | None:
-    if reported.environment is None:
-        return None
-    return Table(["item", "value"], [[name, _value(value)] for name, value in _flat(reported.environment)])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for name, value in values.items():
-        found += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-    return found
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
