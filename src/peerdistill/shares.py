@@ -1,4 +1,4 @@
-"""The shares of a batch, one for each of several processes that train together."""
+"""The share of a batch that belongs to one of several processes that train together."""
 
 from typing import NamedTuple
 
@@ -11,22 +11,22 @@ class Share(NamedTuple):
     """The part of every batch that belongs to one of several processes: consecutive samples, as even as possible.
 
     Example:
-        >>> [Share(index, count=3).of(8) for index in range(3)]
+        >>> [Share(number, processes=3).of(8) for number in range(3)]
         [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
     """
 
-    index: int
-    """Number of the process."""
-    count: int
+    number: int
+    """Number of the process, from 0."""
+    processes: int
     """Number of processes."""
 
     def of(self, samples: int) -> slice:
         """Return the positions of this share in a batch of ``samples`` samples."""
-        return slice(self.index * samples // self.count, (self.index + 1) * samples // self.count)
+        return slice(self.number * samples // self.processes, (self.number + 1) * samples // self.processes)
 
     def positions(self, samples: int) -> Int64[Tensor, " own"] | None:
         """Return the positions of this share as a tensor; None: it is the whole batch."""
-        return None if self.count == 1 else torch.arange(samples)[self.of(samples)]
+        return None if self.processes == 1 else torch.arange(samples)[self.of(samples)]
 
 
 WHOLE = Share(0, 1)

@@ -50,6 +50,8 @@ NOT_IN_TESTS = {
     "pip": "installs",
     "hf": "needs an account",
     "python": "serves until it is stopped",
+    "torchrun": "tests/cli/test_devices.py trains in several processes",
+    "peerdistill train photos --backbone resnet18 --devices": "tests/cli/test_devices.py trains in several processes",
     ".venv/bin/pytest": "runs tests",
     ".venv/bin/pre-commit": "changes the checkout",
     "peerdistill reproduce beta.yaml": "its trials take half a minute; tests/test_studies_page.py reads the file",

@@ -13,6 +13,7 @@ from peerdistill import __version__
 from peerdistill.cli import commands
 from peerdistill.cli.allocator import keep_freed_memory
 from peerdistill.errors import Failure, PeerdistillWarning, UserError, cause, printable, shortened, unknown_name
+from peerdistill.processes import is_first_process
 
 _HELP = """usage: peerdistill COMMAND ...
 
@@ -142,6 +143,8 @@ def _complain(sentence: str, code: int) -> int:
 
 def tell(sentence: str) -> None:
     """Write a sentence to stderr, after the name of the program."""
+    if not is_first_process():
+        return
     with contextlib.suppress(OSError):  # if stderr is closed too, only the exit code remains
         sys.stderr.write(f"peerdistill: {printable(sentence)}\n")
 

@@ -10,24 +10,27 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 from peerdistill.errors import printable
+from peerdistill.processes import is_first_process
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that prints names of files, classes and runs literally.
 
-    Markup, numbers and emoji codes in them are not interpreted, and control characters are escaped.
+    Markup, numbers and emoji codes in them are not interpreted, and control characters are escaped. Of several
+    processes that train together, only the first one prints.
 
     Args:
         stderr: Whether to print to stderr instead of stdout.
     """
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False, quiet=not is_first_process())
     console.push_render_hook(_EscapeControlCharacters())
     return console
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout, in ASCII."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    if is_first_process():
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def in_bytes(size: int) -> str:

@@ -13,6 +13,7 @@ from peerdistill.config.command_line import parse
 from peerdistill.config.config import Config
 from peerdistill.config.kinds import Kind
 from peerdistill.errors import Failure, UserError
+from peerdistill.processes import is_restarted
 from peerdistill.runs.run import Run
 
 
@@ -29,6 +30,7 @@ def run_training(words: list[str], kind: Kind) -> int:
         sys.stdout.write(config.as_yaml())
         return 0
     folder = config.default_run if flags.run is None else flags.run
+    flags.resume = flags.resume or (is_restarted() and Run(folder).has_results)
     if not flags.resume:
         Run(folder).require_free()  # reported at once, before PyTorch is imported
     screen = console(stderr=flags.json)

@@ -74,11 +74,11 @@ class TrainBatches:
 
 
 class EvalBatches:
-    """All samples in the order of their rows, without augmentation. Can be iterated repeatedly."""
+    """Samples in the order of their rows, without augmentation. Can be iterated repeatedly."""
 
-    def __init__(self, source: "_BatchSource", samples: int, batch_size: int):
+    def __init__(self, source: "_BatchSource", samples: slice, batch_size: int):
         self._source = source
-        rows = torch.arange(samples).split(batch_size)
+        rows = torch.arange(samples.start, samples.stop).split(batch_size)
         self._steps = [Step(0, number, rows_of_step) for number, rows_of_step in enumerate(rows)]
 
     def close(self) -> None:
@@ -132,7 +132,13 @@ def train_batches(
 
 
 def eval_batches(
-    split: Split, statistics: PixelStatistics, *, batch_size: int, device: str | torch.device, workers: int
+    split: Split,
+    statistics: PixelStatistics,
+    *,
+    batch_size: int,
+    device: str | torch.device,
+    workers: int,
+    share: Share = WHOLE,
 ) -> EvalBatches:
     """Return all samples of ``split`` in order, in batches of ``batch_size``; the last batch may be smaller.
 
@@ -142,6 +148,7 @@ def eval_batches(
         batch_size: Number of samples in a batch.
         device: Device of the batches. Images of arrays are kept on it.
         workers: Number of processes that decode pictures of folders; 0: this process decodes them.
+        share: The part of the split whose samples are returned. No sample is in two shares.
 
     Raises:
         UserError: ``batch_size`` is less than 1.
@@ -149,7 +156,7 @@ def eval_batches(
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, found {batch_size}")
     source = _BatchSource(split, statistics, None, 0, torch.device(device), workers)
-    return EvalBatches(source, len(split), batch_size)
+    return EvalBatches(source, share.of(len(split)), batch_size)
 
 
 class _BatchSource:

@@ -60,11 +60,19 @@ class ClassEvaluator(Evaluator):
         batches: Batches of the evaluation set; each sample occurs once. If they have a ``close`` method,
             :meth:`close` calls it.
         metrics: What is measured; by default all of :data:`peerdistill.evaluation.METRICS`.
+        total: Returns the sum of a tensor over all processes, if each of several has a share of the samples. A report
+            is then only that of the share.
     """
 
-    def __init__(self, batches: Iterable[LabelledBatch], metrics: Mapping[str, Metric] = METRICS):
+    def __init__(
+        self,
+        batches: Iterable[LabelledBatch],
+        metrics: Mapping[str, Metric] = METRICS,
+        total: Callable[[Tensor], Tensor] = lambda sums: sums,
+    ):
         self._batches = batches
         self._metrics = metrics
+        self._total = total
 
     def __call__(
         self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
@@ -127,7 +135,8 @@ class ClassEvaluator(Evaluator):
                     keep(predictions, peers)
         if not samples:
             raise UserError("there are no images to evaluate on")
-        totals = torch.stack(sums).cpu().double().sum(0)
+        totals = self._total(torch.stack(sums).cpu().double().sum(0))
+        samples = int(self._total(torch.tensor(samples)))
         scales = torch.tensor([metric.scale for metric in found.values()], dtype=torch.float64)
         means = (scales[:, None] * totals / samples).T.tolist()
         scores = [Scores(dict(zip(found, values, strict=True))) for values in means]

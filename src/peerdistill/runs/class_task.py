@@ -22,7 +22,9 @@ from peerdistill.runs.fitting import with_fitting_batches
 from peerdistill.runs.identity import load_into
 from peerdistill.runs.task import Task
 from peerdistill.runs.teacher import load_teacher
+from peerdistill.shares import WHOLE, Share
 from peerdistill.terms import MeanEnsemble, Method
+from peerdistill.training.parallel import ProcessGroup
 
 EVALUATION_BATCH = 256
 
@@ -62,7 +64,7 @@ class ClassTask(Task):
         """Return the card of a classifier."""
         return card_of(self._config, self._data)
 
-    def batches(self, device: torch.device) -> TrainBatches:
+    def batches(self, device: torch.device, share: Share = WHOLE) -> TrainBatches:
         """Return shuffled, augmented batches of the training images."""
         images, training = self._images, self._config.training
         return train_batches(
@@ -74,6 +76,7 @@ class ClassTask(Task):
             device=device,
             workers=images.workers,
             sampler=images.sampler,
+            share=share,
         )
 
     def method(self, cohort: Cohort) -> Method:
@@ -95,20 +98,32 @@ class ClassTask(Task):
         method.check_mixing(self._images.mix.mixed_of(batch_size), batch_size)
         return method
 
-    def evaluator(self, split: str, device: torch.device) -> ClassEvaluator | None:
+    def evaluator(
+        self, split: str, device: torch.device, processes: ProcessGroup | None = None
+    ) -> ClassEvaluator | None:
         """Return the evaluator of a split."""
         images = getattr(self._data, split)
-        return None if images is None else class_evaluator(images, self._data, device, self._images.workers)
+        if images is None:
+            return None
+        return class_evaluator(images, self._data, device, self._images.workers, processes)
 
     def ensemble(self, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
         """Return the method's ensemble as the checkpoint ``state`` has it."""
         return ensemble_of(self._config, cohort, state)
 
 
-def class_evaluator(images: Split, statistics: PixelStatistics, device: torch.device, workers: int) -> ClassEvaluator:
-    """Return the evaluator of labelled images, which ``statistics`` normalise."""
-    batches = eval_batches(images, statistics, batch_size=EVALUATION_BATCH, device=device, workers=workers)
-    return ClassEvaluator(batches)
+def class_evaluator(
+    images: Split,
+    statistics: PixelStatistics,
+    device: torch.device,
+    workers: int,
+    processes: ProcessGroup | None = None,
+) -> ClassEvaluator:
+    """Return the evaluator of labelled images, which ``statistics`` normalise; ``processes`` share them, if given."""
+    feed = {"batch_size": EVALUATION_BATCH, "device": device, "workers": workers}
+    if processes is None or len(images) < processes.share.processes:
+        return ClassEvaluator(eval_batches(images, statistics, **feed))
+    return ClassEvaluator(eval_batches(images, statistics, **feed, share=processes.share), total=processes.total)
 
 
 def ensemble_of(config: Config, cohort: Cohort, state: dict[str, Any]) -> nn.Module:

@@ -27,7 +27,9 @@ from peerdistill.fewshot import (
 from peerdistill.runs.build import card_of
 from peerdistill.runs.task import Task
 from peerdistill.runs.teacher import load_feature_teacher
+from peerdistill.shares import WHOLE, Share
 from peerdistill.terms import MeanEnsemble, Method, TeacherToLeader
+from peerdistill.training.parallel import ProcessGroup
 
 _SPLIT_NAMES = {"val": "validation", "test": "test"}
 
@@ -75,7 +77,7 @@ class EpisodeTask(Task):
         """Return the card of an encoder: the deployed leader has no classifier."""
         return replace(card_of(self._config, self._data), class_names=())
 
-    def batches(self, device: torch.device) -> EpisodeBatches:
+    def batches(self, device: torch.device, share: Share = WHOLE) -> EpisodeBatches:
         """Return training episodes."""
         return EpisodeBatches(
             self._data.train,
@@ -85,6 +87,7 @@ class EpisodeTask(Task):
             augmentation=Augmentation(self._images.crop_padding, self._images.flip),
             seed=self._config.training.seed,
             device=device,
+            share=share,
         )
 
     def method(self, cohort: Cohort) -> Method:
@@ -109,8 +112,11 @@ class EpisodeTask(Task):
             )
         return method
 
-    def evaluator(self, split: str, device: torch.device) -> EpisodeEvaluator | None:
-        """Return the evaluator of the episodes that the configuration names for a split."""
+    def evaluator(
+        self, split: str, device: torch.device, processes: ProcessGroup | None = None
+    ) -> EpisodeEvaluator | None:
+        """Return the evaluator of the episodes that the configuration names for a split. They are not shared."""
+        del processes
         episodes = self.episode_set(split, getattr(self._episodes, _SPLIT_NAMES[split]), device)
         return None if episodes is None else EpisodeEvaluator(episodes)
 

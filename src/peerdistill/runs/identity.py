@@ -11,7 +11,9 @@ from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
 
 # A resumed run may use other hardware, loggers and logging intervals; all other options affect its results.
-MAY_CHANGE = frozenset({"device", "workers", "log_every", "loggers", "checkpoint_every", "root", "cache", "cache_gib"})
+MAY_CHANGE = frozenset(
+    {"device", "devices", "workers", "log_every", "loggers", "checkpoint_every", "root", "cache", "cache_gib"}
+)
 
 # Places of data: a checkpoint records their content.
 _BY_CONTENT = frozenset({"data", "test", "labels"})

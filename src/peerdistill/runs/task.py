@@ -12,7 +12,9 @@ from peerdistill.config.config import Config
 from peerdistill.data import Dataset
 from peerdistill.deploy import LeaderCard
 from peerdistill.evaluation import Evaluator
+from peerdistill.shares import WHOLE, Share
 from peerdistill.terms import Method
+from peerdistill.training.parallel import ProcessGroup
 from peerdistill.training.trainer import TrainingBatches
 
 SPLITS = ("test", "val")
@@ -42,8 +44,8 @@ class Task(ABC):
         """Return what a deployed leader must know."""
 
     @abstractmethod
-    def batches(self, device: torch.device) -> TrainingBatches:
-        """Return the training batches.
+    def batches(self, device: torch.device, share: Share = WHOLE) -> TrainingBatches:
+        """Return the training batches, with the images of a share of each.
 
         Raises:
             UserError: For sizes that the data do not allow.
@@ -58,8 +60,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def evaluator(self, split: str, device: torch.device) -> Evaluator | None:
+    def evaluator(self, split: str, device: torch.device, processes: ProcessGroup | None = None) -> Evaluator | None:
         """Return the evaluator of the split "val" or "test"; None if the split has no images.
+
+        Args:
+            split: Name of the split.
+            device: Where to evaluate.
+            processes: Processes that all call the evaluator; they may share the images among them.
 
         Raises:
             UserError: For sizes that the data do not allow.

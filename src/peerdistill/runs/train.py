@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric, seed_everything
@@ -14,7 +14,7 @@ from peerdistill.config.config import Config
 from peerdistill.data.arrays import GivenImages
 from peerdistill.data.batches import TrainBatches
 from peerdistill.data.dataset import contents
-from peerdistill.errors import UserError
+from peerdistill.errors import Failure, UserError
 from peerdistill.evaluation import Evaluator
 from peerdistill.files import write_whole
 from peerdistill.runs.build import (
@@ -27,6 +27,7 @@ from peerdistill.runs.build import (
 )
 from peerdistill.runs.environment import describe, difference_from
 from peerdistill.runs.fitting import with_batches_of
+from peerdistill.runs.followers import Followers, NoCheckpoints, NoMetrics
 from peerdistill.runs.given_images import keep_images
 from peerdistill.runs.identity import check_belongs, check_same_options, decisive_options, load_into
 from peerdistill.runs.preprocessing import as_expected, as_started
@@ -45,6 +46,7 @@ from peerdistill.training import (
     ignore_signals,
 )
 from peerdistill.training.loggers import close_loggers, open_loggers
+from peerdistill.training.parallel import ProcessGroup, fabric_for
 
 
 def train(
@@ -77,26 +79,62 @@ def train(
         Diverged: The loss is not finite.
         Failure: A full disk, a killed data worker and the like.
     """
-    console = console or Console()
     run = Run(path)
     config.check()
     check_device(config.training.device)
     flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
-    if resume:
-        run.require()
-        with run.held():
-            return _resumed(config, run, console, flags)
-    run.require_free()
-    task, trainer, evaluators = prepare(config, run, **flags)
-    with run.started(task.config):
-        keep_images(run, given)
-        return _finished(run, task, trainer, evaluators, console)
+    fabric = _launched(config, config.training.devices)
+    followers = Followers(fabric)
+    if not fabric.is_global_zero:
+        return _followed(config, run, fabric, followers, resume, flags)
+    lead = _Lead(fabric, followers, console or Console())
+    with followers.informed():
+        if resume:
+            run.require()
+            with run.held():
+                return _resumed(config, run, lead, flags)
+        run.require_free()
+        task, trainer, evaluators = prepare(config, run, fabric=fabric, **flags)
+        with run.started(task.config):
+            keep_images(run, given)
+            return _finished(run, task, trainer, evaluators, lead)
+
+
+class _Lead(NamedTuple):
+    """What only the first process has: it prints, and starts the others."""
+
+    fabric: Fabric
+    followers: Followers
+    console: Console
+
+
+def _followed(
+    config: Config, run: Run, fabric: Fabric, followers: Followers, resume: bool, flags: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Train as one of the processes that follow the first one, and return its result."""
+    try:
+        expected = with_batches_of(as_started(config, run.config), run.config) if resume else as_expected(config)
+        task = load_task(expected, **flags)
+        trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=not resume)
+    except (UserError, Failure):
+        followers.wait()  # the first process usually has the same error, and sends it
+        raise
+    file = followers.wait()
+    if file is not None:
+        load_into(trainer, trainer.checkpoints.load(file), file)
+    try:
+        trainer.fit()
+    finally:
+        close_workers(trainer, evaluators)
+    with ignore_signals():  # the first process decides what a signal does to the evaluation
+        return followers.end({})
 
 
 def prepare(
     config: Config,
     run: Run,
     *,
+    fabric: Fabric | None = None,
     download: bool = False,
     skip_unreadable: bool = False,
     given: GivenImages | None = None,
@@ -106,6 +144,7 @@ def prepare(
     Args:
         config: Everything that determines the results.
         run: The run; its folder need not exist.
+        fabric: Device, precision and processes, launched; by default for one process.
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
         given: The images that the npz files in ``config`` hold.
@@ -116,11 +155,19 @@ def prepare(
     config = as_expected(config)
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, download=download, skip_unreadable=skip_unreadable, given=given)
-    trainer, evaluators = _prepared(run, task, from_the_beginning=True)
+    fabric = fabric or _launched(config, devices=1)
+    trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=True)
     return task, trainer, evaluators
 
 
-def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any]) -> dict[str, Any]:
+def _launched(config: Config, devices: int | None) -> Fabric:
+    training = config.training
+    fabric = fabric_for(training.device, training.precision, devices)
+    fabric.launch()
+    return fabric
+
+
+def _resumed(config: Config, run: Run, lead: _Lead, flags: Mapping[str, Any]) -> dict[str, Any]:
     config = with_batches_of(as_started(config, run.config), run.config)
     check_same_options(run.path, run.config, config)
     state, file, warning = _last_checkpoint(run, config)
@@ -131,19 +178,20 @@ def _resumed(config: Config, run: Run, console: Console, flags: Mapping[str, Any
             raise UserError(
                 "the validation images, which select the best epoch, have changed since the run was started"
             )
-    trainer, evaluators = _prepared(run, task, from_the_beginning=state is None)
+    is_new = state is None
+    trainer, evaluators = _prepared(run, task, lead.fabric, from_the_beginning=is_new)
     if state is None:
         trainer.metrics.truncate(0)
-        console.print("no checkpoint was written yet: starting from the beginning")
+        lead.console.print("no checkpoint was written yet: starting from the beginning")
     else:
         lost = load_into(trainer, state, file)
         del state  # as large as the cohort, method and optimiser together
         other = difference_from(run.environment_file, describe(trainer.fabric.device))
         for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
-            console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            lead.console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     run.remember_places(config)
     keep_images(run, flags["given"])
-    return _finished(run, task, trainer, evaluators, console)
+    return _finished(run, task, trainer, evaluators, lead, None if is_new else file)
 
 
 def _last_checkpoint(run: Run, config: Config) -> tuple[dict[str, Any] | None, Path, str]:
@@ -178,20 +226,36 @@ def _without_best(run: Run, trainer: Trainer) -> str:
 
 
 def _finished(
-    run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None], console: Console
+    run: Run,
+    task: Task,
+    trainer: Trainer,
+    evaluators: Mapping[str, Evaluator | None],
+    lead: _Lead,
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
-    """Train to the end in a locked folder, and return the result."""
+    """Train to the end in a locked folder, and return the result.
+
+    Args:
+        run: The run.
+        task: Its task.
+        trainer: Its trainer, with the state to start from.
+        evaluators: Evaluators of all splits.
+        lead: What only the first process has.
+        checkpoint: The checkpoint that holds the state; None: it is new.
+    """
+    console = lead.console
     if not run.environment_file.exists():
         write_whole(run.environment_file, json.dumps(describe(trainer.fabric.device), indent=2) + "\n")
-    _announce(console, run, task, trainer.cohort)
+    _announce(console, run, task, trainer.cohort, trainer.processes)
     trainer.loggers = _loggers(console, run, task.config, trainer)
+    lead.followers.start(checkpoint)
     try:
         result = _trained(run, task, trainer, evaluators)
     finally:
         close_loggers(trainer.loggers)
     if trainer.stopped_early:
         console.print(_why_stopped(trainer), highlight=False, soft_wrap=True)
-    return result
+    return lead.followers.end(result)
 
 
 def _trained(run: Run, task: Task, trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) -> dict[str, Any]:
@@ -219,12 +283,16 @@ def close_workers(trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) 
                 evaluator.close()
 
 
-def _prepared(run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Trainer, dict[str, Evaluator | None]]:
-    """Return the trainer of a run before its first step, and the evaluators of all splits."""
+def _prepared(
+    run: Run, task: Task, fabric: Fabric, *, from_the_beginning: bool
+) -> tuple[Trainer, dict[str, Evaluator | None]]:
+    """Return the trainer of a run before its first step, and the evaluators of all splits.
+
+    Those evaluators are for the first process alone: several processes share the images of their validation.
+    """
     config, data = task.config, task.data
-    fabric = Fabric(accelerator=config.training.device, devices=1, precision=config.training.precision)
-    fabric.launch()
-    batches = task.batches(fabric.device)
+    processes = ProcessGroup(fabric)
+    batches = task.batches(fabric.device, processes.share)
     evaluators = {split: task.evaluator(split, fabric.device) for split in SPLITS}
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
@@ -238,15 +306,22 @@ def _prepared(run: Run, task: Task, *, from_the_beginning: bool) -> tuple[Traine
         cohort,
         method,
         batches,
-        evaluator=evaluators["val"],
+        evaluator=task.evaluator("val", fabric.device, processes) if processes.is_shared else evaluators["val"],
         config=config.training,
         fabric=fabric,
-        checkpoints=run.checkpoints,
-        metrics=MetricsFile(run.metrics_file),
+        processes=processes,
         notes=_notes(task),
-        check_folder=run.check_in_place,
+        **_outputs(run, fabric),
     )
     return trainer, evaluators
+
+
+def _outputs(run: Run, fabric: Fabric) -> dict[str, Any]:
+    """Return where a trainer writes: only the first process does."""
+    if not fabric.is_global_zero:
+        return {"checkpoints": NoCheckpoints(run.checkpoints.folder), "metrics": NoMetrics(run.metrics_file)}
+    files = {"checkpoints": run.checkpoints, "metrics": MetricsFile(run.metrics_file)}
+    return {**files, "check_folder": run.check_in_place}
 
 
 def _notes(task: Task) -> dict[str, Any]:
@@ -265,7 +340,11 @@ def _notes(task: Task) -> dict[str, Any]:
     }
 
 
-def _announce(console: Console, run: Run, task: Task, cohort: Cohort) -> None:
+def _on_devices(processes: ProcessGroup) -> str:
+    return f", on {processes.share.processes} devices" if processes.is_shared else ""
+
+
+def _announce(console: Console, run: Run, task: Task, cohort: Cohort, processes: ProcessGroup) -> None:
     config, data = task.config, task.data
     splits = {"training": data.train, "validation": data.val, "test": data.test}
     sizes = [f"{len(split)} {name}" for name, split in splits.items() if split is not None]
@@ -273,7 +352,7 @@ def _announce(console: Console, run: Run, task: Task, cohort: Cohort) -> None:
     names = [backbone.name for backbone in cohort.backbones]
     peers = ", ".join(names) if config.cohort.peer_backbones else f"{cohort.peers} x {names[-1]}"
     lines = (
-        f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}",
+        f"{config.method}: {peers}, copies of each stage {list(cohort.copies)}{_on_devices(processes)}",
         f"{len(data.class_names)} classes, images: {', '.join(sizes)}{skipped}",
         *task.lines,
         f"run folder: {run.path}",

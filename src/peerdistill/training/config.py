@@ -52,7 +52,7 @@ class TrainingConfig:
     epochs: Count = 300
     """Passes over the training images."""
     batch_size: Count = 64
-    """Images per batch."""
+    """Images per batch, of all devices together."""
     lr: Annotated[float, Range(above=0, most=1000)] = 0.05
     """Initial learning rate."""
     accumulate: Annotated[int, Range(least=1, most=10**6)] = 1
@@ -67,6 +67,9 @@ class TrainingConfig:
     """Seed of weights, data order, augmentation and negatives."""
     device: Device = "auto"
     """Device to train on."""
+    devices: Annotated[int, Range(least=1, most=65536)] | None = None
+    """Number of devices, each with a process that trains a share of every batch (default: 1, or as started by
+    torchrun)."""
     precision: Precision = "32-true"
     """Number format of the networks' forward pass."""
     memory_format: MemoryFormat = "auto"

@@ -1,6 +1,7 @@
 """Cohort and method with their optimizer: one optimizer step at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from peerdistill.training.ema import LeaderEMA
 from peerdistill.training.loss_meter import Diverged
 from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
-from peerdistill.training.parallel import FabricExchange, average_gradients
+from peerdistill.training.parallel import FabricExchange, ProcessGroup, average_gradients
 from peerdistill.training.schedules import make_schedule
 from peerdistill.training.state import divided_state, first_not_finite, load_method
 
@@ -89,9 +90,27 @@ class Learner:
     def _backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
         """Accumulate the gradient of batch ``number`` of a group; processes exchange it after the last one."""
         with self._fabric.no_backward_sync(self._prepared, enabled=number < group):
-            loss = self.method(self._prepared(batch.images), batch.labels, batch.indices, batch.targets)
+            with self._own_draws():
+                out = self._prepared(batch.images)
+            loss = self.method(out, batch.labels, batch.indices, batch.targets)
             self._fabric.backward(loss.total / group)
         return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
+
+    @contextmanager
+    def _own_draws(self) -> Iterator[None]:
+        """Draw dropout and the like differently in each of several processes; other draws stay the same in all."""
+        if self._fabric.world_size == 1:
+            yield
+            return
+        device = self._fabric.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(int(torch.randint(2**62, ())) + self._fabric.global_rank)
+            yield
+
+    def share_statistics(self, processes: ProcessGroup) -> None:
+        """Give batch normalisation in all processes the running statistics of the first process."""
+        averages = [] if self.ema is None else [self.ema.network]
+        processes.share_statistics(self.cohort, self.method, *averages)
 
     @property
     def networks(self) -> tuple[nn.Module, nn.Module, Mapping[str, nn.Module]]:

@@ -9,7 +9,9 @@ Axes: M peers, B batch, C classes, D feature width.
 """
 
 import inspect
+import logging
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,12 +19,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
-from torch import Tensor, nn
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from peerdistill.cohort import CohortOutput, pooled
+from peerdistill.errors import UserError
+from peerdistill.processes import is_restarted
 from peerdistill.shares import Share
 from peerdistill.terms.exchange import Exchange
 
@@ -31,22 +36,46 @@ _NAMES = inspect.signature(DistributedDataParallel).parameters
 _FORWARD_SYNC = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
 
 
+_LOST = re.compile(r"closed by peer|reset by peer|gloo|NCCL", re.IGNORECASE)
+
+
 def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabric:
-    """Return Fabric for one process, or for as many as train together.
+    """Return Fabric for one process, or for as many as train together; ``launch()`` starts the others.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: Number format of the forward pass.
         devices: Number of processes to start; None: one, or those that ``torchrun`` has started.
+
+    Raises:
+        UserError: ``torchrun`` has started another number of processes.
     """
-    count = devices or int(os.environ.get("WORLD_SIZE", "1"))
+    started = int(os.environ.get("WORLD_SIZE", "0"))
+    count = devices or started or 1
+    if started and count != started:
+        raise UserError(f"devices is {devices}, but torchrun has started {started} processes: leave out devices")
     if count == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would announce itself
     # The differentiable all_gather that Fabric calls is deprecated by recent PyTorch; its successor is not public yet.
     warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")
+    if is_restarted() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        _join_again("nccl" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "gloo")
     no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
     strategy = DDPStrategy(**no_sync)
     return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+
+
+def _join_again(backend: str) -> None:
+    """Connect the processes that ``torchrun`` has started again.
+
+    By default their store still has the addresses of the processes before, which hang the connection (torch 2.14), so
+    each attempt gets names of its own.
+    """
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    attempt = PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    distributed.init_process_group(backend, store=attempt, rank=rank, world_size=count)
 
 
 class FabricExchange(Exchange):
@@ -91,6 +120,60 @@ class FabricExchange(Exchange):
         found = self._fabric.all_gather(values, sync_grads=values.requires_grad)
         assert isinstance(found, Tensor)
         return found
+
+
+class ProcessGroup:
+    """What the processes of a training agree on beside losses and gradients. Of a single process: nothing.
+
+    Args:
+        fabric: Knows the processes; it is launched.
+    """
+
+    def __init__(self, fabric: Fabric):
+        self._fabric = fabric
+        # On the CPU also for GPUs: the host must not wait for the device.
+        self._votes: Any = distributed.new_group(backend="gloo") if self.is_shared else None
+
+    @property
+    def share(self) -> Share:
+        """The share of this process."""
+        return Share(self._fabric.global_rank, self._fabric.world_size)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there are several processes."""
+        return self._fabric.world_size > 1
+
+    def has_lost_one(self, error: RuntimeError) -> bool:
+        """Return whether an error of an exchange says that another process has ended."""
+        return self.is_shared and bool(_LOST.search(str(error)))
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers of all processes."""
+        if self._votes is None:
+            return number
+        vote = torch.tensor(number)
+        distributed.all_reduce(vote, distributed.ReduceOp.MAX, group=self._votes)
+        return int(vote)
+
+    def total(self, sums: Tensor) -> Tensor:
+        """Return the sum over processes of tensors on the CPU."""
+        if self._votes is not None:
+            distributed.all_reduce(sums, group=self._votes)
+        return sums
+
+    def share_statistics(self, *modules: nn.Module) -> None:
+        """Give batch normalisation in all processes the running statistics of the first process.
+
+        Each process has those of its share of the images. In training they have no effect.
+        """
+        if not self.is_shared:
+            return
+        for module in modules:
+            for part in module.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    for buffer in part.buffers(recurse=False):
+                        distributed.broadcast(buffer, src=0)
 
 
 def average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> None:

@@ -21,6 +21,7 @@ from peerdistill.training.learner import Learner
 from peerdistill.training.loggers import Logger, StepReading
 from peerdistill.training.loss_meter import LossMeter
 from peerdistill.training.metrics import MetricsFile
+from peerdistill.training.parallel import ProcessGroup
 from peerdistill.training.progress import Progress
 from peerdistill.training.ramps import warn_about_long_ramps
 
@@ -39,6 +40,7 @@ class Trainer:
         checkpoints: Where checkpoints are written.
         metrics: Where one line per epoch is written.
         loggers: Further loggers; the caller closes them.
+        processes: The processes that train together; by default those of ``fabric``.
         notes: Stored in every checkpoint: what is needed to use it without the run.
         check_folder: Called before anything is written; raises Failure if the run folder no longer exists.
 
@@ -63,6 +65,7 @@ class Trainer:
         checkpoints: Checkpoints,
         metrics: MetricsFile,
         loggers: Sequence[Logger] = (),
+        processes: ProcessGroup | None = None,
         notes: Mapping[str, Any] | None = None,
         check_folder: Callable[[], None] = lambda: None,
     ):
@@ -82,6 +85,7 @@ class Trainer:
         self._start_counting()
         self._saved_step = 0
         self._interrupt = InterruptRequest()
+        self.processes = processes or ProcessGroup(fabric)
         self._meter = LossMeter()
         self._groups = StepGroups(batches, config.accumulate)
         self.learner = Learner(cohort, method, config=config, fabric=fabric, steps=self.steps)
@@ -112,9 +116,13 @@ class Trainer:
                 while self.progress.epoch < self.config.epochs and not self.stopped_early:
                     self._train_epoch()
                     self._end_epoch()
-                    self._interrupt.end_if_requested()
+                    self._stop_if_requested()
         except Failure as error:
             raise type(error)(f"{error}{self._what_is_kept()}") from error
+        except RuntimeError as error:
+            if not self.processes.has_lost_one(error):
+                raise
+            raise Failure(f"another process of the training has ended{self._what_is_kept()}") from error
         return self.progress
 
     def _what_is_kept(self) -> str:
@@ -133,7 +141,7 @@ class Trainer:
             for group in self._fetched(groups):
                 self._step(group)
                 images += sum(len(batch.labels) for batch in group)
-                if self._interrupt.requested:
+                if self._is_stop_requested():
                     self._save()
                     self._interrupt.end_if_requested()
                 if progress.step % config.log_every == 0:
@@ -141,6 +149,17 @@ class Trainer:
                     since, images = time.perf_counter(), 0
                 if config.checkpoint_every and progress.step % config.checkpoint_every == 0:
                     self._save()
+
+    def _is_stop_requested(self) -> bool:
+        """Return whether a signal has arrived, here or in another process: all must stop after the same step."""
+        number = self.processes.largest(self._interrupt.number or 0)
+        if number:  # one that arrives after the vote waits for the next
+            self._interrupt.number = number
+        return bool(number)
+
+    def _stop_if_requested(self) -> None:
+        if self._is_stop_requested():
+            self._interrupt.end_if_requested()
 
     def _fetched(self, groups: Iterator[list[IndexedBatch]]) -> Iterator[list[IndexedBatch]]:
         """Yield ``groups``; if the next one fails, save the steps done before."""
@@ -202,6 +221,9 @@ class Trainer:
         if self.evaluator is None:
             return None
         self._save_steps()
+        if self.processes.is_shared:
+            self.learner.share_statistics(self.processes)
+            return self.evaluator(*self.learner.networks)
         with self._interrupt.at_once():
             return self.evaluator(*self.learner.networks)
 

@@ -1,0 +1,16 @@
+"""What a process knows of others that train with it. Free of PyTorch."""
+
+import os
+
+
+def is_restarted() -> bool:
+    """Return whether ``torchrun --max-restarts`` has started the processes again after one of them failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the first of those that train together.
+
+    Only this process prints, and writes to the run folder. ``torchrun`` and Lightning Fabric set these variables.
+    """
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0

@@ -1,0 +1,143 @@
+"""Several processes train as one: forked here as ``torchrun`` starts them, and once by ``torchrun`` itself."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+from peerdistill import cli
+from peerdistill.training import Checkpoints
+
+TESTS = Path(__file__).parents[1]
+WORDS = (
+    *("train", "digits", "--backbone", "support.plain_network:network", "--peers", "2", "--epochs", "4"),
+    *("--batch_size", "125", "--contrast.count", "64", "--lr", "0.3", "--device", "cpu"),
+)
+
+
+def start(count: int, *words: str, output: Path | None = None) -> list[ForkProcess]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_worker, args=(rank, count, port, words, output)) for rank in range(count)]
+    for worker in workers:
+        worker.start()
+    return workers
+
+
+def _worker(rank: int, count: int, port: int, words: tuple[str, ...], output: Path | None) -> None:
+    if count > 1:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+        os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    target = Path(os.devnull) if output is None else output
+    sys.stdout = sys.stderr = target.open("a")
+    code = cli.main(words)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def ends(workers: list[ForkProcess]) -> list[int | None]:
+    for worker in workers:
+        worker.join(timeout=300)
+        worker.kill()
+    return [worker.exitcode for worker in workers]
+
+
+def epochs(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[int, Path]:
+    """The same training by one and by two processes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for count in (1, 2):
+        assert ends(start(count, *WORDS, "--run", str(folder / str(count)))) == [0] * count
+    return {count: folder / str(count) for count in (1, 2)}
+
+
+def test_two_processes_train_as_one(runs):
+    for one, two in zip(epochs(runs[1]), epochs(runs[2]), strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["validation"]["samples"] == one["validation"]["samples"] == 143
+        assert two["validation"]["leader"]["top1"] == pytest.approx(one["validation"]["leader"]["top1"], abs=0.71)
+    first, second = (json.loads((runs[count] / "result.json").read_text())["last"]["test"] for count in (1, 2))
+    assert second["samples"] == first["samples"]
+    assert second["leader"]["top1"] == pytest.approx(first["leader"]["top1"], abs=0.6)
+    banks = [Checkpoints(runs[count] / "checkpoints") for count in (1, 2)]
+    one, two = (found.load(found.last) for found in banks)
+    for part in ("cohort", "method"):
+        for name, value in one[part].items():
+            torch.testing.assert_close(two[part][name], value, rtol=1e-2, atol=1e-3)
+
+
+def test_all_stop_after_the_same_step_when_one_gets_a_signal(runs, tmp_path):
+    folder = tmp_path / "stopped"
+    workers = start(2, *WORDS, "--run", str(folder))
+    until(lambda: (folder / "metrics.jsonl").exists(), workers)
+    os.kill(workers[1].pid, signal.SIGTERM)
+    assert set(ends(workers)) <= {143, 0}
+    assert ends(start(2, *WORDS, "--run", str(folder), "--resume")) == [0, 0]
+    assert epochs(folder) == epochs(runs[2])
+
+
+def until(happened, workers: list[ForkProcess]) -> None:
+    deadline = time.monotonic() + 100
+    while not happened():
+        assert all(worker.is_alive() for worker in workers)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_error_is_printed_once(tmp_path):
+    output = tmp_path / "output.txt"
+    words = ("train", f"npz:{tmp_path}/none.npz", "--run", str(tmp_path / "run"))
+    assert ends(start(2, *words, output=output)) == [2, 2]
+    assert output.read_text().count("peerdistill: ") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_devices_must_be_those_of_torchrun(tmp_path):
+    output = tmp_path / "output.txt"
+    assert ends(start(2, *WORDS, "--devices", "3", "--run", str(tmp_path / "run"), output=output)) == [2, 2]
+    assert output.read_text() == (
+        "peerdistill: devices is 3, but torchrun has started 2 processes: leave out devices\n"
+    )
+
+
+def test_torchrun_restarts_after_a_kill(runs, tmp_path):
+    folder = tmp_path / "run"
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1"]
+    words = [*program, "-m", "--", "peerdistill", *WORDS, "--run", str(folder)]
+    paths = [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    agent = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 200
+    while not (folder / "metrics.jsonl").exists():
+        assert agent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(first_worker(agent.pid), signal.SIGKILL)
+    output, _ = agent.communicate(timeout=300)
+    assert agent.returncode == 0, output[-3000:]
+    assert epochs(folder) == epochs(runs[2])
+
+
+def first_worker(agent: int) -> int:
+    """Return the process of rank 0 among the children of ``torchrun``."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        is_child = int(status.read_text().rpartition(")")[2].split()[1]) == agent
+        if is_child and b"RANK=0" in (status.parent / "environ").read_bytes().split(b"\0"):
+            return int(status.parent.name)
+    raise AssertionError("torchrun has no worker of rank 0")
