@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def _train(words: Sequence[str], log: Path) -> None:
         from peerdistill.cli import main
 
         code = main([*words, "--loggers=[]"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:
         os._exit(code)
