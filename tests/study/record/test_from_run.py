@@ -5,7 +5,7 @@ import pytest
 
 from peerdistill.runs.run import Run
 from peerdistill.study.record import CellRecord, Record
-from peerdistill.study.record.from_run import finished_cell
+from peerdistill.study.record.from_run import finished_cell, without_folders
 from support.command_line import run
 from support.digits import digits_of_each_class, write_npz
 from support.options import few_shot, option_words
@@ -64,3 +64,20 @@ def test_data_that_are_too_small_for_them_have_the_runs_own_episodes(tmp_path):
     result = json.loads(trained.result_file.read_text())["last"]["test"]
     assert list(cell.last) == ["2-way 1-shot"]
     assert cell.last["2-way 1-shot"]["leader"] == pytest.approx(result["leader"]["top1"])
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("npz:/home/me/a.npz,/data/b c.npz", "npz:a.npz,b c.npz"),
+        ("/home/me/photos", "photos"),
+        ("C:\\Users\\me\\photos", "photos"),
+        ("npz:C:/data/b.npz", "npz:b.npz"),
+        ("timm:local-dir:/home/me/net", "timm:local-dir:net"),
+        ("package.module:function", "package.module:function"),
+        ("timm:hf-hub:owner/name", "timm:hf-hub:owner/name"),
+        ({"teacher": "/runs/a", "epochs": 3}, {"teacher": "a", "epochs": 3}),
+    ],
+)
+def test_paths_lose_their_folders(value, kept):
+    assert without_folders(value) == kept

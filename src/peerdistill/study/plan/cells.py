@@ -11,8 +11,9 @@ from peerdistill.config.kinds import KINDS
 from peerdistill.config.typed import flattened, typed
 from peerdistill.errors import UserError
 from peerdistill.ranges import check_values
+from peerdistill.runs.run import PLACES
 from peerdistill.study.plan.cell import Cell, Place, Role
-from peerdistill.study.plan.digest import PLACES, PREPROCESSING
+from peerdistill.study.plan.digest import PREPROCESSING
 from peerdistill.study.plan.plain import shared_options
 from peerdistill.study.plan.scales import ScaleRules, statement
 from peerdistill.study.plan.study_file import DATASET, Options, Part, StudyFile

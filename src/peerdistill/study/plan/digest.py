@@ -13,9 +13,7 @@ from peerdistill.config.kinds import KINDS
 from peerdistill.config.typed import dotted
 from peerdistill.data.config import DataConfig, Preprocessing
 from peerdistill.runs.identity import MAY_CHANGE
-
-PLACES = ("data", "test", "labels", "root")
-"""Options that say where the data are."""
+from peerdistill.runs.run import PLACES
 
 PREPROCESSING = ("mean", "std", "crop", "interpolation")
 """Options of the data that pretrained weights decide when a run starts."""

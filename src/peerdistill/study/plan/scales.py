@@ -11,6 +11,7 @@ from peerdistill.config.kinds import KINDS
 from peerdistill.config.typed import checked, dotted, flattened, typed
 from peerdistill.config.yaml_file import read_options
 from peerdistill.errors import unknown_name
+from peerdistill.runs.run import PLACES
 
 FULL = "full"
 """The scale that reduces nothing."""
@@ -129,8 +130,9 @@ def _folder() -> Path:
 
 
 def _plain(config: Config) -> dict[str, Any]:
-    """Return the options by dotted name, values that are not numbers or texts as text."""
+    """Return the options by dotted name, without places; values that are not numbers or texts as text."""
     return {
         name: value if isinstance(value, int | float | str | None) else str(value)
         for name, value in dotted(config.as_dict()).items()
+        if name not in PLACES
     }

@@ -1,6 +1,7 @@
 """From the folder of a finished run to its cell in a record."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from peerdistill.training.metrics import MetricsFile
 if TYPE_CHECKING:
     from peerdistill.fewshot import EpisodeSetConfig
     from peerdistill.runs import EpisodeResult
+
+_FOLDERS = re.compile(r"(?<![^:,])(/|[A-Za-z]:[/\\\\])[^,]*[/\\\\]")
+"""Folders of an absolute path, at the beginning of an option, after the prefix of files or after a comma."""
 
 _MACHINE = ("processor", "cores", "threads", "device", "accelerator", "platform")
 
@@ -42,7 +46,7 @@ def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
             cell,
             status="finished",
             reason=None,
-            options=result["options"],
+            options={name: without_folders(value) for name, value in result["options"].items()},
             epochs=log[-1]["epoch"],
             steps=log[-1]["step"],
             seconds=result["seconds"],
@@ -66,6 +70,20 @@ def _multiply_adds(run: Run, steps: int) -> int | None:
         return steps * multiply_adds_per_step(run.config, sizes_of_run(run))
     except UserError:
         return None
+
+
+def without_folders(value: Any) -> Any:
+    """Return the value of an option in which absolute paths are only the names of their files.
+
+    A record is published, and the folders of a machine mean nothing elsewhere.
+
+    Example:
+        >>> without_folders("npz:/home/me/a.npz,/home/me/b.npz"), without_folders("cifar100"), without_folders(3)
+        ('npz:a.npz,b.npz', 'cifar100', 3)
+    """
+    if isinstance(value, Mapping):
+        return {name: without_folders(one) for name, one in value.items()}
+    return _FOLDERS.sub("", value) if isinstance(value, str) else value
 
 
 def _json(file: Path) -> dict[str, Any]:
