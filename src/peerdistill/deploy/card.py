@@ -31,6 +31,7 @@ _MIN_CROP = 0.01
 _LONGEST_SHOWN = 80
 # Values that a file does not contain: it has the field only for another value.
 _ASSUMED = {"temperature": None, "interpolation": "bilinear", "what": None, "method": None, "peers": None}
+_FLOATS = ("mean", "std", "crop", "temperature")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -145,7 +146,7 @@ class LeaderCard:
             names = [name for name in known if name not in _ASSUMED or _PREFIX + name in metadata]
             values = {**_ASSUMED, **{name: _parsed(metadata[_PREFIX + name]) for name in names}}
             _check(**values)  # the values may have any type
-            return cls(**values)
+            return cls(**values | {name: _as_float(values[name]) for name in _FLOATS})
         except KeyError as error:
             raise UserError(f"{source} has a damaged leader card: {error} is missing") from error
         except Exception as error:  # JSON may be malformed, too deep or contain numbers with too many digits
@@ -229,6 +230,13 @@ def _check_statistics(mean: Any, std: Any, channels: int) -> None:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _as_float(value: Any) -> Any:
+    """Return a number, or each of several, as a float: JSON may have 0 for 0.0. None stays None."""
+    if value is None:
+        return None
+    return tuple(map(float, value)) if isinstance(value, tuple) else float(value)
 
 
 def _is_number(value: Any) -> bool:
