@@ -1,10 +1,8 @@
 """Several processes train as one: forked here as ``torchrun`` starts them, and once by ``torchrun`` itself."""
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ import torch
 
 from peerdistill import cli
 from peerdistill.training import Checkpoints
+from support.processes import exit_codes, fork_together
 
 TESTS = Path(__file__).parents[1]
 WORDS = (
@@ -24,34 +23,14 @@ WORDS = (
 )
 
 
-def start(count: int, *words: str, output: Path | None = None) -> list[ForkProcess]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_worker, args=(rank, count, port, words, output)) for rank in range(count)]
-    for worker in workers:
-        worker.start()
-    return workers
+def start(count: int, *words: str, output: Path = Path(os.devnull)) -> list[ForkProcess]:
+    def work(_rank: int) -> None:
+        sys.stdout = sys.stderr = output.open("a")
+        code = cli.main(words)
+        sys.stdout.flush()
+        os._exit(code)
 
-
-def _worker(rank: int, count: int, port: int, words: tuple[str, ...], output: Path | None) -> None:
-    if count > 1:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-        os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    torch.set_num_threads(1)
-    target = Path(os.devnull) if output is None else output
-    sys.stdout = sys.stderr = target.open("a")
-    code = cli.main(words)
-    sys.stdout.flush()
-    os._exit(code)
-
-
-def ends(workers: list[ForkProcess]) -> list[int | None]:
-    for worker in workers:
-        worker.join(timeout=300)
-        worker.kill()
-    return [worker.exitcode for worker in workers]
+    return fork_together(count, work)
 
 
 def epochs(run: Path) -> list[dict]:
@@ -63,7 +42,7 @@ def runs(tmp_path_factory) -> dict[int, Path]:
     """The same training by one and by two processes."""
     folder = tmp_path_factory.mktemp("runs")
     for count in (1, 2):
-        assert ends(start(count, *WORDS, "--run", str(folder / str(count)))) == [0] * count
+        assert exit_codes(start(count, *WORDS, "--run", str(folder / str(count)))) == [0] * count
     return {count: folder / str(count) for count in (1, 2)}
 
 
@@ -87,8 +66,8 @@ def test_all_stop_after_the_same_step_when_one_gets_a_signal(runs, tmp_path):
     workers = start(2, *WORDS, "--run", str(folder))
     until(lambda: (folder / "metrics.jsonl").exists(), workers)
     os.kill(workers[1].pid, signal.SIGTERM)
-    assert set(ends(workers)) <= {143, 0}
-    assert ends(start(2, *WORDS, "--run", str(folder), "--resume")) == [0, 0]
+    assert set(exit_codes(workers)) <= {143, 0}
+    assert exit_codes(start(2, *WORDS, "--run", str(folder), "--resume")) == [0, 0]
     assert epochs(folder) == epochs(runs[2])
 
 
@@ -103,14 +82,14 @@ def until(happened, workers: list[ForkProcess]) -> None:
 def test_an_error_is_printed_once(tmp_path):
     output = tmp_path / "output.txt"
     words = ("train", f"npz:{tmp_path}/none.npz", "--run", str(tmp_path / "run"))
-    assert ends(start(2, *words, output=output)) == [2, 2]
+    assert exit_codes(start(2, *words, output=output)) == [2, 2]
     assert output.read_text().count("peerdistill: ") == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_devices_must_be_those_of_torchrun(tmp_path):
     output = tmp_path / "output.txt"
-    assert ends(start(2, *WORDS, "--devices", "3", "--run", str(tmp_path / "run"), output=output)) == [2, 2]
+    assert exit_codes(start(2, *WORDS, "--devices", "3", "--run", str(tmp_path / "run"), output=output)) == [2, 2]
     assert output.read_text() == (
         "peerdistill: devices is 3, but torchrun has started 2 processes: leave out devices\n"
     )

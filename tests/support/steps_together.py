@@ -1,8 +1,5 @@
 """Optimizer steps with every method, in one process or in several that train together."""
 
-import multiprocessing
-import os
-import socket
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +15,7 @@ from peerdistill.terms import Teacher
 from peerdistill.training import TrainingConfig
 from peerdistill.training.learner import Learner
 from peerdistill.training.parallel import fabric_for
+from support.processes import exit_codes, fork_together
 
 CLASSES, SAMPLES, BATCH, STEPS = 4, 24, 7, 3
 STAGES = (Stage("stem", ("stem",)), Stage("low", ("low",)), Stage("high", ("high", "pool")))
@@ -81,25 +79,11 @@ def steps(fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: 
 
 def steps_of_processes(cases: dict[str, dict], count: int, folder: Path) -> list[dict[str, dict]]:
     """Return what each of ``count`` processes that train together computes, by case."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Forked, because a new interpreter takes seconds to import PyTorch.
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_worker, args=(cases, rank, count, port, folder)) for rank in range(count)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=200)
-        worker.kill()
-    assert [worker.exitcode for worker in workers] == [0] * count
+
+    def work(rank: int) -> None:
+        fabric = fabric_for("cpu", "32-true", count)
+        fabric.launch()
+        torch.save({case: steps(fabric, **options) for case, options in cases.items()}, folder / f"{rank}.pt")
+
+    assert exit_codes(fork_together(count, work)) == [0] * count
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
-
-
-def _worker(cases: dict[str, dict], rank: int, count: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-    torch.set_num_threads(1)
-    fabric = fabric_for("cpu", "32-true", count)
-    fabric.launch()
-    torch.save({case: steps(fabric, **options) for case, options in cases.items()}, folder / f"{rank}.pt")
