@@ -14,7 +14,8 @@ test: $(READY) site
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal -m "not own_process"
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process
 
 # The documentation in build/site, from docs/, examples/ and docstrings; needs no network. A link that leads nowhere is an error.
 site: $(READY)

@@ -16,6 +16,8 @@ from peerdistill import cli
 from peerdistill.training import Checkpoints
 from support.processes import exit_codes, fork_together
 
+pytestmark = pytest.mark.own_process
+
 TESTS = Path(__file__).parents[1]
 WORDS = (
     *("train", "digits", "--backbone", "support.plain_network:network", "--peers", "2", "--epochs", "4"),

@@ -7,6 +7,8 @@ from lightning_fabric import Fabric
 from peerdistill import methods
 from support import steps_together
 
+pytestmark = pytest.mark.own_process
+
 SMALL = {"count": 8, "width": 8}
 CASES = {
     **{name: {"name": name, "options": {}} for name in methods.names()},

@@ -6,6 +6,8 @@ import yaml
 
 from support.command_line import run
 
+pytestmark = pytest.mark.own_process
+
 STUDY = {
     "title": "Tiny",
     "datasets": {"digits": {"data": "digits"}, "Photos": {}},

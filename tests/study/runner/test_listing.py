@@ -6,6 +6,8 @@ from peerdistill.study.runner.listing import listing
 from peerdistill.study.runner.trials import Trials
 from support.studies import ALONE, Session, planned, study
 
+pytestmark = pytest.mark.own_process
+
 
 def listed(plan, folder, **how):
     folders = Folders(folder / "runs", plan.datasets)

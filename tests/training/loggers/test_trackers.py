@@ -15,6 +15,8 @@ from peerdistill.training import LoggedRun
 from peerdistill.training.loggers import close_loggers, open_loggers
 from support.logged import LOSS, reading, record
 
+pytestmark = pytest.mark.own_process
+
 CONFIG = {"method": "dml", "lr": 0.05, "optimizer": {"name": "sgd"}, "teacher": None}
 RESULT = {"method": "dml", "parameters": {"leader": 7}, "last": {"epoch": 3, "test": {"leader": {"top1": 50.0}}}}
 

@@ -30,8 +30,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("--format", type=str, default="onnx", help=format_help())
     parser.add_argument("--int8", action="store_true", help="Short for --format int8.")
     parser.add_argument(
-        "--output",
-        "--out", type=str | None, default=None, help="File to write (default: RUN/WHAT[.int8].SUFFIX)."
+        "--output", "--out", type=str | None, default=None, help="File to write (default: RUN/WHAT[.int8].SUFFIX)."
     )
     add_checkpoint(parser)
     parser.add_argument(
