@@ -8,6 +8,7 @@ loss that is summed over shares (:meth:`FabricExchange.total`) is gathered too, 
 Axes: M peers, B batch, C classes, D feature width.
 """
 
+import atexit
 import inspect
 import logging
 import os
@@ -61,9 +62,16 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
     warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")
     if is_restarted() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         _join_again("nccl" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "gloo")
+    atexit.register(_leave)
     no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
     strategy = DDPStrategy(**no_sync)
     return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+
+
+def _leave() -> None:
+    """Close the connections: threads of gloo that still run at the end of a process abort it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _join_again(backend: str) -> None:
