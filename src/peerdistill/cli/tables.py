@@ -13,6 +13,7 @@ from rich.text import Text
 from peerdistill import methods as method_catalog
 from peerdistill.config.kinds import KINDS
 from peerdistill.config.recipes import in_words, set_by_recipes
+from peerdistill.fewshot.config import column_of
 from peerdistill.study.form_names import IN_PYTORCH, form_name
 
 if TYPE_CHECKING:
@@ -241,4 +242,4 @@ def _counted(value: Mapping[str, Any], split: str) -> str:
 
 
 def _shape(value: Mapping[str, Any]) -> str:
-    return f"{value[_WAYS]}-way {value['shots']}-shot"
+    return column_of(value[_WAYS], value["shots"])

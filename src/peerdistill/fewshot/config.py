@@ -30,6 +30,21 @@ class EpisodeShape(NamedTuple):
         """Number of images of an episode."""
         return self.ways * (self.shots + self.queries)
 
+    @property
+    def column(self) -> str:
+        """Its name in tables, see :func:`column_of`."""
+        return column_of(self.ways, self.shots)
+
+
+def column_of(ways: int, shots: int) -> str:
+    """Return the name of episodes in tables, as papers write it.
+
+    Example:
+        >>> column_of(5, 1)
+        '5-way 1-shot'
+    """
+    return f"{ways}-way {shots}-shot"
+
 
 @dataclass(frozen=True)
 class FewShotData:

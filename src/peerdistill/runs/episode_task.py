@@ -70,8 +70,8 @@ class EpisodeTask(Task):
     @property
     def lines(self) -> Sequence[str]:
         """The shape of the training episodes."""
-        shape = self._episodes
-        return (f"{shape.ways}-way {shape.shots}-shot episodes, {shape.queries} queries",)
+        shape = self._episodes.shape
+        return (f"{shape.column} episodes, {shape.queries} queries",)
 
     def card(self) -> LeaderCard:
         """Return the card of an encoder: the deployed leader has no classifier."""

@@ -278,7 +278,7 @@ def close_workers(trainer: Trainer, evaluators: Mapping[str, Evaluator | None]) 
     with ignore_signals():
         if isinstance(trainer.batches, TrainBatches):
             trainer.batches.close()
-        for evaluator in evaluators.values():
+        for evaluator in (*evaluators.values(), trainer.evaluator):
             if evaluator is not None:
                 evaluator.close()
 
@@ -288,12 +288,14 @@ def _prepared(
 ) -> tuple[Trainer, dict[str, Evaluator | None]]:
     """Return the trainer of a run before its first step, and the evaluators of all splits.
 
-    Those evaluators are for the first process alone: several processes share the images of their validation.
+    Several processes share the images of the validation, and the first one alone evaluates all splits at the end.
     """
     config, data = task.config, task.data
     processes = ProcessGroup(fabric)
     batches = task.batches(fabric.device, processes.share)
-    evaluators = {split: task.evaluator(split, fabric.device) for split in SPLITS}
+    splits = SPLITS if fabric.is_global_zero else ()
+    evaluators = {split: task.evaluator(split, fabric.device) for split in splits}
+    validation = task.evaluator("val", fabric.device, processes) if processes.is_shared else evaluators["val"]
     seed_everything(config.training.seed, verbose=False)
     images = {"channels": data.channels, "image_size": data.image_size}
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
@@ -301,12 +303,12 @@ def _prepared(
         start_from_weights(cohort, config.cohort)
     method = task.method(cohort)
     check_batch_norm(config.training.batch_size, cohort, method)
-    check_patience(config.training.patience, evaluators["val"])
+    check_patience(config.training.patience, validation)
     trainer = Trainer(
         cohort,
         method,
         batches,
-        evaluator=task.evaluator("val", fabric.device, processes) if processes.is_shared else evaluators["val"],
+        evaluator=validation,
         config=config.training,
         fabric=fabric,
         processes=processes,

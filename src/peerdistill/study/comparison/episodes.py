@@ -33,7 +33,7 @@ def episode_runs(
 
 
 def _measured(run: Run, results: Sequence[EpisodeResult]) -> Measured:
-    columns = [f"{one.episodes.shape.ways}-way {one.episodes.shape.shots}-shot" for one in results]
+    columns = [one.episodes.shape.column for one in results]
     samples = {column: 100 * one.leader.double().numpy() for column, one in zip(columns, results, strict=True)}
     figures = {column: figures_of(one.evaluation().as_dict()) for column, one in zip(columns, results, strict=True)}
     return Measured(run, samples, figures, result_of(run) if run.result_file.is_file() else {})

@@ -101,7 +101,7 @@ def _errors(of_epoch: Mapping[str, Any]) -> Figures:
 
 def _with_episodes(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
     last = _evaluated(run, "last")
-    leaders = {_column(of_column): 100 * of_column.leader.numpy() for of_column in last}
+    leaders = {of_column.episodes.shape.column: 100 * of_column.leader.numpy() for of_column in last}
     write_episodes(folder, cell.name, leaders)
     best = _figures(_evaluated(run, "best")) if "best" in run.saved else None
     return replace(cell, last=_figures(last), best=best)
@@ -131,10 +131,5 @@ def _figures(columns: "Sequence[EpisodeResult]") -> Figures:
     for column in columns:
         *peers, together = (100 * of_predictor.mean().item() for of_predictor in column.accuracy)
         ensemble = together if len(peers) > 1 else None
-        found[_column(column)] = {"leader": peers[-1], "mean peer": fmean(peers), "ensemble": ensemble}
+        found[column.episodes.shape.column] = {"leader": peers[-1], "mean peer": fmean(peers), "ensemble": ensemble}
     return found
-
-
-def _column(result: "EpisodeResult") -> str:
-    shape = result.episodes.shape
-    return f"{shape.ways}-way {shape.shots}-shot"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from peerdistill.fewshot.config import column_of
 from peerdistill.study.paper import SOURCE, Published, all_published
 from peerdistill.study.report.charts import Section, Table
 from peerdistill.study.report.groups import Group
@@ -73,7 +74,7 @@ def _measured(reported: ReportedRun, figure: Published) -> float | None:
     top1 = scores[figure.role]["top1"]
     if figure.metric == "top1_error":
         return 100 - top1
-    return top1 if figure.setting == f"{scores['ways']}-way {scores['shots']}-shot" else None
+    return top1 if figure.setting == column_of(scores["ways"], scores["shots"]) else None
 
 
 def _how(reported: ReportedRun, figure: Published) -> str:

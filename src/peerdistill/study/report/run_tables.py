@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from peerdistill.fewshot.config import column_of
 from peerdistill.study.report.charts import Table
 from peerdistill.study.report.reported_run import ReportedRun
 
@@ -50,7 +51,7 @@ def facts_of(reported: ReportedRun) -> list[tuple[str, str, str]]:
 def _on(reported: ReportedRun) -> str:
     scores = reported.scores or {}
     if reported.config.kind == "episodes":
-        shape = f"{scores['ways']}-way {scores['shots']}-shot"
+        shape = column_of(scores["ways"], scores["shots"])
         return f"{shape}, {scores['episodes']:,} {reported.evaluated} episodes, 95 % interval"
     return f"{scores['samples']:,} {reported.evaluated} images, {reported.which} epoch"
 
