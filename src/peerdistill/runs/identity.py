@@ -12,7 +12,8 @@ from peerdistill.errors import UserError
 
 # A resumed run may use other hardware, loggers and logging intervals; all other options affect its results.
 MAY_CHANGE = frozenset(
-    {"device", "devices", "workers", "log_every", "loggers", "checkpoint_every", "root", "cache", "cache_gib"}
+    {"device", "devices", "cuda_graphs", "workers", "log_every", "loggers", "checkpoint_every"}
+    | {"root", "cache", "cache_gib"}
 )
 
 # Places of data: a checkpoint records their content.

@@ -210,6 +210,11 @@ class Method(nn.Module):
         return {name: ramp for name, ramp in self.weights.items() if ramp.epochs}
 
     @property
+    def current_weights(self) -> tuple[float, ...]:
+        """The weights of the terms in the epoch that :meth:`start_epoch` set, in the order of :attr:`terms`."""
+        return tuple(self.weights[name].at(self.epoch or 0) for name in self.terms)
+
+    @property
     def _followers(self) -> dict[str, FollowsWeights]:
         return {name: term for name, term in self.terms.items() if isinstance(term, FollowsWeights)}
 
@@ -262,9 +267,9 @@ class Method(nn.Module):
         out = self.exchange.whole_output(out, len(labels))
         out = out._replace(ensemble=self.ensemble(out))
         batch = Batch(labels, indices, out.images, targets, self.criterion, self.exchange)
-        epoch = self.epoch or 0
         inputs = self._inputs(out, batch)
-        parts = {name: self.weights[name].at(epoch) * term(*inputs[name]) for name, term in self.terms.items()}
+        weighted = zip(self.terms.items(), self.current_weights, strict=True)
+        parts = {name: weight * term(*inputs[name]) for (name, term), weight in weighted}
         return Loss(torch.stack(list(parts.values())).sum(), parts)
 
     def _inputs(self, out: CohortOutput, batch: Batch) -> dict[str, tuple[CohortOutput, Batch]]:

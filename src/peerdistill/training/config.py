@@ -9,6 +9,7 @@ from peerdistill.training import loggers
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+CudaGraphs = Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class TrainingConfig:
     """Number format of the networks' forward pass."""
     memory_format: MemoryFormat = "auto"
     """Memory format of weights and activations. auto: the faster one for network, device and precision."""
+    cuda_graphs: CudaGraphs = "auto"
+    """Whether steps on a GPU are CUDA graphs, which start faster. auto: where all modules are known to allow it."""
     checkpoint_every: Annotated[int, Range(least=0, most=10**9)] = 0
     """Steps between checkpoints within an epoch (0: only at the end of each epoch)."""
     log_every: Annotated[int, Range(least=1, most=10**9)] = 20

@@ -14,6 +14,7 @@ from peerdistill.terms.method import Loss
 from peerdistill.training.batches import IndexedBatch
 from peerdistill.training.config import TrainingConfig
 from peerdistill.training.ema import LeaderEMA
+from peerdistill.training.gradient_graphs import GradientGraphs, is_known
 from peerdistill.training.loss_meter import Diverged
 from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
@@ -55,6 +56,7 @@ class Learner:
         warmup_steps = round(config.schedule.warmup * steps)
         self._schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
         self._prepared, self._optimizer = fabric.setup(cohort, optimizer)
+        self._graphs = GradientGraphs(self._whole_gradient, self._parameters) if self._may_use_graphs() else None
         self.ema = LeaderEMA(cohort, config.ema) if config.ema else None
         self._others: dict[str, nn.Module] = {}
         if self.ema is not None:
@@ -71,7 +73,7 @@ class Learner:
         Returns:
             The means of the losses of the batches, detached from the graph.
         """
-        losses = [self._backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
+        losses = self._losses(group)
         if self._fabric.world_size > 1:
             average_gradients(self._fabric, self.method.parameters())
         if self._config.clip_norm:
@@ -86,6 +88,27 @@ class Learner:
         if self.ema is not None:
             self.ema.update(number)
         return _mean(losses)
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.cohort.parameters(), *self.method.parameters()]
+
+    def _may_use_graphs(self) -> bool:
+        """Return whether a step may be a CUDA graph: all on one GPU, and nothing that the host decides in between."""
+        config, fabric = self._config, self._fabric
+        alone = fabric.device.type == "cuda" and fabric.world_size == 1
+        plain = config.accumulate == 1 and config.precision != "16-mixed"
+        modules = filter(None, (self.cohort, self.method, self.method.teacher))
+        return config.cuda_graphs == "auto" and alone and plain and is_known(*modules)
+
+    def _losses(self, group: Sequence[IndexedBatch]) -> list[Loss]:
+        """Add the mean gradient of a group of batches to the parameters' gradients, and return the losses."""
+        if self._graphs is not None:
+            return [self._graphs(batch, self.method.current_weights) for batch in group]
+        return [self._backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
+
+    def _whole_gradient(self, batch: IndexedBatch) -> Loss:
+        return self._backward(batch, number=1, group=1)
 
     def _backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
         """Accumulate the gradient of batch ``number`` of a group; processes exchange it after the last one."""
@@ -119,7 +142,7 @@ class Learner:
 
     def check_finite(self, step: int) -> None:
         """Raise Diverged if a weight or other state is not finite after ``step``."""
-        if not nn.utils.get_total_norm([*self.cohort.parameters(), *self.method.parameters()]).isfinite():
+        if not nn.utils.get_total_norm(self._parameters).isfinite():
             raise Diverged(f"the weights are not finite after step {step}")
         for module in (self.cohort, self.method):
             parameters = dict(module.named_parameters(remove_duplicate=False))
