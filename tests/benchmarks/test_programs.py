@@ -3,9 +3,13 @@
 import json
 import runpy
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
+
+from peerdistill import methods
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NOT_MEASURING = {"fill_figures.py", "plot_growth.py"}
@@ -39,6 +43,56 @@ def test_a_program_prints_and_writes_the_same_json(benchmark, monkeypatch, capsy
     assert {"date", "hardware", "torch", "threads", "load_average", "sizes", "method"} <= set(found["header"])
     assert [row["batch"] for row in found["angles"]] == [4, 6]
     assert all(row["gradient_apart"] < 1e-5 for row in found["angles"])
+
+
+@pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning")
+def test_the_program_for_gpus_measures_each_kind_once_as_a_trial(benchmark, monkeypatch, capsys, tmp_path):
+    gpu = benchmark("gpu")
+    file = tmp_path / "figures.json"
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--smoke", "--json", str(file)])
+    assert gpu.main() == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert found == json.loads(file.read_text())
+    assert found["failed"] == found["skipped"] == []
+    assert [row["peers"] for row in found["steps"]] == ["single network", "mcl-okd, 2 branches", "mcl-okd, 4 branches"]
+    assert found["steps"][0]["over_single"] == 1
+    assert {row["method"] for row in found["agreement"]} == set(methods.names())
+    assert all(len(found[table]) for table in ("large", "kernels", "epochs"))
+    assert shown.err.splitlines()[-1].startswith("epoch")
+
+
+def test_the_program_for_gpus_skips_what_takes_too_long_and_survives_failures(benchmark, capsys):
+    gpu = benchmark("gpu")
+
+    def fails():
+        raise ValueError("no such kernel")
+
+    planned = [
+        gpu.Measurement("steps", "first", 0, fails),
+        gpu.Measurement("steps", "long", 61, fails),
+        gpu.Measurement("steps", "short", 1, lambda: [{"ms": 1.0}]),
+    ]
+    report = {"steps": [], "skipped": [], "failed": []}
+    gpu.measure(planned, 1.0, report, Namespace(json=None))
+    assert report == {
+        "steps": [{"ms": 1.0}],
+        "skipped": ["steps: long"],
+        "failed": ["steps: first: ValueError: no such kernel"],
+    }
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_program_for_gpus_needs_one(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit) as ended:
+        benchmark("gpu").main()
+    assert ended.value.code == 2
+    assert "no GPU found" in capsys.readouterr().err
+
+
+def test_overlapping_kernels_are_busy_time_once(benchmark):
+    assert benchmark("gpu").length_of_union([(5, 7), (0, 2), (1, 3), (1, 2)]) == 5
 
 
 def test_the_growth_is_drawn(benchmark, tmp_path):
