@@ -17,6 +17,7 @@ from peerdistill.fewshot import (
     summary,
 )
 from peerdistill.fewshot.dataset import ClassSplit
+from peerdistill.shares import Share
 from peerdistill.terms import MeanEnsemble
 
 
@@ -95,6 +96,26 @@ def test_each_image_is_encoded_once_for_all_sets(make_cohort, make_episodes, dig
     assert sum(seen) == len(digits.test)
     for one, found in zip(sets, together, strict=True):
         assert torch.equal(accuracies(cohort, [one])[0], found)
+
+
+def test_processes_that_share_the_images_find_what_one_finds(make_cohort, make_episodes):
+    cohort, sets = make_cohort(peers=2), [make_episodes(), make_episodes(ways=2, episodes=50, seed=3)]
+    seen = []
+    cohort.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    expected = accuracies(cohort, sets)
+    alone, shares = sum(seen), [Share(number, processes=3) for number in range(3)]
+    seen.clear()
+    sent = [[] for _ in shares]  # what each process adds to the sums
+    for share, own in zip(shares, sent, strict=True):
+        accuracies(cohort, sets, share, lambda part, own=own: own.append(part.clone()) or part)
+    assert sum(seen) == alone
+    assert max(seen) <= math.ceil(alone / 3)
+    for share in shares:
+        sums = iter(zip(*sent, strict=True))
+        for found, of_one in zip(
+            accuracies(cohort, sets, share, lambda _, of=sums: torch.stack(next(of)).sum(0)), expected, strict=True
+        ):
+            assert torch.equal(found, of_one)
 
 
 def test_only_images_that_occur_are_encoded(make_cohort, make_episodes):

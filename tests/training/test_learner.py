@@ -187,3 +187,9 @@ def test_half_precision_gradients_are_clipped_after_unscaling(make_learner):
     learner.step([batch(8, dtype=torch.float32)], 1)
     after = nn.utils.parameters_to_vector(learner.cohort.parameters())
     assert (after - before).norm().item() == pytest.approx(0.1 * 0.05, rel=1e-2)
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("none", 0.1), ("linear", 0.2), ("sqrt", 0.1 * 2**0.5)])
+def test_the_learning_rate_follows_the_images_per_step(make_learner, rule, expected):
+    learner = make_learner(lr=0.1, batch_size=64, accumulate=8, lr_scaling=rule, lr_batch=256)
+    assert learner.lr == pytest.approx(expected)

@@ -1,10 +1,16 @@
 """Several processes together compute what one process computes: losses, gradients (through weights), banks, weights."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from lightning_fabric import Fabric
+from timm.layers.norm_act import BatchNormAct2d
+from torch import nn
 
-from peerdistill import methods
+from peerdistill import Cohort, methods
+from peerdistill.backbones import Backbone, Stage
+from peerdistill.training.parallel import synchronise_batch_norm
 from support import steps_together
 
 pytestmark = pytest.mark.own_process
@@ -58,3 +64,25 @@ def test_as_one_process(alone, together, case):
                     equal_nan=True,
                     msg=lambda text, at=name: f"{at}: {text}",
                 )
+
+
+def test_synchronised_batch_norm_keeps_weights_sharing_and_activations():
+    def network() -> nn.Module:
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        layers = {"conv": nn.Conv2d(3, 4, 3), "norm": BatchNormAct2d(4, act_layer=nn.Tanh), "own": nn.BatchNorm2d(4)}
+        return nn.Sequential(OrderedDict(**layers, pool=head, fc=nn.Linear(4, 2)))
+
+    stages = (Stage("stem", ("conv", "norm")), Stage("top", ("own", "pool")))
+    cohort = Cohort(Backbone("norms", network, stages, "fc", "stem"), 2, peers=2, sharing="branch")
+    images = torch.randn(5, 3, 8, 8)
+    cohort(images)  # changes the running statistics
+    before, weights = {name: part.clone() for name, part in cohort.state_dict().items()}, list(cohort.parameters())
+    expected = cohort.eval()(images).logits
+    synchronise_batch_norm(cohort)
+    norms = [module for module in cohort.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 3  # one is shared
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    assert [id(weight) for weight in cohort.parameters()] == [id(weight) for weight in weights]
+    assert cohort.state_dict().keys() == before.keys()
+    assert all(torch.equal(part, before[name]) for name, part in cohort.state_dict().items())
+    torch.testing.assert_close(cohort(images).logits, expected, rtol=0, atol=1e-6)

@@ -4,7 +4,7 @@ Axes: M peers; E episodes (e of one block), W ways, S shots, Q queries; P predic
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,19 @@ from peerdistill.fewshot.config import EpisodeShape
 from peerdistill.fewshot.dataset import ClassSplit
 from peerdistill.fewshot.episodes import Episodes, EpisodeSampler, evaluation_episodes
 from peerdistill.fewshot.prototypical import nearness
+from peerdistill.shares import WHOLE, Share
 
 _ENCODED_AT_ONCE = 256
 # Floats of working memory for one block of episodes.
 _FLOATS_AT_ONCE = 2**23
 _NORMAL_95 = 1.96
+
+Total = Callable[[Tensor], Tensor]
+
+
+def _alone(own: Tensor) -> Tensor:
+    """Return the sum over a single process."""
+    return own
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +99,13 @@ class EpisodeEvaluator(Evaluator):
 
     Args:
         episodes: The evaluation set.
+        share: The part of the images that this process encodes.
+        total: Returns the sum of a tensor on the CPU over all processes, if each of several has a share.
     """
 
-    def __init__(self, episodes: EpisodeSet):
+    def __init__(self, episodes: EpisodeSet, share: Share = WHOLE, total: Total = _alone):
         self.episodes = episodes
+        self._encoded = {"share": share, "total": total}
 
     def __call__(
         self, cohort: nn.Module, ensemble: nn.Module, others: Mapping[str, nn.Module] | None = None
@@ -108,8 +119,11 @@ class EpisodeEvaluator(Evaluator):
             others: Further networks by name, each a cohort of one peer.
         """
         del ensemble
-        beside = {name: accuracies(other, [self.episodes])[0][0] for name, other in (others or {}).items()}
-        return summary(accuracies(cohort, [self.episodes])[0], self.episodes, beside)
+        beside = {name: self._accuracies(other)[0] for name, other in (others or {}).items()}
+        return summary(self._accuracies(cohort), self.episodes, beside)
+
+    def _accuracies(self, cohort: nn.Module) -> Float[Tensor, "predictors episodes"]:
+        return accuracies(cohort, [self.episodes], **self._encoded)[0]
 
 
 def summary(
@@ -138,7 +152,9 @@ def mean_scores(accuracy_E: Float[Tensor, " episodes"]) -> Scores:
 
 
 @torch.no_grad()
-def accuracies(cohort: nn.Module, sets: Sequence[EpisodeSet]) -> list[Float[Tensor, "predictors episodes"]]:
+def accuracies(
+    cohort: nn.Module, sets: Sequence[EpisodeSet], share: Share = WHOLE, total: Total = _alone
+) -> list[Float[Tensor, "predictors episodes"]]:
     """Return the accuracy of every predictor in every episode, 0..1: of all peers, then of their ensemble.
 
     The ensemble uses the mean of the peers' squared distances. It is the prototypical network whose features are those
@@ -147,15 +163,29 @@ def accuracies(cohort: nn.Module, sets: Sequence[EpisodeSet]) -> list[Float[Tens
     Args:
         cohort: The peers; they are in evaluation mode during the call.
         sets: Evaluation sets of the same split; each of their images is encoded once.
+        share: The part of the images that this process encodes.
+        total: Returns the sum of a tensor on the CPU over all processes, if each of several has a share.
     """
     rows = torch.cat([one.episodes.rows.flatten() for one in sets]).unique()
-    features = _encode(cohort, sets[0], rows)
+    own = share.of(len(rows))
+    features = [_whole(part, own, len(rows), total) for part in _encode(cohort, sets[0], rows[own])]
     found = []
     for one in sets:
         # Positions of the images among those that were encoded.
         support, query = (torch.searchsorted(rows, part) for part in (one.episodes.support, one.episodes.query))
         found.append(_correct(features, support, query))
     return found
+
+
+def _whole(
+    own_nD: Float[Tensor, "own width"], place: slice, images: int, total: Total
+) -> Float[Tensor, "{images} width"]:
+    """Return the features of all images, given those of this process: the others add zeros, which is exact."""
+    if len(own_nD) == images:
+        return own_nD
+    whole_ND = torch.zeros(images, own_nD.shape[1])
+    whole_ND[place] = own_nD.cpu()
+    return total(whole_ND).to(own_nD.device)
 
 
 def _encode(

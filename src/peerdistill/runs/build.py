@@ -59,16 +59,35 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device} is not available on this machine: choose cpu")
 
 
-def check_batch_norm(batch_size: int, *modules: nn.Module) -> None:
-    """Raise UserError for batches of one image with batch normalisation, which needs at least two."""
-    if batch_size > 1:
+def check_batch_norm(batch_size: int, *modules: nn.Module, devices: int = 1, synchronised: bool = False) -> None:
+    """Raise UserError if batch normalisation gets a single image, or none.
+
+    Args:
+        batch_size: Images per batch, of all devices together.
+        *modules: What is trained.
+        devices: Number of devices that share a batch.
+        synchronised: Whether batch normalisation uses the images of all devices.
+    """
+    least = max(2, devices) if synchronised else 2 * devices
+    if batch_size >= least:
         return
+    shared = f" on {devices} devices, which share a batch" if devices > 1 else ""
     for module in modules:
         for name, part in module.named_modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
                 raise UserError(
-                    f"batch_size must be at least 2 for a network with batch normalisation ({name}), found {batch_size}"
+                    f"batch_size must be at least {least} for a network with batch normalisation ({name}){shared}, "
+                    f"found {batch_size}"
                 )
+
+
+def check_synchronisable(device: torch.device) -> None:
+    """Raise UserError if batch normalisation cannot be synchronised between processes on this kind of device."""
+    if device.type != "cuda":
+        raise UserError(
+            f"sync_batchnorm needs CUDA devices, found {device.type}: PyTorch does not synchronise batch normalisation "
+            "there"
+        )
 
 
 def check_patience(patience: int, validation: Evaluator | None) -> None:

@@ -115,10 +115,16 @@ class EpisodeTask(Task):
     def evaluator(
         self, split: str, device: torch.device, processes: ProcessGroup | None = None
     ) -> EpisodeEvaluator | None:
-        """Return the evaluator of the episodes that the configuration names for a split. They are not shared."""
-        del processes
+        """Return the evaluator of the episodes that the configuration names for a split.
+
+        Several processes share the images that have to be encoded.
+        """
         episodes = self.episode_set(split, getattr(self._episodes, _SPLIT_NAMES[split]), device)
-        return None if episodes is None else EpisodeEvaluator(episodes)
+        if episodes is None:
+            return None
+        if processes is None:
+            return EpisodeEvaluator(episodes)
+        return EpisodeEvaluator(episodes, processes.share, processes.total)
 
     def episode_set(self, split: str, config: EpisodeSetConfig, device: torch.device) -> EpisodeSet | None:
         """Return other episodes of a split; None if it has no images."""

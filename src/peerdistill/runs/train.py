@@ -23,6 +23,7 @@ from peerdistill.runs.build import (
     check_device,
     check_patience,
     check_same_data,
+    check_synchronisable,
     is_same_split,
 )
 from peerdistill.runs.environment import describe, difference_from
@@ -302,7 +303,11 @@ def _prepared(
     if from_the_beginning:
         start_from_weights(cohort, config.cohort)
     method = task.method(cohort)
-    check_batch_norm(config.training.batch_size, cohort, method)
+    synchronised = config.training.sync_batchnorm and processes.is_shared
+    if synchronised:
+        check_synchronisable(fabric.device)
+    devices = processes.share.processes
+    check_batch_norm(config.training.batch_size, cohort, method, devices=devices, synchronised=synchronised)
     check_patience(config.training.patience, validation)
     trainer = Trainer(
         cohort,

@@ -1,5 +1,6 @@
 """Training options, readable without importing PyTorch."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from peerdistill.training import loggers
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+LearningRateScaling = Literal["none", "linear", "sqrt"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 CudaGraphs = Literal["auto", "off"]
 
@@ -56,6 +58,11 @@ class TrainingConfig:
     """Images per batch, of all devices together."""
     lr: Annotated[float, Range(above=0, most=1000)] = 0.05
     """Initial learning rate."""
+    lr_scaling: LearningRateScaling = "none"
+    """Multiply the learning rate by the images per optimizer step divided by --lr_batch (linear), or by the square root
+    of this ratio (sqrt)."""
+    lr_batch: Count = 256
+    """Images per optimizer step for which --lr is meant. Not used without --lr_scaling."""
     accumulate: Annotated[int, Range(least=1, most=10**6)] = 1
     """Batches per optimizer step; their losses are averaged."""
     clip_norm: Annotated[float, Range(least=0, most=10**6)] = 0.0
@@ -71,6 +78,8 @@ class TrainingConfig:
     devices: Annotated[int, Range(least=1, most=65536)] | None = None
     """Number of devices, each with a process that trains a share of every batch (default: 1, or as started by
     torchrun)."""
+    sync_batchnorm: bool = False
+    """Compute batch normalisation over the images of all devices (CUDA only), not of each device by itself."""
     precision: Precision = "32-true"
     """Number format of the networks' forward pass."""
     memory_format: MemoryFormat = "auto"
@@ -85,6 +94,24 @@ class TrainingConfig:
     """Names of loggers beside the terminal."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    @property
+    def scaled_lr(self) -> float:
+        """Initial learning rate for the images per optimizer step, as ``lr_scaling`` says.
+
+        "linear" is the rule of Goyal et al. (2017) for stochastic gradient descent. "sqrt" keeps the variance of an
+        update (Krizhevsky, 2014), and is usual for Adam and LAMB.
+
+        Example:
+            >>> from peerdistill.training import TrainingConfig
+            >>> TrainingConfig(lr=0.1, batch_size=512, accumulate=2, lr_scaling="linear", lr_batch=256).scaled_lr
+            0.4
+            >>> TrainingConfig(lr=0.1, batch_size=512, accumulate=2, lr_scaling="sqrt", lr_batch=256).scaled_lr
+            0.2
+        """
+        ratio = self.batch_size * self.accumulate / self.lr_batch
+        factors: dict[LearningRateScaling, float] = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}
+        return self.lr * factors[self.lr_scaling]
 
     def check(self) -> None:
         """Raise UserError if a value is out of range; the message names the option."""

@@ -18,7 +18,7 @@ from peerdistill.training.gradient_graphs import GradientGraphs, is_known
 from peerdistill.training.loss_meter import Diverged
 from peerdistill.training.memory_format import choose_memory_format
 from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
-from peerdistill.training.parallel import FabricExchange, ProcessGroup, average_gradients
+from peerdistill.training.parallel import FabricExchange, ProcessGroup, average_gradients, synchronise_batch_norm
 from peerdistill.training.schedules import make_schedule
 from peerdistill.training.state import divided_state, first_not_finite, load_method
 
@@ -42,6 +42,8 @@ class Learner:
         self.method = method
         self._config = config
         self._fabric = fabric
+        if config.sync_batchnorm and fabric.world_size > 1:
+            synchronise_batch_norm(cohort, *(part for part in method.modules() if isinstance(part, Cohort)))
         layout = choose_memory_format(config.memory_format, cohort, fabric.device, config.precision)
         for module in filter(None, (cohort, method, method.teacher)):
             module.to(memory_format=layout)
@@ -52,7 +54,7 @@ class Learner:
         # Fabric does not clip the gradients of a fused optimizer that has to unscale them.
         fused = not (config.clip_norm and config.precision == "16-mixed")
         groups = parameter_groups(cohort, method.parameters(), config.optimizer)
-        optimizer = make_optimizer(groups, config.optimizer, config.lr, fused=fused)
+        optimizer = make_optimizer(groups, config.optimizer, config.scaled_lr, fused=fused)
         warmup_steps = round(config.schedule.warmup * steps)
         self._schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
         self._prepared, self._optimizer = fabric.setup(cohort, optimizer)

@@ -184,6 +184,21 @@ class ProcessGroup:
                         distributed.broadcast(buffer, src=0)
 
 
+def synchronise_batch_norm(*modules: nn.Module) -> None:
+    """Replace batch normalisation inside modules by that over the images of all processes, which needs GPUs.
+
+    Weights and statistics stay the same tensors, and a layer that several peers share stays one layer.
+    """
+    from timm.layers.norm_act import convert_sync_batchnorm  # that of PyTorch loses activations in layers of timm
+
+    parents = [parent for module in modules for parent in module.modules()]
+    replaced: dict[nn.Module, nn.Module] = {}
+    for parent in parents:
+        for name, child in parent._modules.items():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                parent._modules[name] = replaced.setdefault(child, convert_sync_batchnorm(child))
+
+
 def average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> None:
     """Replace gradients by their means over processes, in one exchange.
 
