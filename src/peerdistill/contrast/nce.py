@@ -213,7 +213,9 @@ def _value_and_gradient(
         losses.append(objective(sub_batch))
         for anchors in sub_batch.anchors:
             anchor_peers = settings.anchor_peers(anchors.bank_peer, len(unit_MBE))
-            gradient_MBE[anchor_peers, sub_batch.samples] += anchors.gradient_BAE.transpose(0, 1)
+            # Not indexed with a list of peers: PyTorch would copy it to the device, and the host would wait for that.
+            for peer, gradient_BE in zip(anchor_peers, anchors.gradient_BAE.unbind(1), strict=True):
+                gradient_MBE[peer, sub_batch.samples] += gradient_BE
     batch = unit_MBE.shape[1]
     return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * settings.temperature)
 
@@ -223,8 +225,8 @@ def _sub_batches(unit_MBE: Tensor, positives_MBE: Tensor, keys: Keys, settings: 
     peers = len(unit_MBE)
 
     def anchors(bank_peer: int, samples: slice) -> Anchors:
-        unit_ABE = unit_MBE[settings.anchor_peers(bank_peer, peers), samples]
-        scaled_BAE = (unit_ABE / settings.temperature).transpose(0, 1).contiguous()
+        unit_BAE = torch.stack([unit_MBE[peer, samples] for peer in settings.anchor_peers(bank_peer, peers)], dim=1)
+        scaled_BAE = unit_BAE / settings.temperature
         return Anchors(bank_peer, scaled_BAE, positives_MBE[bank_peer, samples].to(unit_MBE.dtype))
 
     return [
