@@ -4,7 +4,7 @@ import math
 import jaxtyping
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -43,6 +43,13 @@ def test_value_is_equations_6_to_11(draw_case, naive_loss, samples, route, optio
     temperature=st.floats(0.05, 2),
     normaliser=st.sampled_from(["anchor", "batch"]),
     views=st.sampled_from(["full", "core"]),
+)
+# A sample that is not drawn resembles the anchor, and the positive and the negative are its opposite.
+@example(
+    sizes={"peers": 2, "batch": 1, "samples": 2, "negatives": 1, "width": 1, "seed": 2},
+    temperature=0.05,
+    normaliser="anchor",
+    views="full",
 )
 def test_value_is_equations_6_to_11_at_any_size(draw_case, naive_loss, sizes, temperature, normaliser, views):
     case = draw_case(**sizes)

@@ -116,12 +116,14 @@ def _softplus_with_anchor_z(block: ScoreBlock, z_BA1: Tensor) -> tuple[Tensor, T
     """Compute the softplus as ``-log(1 - sigmoid(u))``, which saves a pass over the block.
 
     exp(u) sums to at most 2 over the samples whose mean gives Z, so no sigmoid gets close to 1 and no product of
-    1 - sigmoid(u) falls below exp(-2).
+    1 - sigmoid(u) falls below exp(-2). Only that of a sample that was not drawn may be 1: its logarithm is kept finite,
+    because it is multiplied by 0.
     """
     minus_sigmoid_BAn = _minus_sigmoid(block, z_BA1)
     if block.keys.multiplicity is None:
         return -_log1p_sum(minus_sigmoid_BAn, block.scratch), minus_sigmoid_BAn
-    log_BAn = torch.log1p(minus_sigmoid_BAn, out=block.scratch)
+    above_minus_one = torch.finfo(minus_sigmoid_BAn.dtype).eps - 1
+    log_BAn = torch.clamp(minus_sigmoid_BAn, min=above_minus_one, out=block.scratch).log1p_()
     return -block.times_multiplicity(log_BAn, out=log_BAn).sum(), minus_sigmoid_BAn
 
 
