@@ -31,6 +31,8 @@ class Draws(IntEnum):
     """Erased rectangles: seed, epoch, step."""
     MIXING = 8
     """Mixing of the images of a batch: seed, epoch, step."""
+    GROWTH = 9
+    """Noise on the weights of a peer that starts from the leader: seed, peer."""
 
 
 class SplitSeed(IntEnum):

@@ -1,6 +1,7 @@
 """Optimizer steps with every method, in one process or in several that train together."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from peerdistill import Cohort, methods
 from peerdistill.backbones import Backbone, Stage
 from peerdistill.shares import Share
 from peerdistill.terms import Teacher
-from peerdistill.training import TrainingConfig
+from peerdistill.training import GrowthConfig, TrainingConfig
 from peerdistill.training.learner import Learner
 from peerdistill.training.parallel import fabric_for
 from support.processes import exit_codes, fork_together
@@ -59,9 +60,13 @@ def batch(number: int, share: Share, mixed: int) -> SimpleNamespace:
     return SimpleNamespace(images=images[share.of(BATCH)], labels=indices % CLASSES, indices=indices, targets=targets)
 
 
-def steps(fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: int = 1) -> dict:
+def steps(
+    fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: int = 1, leader_steps: Sequence[int] = ()
+) -> dict:
+    """Return losses and weights. The other peers start from the leader after the first of ``leader_steps``."""
     cohort, method = build(name, options)
-    config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, memory_format="contiguous")
+    late = {"growth": GrowthConfig(start=0.5), "distill_every": 2} if leader_steps else {}
+    config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, memory_format="contiguous", **late)
     learner = Learner(cohort, method, config=config, fabric=fabric, steps=STEPS)
     cohort.eval()  # batch normalisation with its running statistics: those of a batch are not exchanged on CPUs
     method.train()
@@ -72,7 +77,9 @@ def steps(fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: 
     losses = []
     for number in range(STEPS):
         group = [batch(number * accumulate + part, share, mixed) for part in range(accumulate)]
-        loss = learner.step(group, number + 1)
+        loss = (learner.leader_step if number in leader_steps else learner.step)(group, number + 1)
+        if [number] == list(leader_steps[:1]):
+            learner.grow_peers()
         losses.append({"total": loss.total, **loss.parts})
     return {"losses": losses, "cohort": cohort.state_dict(), "method": method.state_dict()}
 

@@ -29,6 +29,10 @@ CASES = {
     "mcl-okd softmax": {"name": "mcl-okd", "options": {"contrast": {**SMALL, "objective": "softmax"}}},
     "mcl-okd mixed": {"name": "mcl-okd", "options": {"contrast": SMALL}, "mixed": 3},
     "pcl mixed": {"name": "pcl", "options": {}, "mixed": 3},
+    **{
+        f"{name} late": {"name": name, "options": {}, "leader_steps": (0, 2), "accumulate": 2, "mixed": 3}
+        for name in ("mcl-okd", "one", "pcl")
+    },
     "mcl-okd accumulated": {"name": "mcl-okd", "options": {"contrast": SMALL}, "accumulate": 2},
 }
 

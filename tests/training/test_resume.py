@@ -11,7 +11,7 @@ from peerdistill.contrast import ContrastOptions
 from peerdistill.data import Dataset, load_dataset
 from peerdistill.data.config import DataConfig
 from peerdistill.errors import Failure
-from peerdistill.training import Interrupted, Trainer
+from peerdistill.training import GrowthConfig, Interrupted, Trainer
 from support.photos import write_photos
 
 
@@ -94,6 +94,27 @@ def test_with_every_source_of_negatives(make_trainer, interrupted_at, kind):
     whole.fit()
     assert is_stopped(make_trainer(batches=interrupted_at(3), **options))
     assert outcome(resume(make_trainer(seed=99, **options))) == outcome(whole)
+
+
+LATE = {"growth": GrowthConfig(start=0.5), "distill_every": 3, "ema": 0.9}
+
+
+@pytest.mark.parametrize("step", [3, 4, 5, 6, 8])
+def test_around_the_start_of_the_other_peers(make_trainer, interrupted_at, step):
+    """Only the leader learns in steps 1 to 4, 6 and 7; the others start before step 5."""
+    whole = make_trainer("whole", **LATE)
+    whole.fit()
+    assert is_stopped(make_trainer(batches=interrupted_at(step), **LATE))
+    assert outcome(resume(make_trainer(seed=99, **LATE))) == outcome(whole)
+
+
+@pytest.mark.parametrize("step", [5, 6])
+def test_after_a_kill_at_the_start_of_the_other_peers(make_trainer, killed_at, step):
+    """The checkpoint of epoch 1 has no grown peers yet."""
+    whole = make_trainer("whole", **LATE)
+    whole.fit()
+    assert is_stopped(make_trainer(batches=killed_at(step), **LATE))
+    assert outcome(resume(make_trainer(seed=99, **LATE))) == outcome(whole)
 
 
 ALL_ON = {"accumulate": 3, "clip_norm": 0.5, "ema": 0.9, "patience": 2}  # steps of 3 batches and 1 batch

@@ -53,6 +53,8 @@ class Prototypical(nn.Module):
                 [[-9., -1.]]])
     """
 
+    labels_only = True
+
     def __init__(self, ways: int, shots: int):
         super().__init__()
         self.ways = ways

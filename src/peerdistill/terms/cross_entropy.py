@@ -25,6 +25,7 @@ class CrossEntropy(nn.Module):
     """
 
     accepts_mixed = True
+    labels_only = True
 
     def forward(self, out: CohortOutput, batch: Batch) -> Float[Tensor, ""]:
         """Return the sum of the peers' cross-entropies."""

@@ -67,6 +67,11 @@ class EMAPeersToPeers(SoftenedTerm):
             targets_MBC = batch.through(self.means)
         return divergence_from_others(targets_MBC, out.logits, self.temperature)
 
+    def start_from(self, cohort: Cohort) -> None:
+        """Start the EMA from the weights of ``cohort``."""
+        self.means.load_state_dict(cohort.state_dict())
+        self.steps.zero_()
+
     @torch.no_grad()
     def after_step(self, cohort: Cohort) -> None:
         """Update the EMA with the weights after an optimiser step."""

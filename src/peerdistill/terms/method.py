@@ -1,7 +1,7 @@
 """A method: a weighted sum of terms, an ensemble and, for offline distillation, a teacher."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -75,7 +75,8 @@ class Weighted(NamedTuple):
         term: A module that is called as ``term(out, batch)`` with a cohort's output and a :class:`Batch` and returns a
             scalar. Or a function without arguments that returns such a module; it is not called if the weight is 0.
             Of a batch with mixed images (mixup, CutMix) it receives only the other samples, unless the module has an
-            attribute ``accepts_mixed = True``.
+            attribute ``accepts_mixed = True``. A module with an attribute ``labels_only = True`` compares every peer
+            with the labels and nothing else: it is used in :meth:`Method.leader_loss`.
 
     Example:
         >>> from peerdistill.terms import CrossEntropy, Method, MutualKL, Weighted
@@ -101,6 +102,15 @@ class FollowsWeights(Protocol):
 
     def after_step(self, cohort: Cohort) -> None:
         """Update the state after an optimiser step."""
+        ...
+
+
+@runtime_checkable
+class StartsFromWeights(Protocol):
+    """A term with a state that starts from the peers' weights, such as their EMA."""
+
+    def start_from(self, cohort: Cohort) -> None:
+        """Set the state to that of a new term for ``cohort``."""
         ...
 
 
@@ -204,6 +214,12 @@ class Method(nn.Module):
             term.after_step(cohort)
         self._batches_since_step = 0
 
+    def start_from(self, cohort: Cohort) -> None:
+        """Tell the terms that the peers have got new weights other than by an optimiser step."""
+        for term in self.terms.values():
+            if isinstance(term, StartsFromWeights):
+                term.start_from(cohort)
+
     @property
     def ramps(self) -> dict[str, Ramp]:
         """The weights that change over epochs, by the names of their terms."""
@@ -267,9 +283,39 @@ class Method(nn.Module):
         out = self.exchange.whole_output(out, len(labels))
         out = out._replace(ensemble=self.ensemble(out))
         batch = Batch(labels, indices, out.images, targets, self.criterion, self.exchange)
+        return self._sum(self.terms, out, batch)
+
+    def leader_loss(
+        self,
+        out: CohortOutput,
+        labels: Int[Tensor, " batch"],
+        indices: Int[Tensor, " batch"],
+        targets: Float[Tensor, "mixed classes"] | None = None,
+    ) -> Loss:
+        """Return the loss of a leader that learns alone from the labels: the terms with ``labels_only``.
+
+        A method without such a term has the cross-entropy. Neither teacher nor ensemble run, and no state of the method
+        changes.
+
+        Args:
+            out: Output of a cohort whose only peer is the leader, see :meth:`peerdistill.Cohort.single`.
+            labels: As for :meth:`forward`.
+            indices: As for :meth:`forward`.
+            targets: As for :meth:`forward`.
+        """
+        out = self.exchange.whole_output(out, len(labels))
+        batch = Batch(labels, indices, out.images, targets, self.criterion, self.exchange)
+        terms = {name: term for name, term in self.terms.items() if getattr(term, "labels_only", False)}
+        if terms:
+            return self._sum(terms, out, batch)
+        loss = self.criterion(out.logits, labels, targets)
+        return Loss(loss, {"cross_entropy": loss})
+
+    def _sum(self, terms: Mapping[str, nn.Module] | nn.ModuleDict, out: CohortOutput, batch: Batch) -> Loss:
+        """Return the weighted sum of some of the terms."""
         inputs = self._inputs(out, batch)
-        weighted = zip(self.terms.items(), self.current_weights, strict=True)
-        parts = {name: weight * term(*inputs[name]) for (name, term), weight in weighted}
+        weights = dict(zip(self.terms, self.current_weights, strict=True))
+        parts = {name: weights[name] * term(*inputs[name]) for name, term in terms.items()}
         return Loss(torch.stack(list(parts.values())).sum(), parts)
 
     def _inputs(self, out: CohortOutput, batch: Batch) -> dict[str, tuple[CohortOutput, Batch]]:

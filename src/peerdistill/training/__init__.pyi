@@ -1,5 +1,5 @@
 from .checkpoints import Checkpoints
-from .config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from .config import GrowthConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from .interrupts import Interrupted, InterruptRequest, ignore_signals
 from .loggers import ConsoleLog, LoggedRun, Logger, LoggerKind, StepReading, TensorBoardLog
 from .loss_meter import Diverged
@@ -11,6 +11,7 @@ __all__ = [
     "Checkpoints",
     "ConsoleLog",
     "Diverged",
+    "GrowthConfig",
     "InterruptRequest",
     "Interrupted",
     "LoggedRun",

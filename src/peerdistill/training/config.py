@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from peerdistill.errors import UserError
 from peerdistill.ranges import Count, Momentum, Range, Seed, check_ranges
 from peerdistill.training import loggers
 
@@ -49,6 +50,41 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class GrowthConfig:
+    """Peers that start later than the leader, from its weights."""
+
+    start: Annotated[float, Range(least=0, below=1)] = 0.0
+    """Fraction of all epochs in which only the leader learns, from labels alone; the other peers then start from its
+    weights (0: all peers learn from the first epoch)."""
+    noise: Annotated[float, Range(least=0, most=10)] = 0.1
+    """Standard deviation of the noise on each weight tensor of the other peers when they start, relative to that of the
+    tensor."""
+    fresh: Literal["nothing", "classifier", "stage"] = "nothing"
+    """What of the other peers does not start from the leader but keeps its initial weights: nothing, the classifier, or
+    the last stage and the classifier."""
+
+    def epochs_of(self, total: int) -> int:
+        """Return the number of epochs in which only the leader learns: at least one if ``start`` is above 0.
+
+        Example:
+            >>> [GrowthConfig(start=start).epochs_of(10) for start in (0.0, 0.01, 0.5, 0.99)]
+            [0, 1, 5, 9]
+        """
+        return min(max(1, round(self.start * total)), total - 1) if self.start else 0
+
+    def check(self, epochs: int) -> None:
+        """Raise UserError if the options do not fit together or not to the number of ``epochs``."""
+        if not self.start:
+            return
+        if epochs < 2:
+            raise UserError(f"growth.start {self.start} needs at least 2 epochs, found {epochs}")
+        if not self.noise and self.fresh == "nothing":
+            raise UserError(
+                "peers with equal weights stay equal: set growth.noise above 0, or growth.fresh to classifier or stage"
+            )
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Training."""
 
@@ -65,6 +101,9 @@ class TrainingConfig:
     """Images per optimizer step for which --lr is meant. Not used without --lr_scaling."""
     accumulate: Annotated[int, Range(least=1, most=10**6)] = 1
     """Batches per optimizer step; their losses are averaged."""
+    distill_every: Annotated[int, Range(least=1, most=10**6)] = 1
+    """All peers learn in one of this number of steps, with all terms of the method; in the others only the leader
+    learns, from labels alone (1: all peers learn in every step)."""
     clip_norm: Annotated[float, Range(least=0, most=10**6)] = 0.0
     """Largest norm of the gradient of all weights together; a larger gradient is scaled down to it (0: off)."""
     ema: Annotated[float, Range(least=0, below=1)] = 0.0
@@ -94,6 +133,12 @@ class TrainingConfig:
     """Names of loggers beside the terminal."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    growth: GrowthConfig = field(default_factory=GrowthConfig)
+
+    @property
+    def has_leader_steps(self) -> bool:
+        """Whether there are steps in which only the leader learns."""
+        return self.growth.start > 0 or self.distill_every > 1
 
     @property
     def scaled_lr(self) -> float:
@@ -117,3 +162,4 @@ class TrainingConfig:
         """Raise UserError if a value is out of range; the message names the option."""
         check_ranges(self)
         loggers.check_names(self.loggers)
+        self.growth.check(self.epochs)

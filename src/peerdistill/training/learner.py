@@ -1,6 +1,6 @@
 """Cohort and method with their optimizer: one optimizer step at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,18 +9,28 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from peerdistill.cohort import Cohort
-from peerdistill.terms import Method
+from peerdistill.terms import MeanEnsemble, Method
 from peerdistill.terms.method import Loss
 from peerdistill.training.batches import IndexedBatch
 from peerdistill.training.config import TrainingConfig
 from peerdistill.training.ema import LeaderEMA
 from peerdistill.training.gradient_graphs import GradientGraphs, is_known
+from peerdistill.training.growth import grow_peers
 from peerdistill.training.loss_meter import Diverged
 from peerdistill.training.memory_format import choose_memory_format
-from peerdistill.training.optimizers import RATE_FACTOR, load_optimizer_state, make_optimizer, parameter_groups
+from peerdistill.training.optimizers import (
+    RATE_FACTOR,
+    complete_momentum,
+    load_optimizer_state,
+    make_optimizer,
+    parameter_groups,
+)
 from peerdistill.training.parallel import FabricExchange, ProcessGroup, average_gradients, synchronise_batch_norm
 from peerdistill.training.schedules import make_schedule
 from peerdistill.training.state import divided_state, first_not_finite, load_method
+
+Backward = Callable[[IndexedBatch, int, int], Loss]
+"""Accumulates the gradient of a batch, given its number in a group and the size of the group."""
 
 
 class Learner:
@@ -58,8 +68,11 @@ class Learner:
         warmup_steps = round(config.schedule.warmup * steps)
         self._schedule = make_schedule(optimizer, config.schedule, steps=steps, warmup_steps=warmup_steps)
         self._prepared, self._optimizer = fabric.setup(cohort, optimizer)
-        self._graphs = GradientGraphs(self._whole_gradient, self._parameters) if self._may_use_graphs() else None
+        self._graphs = self._graphs_of(self._backward, self._parameters)
         self.ema = LeaderEMA(cohort, config.ema) if config.ema else None
+        alone = cohort.single(cohort.networks[-1]) if config.has_leader_steps else None
+        self._alone = None if alone is None else fabric.setup_module(alone)
+        self._leader_graphs = self._graphs_of(self._leader_backward, cohort.networks[-1].parameters())
         self._others: dict[str, nn.Module] = {}
         if self.ema is not None:
             self._others["ema"] = fabric.setup_module(cohort.single(self.ema.network))
@@ -75,21 +88,46 @@ class Learner:
         Returns:
             The means of the losses of the batches, detached from the graph.
         """
-        losses = self._losses(group)
+        losses = self._losses(group, self._backward, self._graphs)
         if self._fabric.world_size > 1:
             average_gradients(self._fabric, self.method.parameters())
+        self._update(number)
+        self.method.after_step(self.cohort)
+        return _mean(losses)
+
+    def leader_step(self, group: Sequence[IndexedBatch], number: int) -> Loss:
+        """Take an optimizer step as :meth:`step`, in which only the leader learns, from labels alone.
+
+        The branches of other peers do not run. Their weights, momentum and running statistics do not change, and no
+        state of the method changes. ``config.has_leader_steps`` must be true.
+        """
+        losses = self._losses(group, self._leader_backward, self._leader_graphs)
+        if self._fabric.world_size > 1:
+            average_gradients(self._fabric, self.cohort.networks[-1].parameters())
+        self._update(number)
+        return _mean(losses)
+
+    def grow_peers(self) -> None:
+        """Let the other peers start from the leader's weights; their momentum starts at 0.
+
+        The leader's momentum would move all copies in the same direction, so it is not copied.
+        """
+        grow_peers(self.cohort, self._config.growth, self._config.seed)
+        complete_momentum(self._optimizer)
+        self.method.start_from(self.cohort)
+
+    def _update(self, number: int) -> None:
+        """Change the weights that have gradients, the learning rate and the moving average."""
         if self._config.clip_norm:
             # A norm that is not finite is noticed by its effect: checking it here would wait for the device.
             self._fabric.clip_gradients(
                 self._prepared, self._optimizer, max_norm=self._config.clip_norm, error_if_nonfinite=False
             )
         self._optimizer.step()
-        self.method.after_step(self.cohort)
         self._optimizer.zero_grad(set_to_none=True)
         self._schedule.step()
         if self.ema is not None:
             self.ema.update(number)
-        return _mean(losses)
 
     @property
     def _parameters(self) -> list[nn.Parameter]:
@@ -103,14 +141,14 @@ class Learner:
         modules = filter(None, (self.cohort, self.method, self.method.teacher))
         return config.cuda_graphs == "auto" and alone and plain and is_known(*modules)
 
-    def _losses(self, group: Sequence[IndexedBatch]) -> list[Loss]:
-        """Add the mean gradient of a group of batches to the parameters' gradients, and return the losses."""
-        if self._graphs is not None:
-            return [self._graphs(batch, self.method.current_weights) for batch in group]
-        return [self._backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
+    def _graphs_of(self, backward: Backward, parameters: Iterable[nn.Parameter]) -> GradientGraphs | None:
+        return GradientGraphs(lambda batch: backward(batch, 1, 1), parameters) if self._may_use_graphs() else None
 
-    def _whole_gradient(self, batch: IndexedBatch) -> Loss:
-        return self._backward(batch, number=1, group=1)
+    def _losses(self, group: Sequence[IndexedBatch], backward: Backward, graphs: GradientGraphs | None) -> list[Loss]:
+        """Add the mean gradient of a group of batches to the parameters' gradients, and return the losses."""
+        if graphs is not None:
+            return [graphs(batch, self.method.current_weights) for batch in group]
+        return [backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
 
     def _backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
         """Accumulate the gradient of batch ``number`` of a group; processes exchange it after the last one."""
@@ -119,7 +157,18 @@ class Learner:
                 out = self._prepared(batch.images)
             loss = self.method(out, batch.labels, batch.indices, batch.targets)
             self._fabric.backward(loss.total / group)
-        return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
+        return _detached(loss)
+
+    def _leader_backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
+        """Accumulate the gradient of the leader alone; processes exchange that of the group after its last batch."""
+        del number
+        assert self._alone is not None
+        with self._fabric.no_backward_sync(self._alone):
+            with self._own_draws():
+                out = self._alone(batch.images)
+            loss = self.method.leader_loss(out, batch.labels, batch.indices, batch.targets)
+            self._fabric.backward(loss.total / group)
+        return _detached(loss)
 
     @contextmanager
     def _own_draws(self) -> Iterator[None]:
@@ -141,6 +190,12 @@ class Learner:
     def networks(self) -> tuple[nn.Module, nn.Module, Mapping[str, nn.Module]]:
         """What an evaluator is called with: the peers, their ensemble and, if there is one, the EMA."""
         return self._prepared, self.method.ensemble, self._others
+
+    @property
+    def leader_networks(self) -> tuple[nn.Module, nn.Module, Mapping[str, nn.Module]]:
+        """The same for the leader as the only peer, which is its own ensemble."""
+        assert self._alone is not None
+        return self._alone, MeanEnsemble(), self._others
 
     def check_finite(self, step: int) -> None:
         """Raise Diverged if a weight or other state is not finite after ``step``."""
@@ -174,6 +229,10 @@ class Learner:
         load_optimizer_state(self._optimizer, state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._fabric.strategy.precision.load_state_dict(state["precision"])
+
+
+def _detached(loss: Loss) -> Loss:
+    return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
 
 
 def _mean(losses: Sequence[Loss]) -> Loss:

@@ -17,7 +17,8 @@ class LossMeter:
     """Means of the loss and its parts over an epoch.
 
     :meth:`add` keeps the values on the device. At each call, :meth:`read` copies the new values to the host at once,
-    so no step waits for the device.
+    so no step waits for the device. A part that a step does not have counts as 0 there, so that the means of the parts
+    still sum to that of the total.
 
     Example:
         >>> import torch
@@ -29,15 +30,14 @@ class LossMeter:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Tensor] = []
-        self._names: list[str] = []
-        self._sums: list[float] = []
+        self._waiting: list[tuple[list[str], Tensor]] = []
+        self._sums: dict[str, float] = {}
         self._count = 0
 
     def add(self, total: Tensor, parts: dict[str, Tensor]) -> None:
         """Add the loss of one step: scalars, detached from the graph."""
-        self._names = ["total", *parts]
-        self._waiting.append(torch.stack([total.detach(), *(part.detach() for part in parts.values())]))
+        row = torch.stack([total.detach(), *(part.detach() for part in parts.values())])
+        self._waiting.append((["total", *parts], row))
 
     def read(self, step: int) -> dict[str, float]:
         """Return the mean of each part over the epoch so far.
@@ -49,16 +49,17 @@ class LossMeter:
             Diverged: If a value added since the last call is not finite.
         """
         if self._waiting:
-            rows = torch.stack(self._waiting).double().tolist()
+            values = iter(torch.cat([row for _, row in self._waiting]).double().tolist())
+            rows = [{name: next(values) for name in names} for names, _ in self._waiting]
             self._waiting.clear()
             for number, row in enumerate(rows, start=step - len(rows) + 1):
                 self._check_finite(number, row)
-                self._sums = [a + b for a, b in zip(self._sums or [0.0] * len(row), row, strict=True)]
+                self._sums |= {name: self._sums.get(name, 0.0) + value for name, value in row.items()}
                 self._count += 1
-        return {name: value / self._count for name, value in zip(self._names, self._sums, strict=True)}
+        return {name: value / self._count for name, value in self._sums.items()}
 
-    def _check_finite(self, step: int, row: list[float]) -> None:
-        broken = [name for name, value in zip(self._names, row, strict=True) if not math.isfinite(value)]
+    def _check_finite(self, step: int, row: dict[str, float]) -> None:
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
         if broken:
             parts = [name for name in broken if name != "total"] or broken
             raise Diverged(f"the loss is not finite at step {step}: {', '.join(parts)}")
@@ -70,9 +71,10 @@ class LossMeter:
     def state_dict(self) -> dict[str, Any]:
         """Return the state for resuming within an epoch. Call :meth:`read` first."""
         assert not self._waiting
-        return {"names": self._names, "sums": self._sums, "count": self._count}
+        return {"names": list(self._sums), "sums": list(self._sums.values()), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that :meth:`state_dict` returned."""
         self._waiting.clear()
-        self._names, self._sums, self._count = state["names"], state["sums"], state["count"]
+        self._sums = dict(zip(state["names"], state["sums"], strict=True))
+        self._count = state["count"]

@@ -98,6 +98,18 @@ def _of_timm(name: str, groups: list[Any], **options: Any) -> optim.Optimizer:
         raise UserError(f"optimizer.name {name} cannot be used: {cause(error)}") from error
 
 
+def complete_momentum(optimizer: optim.Optimizer) -> None:
+    """Give the weights that had no gradient before a momentum of 0, with which their first step is that of a new run.
+
+    PyTorch's fused SGD fails if only some of the weights have a momentum. Other optimizers do this themselves.
+    """
+    if not isinstance(optimizer, optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
+
+
 def load_optimizer_state(optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
     """Load ``state`` and give it the memory format of the parameters, which the fused step relies on."""
     optimizer.load_state_dict(state)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from lightning_fabric import Fabric
@@ -16,6 +16,7 @@ from peerdistill.terms import Method
 from peerdistill.training.batches import IndexedBatch, StepGroups, TrainingBatches
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
+from peerdistill.training.growth import LeaderSteps, check_can_grow
 from peerdistill.training.interrupts import InterruptRequest
 from peerdistill.training.learner import Learner
 from peerdistill.training.loggers import Logger, StepReading
@@ -48,6 +49,7 @@ class Trainer:
 
     Attributes:
         progress: Completed steps and epochs.
+        leader_steps: Which steps only the leader takes.
         seconds: Time of training with validation, over all parts of a resumed run.
         cpu_seconds: CPU time of all threads of this process in that time. Unlike ``seconds``, it hardly depends on what
             else the machine does.
@@ -88,8 +90,11 @@ class Trainer:
         self.processes = processes or ProcessGroup(fabric)
         self._meter = LossMeter()
         self._groups = StepGroups(batches, config.accumulate)
+        if config.growth.start:
+            check_can_grow(cohort)
+        self.leader_steps = LeaderSteps(config, self._groups.steps_per_epoch)
         self.learner = Learner(cohort, method, config=config, fabric=fabric, steps=self.steps)
-        warn_about_long_ramps(method, config.epochs)
+        warn_about_long_ramps(method, self.leader_steps.epoch_of_peers(config.epochs))
 
     @property
     def steps(self) -> int:
@@ -134,8 +139,10 @@ class Trainer:
     def _train_epoch(self) -> None:
         self.cohort.train()
         self.method.train()
-        self.method.start_epoch(self.progress.epoch)
         config, progress = self.config, self.progress
+        self.method.start_epoch(self.leader_steps.epoch_of_peers(progress.epoch))
+        if self.leader_steps.grows_before(progress.epoch, progress.step_in_epoch):
+            self.learner.grow_peers()
         since, images = time.perf_counter(), 0
         with closing(self._groups.epoch(progress.epoch, start=progress.step_in_epoch)) as groups:
             for group in self._fetched(groups):
@@ -175,12 +182,14 @@ class Trainer:
             yield group
 
     def _step(self, group: Sequence[IndexedBatch]) -> None:
-        loss = self.learner.step(group, self.progress.step + 1)
+        progress, learner = self.progress, self.learner
+        is_alone = self.leader_steps.is_alone(progress.epoch, progress.step_in_epoch)
+        loss = (learner.leader_step if is_alone else learner.step)(group, progress.step + 1)
         self._meter.add(loss.total, loss.parts)
-        self.progress.step += 1
-        self.progress.step_in_epoch += 1
+        progress.step += 1
+        progress.step_in_epoch += 1
         for logger in self.loggers:
-            logger.advance(self.progress.step)
+            logger.advance(progress.step)
 
     def _tell_step(self, images_per_second: float) -> None:
         self.check_folder()
@@ -203,7 +212,7 @@ class Trainer:
         progress.epoch += 1
         progress.step_in_epoch = 0
         self._meter.reset()
-        improved = validation is not None and progress.note_validation(validation.leader.top1)
+        improved = validation is not None and self._note(validation)
         record = {
             "epoch": progress.epoch,
             "step": progress.step,
@@ -216,6 +225,11 @@ class Trainer:
         for logger in self.loggers:
             logger.epoch(record)
 
+    def _note(self, validation: Evaluation) -> bool:
+        """Return whether an epoch is the best so far: one of those with all peers, so that it has an ensemble, too."""
+        progress = self.progress
+        return progress.epoch > self.leader_steps.first_epoch and progress.note_validation(validation.leader.top1)
+
     def _validate(self) -> Evaluation | None:
         """Return the scores of an epoch. Its steps are saved before, so that a failure does not lose them."""
         if self.evaluator is None:
@@ -223,9 +237,16 @@ class Trainer:
         self._save_steps()
         if self.processes.is_shared:
             self.learner.share_statistics(self.processes)
-            return self.evaluator(*self.learner.networks)
+            return self._scores(self.evaluator)
         with self._interrupt.at_once():
-            return self.evaluator(*self.learner.networks)
+            return self._scores(self.evaluator)
+
+    def _scores(self, evaluator: Evaluator) -> Evaluation:
+        """Return the scores of all networks. Peers that have not started yet have those of the leader."""
+        if self.progress.epoch >= self.leader_steps.first_epoch:
+            return evaluator(*self.learner.networks)
+        found = evaluator(*self.learner.leader_networks)
+        return replace(found, peers=found.peers * self.cohort.peers)
 
     def _save_steps(self) -> None:
         """Write a checkpoint if steps were done since the last one."""
