@@ -206,6 +206,14 @@ MISTAKES = [
     Mistake("YAML list instead of options", "train digits --config list.yaml", "list.yaml"),
     Mistake("file that is not YAML", "train digits --config photo.png", "photo.png"),
     # Training
+    Mistake("late peers in a single epoch", "train digits --growth.start 0.5 --epochs 1", "at least 2 epochs"),
+    Mistake("late peers that stay equal", "train digits --growth.start 0.5 --growth.noise 0", "growth.fresh"),
+    Mistake("late start of a single peer", "train digits --method baseline --peers 1 --growth.start 0.5", "2 peers"),
+    Mistake(
+        "late peers with other networks",
+        "train digits --sharing network --peers 2 --peer_backbones [vgg8] --growth.start 0.5",
+        "peer_backbones",
+    ),
     Mistake("early stopping without validation images", "train digits --validation 0 --patience 3", "validation"),
     # Run folders
     Mistake("run folder contains a run", "train digits --run runs/digits", "--resume"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from peerdistill import Cohort, fewshot, methods
 from peerdistill.contrast import BankContrastOptions
@@ -150,3 +151,17 @@ def test_banks_hold_a_row_of_every_training_image(make, digits, batch):
     loss_of(cohort, method, batch)
     moved = (term.memory.bank.rows != rows).any(-1)
     assert moved.nonzero()[:, 1].unique().tolist() == sorted(batch.indices.tolist())
+
+
+@pytest.mark.parametrize("name", ["dml", "baseline"])
+def test_a_leader_that_learns_alone_has_only_losses_from_labels(make, batch, name):
+    cohort, method = make(name)
+    cohort.eval()  # the same features twice
+    found = method.leader_loss(cohort.single(cohort.networks[-1])(batch.images), batch.labels, batch.indices)
+    log_p = prototypical_logits(cohort.encoder()(batch.images).view(3, 3, -1), 1).log_softmax(-1)
+    expected = -torch.stack([log_p[way, query, way] for way in range(3) for query in range(2)]).mean()
+    torch.testing.assert_close(found.parts["prototypical"], expected)
+    if name == "dml":
+        of_classes = nn.functional.cross_entropy(cohort.leader()(batch.images), batch.labels)
+        torch.testing.assert_close(found.total, expected + of_classes)
+    assert set(found.parts) == {"prototypical"} | ({"cross_entropy"} if name == "dml" else set())

@@ -246,11 +246,11 @@ def test_the_leader_alone_has_smoothed_labels_mixed_targets_and_no_teacher(cohor
 
 
 @pytest.mark.parametrize(("start", "every"), [(0.0, 1), (0.0, 4), (0.3, 1), (0.7, 5), (0.99, 2)])
-def test_the_share_of_leader_steps(start, every):
+def test_the_number_of_leader_steps(start, every):
     config = TrainingConfig(epochs=7, growth=GrowthConfig(start=start), distill_every=every)
     steps = LeaderSteps(config, steps_per_epoch=6)
     alone = [steps.is_alone(epoch, step) for epoch in range(7) for step in range(6)]
-    assert steps.share == pytest.approx(sum(alone) / 42)
+    assert [steps.count(number) for number in range(43)] == [sum(alone[:number]) for number in range(43)]
     assert not alone[6 * steps.first_epoch]
     assert steps.first_epoch < 7
 

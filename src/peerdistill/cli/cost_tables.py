@@ -61,7 +61,8 @@ def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     side, channels = sizes["image_size"], "RGB" if sizes["channels"] == 3 else "grey"
     yield "data", f"{sizes['samples']:,} images of {side} x {side}, {channels}, {sizes['classes']:,} classes"
     batches = values["multiply_adds"]["batch"], values["accumulate"]
-    yield "steps", f"{values['steps']:,} in {values['epochs']} epochs, {batches[0] * batches[1]} images each"
+    alone = f"; in {values['leader_steps']:,} of them only the leader learns" if values["leader_steps"] else ""
+    yield "steps", f"{values['steps']:,} in {values['epochs']} epochs, {batches[0] * batches[1]} images each{alone}"
     yield (
         "whole training",
         f"{in_units(values['training'])} multiply-adds, {values['ratio']:.2f} times those of the leader alone",

@@ -30,15 +30,14 @@ class LeaderSteps:
         >>> steps = LeaderSteps(config, steps_per_epoch=5)
         >>> ["leader" if steps.is_alone(epoch, 0) else "all" for epoch in range(4)]
         ['leader', 'leader', 'all', 'leader']
-        >>> steps.share
-        0.8
+        >>> steps.count(20)  # of the whole training
+        16
     """
 
     def __init__(self, config: TrainingConfig, steps_per_epoch: int):
         self.first_epoch = config.growth.epochs_of(config.epochs)
         self._every = config.distill_every
         self._per_epoch = steps_per_epoch
-        self._epochs = config.epochs
 
     def is_alone(self, epoch: int, step: int) -> bool:
         """Return whether only the leader takes a step. Epochs, and steps in an epoch, are counted from 0."""
@@ -52,11 +51,10 @@ class LeaderSteps:
         """Return whether the other peers start from the leader's weights before a step."""
         return epoch == self.first_epoch > 0 == step
 
-    @property
-    def share(self) -> float:
-        """Fraction of all steps that only the leader takes."""
-        of_peers = (self._epochs - self.first_epoch) * self._per_epoch
-        return 1 - -(-of_peers // self._every) / (self._epochs * self._per_epoch)
+    def count(self, steps: int) -> int:
+        """Return how many of the first ``steps`` steps of the training only the leader takes."""
+        others = max(0, steps - self.first_epoch * self._per_epoch)
+        return steps - -(-others // self._every)
 
 
 def check_can_grow(cohort: Cohort) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from peerdistill.config import Config
 from peerdistill.errors import UserError
-from peerdistill.study.cost import Sizes, cost
+from peerdistill.study.cost import Sizes, cost, multiply_adds_of_steps
 from peerdistill.study.cost import timing as cost_timing
 from peerdistill.study.cost.memory import memory, memory_of
 from peerdistill.study.cost.peers import peers_of
@@ -102,3 +102,15 @@ def test_what_is_too_large_is_not_measured(monkeypatch, limit, value, reason):
     assert found.measured is None
     assert reason in found.reason
     assert found.computed > 0
+
+
+def test_steps_of_the_leader_alone_cost_what_they_cost():
+    options = {"data": "cifar100", "backbone": "resnet8", "peers": 2, "epochs": 10, "batch_size": 50}
+    late = {**options, "growth": {"start": 0.3}, "distill_every": 2}
+    sizes = Sizes(500, 10, image_size=32)
+    plain, found = (cost(Config.from_dict(given), sizes, measure=False) for given in (options, late))
+    each = plain.multiply_adds
+    assert (plain.leader_steps, found.leader_steps) == (0, 30 + 35)  # of 10 epochs with 10 steps
+    assert found.training == 65 * each.alone + 35 * each.total
+    assert found.training == multiply_adds_of_steps(Config.from_dict(late), sizes, 100, 10)
+    assert found.ratio == found.training / (100 * each.alone)

@@ -12,6 +12,7 @@ from peerdistill.config.config import Config
 from peerdistill.study.cost.counting import multiply_adds
 from peerdistill.study.cost.peers import Peers, with_shapes
 from peerdistill.study.cost.sizes import Sizes
+from peerdistill.training.growth import LeaderSteps
 
 PEERS, ENSEMBLE, TEACHER = "peers", "ensemble", "teacher"
 """Names of parts of the forward pass that are not terms of the method."""
@@ -54,7 +55,7 @@ class MultiplyAdds:
 
 
 def multiply_adds_per_step(config: Config, sizes: Sizes) -> int:
-    """Return the multiply-adds of an optimizer step: forward and backward pass of its batches.
+    """Return the multiply-adds of an optimizer step of all peers: forward and backward pass of its batches.
 
     Elementwise operations, the optimizer, augmentation and evaluation are not counted. The first call for some options
     takes about a second.
@@ -74,6 +75,23 @@ def multiply_adds_per_step(config: Config, sizes: Sizes) -> int:
         13.2
     """
     return config.training.accumulate * count(config, sizes).total
+
+
+def multiply_adds_of_steps(config: Config, sizes: Sizes, steps: int, steps_per_epoch: int) -> int:
+    """Return the multiply-adds of the first optimizer steps of a run; in some of them only the leader may learn.
+
+    Args:
+        config: Configuration of a run.
+        sizes: Sizes of its data.
+        steps: Number of steps.
+        steps_per_epoch: Optimizer steps of an epoch.
+
+    Raises:
+        UserError: As :func:`peerdistill.study.cost.cost`.
+    """
+    found = count(config, sizes)
+    alone = LeaderSteps(config.training, steps_per_epoch).count(steps)
+    return config.training.accumulate * (alone * found.alone + (steps - alone) * found.total)
 
 
 def count(config: Config, sizes: Sizes) -> MultiplyAdds:

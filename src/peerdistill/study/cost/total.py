@@ -15,6 +15,7 @@ from peerdistill.study.cost.passes import MultiplyAdds, count
 from peerdistill.study.cost.peers import Peers, with_shapes
 from peerdistill.study.cost.sizes import Sizes, sizes_of_config, sizes_of_run
 from peerdistill.study.cost.timing import Timing, timing
+from peerdistill.training.growth import LeaderSteps
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Cost:
         epochs: Passes over the training images.
         batches_per_epoch: Batches in an epoch.
         accumulate: Batches per optimizer step.
+        leader_steps: Optimizer steps in which only the leader learns.
         parameters: Number of parameters that learn of the deployed "leader", of the "cohort" and of the "method" (heads
             and the like, never deployed), and all those of the "teacher".
         multiply_adds: Multiply-adds of a batch.
@@ -43,6 +45,7 @@ class Cost:
     epochs: int
     batches_per_epoch: int
     accumulate: int
+    leader_steps: int
     parameters: Mapping[str, int]
     multiply_adds: MultiplyAdds
     memory: Memory
@@ -56,12 +59,14 @@ class Cost:
     @property
     def training(self) -> int:
         """Multiply-adds of the whole training, without evaluation."""
-        return self.epochs * self.batches_per_epoch * self.multiply_adds.total
+        found = self.multiply_adds
+        saved = round(self.leader_steps / self.steps * (found.total - found.alone))
+        return self.epochs * self.batches_per_epoch * (found.total - saved)
 
     @property
     def ratio(self) -> float:
         """Multiply-adds divided by those of training the leader alone for as many epochs."""
-        return self.multiply_adds.total / self.multiply_adds.alone
+        return self.training / (self.epochs * self.batches_per_epoch * self.multiply_adds.alone)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -99,7 +104,8 @@ def cost(config: Config, sizes: Sizes | None = None, *, measure: bool = True) ->
     """
     sizes = sizes or sizes_of_config(config)
     config = with_fitting_batches(config, sizes.samples)
-    batches = _batches_per_epoch(config, sizes)
+    batches, epochs, accumulate = _batches_per_epoch(config, sizes), config.training.epochs, config.training.accumulate
+    steps = -(-batches // accumulate)
     counted = count(config, sizes)
     peers, memory = with_shapes(config, sizes, lambda peers: (peers, memory_of(peers, config)))
     return Cost(
@@ -107,9 +113,10 @@ def cost(config: Config, sizes: Sizes | None = None, *, measure: bool = True) ->
         backbones=tuple(backbone.name for backbone in peers.cohort.backbones),
         copies=tuple(peers.cohort.copies),
         sizes=sizes,
-        epochs=config.training.epochs,
+        epochs=epochs,
         batches_per_epoch=batches,
-        accumulate=config.training.accumulate,
+        accumulate=accumulate,
+        leader_steps=LeaderSteps(config.training, steps).count(epochs * steps),
         parameters=_parameters(peers, is_encoder=config.episodes is not None),
         multiply_adds=counted,
         memory=memory,

@@ -51,7 +51,7 @@ def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
             steps=log[-1]["step"],
             seconds=result["seconds"],
             cpu_seconds=result.get("cpu_seconds"),
-            multiply_adds=_multiply_adds(run, log[-1]["step"]),
+            multiply_adds=_multiply_adds(run, log[-1]["step"], log[-1]["epoch"]),
             parameters=result["parameters"],
             machine={name: environment.get(name) for name in _MACHINE},
             versions=result["versions"],
@@ -62,12 +62,12 @@ def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
     return _with_episodes(found, run, folder) if cell.kind == "episodes" else found
 
 
-def _multiply_adds(run: Run, steps: int) -> int | None:
+def _multiply_adds(run: Run, steps: int, epochs: int) -> int | None:
     """Return the multiply-adds of a training; None if what they depend on, such as a teacher, no longer exists."""
-    from peerdistill.study.cost import multiply_adds_per_step, sizes_of_run
+    from peerdistill.study.cost import multiply_adds_of_steps, sizes_of_run
 
     try:
-        return steps * multiply_adds_per_step(run.config, sizes_of_run(run))
+        return multiply_adds_of_steps(run.config, sizes_of_run(run), steps, steps // epochs)
     except UserError:
         return None
 
