@@ -4,7 +4,6 @@ Small networks do not keep a GPU busy: most of a step is the time in which Pytho
 once and replayed for every later batch of the same shape (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
 """
 
-import random
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -26,6 +25,7 @@ EAGER_BATCHES = 2
 # step, which a graph would not follow.
 _KNOWN_PACKAGES = ("peerdistill", "torch", "torchvision", "timm")
 _GRAPHS_KEPT = 4
+_WAITS = "called a synchronizing CUDA operation"  # PyTorch's words
 
 
 class GradientGraphs:
@@ -133,9 +133,12 @@ class _Graph:
 
 
 def _host_draws() -> tuple[object, ...]:
-    """Return the states of the host's random number generators."""
+    """Return the states of the generators of PyTorch and NumPy on the host.
+
+    Not that of Python's ``random``: no module of the known packages uses it, and checkers of types do.
+    """
     name, keys, *others = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), name, np.asarray(keys).tobytes(), *others
+    return torch.get_rng_state().numpy().tobytes(), name, np.asarray(keys).tobytes(), *others
 
 
 @contextmanager
@@ -150,7 +153,7 @@ def _waits_for_device() -> Iterator[list[warnings.WarningMessage]]:
             yield waits
         finally:
             torch.cuda.set_sync_debug_mode(before)
-            waits.extend(one for one in caught if "synchroniz" in str(one.message))
+            waits.extend(one for one in caught if _WAITS in str(one.message))
     for one in caught:
         if one not in waits:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
