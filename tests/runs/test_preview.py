@@ -11,6 +11,7 @@ from peerdistill import runs
 from peerdistill.errors import UserError
 from peerdistill.runs import preview
 from peerdistill.training import Interrupted, Trainer
+from peerdistill.training.learner import Learner
 from support.photos import write_class_folders
 
 
@@ -40,6 +41,17 @@ def test_the_time_is_that_of_the_last_three_of_five_steps(quick_config, monkeypa
     expected = found.steps * found.seconds_per_step + 100 * found.evaluation_seconds[0] + found.evaluation_seconds[1]
     assert found.seconds == pytest.approx(expected)
     assert len(list(waits)) == 97
+
+
+def test_the_time_is_the_mean_over_steps_of_the_leader_and_of_all_peers(quick_config, monkeypatch):
+    for kind, seconds in (("step", 0.4), ("leader_step", 0.1)):
+        monkeypatch.setattr(Learner, kind, _slower(getattr(Learner, kind), seconds))
+    found = runs.dry_run(quick_config(epochs=10, batch_size=8, growth={"start": 0.5}))
+    assert 0.25 <= found.seconds_per_step < 0.35
+
+
+def _slower(step, seconds):
+    return lambda *arguments: (time.sleep(seconds), step(*arguments))[1]
 
 
 @pytest.mark.parametrize("steps", [1, 2])

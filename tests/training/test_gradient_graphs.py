@@ -12,7 +12,7 @@ from peerdistill import Cohort, methods
 from peerdistill.errors import PeerdistillWarning
 from peerdistill.shares import WHOLE
 from peerdistill.terms import CrossEntropy, Method, Weighted
-from peerdistill.training import TrainingConfig
+from peerdistill.training import GrowthConfig, TrainingConfig
 from peerdistill.training.config import CudaGraphs
 from peerdistill.training.gradient_graphs import EAGER_BATCHES, is_known
 from peerdistill.training.learner import Learner
@@ -44,9 +44,9 @@ def batches(mixed: int = 0) -> list[Any]:
     ]
 
 
-def learner_of(cohort: Cohort, method: Method, cuda_graphs: CudaGraphs = "auto") -> Learner:
+def learner_of(cohort: Cohort, method: Method, cuda_graphs: CudaGraphs = "auto", **options: Any) -> Learner:
     fabric = Fabric(accelerator="cuda", devices=1)
-    config = TrainingConfig(lr=0.1, clip_norm=1.0, memory_format="contiguous", cuda_graphs=cuda_graphs)
+    config = TrainingConfig(lr=0.1, clip_norm=1.0, memory_format="contiguous", cuda_graphs=cuda_graphs, **options)
     cohort.train()
     method.train()
     return Learner(cohort.cuda(), method, config=config, fabric=fabric, steps=STEPS)
@@ -77,6 +77,29 @@ def test_steps_with_graphs_are_those_without(name, mixed):
     for found, expected in zip(losses, plain_losses, strict=True):
         assert found == pytest.approx(expected, rel=1e-8, nan_ok=True)
     torch.testing.assert_close(state, plain, rtol=1e-7, atol=1e-8, equal_nan=True)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["mcl-okd", "pcl"])
+@pytest.mark.filterwarnings("ignore:.*negatives.*")
+def test_leader_steps_with_graphs_are_those_without(name):
+    """The leader alone, then in turn with all peers, which start from it; each kind of step has graphs of its own."""
+    plain, found = (trained_late(name, cuda_graphs) for cuda_graphs in ("off", "auto"))
+    torch.testing.assert_close(found, plain, rtol=1e-7, atol=1e-8, equal_nan=True)
+
+
+def trained_late(name: str, cuda_graphs: CudaGraphs) -> dict[str, torch.Tensor]:
+    cohort, method = steps_together.build(name, {})
+    learner = learner_of(cohort, method, cuda_graphs, growth=GrowthConfig(start=0.5), distill_every=2)
+    torch.manual_seed(0)
+    method.start_epoch(3)
+    batch = batches()[0]
+    for number in range(1, 5):
+        learner.leader_step([batch], number)
+    learner.grow_peers()
+    for number in range(5, 15):
+        (learner.step if number % 2 else learner.leader_step)([batch], number)
+    return {name: part.cpu() for name, part in {**cohort.state_dict(), **method.state_dict()}.items()}
 
 
 def own_method(term: nn.Module) -> tuple[Cohort, Method]:

@@ -22,7 +22,8 @@ from peerdistill.runs.build import check_device
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
 from peerdistill.runs.train import close_workers, prepare
-from peerdistill.training import Checkpoints, Logger, Trainer
+from peerdistill.training import Checkpoints, Logger, Progress, Trainer, TrainingConfig
+from peerdistill.training.growth import LeaderSteps
 
 TIMED_STEPS = 3
 """Steps from which the time is estimated."""
@@ -44,7 +45,8 @@ class DryRun:
         parameters: Trained parameters of "leader" (deployed), "cohort" and "method" (never deployed).
         buffers: Bytes of memory banks and other buffers, by the term of the method that owns them.
         steps_per_epoch: Optimizer steps of an epoch.
-        seconds_per_step: Mean of three steps after two that do not count, with reading and augmenting the images.
+        seconds_per_step: Mean of three steps after two that do not count, with reading and augmenting the images. If
+            only the leader learns in some steps, the mean over the run of these and of the steps of all peers.
         evaluation_seconds: Forward passes of one evaluation of the validation images, and of the last and best epoch
             at the end, estimated from one batch.
         device: Where the steps ran.
@@ -192,8 +194,31 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+class _OneKind(LeaderSteps):
+    """Makes all steps of a training steps of the leader alone, or none of them."""
+
+    def __init__(self, is_alone: bool):
+        super().__init__(TrainingConfig(), steps_per_epoch=1)
+        self._is_alone = is_alone
+
+    def is_alone(self, epoch: int, step: int) -> bool:
+        """Return the same for every step."""
+        del epoch, step
+        return self._is_alone
+
+
 def _seconds_per_step(trainer: Trainer) -> float:
-    """Train for a few steps, which must not write anything, and return the mean time of the last ones."""
+    """Return the mean time of a step over the run."""
+    leader_steps = trainer.leader_steps.count(trainer.steps)
+    seconds = (trainer.steps - leader_steps) * _seconds_of(trainer, is_alone=False)
+    if leader_steps:
+        seconds += leader_steps * _seconds_of(trainer, is_alone=True)
+    return seconds / trainer.steps
+
+
+def _seconds_of(trainer: Trainer, *, is_alone: bool) -> float:
+    """Train for a few steps of one kind, which must not write anything, and return the mean time of the last ones."""
+    trainer.leader_steps, trainer.progress = _OneKind(is_alone), Progress()
     # The clock ends the training in its first epoch, before anything would be written.
     clock = _Clock(min(_UNTIMED_STEPS + TIMED_STEPS, trainer.steps // trainer.config.epochs), trainer.fabric.device)
     trainer.loggers = [clock]
