@@ -40,6 +40,7 @@ def test_the_file_is_complete_flat_and_under_the_options_names(tmp_path):
     values = yaml.safe_load(parse(["digits"])[0].as_yaml())
     assert {"data", "validation", "backbone", "sharing", "peers", "method", "epochs", "lr", "beta"} <= set(values)
     assert {name for name, value in values.items() if isinstance(value, dict)} == {
+        "growth",
         "mix",
         "subset",
         "optimizer",
