@@ -39,6 +39,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from measuring import DEVICE, MIB, give, header, parser, synchronise
 from peerdistill import Cohort, methods, terms
 from peerdistill.cohort import CohortOutput
+from peerdistill.contrast import ContrastOptions
+from peerdistill.contrast.options import Negatives
 from peerdistill.data import Augmentation, Dataset, train_batches
 from peerdistill.data.batches import Batch
 from peerdistill.data.dataset import ArraySplit
@@ -104,12 +106,21 @@ class Peers(NamedTuple):
 
     method: str
     peers: int
+    negatives: Negatives = "own"
 
     def __str__(self) -> str:
-        return "single network" if self.peers == 1 else f"{self.method}, {self.peers} branches"
+        if self.peers == 1:
+            return "single network"
+        return f"{self.method}, {self.peers} branches{', shared' if self.negatives == 'shared' else ''}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the method."""
+        return {"contrast": ContrastOptions(negatives=self.negatives)} if self.method == "mcl-okd" else {}
 
 
 SINGLE, TWO, FOUR = Peers("baseline", 1), Peers("mcl-okd", 2), Peers("mcl-okd", 4)
+SHARED = Peers("mcl-okd", 4, "shared")
 
 
 class Way(NamedTuple):
@@ -150,7 +161,7 @@ class Training:
             labels = torch.arange(size.samples) % size.classes
             sharing = "network" if peers.peers == 1 else "branch"
             self.cohort = Cohort(size.backbone, size.classes, peers.peers, sharing, image_size=size.image_size)
-            self.method = methods.build(peers.method, self.cohort, train_labels=labels)
+            self.method = methods.build(peers.method, self.cohort, train_labels=labels, **peers.options)
             self.batches = [_noise(size, labels, share) for _ in range(2)]
         self.method.start_epoch(AFTER_RAMPS)
         if WAYS[way].compiled:
@@ -469,7 +480,10 @@ def measurements(scale: Scale, repeats: int) -> list[Measurement]:
 
     def steps(size: Size, way: str, seconds: float = 6) -> Measurement:
         return Measurement(
-            "steps", f"{size.name}, {way}", seconds, partial(beside_single, size, way, scale, repeats, (TWO, FOUR))
+            "steps",
+            f"{size.name}, {way}",
+            seconds,
+            partial(beside_single, size, way, scale, repeats, (TWO, FOUR, SHARED)),
         )
 
     def kernels(peers: Peers, way: str) -> Measurement:
@@ -494,6 +508,7 @@ def measurements(scale: Scale, repeats: int) -> list[Measurement]:
         kernels(FOUR, EAGER),
         kernels(SINGLE, EAGER),
         kernels(FOUR, "graphs"),
+        kernels(SHARED, EAGER),
         Measurement("agreement", "losses of all methods", 15, partial(agreement, scale.small)),
         epochs(FOUR, EAGER),
         epochs(FOUR, BEST),
@@ -543,13 +558,13 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     for row in (*report["steps"], *report["large"]):
         memory = "" if row["peak_mib"] is None else f"{row['peak_mib']:7.0f} MiB"
         yield (
-            f"{row['size']:8} {row['way']:28} b{row['batch']:<4} {row['peers']:20} {row['ms']:8.2f} ms "
+            f"{row['size']:8} {row['way']:28} b{row['batch']:<4} {row['peers']:27} {row['ms']:8.2f} ms "
             f"{row['over_single']:5.2f} x single {memory}"
         )
     for row in report["kernels"]:
         parts = ", ".join(f"{name} {part['kernels']:.0f}/{part['ms']:.2f}" for name, part in row["parts"].items())
         yield (
-            f"kernels {row['way']:20} {row['peers']:20} {row['kernels']:6.0f} kernels {row['launches']:6.0f} launches "
+            f"kernels {row['way']:20} {row['peers']:27} {row['kernels']:6.0f} kernels {row['launches']:6.0f} launches "
             f"{row['waits']:.1f} waits, busy {row['busy_ms']:.2f} of {row['wall_ms']:.2f} ms ({row['busy_share']:.0%})"
             f"; kernels/ms: {parts}"
         )
@@ -558,7 +573,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
         yield f"against the CPU: {row['method']:9} {figures}"
     for row in report["epochs"]:
         speed = f"{row['epoch_s']:7.2f} s, {row['images_per_second']:.0f} images/s"
-        yield f"epoch   {row['way']:28} {row['peers']:20} {speed}"
+        yield f"epoch   {row['way']:28} {row['peers']:27} {speed}"
     for row in report["devices"]:
         yield f"devices {row['devices']:3} {row['ms']:8.2f} ms, {row['images_per_second']:.0f} images/s"
     for what in ("skipped", "failed"):

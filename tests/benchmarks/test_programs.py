@@ -55,7 +55,12 @@ def test_the_program_for_gpus_measures_each_kind_once_as_a_trial(benchmark, monk
     found = json.loads(shown.out)
     assert found == json.loads(file.read_text())
     assert found["failed"] == found["skipped"] == []
-    assert [row["peers"] for row in found["steps"]] == ["single network", "mcl-okd, 2 branches", "mcl-okd, 4 branches"]
+    assert [row["peers"] for row in found["steps"]] == [
+        "single network",
+        "mcl-okd, 2 branches",
+        "mcl-okd, 4 branches",
+        "mcl-okd, 4 branches, shared",
+    ]
     assert found["steps"][0]["over_single"] == 1
     assert {row["method"] for row in found["agreement"]} == set(methods.names())
     assert all(len(found[table]) for table in ("large", "kernels", "epochs"))
