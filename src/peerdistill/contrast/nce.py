@@ -215,7 +215,7 @@ def _value_and_gradient(
             anchor_peers = settings.anchor_peers(anchors.bank_peer, len(unit_MBE))
             # Not indexed with a list of peers: PyTorch would copy it to the device, and the host would wait for that.
             for peer, gradient_BE in zip(anchor_peers, anchors.gradient_BAE.unbind(1), strict=True):
-                gradient_MBE[peer, sub_batch.samples] += gradient_BE
+                gradient_MBE[peer, sub_batch.samples].add_(gradient_BE)
     batch = unit_MBE.shape[1]
     return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * settings.temperature)
 
