@@ -38,7 +38,7 @@ fuzz: $(READY)
 
 # About twenty minutes on two quiet cores: writes docs/performance/*.json and fills the figures into the documentation.
 bench: $(READY)
-	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data augmentation cost startup leader; do \
+	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data augmentation cost roofline startup leader; do \
 		$(BIN)/python benchmarks/$$name.py --json docs/performance/$$name.json; \
 	done
 	$(BIN)/python benchmarks/plot_growth.py

@@ -47,7 +47,7 @@ def multiply_adds(modules: Mapping[str, nn.Module] | None = None) -> Iterator[Co
         True
     """
     found = Counted()
-    counter = FlopCounterMode(display=False, custom_mapping=_CORRECTED)
+    counter = FlopCounterMode(display=False, custom_mapping=CORRECTED)
     handles = [handle for name, module in (modules or {}).items() for handle in _watch(name, module, counter, found)]
     try:
         with counter:
@@ -103,8 +103,8 @@ def _product_in_place(x: Sequence[int], left: Sequence[int], right: Sequence[int
 
 
 # The counter has no formula for operations that write into their first argument.
-_CORRECTED = {_aten.convolution_backward: _convolution_backward}
-_CORRECTED |= dict.fromkeys((_aten.addmm_, _aten.baddbmm_), _product_in_place)
+CORRECTED = {_aten.convolution_backward: _convolution_backward}
+CORRECTED |= dict.fromkeys((_aten.addmm_, _aten.baddbmm_), _product_in_place)
 
 
 @contextmanager
