@@ -24,6 +24,11 @@ class Share(NamedTuple):
         """Return the positions of this share in a batch of ``samples`` samples."""
         return slice(self.number * samples // self.processes, (self.number + 1) * samples // self.processes)
 
+    @property
+    def dealt(self) -> slice:
+        """The positions of this share if samples are dealt out to the processes in turn."""
+        return slice(self.number, None, self.processes)
+
     def positions(self, samples: int) -> Int64[Tensor, " own"] | None:
         """Return the positions of this share as a tensor; None: it is the whole batch."""
         return None if self.processes == 1 else torch.arange(samples)[self.of(samples)]

@@ -11,6 +11,7 @@ from torch import nn
 
 from peerdistill import Cohort, methods
 from peerdistill.backbones import Backbone, Stage
+from peerdistill.contrast import memory_of
 from peerdistill.shares import Share
 from peerdistill.terms import Teacher
 from peerdistill.training import GrowthConfig, TrainingConfig
@@ -19,6 +20,7 @@ from peerdistill.training.parallel import fabric_for
 from support.processes import exit_codes, fork_together
 
 CLASSES, SAMPLES, BATCH, STEPS = 4, 24, 7, 3
+LABELS = torch.arange(SAMPLES) % CLASSES
 STAGES = (Stage("stem", ("stem",)), Stage("low", ("low",)), Stage("high", ("high", "pool")))
 
 
@@ -36,7 +38,7 @@ def backbone() -> Backbone:
     return Backbone("small", network, STAGES, "fc", "stem")
 
 
-def build(name: str, options: dict):
+def build(name: str, options: dict, share: Share):
     torch.manual_seed(0)
     card = methods.find(name)
     peers = 1 if card.needs_teacher else 3
@@ -45,8 +47,8 @@ def build(name: str, options: dict):
     if "contrast" in options:
         kind = next(option.annotation for option in card.options if option.name == "contrast")
         options = {**options, "contrast": kind(**options["contrast"])}
-    labels = torch.arange(SAMPLES) % CLASSES
-    method = methods.build(name, cohort, train_labels=labels, teacher=teacher, **options)
+    with memory_of(share):
+        method = methods.build(name, cohort, train_labels=LABELS, teacher=teacher, **options)
     for module in filter(None, (cohort, method, teacher)):
         module.double()
     return cohort, method
@@ -64,7 +66,8 @@ def steps(
     fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: int = 1, leader_steps: Sequence[int] = ()
 ) -> dict:
     """Return losses and weights. The other peers start from the leader after the first of ``leader_steps``."""
-    cohort, method = build(name, options)
+    share = Share(fabric.global_rank, fabric.world_size)
+    cohort, method = build(name, options, share)
     late = {"growth": GrowthConfig(start=0.5), "distill_every": 2} if leader_steps else {}
     config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, memory_format="contiguous", **late)
     learner = Learner(cohort, method, config=config, fabric=fabric, steps=STEPS)
@@ -73,7 +76,6 @@ def steps(
     if hasattr(method.terms, "means"):
         method.terms["means"].means.eval()
     method.start_epoch(3)
-    share = Share(fabric.global_rank, fabric.world_size)
     losses = []
     for number in range(STEPS):
         group = [batch(number * accumulate + part, share, mixed) for part in range(accumulate)]

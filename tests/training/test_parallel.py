@@ -10,12 +10,20 @@ from torch import nn
 
 from peerdistill import Cohort, methods
 from peerdistill.backbones import Backbone, Stage
+from peerdistill.contrast import DealtRows
+from peerdistill.shares import Share
 from peerdistill.training.parallel import synchronise_batch_norm
 from support import steps_together
 
 pytestmark = pytest.mark.own_process
 
 SMALL = {"count": 8, "width": 8}
+SHARDED = {
+    **{f"mcl-okd {negatives}": {"negatives": negatives, "count": 8} for negatives in ("shared", "all", "queue")},
+    "mcl-okd softmax": {"negatives": "shared", "objective": "softmax"},
+    "mcl-okd batch": {"negatives": "all", "normaliser": "batch", "views": "core"},
+    "crd": {"negatives": "all"},
+}
 CASES = {
     **{name: {"name": name, "options": {}} for name in methods.names()},
     **{
@@ -53,21 +61,44 @@ def together(request, tmp_path_factory) -> list[dict[str, dict]]:
 @pytest.mark.parametrize("case", CASES)
 def test_as_one_process(alone, together, case):
     for found in together:
-        for step, expected in zip(found[case]["losses"], alone[case]["losses"], strict=True):
-            assert step.keys() == expected.keys()
-            for part in expected:
-                assert step[part].item() == pytest.approx(expected[part].item(), rel=1e-8, abs=1e-8)
-        for module in ("cohort", "method"):
-            assert found[case][module].keys() == alone[case][module].keys()
-            for name, expected in alone[case][module].items():
-                torch.testing.assert_close(
-                    found[case][module][name],
-                    expected,
-                    rtol=0,
-                    atol=1e-8,
-                    equal_nan=True,
-                    msg=lambda text, at=name: f"{at}: {text}",
-                )
+        check_same(found[case], alone[case])
+
+
+def check_same(found: dict, expected: dict) -> None:
+    """Compare losses, weights and other state after some steps."""
+    for step, of_one in zip(found["losses"], expected["losses"], strict=True):
+        assert step.keys() == of_one.keys()
+        for part in of_one:
+            assert step[part].item() == pytest.approx(of_one[part].item(), rel=1e-8, abs=1e-8)
+    for module in ("cohort", "method"):
+        assert found[module].keys() == expected[module].keys()
+        for name, of_one in expected[module].items():
+            torch.testing.assert_close(
+                found[module][name],
+                of_one,
+                rtol=0,
+                atol=1e-8,
+                equal_nan=True,
+                msg=lambda text, at=name: f"{at}: {text}",
+            )
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shards_of_banks_as_one_process(tmp_path, count):
+    cases = {
+        case: {"name": case.partition(" ")[0], "options": {"contrast": {"count": 8, "width": 8, **contrast}}}
+        for case, contrast in SHARDED.items()
+    }
+    one = {case: steps_together.steps(Fabric(accelerator="cpu", devices=1), **each) for case, each in cases.items()}
+    for each in cases.values():
+        each["options"]["contrast"]["shard"] = "always"
+    together = steps_together.steps_of_processes(cases, count, tmp_path)
+    for case, expected in one.items():
+        for process, found in enumerate(together):
+            held = DealtRows(steps_together.LABELS, Share(process, count)).samples
+            rows = expected["method"].items()
+            own = {name: part[:, held] if name.endswith("bank.rows") else part for name, part in rows}
+            check_same(found[case], {**expected, "method": own})
 
 
 def test_synchronised_batch_norm_keeps_weights_sharing_and_activations():

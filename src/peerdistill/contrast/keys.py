@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from peerdistill.contrast.shard import Shard
 from peerdistill.errors import UserError, unknown_name
 
 CPU_BLOCK_BYTES = 2**20
@@ -137,34 +138,66 @@ class GatheredKeys(Keys):
 
 
 def bank_keys(
-    banks: Float[Tensor, "peers samples width"],
+    banks: Float[Tensor, "peers rows width"],
     indices: Int[Tensor, " batch"],
     negatives: Int[Tensor, "batch negatives"] | Int[Tensor, " negatives"] | Literal["all"],
     labels: Int[Tensor, " samples"] | None,
     precision: torch.dtype,
+    shard: Shard | None = None,
 ) -> Keys:
     """Return the keys for ``negatives``, whose forms :func:`peerdistill.contrast.multi_view_nce` documents.
+
+    With a shard, these are the keys among its rows. The counts are those of all processes.
 
     Raises:
         UserError: If there are no negatives, or for "all" without labels.
     """
+    _check(negatives, labels)
     if isinstance(negatives, str):
-        if negatives != "all":
-            raise unknown_name("negatives", negatives, ("all",))
-        if labels is None:
-            raise UserError('negatives "all" needs the training labels: pass labels')
-        return _keys_of_other_labels(partial(_slice, banks), labels, labels[indices], precision)
-    if negatives.shape[-1] < 1:
-        raise UserError("the contrast needs at least 1 negative per anchor, found 0")
-    if negatives.ndim == 2:
-        return _keys_per_anchor(banks, negatives, precision)
+        assert labels is not None
+        labels_n = labels if shard is None else labels[shard.rows.samples]
+        keys = _keys_of_other_labels(partial(_slice, banks), labels_n, labels[indices], precision)
+    elif negatives.ndim == 2:
+        keys = _keys_per_anchor(banks, negatives, precision)
+    else:
+        keys = _keys_of_batch(banks, indices, negatives, labels, precision, shard)
+    if shard is not None:
+        keys.counts = shard.total(keys.counts)
+    return keys
+
+
+def _check(negatives: Tensor | str, labels: Tensor | None) -> None:
+    """Raise UserError if there are no negatives, or for "all" without labels."""
+    if isinstance(negatives, Tensor):
+        if negatives.shape[-1] < 1:
+            raise UserError("the contrast needs at least 1 negative per anchor, found 0")
+        return
+    if negatives != "all":
+        raise unknown_name("negatives", negatives, ("all",))
+    if labels is None:
+        raise UserError('negatives "all" needs the training labels: pass labels')
+
+
+def _keys_of_batch(
+    banks: Tensor,
+    indices: Tensor,
+    negatives_S: Tensor,
+    labels: Tensor | None,
+    precision: torch.dtype,
+    shard: Shard | None,
+) -> Keys:
+    """Return the same negatives for all samples, without those of the anchor's label if labels are known."""
+    rows_S = negatives_S
+    if shard is not None:  # the host waits for the device to know how many there are
+        negatives_S = negatives_S[shard.rows.owns(negatives_S)]
+        rows_S = shard.rows.rows_of(negatives_S)
 
     def embeddings(chosen: slice, peer: int) -> Tensor:
-        return _gather(banks, negatives[chosen], peer)
+        return _gather(banks, rows_S[chosen], peer)
 
     if labels is None:
-        return CommonKeys(len(negatives), _constant(len(indices), len(negatives), banks, precision), embeddings)
-    return _keys_of_other_labels(embeddings, labels[negatives], labels[indices], precision)
+        return CommonKeys(len(rows_S), _constant(len(indices), len(rows_S), banks, precision), embeddings)
+    return _keys_of_other_labels(embeddings, labels[negatives_S], labels[indices], precision)
 
 
 def queue_keys(

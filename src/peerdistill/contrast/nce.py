@@ -17,6 +17,7 @@ from peerdistill.contrast import objectives
 from peerdistill.contrast.keys import Keys, bank_keys, queue_keys
 from peerdistill.contrast.options import FLOAT32_TEMPERATURE, LOWEST_TEMPERATURE, Normaliser, Objective, Views
 from peerdistill.contrast.score_blocks import Anchors, SubBatch
+from peerdistill.contrast.shard import Shard
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.numerics import min_float32, with_custom_gradient, without_autocast
 
@@ -58,7 +59,7 @@ class _Settings(NamedTuple):
 
 def multi_view_nce(
     embeddings: Float[Tensor, "peers batch width"],
-    banks: Float[Tensor, "peers samples width"],
+    banks: Float[Tensor, "peers rows width"],
     indices: Int[Tensor, " batch"],
     negatives: Int[Tensor, "batch negatives"] | Int[Tensor, " negatives"] | Literal["all"],
     *,
@@ -67,6 +68,7 @@ def multi_view_nce(
     temperature: float = 0.1,
     normaliser: Normaliser | Float[Tensor, " peers"] = "anchor",
     views: Views = "full",
+    shard: Shard | None = None,
 ) -> Float[Tensor, ""]:
     """Return L_contrast: eq. 11 (or eq. 8), summed over ordered pairs of peers and averaged over the batch.
 
@@ -93,6 +95,9 @@ def multi_view_nce(
         normaliser: "anchor" estimates ``Z = N * mean(h)`` per anchor and pair (the paper, eq. 9), "batch" per batch
             and pair (the released code). A tensor gives log(Z / N) of each bank: see :func:`log_normalisers`.
         views: "full" takes all ordered pairs of peers, "core" only those with the leader, the last peer.
+        shard: If several processes hold the banks, the shard of this one. ``banks`` are then its rows, and negatives
+            per anchor are rows of it. All other arguments are the same in all processes, and so are the loss and its
+            gradient: those of the whole batch with the negatives of all processes.
 
     Returns:
         A scalar: float64 for float64 embeddings, otherwise float32. Scores are computed in the same precision (below a
@@ -115,8 +120,9 @@ def multi_view_nce(
     """
     settings = _Settings(objective, temperature, normaliser, views)
     settings.check(len(embeddings))
-    keys = bank_keys(banks.detach(), indices, negatives, labels, settings.precision(embeddings.dtype))
-    return _contrast(embeddings, banks.detach()[:, indices], keys, settings)
+    rows = banks.detach()
+    keys = bank_keys(rows, indices, negatives, labels, settings.precision(embeddings.dtype), shard)
+    return _contrast(embeddings, _Positives.of(rows, indices, shard), keys, settings)
 
 
 def queue_nce(
@@ -167,12 +173,13 @@ def queue_nce(
 @torch.no_grad()
 def log_normalisers(
     embeddings: Float[Tensor, "peers batch width"],
-    banks: Float[Tensor, "peers samples width"],
+    banks: Float[Tensor, "peers rows width"],
     indices: Int[Tensor, " batch"],
     negatives: Int[Tensor, "batch negatives"] | Int[Tensor, " negatives"] | Literal["all"],
     *,
     labels: Int[Tensor, " samples"] | None = None,
     temperature: float = 0.1,
+    shard: Shard | None = None,
 ) -> Float[Tensor, " peers"]:
     """Return log(Z / N) of each bank: the log of the mean h over all anchors of this batch that are scored against it.
 
@@ -181,19 +188,41 @@ def log_normalisers(
     """
     settings = _Settings("nce", temperature, "anchor", "full")
     settings.check(len(embeddings))
-    keys = bank_keys(banks, indices, negatives, labels, settings.precision(embeddings.dtype))
+    keys = bank_keys(banks, indices, negatives, labels, settings.precision(embeddings.dtype), shard)
+    positives = _Positives.of(banks, indices, shard)
     with without_autocast(embeddings):
-        sub_batches = _sub_batches(_normalised(embeddings, settings), banks[:, indices], keys, settings)
+        sub_batches = _sub_batches(_normalised(embeddings, settings), positives, keys, settings)
         log_means = [mean_A.mean().log() for mean_A in objectives.mean_h(sub_batches)]
         return torch.stack(log_means).to(min_float32(embeddings.dtype))
 
 
-def _contrast(embeddings: Tensor, positives_MBE: Tensor | None, keys: Keys, settings: _Settings) -> Tensor:
+class _Positives(NamedTuple):
+    """The positive key of every sample by each peer.
+
+    Attributes:
+        embeddings: The keys (M, B, E); zeros for those that another process has.
+        owned: Which of them this process has (B,); None: all.
+        shard: The shard of this process, if several hold the bank.
+    """
+
+    embeddings: Tensor
+    owned: Tensor | None = None
+    shard: Shard | None = None
+
+    @classmethod
+    def of(cls, rows: Tensor, indices: Tensor, shard: Shard | None) -> "_Positives":
+        """Return the rows of the batch's samples."""
+        if shard is None:
+            return cls(rows[:, indices])
+        return cls(shard.rows.embeddings_of(rows, indices), shard.rows.owns(indices), shard)
+
+
+def _contrast(embeddings: Tensor, positives: _Positives | None, keys: Keys, settings: _Settings) -> Tensor:
     """Return the contrast of embeddings with positives, by default the embeddings themselves, and negative keys."""
     with without_autocast(embeddings):
         unit_MBE = _normalised(embeddings, settings)
-        positives_MBE = unit_MBE.detach() if positives_MBE is None else positives_MBE
-        compute = partial(_value_and_gradient, positives_MBE=positives_MBE, keys=keys, settings=settings)
+        positives = _Positives(unit_MBE.detach()) if positives is None else positives
+        compute = partial(_value_and_gradient, positives=positives, keys=keys, settings=settings)
         return with_custom_gradient(compute, unit_MBE).to(min_float32(embeddings.dtype))
 
 
@@ -202,11 +231,11 @@ def _normalised(embeddings: Tensor, settings: _Settings) -> Tensor:
 
 
 def _value_and_gradient(
-    unit_MBE: Tensor, positives_MBE: Tensor, keys: Keys, settings: _Settings
+    unit_MBE: Tensor, positives: _Positives, keys: Keys, settings: _Settings
 ) -> tuple[Tensor, Tensor]:
     """Return the loss and its gradient with respect to the unit embeddings."""
-    sub_batches = _sub_batches(unit_MBE, positives_MBE, keys, settings)
-    objective = _objective(sub_batches, settings)
+    sub_batches = _sub_batches(unit_MBE, positives, keys, settings)
+    objective = _objective(sub_batches, settings, positives.shard)
     gradient_MBE = torch.zeros_like(unit_MBE)
     losses = []
     for sub_batch in sub_batches:
@@ -217,25 +246,36 @@ def _value_and_gradient(
             for peer, gradient_BE in zip(anchor_peers, anchors.gradient_BAE.unbind(1), strict=True):
                 gradient_MBE[peer, sub_batch.samples].add_(gradient_BE)
     batch = unit_MBE.shape[1]
-    return torch.stack(losses).sum() / batch, gradient_MBE.div_(batch * settings.temperature)
+    loss, gradient_MBE = sub_batches[0].totals([torch.stack(losses).sum(), gradient_MBE])
+    return loss / batch, gradient_MBE.div_(batch * settings.temperature)
 
 
-def _sub_batches(unit_MBE: Tensor, positives_MBE: Tensor, keys: Keys, settings: _Settings) -> list[SubBatch]:
+def _sub_batches(unit_MBE: Tensor, positives: _Positives, keys: Keys, settings: _Settings) -> list[SubBatch]:
     """Return the anchors of every ordered pair of peers once, grouped by bank."""
     peers = len(unit_MBE)
+    owned_B1 = None if positives.owned is None else positives.owned[:, None].to(unit_MBE.dtype)
 
     def anchors(bank_peer: int, samples: slice) -> Anchors:
         unit_BAE = torch.stack([unit_MBE[peer, samples] for peer in settings.anchor_peers(bank_peer, peers)], dim=1)
         scaled_BAE = unit_BAE / settings.temperature
-        return Anchors(bank_peer, scaled_BAE, positives_MBE[bank_peer, samples].to(unit_MBE.dtype))
+        positives_BE = positives.embeddings[bank_peer, samples].to(unit_MBE.dtype)
+        return Anchors(bank_peer, scaled_BAE, positives_BE, owned_B1)
 
+    if positives.shard is not None:  # one sub-batch, so that all processes exchange the same sums
+        of_banks = [anchors(peer, slice(None)) for peer in range(peers)]
+        scores = positives.shard.totals([of_bank.positive_scores_BA for of_bank in of_banks])
+        for of_bank, scores_BA in zip(of_banks, scores, strict=True):
+            of_bank.positive_scores_BA = scores_BA
+        return [SubBatch(slice(None), of_banks, keys, positives.shard)]
     return [
         SubBatch(samples, [anchors(peer, samples) for peer in range(peers)], of_samples)
         for samples, of_samples in keys.sub_batches()
     ]
 
 
-def _objective(sub_batches: Sequence[SubBatch], settings: _Settings) -> Callable[[SubBatch], Tensor]:
+def _objective(
+    sub_batches: Sequence[SubBatch], settings: _Settings, shard: Shard | None
+) -> Callable[[SubBatch], Tensor]:
     if settings.objective == "softmax":
         return objectives.softmax
     if isinstance(settings.normaliser, Tensor):
@@ -243,5 +283,5 @@ def _objective(sub_batches: Sequence[SubBatch], settings: _Settings) -> Callable
     elif settings.normaliser == "batch":
         log_means = [mean_A.log() for mean_A in objectives.mean_h(sub_batches)]
     else:
-        return objectives.nce
+        return objectives.nce if shard is None else objectives.nce_of_shards
     return partial(objectives.nce_with_known_z, log_means=log_means)

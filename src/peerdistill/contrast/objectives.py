@@ -26,18 +26,24 @@ def softmax(sub_batch: SubBatch) -> Tensor:
     One pass and two products are enough: the negatives' part of the gradient is linear in h, so it can be divided by
     the sum of all h at the end.
     """
+    sums = [_sum_h_with_gradient_BA(anchors, blocks) for anchors, blocks in sub_batch.scores(passes=1)]
     losses = []
-    for anchors, blocks in sub_batch.scores(passes=1):
-        sum_BA = anchors.positive_scores_BA.exp()
-        for block in blocks:
-            h_BAn = block.times_multiplicity(block.h, out=block.h)
-            sum_BA += h_BAn.sum(-1)
-            block.add_key_gradient(h_BAn)
+    for anchors, sum_BA in zip(sub_batch.anchors, sub_batch.totals(sums), strict=True):
         log_p_BA = anchors.positive_scores_BA - sum_BA.log()
         anchors.gradient_BAE /= sum_BA[..., None]
         anchors.add_positive_gradient(log_p_BA.exp() - 1)
-        losses.append(-log_p_BA.sum())
+        losses.append(-anchors.counted(log_p_BA).sum())
     return torch.stack(losses).sum()
+
+
+def _sum_h_with_gradient_BA(anchors: Anchors, blocks: ScoreBlocks) -> Tensor:  # noqa: N802
+    """Return the same as :func:`_sum_h_BA`, and add the gradient of the negatives' part to the anchors."""
+    sum_BA = anchors.counted(anchors.positive_scores_BA.exp())
+    for block in blocks:
+        h_BAn = block.times_multiplicity(block.h, out=block.h)
+        sum_BA += h_BAn.sum(-1)
+        block.add_key_gradient(h_BAn)
+    return sum_BA
 
 
 def nce(sub_batch: SubBatch) -> Tensor:
@@ -52,8 +58,15 @@ def nce(sub_batch: SubBatch) -> Tensor:
     return torch.stack(losses).sum()
 
 
+def nce_of_shards(sub_batch: SubBatch) -> Tensor:
+    """Return the same as :func:`nce` for the keys of one process. All Z are exchanged at once, so no score is kept."""
+    sums = [_sum_h_BA(anchors, blocks) for anchors, blocks in sub_batch.scores(passes=1)]
+    log_means = [(sum_BA / (1 + sub_batch.counts_B1)).log() for sum_BA in sub_batch.totals(sums)]
+    return nce_with_known_z(sub_batch, log_means)
+
+
 def nce_with_known_z(sub_batch: SubBatch, log_means: Sequence[Tensor]) -> Tensor:
-    """Return the same as :func:`nce`, given log(Z / N) for each bank: a scalar, or one value per anchor peer (A)."""
+    """Return the same as :func:`nce`, given log(Z / N) for each bank: a scalar, or values (A) or (B, A)."""
     scores = zip(sub_batch.scores(passes=1), log_means, strict=True)
     counts_B1 = sub_batch.counts_B1
     losses = [
@@ -69,12 +82,13 @@ def mean_h(sub_batches: Sequence[SubBatch]) -> list[Tensor]:
         [_sum_h_BA(anchors, blocks).sum(0) for anchors, blocks in sub_batch.scores(passes=1)]
         for sub_batch in sub_batches
     ]
-    return [torch.stack(of_bank).sum(0) / scored for of_bank in zip(*sums, strict=True)]
+    of_banks = [torch.stack(of_bank).sum(0) for of_bank in zip(*sums, strict=True)]
+    return [sum_A / scored for sum_A in sub_batches[0].totals(of_banks)]
 
 
 def _sum_h_BA(anchors: Anchors, blocks: ScoreBlocks) -> Tensor:  # noqa: N802
     """Return the sum of h over the positive and all negatives of each anchor."""
-    sum_BA = anchors.positive_scores_BA.exp()
+    sum_BA = anchors.counted(anchors.positive_scores_BA.exp())
     for block in blocks:
         sum_BA += block.times_multiplicity(block.h, out=block.scratch).sum(-1)
     return sum_BA
@@ -95,7 +109,7 @@ def _nce(anchors: Anchors, blocks: ScoreBlocks, log_mean: Tensor, counts_B1: Ten
     """
     # Without negatives u_0 is infinite, so p_0 is 1 and the loss is 0.
     u_BA = anchors.positive_scores_BA - log_mean - counts_B1.log()
-    loss = F.softplus(-u_BA).sum()
+    loss = anchors.counted(F.softplus(-u_BA)).sum()
     z_BA1 = (log_mean.exp() * counts_B1.clamp(min=1)).expand_as(u_BA)[..., None]
     for block in blocks:
         softplus_sum, minus_sigmoid_BAn = softplus(block, z_BA1)

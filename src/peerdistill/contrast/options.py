@@ -11,6 +11,7 @@ Objective = Literal["nce", "softmax"]
 Normaliser = Literal["anchor", "batch"]
 Views = Literal["full", "core"]
 BankDtype = Literal["float32", "bfloat16"]
+Sharding = Literal["auto", "always", "never"]
 
 LOWEST_TEMPERATURE = 0.003
 """The lowest temperature at which exp(1 / tau) does not overflow float64."""
@@ -18,6 +19,9 @@ LOWEST_TEMPERATURE = 0.003
 FLOAT32_TEMPERATURE = 0.025
 """The lowest temperature at which exp(1 / tau) leaves float32 enough range for sums and quotients. Below, scores are
 computed in float64."""
+
+SHARDED_ABOVE = 8 * 2**30
+"""Size in bytes of the memory banks of all peers together above which "auto" divides them among the devices."""
 
 CosineTemperature = Annotated[float, Range(least=LOWEST_TEMPERATURE, most=10**6)]
 
@@ -42,6 +46,8 @@ class BankContrastOptions:
     """Weight of the old row when a memory bank row is updated."""
     bank_dtype: BankDtype = "float32"
     """Data type of the bank or the queue. bfloat16 halves its memory."""
+    shard: Sharding = "auto"
+    """Whether each of several devices holds a part of the memory banks instead of a copy (auto: banks above 8 GiB)."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range."""
@@ -82,6 +88,7 @@ _NAMED = {
     "negatives": Negatives,
     "objective": Objective,
     "bank_dtype": BankDtype,
+    "shard": Sharding,
     "normaliser": Normaliser,
     "views": Views,
 }

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from peerdistill.contrast.keys import KeyBlock, Keys
+from peerdistill.contrast.shard import Shard
 
 CACHED_BYTES = 48 * 2**20
 """Size of the scores that are cached for a second pass: for 192 anchors all scores with a bank of 50,000."""
@@ -37,16 +38,19 @@ class Anchors:
     Args:
         bank_peer: The peer whose bank holds the keys.
         embeddings_BAE: Unit embeddings of the anchors, divided by tau.
-        positives_BE: The positive key of each sample.
+        positives_BE: The positive key of each sample; zeros if another process has it.
+        owned_B1: 1 for samples whose positive this process has, otherwise 0. None: it has all.
 
     Attributes:
+        positive_scores_BA: Scores of the positives, those of other processes included once they are known.
         gradient_BAE: The gradient of the loss with respect to ``embeddings_BAE``, accumulated by the objectives.
     """
 
-    def __init__(self, bank_peer: int, embeddings_BAE: Tensor, positives_BE: Tensor):
+    def __init__(self, bank_peer: int, embeddings_BAE: Tensor, positives_BE: Tensor, owned_B1: Tensor | None = None):
         self.bank_peer = bank_peer
         self.embeddings_BAE = embeddings_BAE
         self.positives_B1E = positives_BE[:, None]
+        self._owned_B1 = owned_B1
         self.positive_scores_BA = (embeddings_BAE * self.positives_B1E).sum(-1)
         self.gradient_BAE = torch.zeros_like(embeddings_BAE)
 
@@ -57,6 +61,10 @@ class Anchors:
         if keys.mask is not None:
             h_BAn *= keys.mask()[:, None]
         return ScoreBlock(self, keys, embeddings, h_BAn, scratch_BAn)
+
+    def counted(self, values_BA: Tensor) -> Tensor:
+        """Return values of positives, and 0 for the positives of other processes, which count them."""
+        return values_BA if self._owned_B1 is None else values_BA * self._owned_B1
 
     def add_positive_gradient(self, slopes_BA: Tensor) -> None:
         """Add the gradient through the positives' scores, given the derivatives of the loss with respect to them."""
@@ -113,14 +121,26 @@ class ScoreBlocks:
 
 
 class SubBatch:
-    """Some samples of the batch: their anchors for all banks, and their keys."""
+    """Some samples of the batch: their anchors for all banks, and their keys.
 
-    def __init__(self, samples: slice, anchors: Sequence[Anchors], keys: Keys):
+    Args:
+        samples: The samples.
+        anchors: Their anchors for each bank.
+        keys: Their keys.
+        shard: The shard that the keys are from, if several processes hold the bank.
+    """
+
+    def __init__(self, samples: slice, anchors: Sequence[Anchors], keys: Keys, shard: Shard | None = None):
         self.samples = samples
         self.anchors = anchors
+        self._shard = shard
         self.counts_B1 = keys.counts[:, None]
         self.max_anchor_peers = max(of_bank.embeddings_BAE.shape[1] for of_bank in anchors)
         self.key_blocks = list(keys.blocks(self.max_anchor_peers))
+
+    def totals(self, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return sums over the keys of all processes, given those over the keys of this process."""
+        return parts if self._shard is None else self._shard.totals(parts)
 
     def scores(self, *, passes: int) -> Iterator[tuple[Anchors, ScoreBlocks]]:
         """Yield the anchors of each bank with their score blocks, which must be used before the next are requested.
@@ -128,7 +148,7 @@ class SubBatch:
         Args:
             passes: How many times the score blocks will be iterated over, 1 or 2. With 2, blocks are cached.
         """
-        numel = len(self.counts_B1) * self.max_anchor_peers * max(block.size for block in self.key_blocks)
+        numel = len(self.counts_B1) * self.max_anchor_peers * max((block.size for block in self.key_blocks), default=1)
         slots = CACHED_BYTES // (numel * self.counts_B1.element_size()) if passes > 1 else 1
         slots = min(max(1, slots), len(self.key_blocks))
         with _borrowed_memory((slots + 1, numel), self.counts_B1) as memory:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from peerdistill.cohort import Cohort
 from peerdistill.config.config import Config
+from peerdistill.contrast import memory_of
 from peerdistill.data.arrays import GivenImages
 from peerdistill.data.batches import TrainBatches
 from peerdistill.data.dataset import contents
@@ -302,7 +303,8 @@ def _prepared(
     cohort = build_cohort(config.cohort, **images, classes=len(data.class_names))
     if from_the_beginning:
         start_from_weights(cohort, config.cohort)
-    method = task.method(cohort)
+    with memory_of(processes.share):
+        method = task.method(cohort)
     synchronised = config.training.sync_batchnorm and processes.is_shared
     if synchronised:
         check_synchronisable(fabric.device)

@@ -44,12 +44,14 @@ class BankContrast(nn.Module):
         affected, because it was computed with the loss. In evaluation mode the memory does not change.
 
         Each of several processes computes the losses of its share of the anchors, unless Z is that of the whole batch.
+        If it holds a shard of the bank, it computes the part of its rows in the losses of all anchors.
         """
         embeddings_VBE = torch.stack([head(view) for head, view in zip(self.heads, features, strict=True)])
-        found = self.memory.lookup(batch.labels, batch.indices)
+        found = self.memory.lookup(batch.labels, batch.indices, batch.exchange.reduced)
         options = {"objective": self.options.objective, "temperature": self.options.temperature}
         options |= self.pair_options(embeddings_VBE, found)
-        share = None if options.get("normaliser") == "batch" else batch.exchange.share(len(batch.labels))
+        is_whole = self.memory.is_sharded or options.get("normaliser") == "batch"
+        share = None if is_whole else batch.exchange.share(len(batch.labels))
         if share is None:
             loss = self.memory.nce(embeddings_VBE, **found, **options)
         else:

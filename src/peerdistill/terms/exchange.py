@@ -41,3 +41,7 @@ class Exchange:
     def total(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Return the sum of the values of all processes."""
         return value
+
+    def reduced(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes of tensors of one shape, without a gradient. It may overwrite them."""
+        return values

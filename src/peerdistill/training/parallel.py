@@ -117,6 +117,12 @@ class FabricExchange(Exchange):
         """Return the sum over processes."""
         return self._gathered(value).sum()
 
+    def reduced(self, values: Tensor) -> Tensor:
+        """Return the sum over processes, without a gradient."""
+        found = self._fabric.all_reduce(values, reduce_op="sum")
+        assert isinstance(found, Tensor)
+        return found
+
     def _whole_rows(self, rows: Float[Tensor, "own width"], samples: int) -> Float[Tensor, "{samples} width"]:
         """Return the rows of all processes in the order of the batch."""
         sizes = [len(range(samples)[share.of(samples)]) for share in self._shares]
