@@ -26,6 +26,9 @@ try:
 except ImportError:  # Windows
     fcntl: Any = None
 
+SHARD_SUFFIX = ".shard"
+"""Ends the name of a file with the part of a checkpoint that belongs to one of several processes."""
+
 WRITING = ".writing"
 """Suffix of the temporary name of a file that is being written."""
 

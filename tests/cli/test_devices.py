@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def runs(tmp_path_factory) -> dict[int, Path]:
     for count in (1, 2):
         assert exit_codes(start(count, *WORDS, "--run", str(folder / str(count)))) == [0] * count
     return {count: folder / str(count) for count in (1, 2)}
+
+
+SHARDED = (*WORDS, "--contrast.shard", "always")
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory) -> Path:
+    """A training by two processes, each with one shard of the memory banks."""
+    folder = tmp_path_factory.mktemp("sharded") / "run"
+    assert exit_codes(start(2, *SHARDED, "--run", str(folder))) == [0, 0]
+    return folder
 
 
 def test_two_processes_train_as_one(runs):
@@ -97,10 +109,39 @@ def test_devices_must_be_those_of_torchrun(tmp_path):
     )
 
 
-def test_torchrun_restarts_after_a_kill(runs, tmp_path):
+def test_shards_are_continued_by_another_number_of_processes(sharded, tmp_path):
+    folder = tmp_path / "run"
+    workers = start(2, *SHARDED, "--run", str(folder))
+    until(lambda: (folder / "metrics.jsonl").exists(), workers)
+    os.kill(workers[1].pid, signal.SIGTERM)
+    assert set(exit_codes(workers)) == {143}
+    done = len(epochs(folder))
+    assert exit_codes(start(3, *SHARDED, "--run", str(folder), "--resume")) == [0, 0, 0]
+    assert len(list((folder / "checkpoints").glob("*.shard"))) == 3
+    assert epochs(folder)[:done] == epochs(sharded)[:done]
+    assert len(epochs(folder)) == 4
+
+
+def test_a_missing_shard_is_named_once_by_the_first_process(sharded, tmp_path):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    shutil.copytree(sharded, folder)
+    (lost,) = (folder / "checkpoints").glob("*-shard-2-of-2.shard")
+    lost.rename(lost.with_suffix(".gone"))
+    damaged = lost.with_name(lost.name.replace("shard-2", "shard-1"))
+    words = (*SHARDED, "--run", str(folder), "--resume")
+    assert exit_codes(start(2, *words, output=output)) == [2, 2]
+    assert output.read_text().splitlines() == [
+        f"peerdistill: the memory banks of {folder}/checkpoints/last.pt are incomplete: there is no {lost}"
+    ]
+    shutil.copy(damaged, lost)  # in the place of another
+    assert exit_codes(start(2, *words, output=output)) == [2, 2]
+    assert "shard [0, 2] instead of [1, 2]" in output.read_text().splitlines()[-1]
+
+
+def test_torchrun_restarts_after_a_kill(sharded, tmp_path):
     folder = tmp_path / "run"
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1"]
-    words = [*program, "-m", "--", "peerdistill", *WORDS, "--run", str(folder)]
+    words = [*program, "-m", "--", "peerdistill", *SHARDED, "--run", str(folder)]
     paths = [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     agent = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -112,7 +153,8 @@ def test_torchrun_restarts_after_a_kill(runs, tmp_path):
     os.kill(first_worker(agent.pid), signal.SIGKILL)
     output, _ = agent.communicate(timeout=300)
     assert agent.returncode == 0, output[-3000:]
-    assert epochs(folder) == epochs(runs[2])
+    assert epochs(folder) == epochs(sharded)
+    assert cli.main(["evaluate", str(folder)]) == 0  # networks need no memory bank
 
 
 def first_worker(agent: int) -> int:

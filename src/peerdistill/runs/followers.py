@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from torch import distributed
 
 from peerdistill.errors import Failure, UserError
 from peerdistill.training import Checkpoints, MetricsFile
@@ -52,6 +53,26 @@ class Followers:
         if isinstance(found, UserError | Failure):
             raise found
         return found
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Raise the first error of all processes in each of them, after all have reached this point.
+
+        Raises:
+            UserError: A process found the input wrong.
+            Failure: A process failed.
+        """
+        found: UserError | Failure | None = None
+        try:
+            yield
+        except (UserError, Failure) as error:
+            found = error
+        errors: list[UserError | Failure | None] = [found]
+        if self._fabric.world_size > 1:
+            errors *= self._fabric.world_size
+            distributed.all_gather_object(errors, found)
+        for error in filter(None, errors):
+            raise error
 
     def end(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the first process in all of them; what the others pass is not used."""

@@ -9,7 +9,7 @@ from peerdistill.config.command_line import read_config
 from peerdistill.config.config import CONFIG_FILE, IMAGES_FILE, TEST_IMAGES_FILE, Config
 from peerdistill.deploy.what import LEADER
 from peerdistill.errors import Failure, UserError, cause
-from peerdistill.files import LOCK_FILE, WRITING, HeldFolder, write_whole
+from peerdistill.files import LOCK_FILE, SHARD_SUFFIX, WRITING, HeldFolder, write_whole
 from peerdistill.paths import user_path
 from peerdistill.training.loggers.tracker import MARKS
 from peerdistill.training.metrics import METRICS_FILE
@@ -307,6 +307,7 @@ class Run:
             yield from (self.config_file, self.environment_file, self._checkpoints, self.tensorboard, self._marks)
             yield self.path / (self.environment_file.name + WRITING)
             yield from self._checkpoints.glob(f"*{WRITING}")
+            yield from self._checkpoints.glob(f"*{SHARD_SUFFIX}")
             for file in (self.images_file, self.test_images_file):
                 yield from (file, file.with_name(file.name + WRITING))
             yield from self.tensorboard.glob("events.out.tfevents.*")

@@ -123,7 +123,8 @@ def _followed(
         raise
     file = followers.wait()
     if file is not None:
-        load_into(trainer, trainer.checkpoints.load(file), file)
+        with followers.agreed():
+            _load(trainer, trainer.checkpoints.load(file), file)
     try:
         trainer.fit()
     finally:
@@ -186,7 +187,7 @@ def _resumed(config: Config, run: Run, lead: _Lead, flags: Mapping[str, Any]) ->
         trainer.metrics.truncate(0)
         lead.console.print("no checkpoint was written yet: starting from the beginning")
     else:
-        lost = load_into(trainer, state, file)
+        lost = _load(trainer, state, file)
         del state  # as large as the cohort, method and optimiser together
         other = difference_from(run.environment_file, describe(trainer.fabric.device))
         for sentence in filter(None, (warning, lost, other, _without_best(run, trainer))):
@@ -216,6 +217,10 @@ def _last_checkpoint(run: Run, config: Config) -> tuple[dict[str, Any] | None, P
             f"{epochs} epochs were trained"
         )
     return None, file, ""
+
+
+def _load(trainer: Trainer, state: Mapping[str, Any], file: Path) -> str:
+    return load_into(trainer, trainer.shards.completed(state), file)
 
 
 def _without_best(run: Run, trainer: Trainer) -> str:
@@ -251,6 +256,9 @@ def _finished(
     _announce(console, run, task, trainer.cohort, trainer.processes)
     trainer.loggers = _loggers(console, run, task.config, trainer)
     lead.followers.start(checkpoint)
+    if checkpoint is not None:
+        with lead.followers.agreed():
+            pass  # it is loaded here; the others load it now
     try:
         result = _trained(run, task, trainer, evaluators)
     finally:

@@ -60,8 +60,19 @@ class Checkpoints:
                 copy_whole(self.last, self.previous)
             publish(draft, self.last)
 
+    def save_part(self, state: dict[str, Any], file: Path) -> None:
+        """Write a part of a checkpoint that has a file of its own in the folder.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
+        with drafting(file) as draft:
+            self.folder.mkdir(exist_ok=True)
+            write_synced(draft, lambda opened: _write(state, opened))
+            publish(draft, file)
+
     def load(self, path: Path) -> dict[str, Any]:
-        """Return the content of ``path``, one of ``last``, ``previous`` and ``best``.
+        """Return the content of ``path``: ``last``, ``previous``, ``best`` or a part.
 
         Raises:
             UserError: The file is missing or damaged.

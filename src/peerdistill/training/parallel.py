@@ -176,6 +176,11 @@ class ProcessGroup:
             distributed.all_reduce(sums, group=self._votes)
         return sums
 
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self._votes is not None:
+            distributed.barrier(group=self._votes)
+
     def share_statistics(self, *modules: nn.Module) -> None:
         """Give batch normalisation in all processes the running statistics of the first process.
 

@@ -13,6 +13,7 @@ from peerdistill.errors import Failure, UserError
 from peerdistill.evaluation import Evaluation, Evaluator
 from peerdistill.rng import random_state, restore_random_state
 from peerdistill.terms import Method
+from peerdistill.training.bank_shards import BankShards
 from peerdistill.training.batches import IndexedBatch, StepGroups, TrainingBatches
 from peerdistill.training.checkpoints import Checkpoints
 from peerdistill.training.config import TrainingConfig
@@ -50,6 +51,7 @@ class Trainer:
     Attributes:
         progress: Completed steps and epochs.
         leader_steps: Which steps only the leader takes.
+        shards: The memory banks in checkpoints, if several processes divide them.
         seconds: Time of training with validation, over all parts of a resumed run.
         cpu_seconds: CPU time of all threads of this process in that time. Unlike ``seconds``, it hardly depends on what
             else the machine does.
@@ -88,6 +90,7 @@ class Trainer:
         self._saved_step = 0
         self._interrupt = InterruptRequest()
         self.processes = processes or ProcessGroup(fabric)
+        self.shards = BankShards(method, checkpoints, self.processes.share, self.processes.wait)
         self._meter = LossMeter()
         self._groups = StepGroups(batches, config.accumulate)
         if config.growth.start:
@@ -174,7 +177,8 @@ class Trainer:
             try:
                 group = next(groups, None)
             except (Failure, UserError):
-                self._save_steps()
+                if not self.shards.exist:  # the other processes are not at this point
+                    self._save_steps()
                 self._interrupt.end_if_requested()
                 raise
             if group is None:
@@ -261,7 +265,8 @@ class Trainer:
         self.progress.metrics_bytes = self.metrics.size
         self._count_seconds()
         with self._interrupt.writing():
-            self.checkpoints.save(self.state_dict(), best=best)
+            self.checkpoints.save(self.shards.save(self.state_dict()), best=best)
+            self.shards.keep({self._saved_step, self.progress.step})
         self._saved_step = self.progress.step
 
     def _start_counting(self) -> None:
@@ -286,6 +291,8 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> str:
         """Restore the state; lines of metrics that were written later are removed.
+
+        The state of a checkpoint needs its memory banks first, see :meth:`BankShards.completed`.
 
         Returns:
             A sentence if lines of metrics that were written before are missing, otherwise an empty string.

@@ -104,6 +104,7 @@ def _as_trained(run: "AnalysedRun") -> tuple["Cohort", "Method"]:
     """Return a copy of the cohort and the method of the checkpoint, in training mode."""
     from peerdistill.errors import PeerdistillWarning, UserError
     from peerdistill.runs import restore
+    from peerdistill.training.bank_shards import with_banks
     from peerdistill.training.state import load_method
 
     restored = restore(run.run, run.which)
@@ -114,7 +115,7 @@ def _as_trained(run: "AnalysedRun") -> tuple["Cohort", "Method"]:
             method = run.task.method(cohort).to(run.device)
     except UserError as error:  # other analyses need no teacher
         raise DoesNotApply(f"the method of the run cannot be built: {error}") from error
-    load_method(method, restored.state)
+    load_method(method, with_banks(restored.state, method, run.run.checkpoints))
     method.batches_per_step = BATCHES  # no step is taken between the batches
     method.start_epoch(max(restored.epoch - 1, 0))
     return cohort.train(), method.train()
