@@ -126,16 +126,12 @@ def test_a_missing_shard_is_named_once_by_the_first_process(sharded, tmp_path):
     folder, output = tmp_path / "run", tmp_path / "output.txt"
     shutil.copytree(sharded, folder)
     (lost,) = (folder / "checkpoints").glob("*-shard-2-of-2.shard")
-    lost.rename(lost.with_suffix(".gone"))
-    damaged = lost.with_name(lost.name.replace("shard-2", "shard-1"))
+    lost.unlink()
     words = (*SHARDED, "--run", str(folder), "--resume")
     assert exit_codes(start(2, *words, output=output)) == [2, 2]
     assert output.read_text().splitlines() == [
         f"peerdistill: the memory banks of {folder}/checkpoints/last.pt are incomplete: there is no {lost}"
     ]
-    shutil.copy(damaged, lost)  # in the place of another
-    assert exit_codes(start(2, *words, output=output)) == [2, 2]
-    assert "shard [0, 2] instead of [1, 2]" in output.read_text().splitlines()[-1]
 
 
 def test_torchrun_restarts_after_a_kill(sharded, tmp_path):

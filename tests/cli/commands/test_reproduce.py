@@ -22,12 +22,12 @@ ONE = ("tiny.yaml", "--dataset", "digits", "--method", "Baseline")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder with a study of which one cell is trained."""
+    """A folder with a study of which one cell is trained, on two devices."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        outcome = run("reproduce", *ONE)
+        outcome = run("reproduce", *ONE, "--devices", "2")
     assert outcome.code == 0, outcome.stdout + outcome.stderr
     assert "1 run: 1 finished" in outcome.stdout
     return folder
@@ -47,6 +47,11 @@ def test_results_are_written_as_a_record_and_as_tables(here):
     error = 100 - result["last"]["test"]["leader"]["top1"]
     assert cell["last"]["error"]["leader"] == pytest.approx(error)
     assert f"{error:.2f}" in (here / "results/tiny/results.md").read_text()
+
+
+def test_runs_are_trained_on_the_devices_that_are_asked_for(here):
+    (config,) = (here / "runs").glob("*/config.yaml")
+    assert yaml.safe_load(config.read_text())["devices"] == 2
 
 
 def test_multiply_adds_are_those_of_the_cost(here):
@@ -97,6 +102,7 @@ def test_list_shows_what_is_left_and_the_total(here):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        ("tiny.yaml --devices 0", "devices must be at least 1"),
         ("tiny.yaml --method KDCL", "unknown"),
         ("tiny.yaml --network ResNet-32", "unknown"),
         ("tiny.yaml --only method", "--only must be AXIS=LABEL, found method"),

@@ -25,6 +25,7 @@ HELP_ORDER = 55
 
 Seeds: TypeAlias = Annotated[int, Range(least=1, most=1000)] | None
 Jobs = Annotated[int, Range(least=1, most=1024)]
+Devices = Annotated[int, Range(least=1, most=65536)]
 
 _FILTERS = ("dataset", "setting", "network", "method")
 
@@ -59,6 +60,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--list", action="store_true", help="Only show the runs, how far they are and their time.")
     parser.add_argument("--no_train", action="store_true", help="Only write the results of the runs that are finished.")
     parser.add_argument("--jobs", type=Jobs, default=1, help="Number of trainings at a time, which share the cores.")
+    parser.add_argument(
+        "--devices", type=Devices, default=1, help="Number of devices of each training; --list estimates one."
+    )
     for axis in _FILTERS:
         parser.add_argument(
             f"--{axis}",
@@ -83,7 +87,7 @@ def _reproduce(study: "Study", places: "Mapping[str, Place]", options: Namespace
     from peerdistill.training.interrupts import Interrupted
 
     runs, out = _folders(study, options)
-    how = {"jobs": options.jobs, "download": options.download, "console": screen}
+    how = {"jobs": options.jobs, "devices": options.devices, "download": options.download, "console": screen}
     reproduction = Reproduction(study, places, runs=runs, out=out, **how)
     try:
         table = reproduction.collect() if options.no_train else reproduction.run()

@@ -26,11 +26,13 @@ class Folders:
     Args:
         root: The folder.
         places: Where the data are, by data set.
+        devices: Number of devices of each training.
     """
 
-    def __init__(self, root: Path, places: Mapping[str, Place]):
+    def __init__(self, root: Path, places: Mapping[str, Place], devices: int = 1):
         self.root = root
         self.places = places
+        self.devices = devices
         self._adopted: dict[str, Path] = {}
 
     def run_of(self, cell: Cell) -> Run:
@@ -71,13 +73,13 @@ class Folders:
         Raises:
             UserError: It is not known where the data are.
         """
-        run = self.run_of(cell)
         place = self.places[cell.dataset]
+        how = [f"--run={self.run_of(cell).path}", *([f"--devices={self.devices}"] if self.devices > 1 else [])]
         if self.status(cell) == "interrupted":
             options = place.as_options()
             where = [options.pop("data"), *(f"--{name}={value}" for name, value in options.items())]
-            return [cell.command, *where, "--resume", f"--run={run.path}"]
-        return [cell.command, *cell.words(place, self._teacher(cell)), f"--run={run.path}"]
+            return [cell.command, *where, "--resume", *how]
+        return [cell.command, *cell.words(place, self._teacher(cell)), *how]
 
     def config(self, cell: Cell) -> Config:
         """Return the configuration of a cell with the present places of its data and its teacher.

@@ -135,7 +135,8 @@ class Queue:
             claim.release()
             self._end(cell, Outcome("finished"))
             return
-        job = self._job(self._folders.words(cell), self._folders.log(cell), threads_of(self._jobs))
+        threads = threads_of(self._jobs * self._folders.devices)
+        job = self._job(self._folders.words(cell), self._folders.log(cell), threads)
         self._running.append(_Running(cell, job, claim))
         self._watcher.started(cell)
 

@@ -34,6 +34,7 @@ class Reproduction:
         out: Folder of the record.
         console: Where progress is shown.
         jobs: Number of trainings at a time.
+        devices: Number of devices of each training.
         download: Download built-in data sets that are missing.
         start: Starts a training, as :class:`Job` does.
 
@@ -50,12 +51,13 @@ class Reproduction:
         out: Path,
         console: Console,
         jobs: int = 1,
+        devices: int = 1,
         download: bool = False,
         start: Callable[..., Job] = Job,
     ):
         self.study = study
         self.out = out
-        self.folders = Folders(runs, places)
+        self.folders = Folders(runs, places, devices)
         self._download = download
         self._cells: dict[str, list[Cell]] = {}
         self._clock = Clock()
