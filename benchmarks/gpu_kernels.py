@@ -1,7 +1,6 @@
 """Kernels of a training step on a GPU: how many, how long, and in which part of the step."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -9,7 +8,6 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from gpu_training import ON_GPU, Peers, Size, Training, start_of_memory
-from peerdistill.study.timing import median_seconds
 
 PROFILED_STEPS = 3
 _RANGE = "part of the step: "
@@ -17,12 +15,14 @@ _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMem
 _WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")
 
 
-def kernels_of(size: Size, peers: Peers, way: str, *, warm_up: int, burst: int) -> dict[str, Any]:
-    """Return the number of kernels and launches of a step and the time that the GPU is busy, by part of the step."""
+def kernels_of(size: Size, peers: Peers, way: str, *, warm_up: int) -> dict[str, Any]:
+    """Return the number of kernels and launches of a step and the time that the GPU is busy, by part of the step.
+
+    The profiler slows down the launches of this process from then on.
+    """
     start_of_memory()
     training = Training(size, peers, way)
     training.steps(warm_up)
-    wall = median_seconds({way: partial(training.steps, burst)}, 3)[way] / burst
     # A graph is replayed without calling the modules.
     parts = {} if training.config.cuda_graphs == "auto" else _parts(training)
     handles = [handle for name, module in parts.items() for handle in _ranged(name, module)]
@@ -35,8 +35,7 @@ def kernels_of(size: Size, peers: Peers, way: str, *, warm_up: int, burst: int) 
         "size": size.name,
         "way": way,
         "peers": str(peers),
-        "wall_ms": 1e3 * wall,
-        **of_device(profiled.events(), PROFILED_STEPS, wall),
+        **of_device(profiled.events(), PROFILED_STEPS),
         "parts": by_part(profiled.events(), PROFILED_STEPS) if parts else {},
     }
 
@@ -62,20 +61,18 @@ def _ranged(name: str, module: nn.Module) -> list[Any]:
     return [module.register_forward_pre_hook(start), module.register_forward_hook(stop)]
 
 
-def of_device(events: Iterable[Any], steps: int, wall: float) -> dict[str, float]:
+def of_device(events: Iterable[Any], steps: int) -> dict[str, float]:
     """Return counts of a step, and the milliseconds in which at least one kernel runs."""
     events = list(events)
     marks = (_RANGE, "Optimizer.")
     on_device = [event for event in events if event.device_type == DeviceType.CUDA and not event.name.startswith(marks)]
-    busy = length_of_union((event.time_range.start, event.time_range.end) for event in on_device) / steps / 1e3
+    busy = length_of_union((event.time_range.start, event.time_range.end) for event in on_device)
     on_host = [event.name for event in events if event.device_type == DeviceType.CPU]
     return {
         "kernels": len(on_device) / steps,
         "launches": sum(name.startswith(_LAUNCHES) for name in on_host) / steps,
         "waits": sum(name.startswith(_WAITS) for name in on_host) / steps,
-        "us_per_kernel": 1e6 * wall * steps / max(len(on_device), 1),
-        "busy_ms": busy,
-        "busy_share": busy / (1e3 * wall),
+        "busy_ms": busy / steps / 1e3,
     }
 
 

@@ -36,14 +36,25 @@ def test_kernels_launches_and_waits_of_a_step(gpu_kernels):
         on_host("cudaLaunchKernel"),
         on_host("cudaStreamSynchronize"),
     ]
-    assert gpu_kernels.of_device(events, steps=2, wall=1e-3) == {
+    assert gpu_kernels.of_device(events, steps=2) == {
         "kernels": 1,
         "launches": 1,
         "waits": 0.5,
-        "us_per_kernel": 1000,
         "busy_ms": 0.75,
-        "busy_share": 0.75,
     }
+
+
+def test_kernels_are_shown_beside_the_time_of_the_step(benchmark):
+    step = {"size": "paper", "way": "eager", "peers": "single network"}
+    profiled = {"kernels": 500, "busy_ms": 4.0}
+    report = {
+        "steps": [{**step, "ms": 10.0}, {**step, "size": "cifar20", "ms": 7.0}],
+        "kernels": [{**step, **profiled}, {**step, "way": "graphs", **profiled}],
+    }
+    benchmark("gpu").add_step_times(report)
+    measured, other = report["kernels"]
+    assert measured == {**step, **profiled, "step_ms": 10.0, "busy_share": 0.4, "us_per_kernel": 20.0}
+    assert other == {**step, "way": "graphs", **profiled, "step_ms": None, "busy_share": None, "us_per_kernel": None}
 
 
 def test_kernels_by_part_of_a_step(gpu_kernels):
