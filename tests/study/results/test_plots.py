@@ -38,6 +38,12 @@ def test_any_number_may_be_on_the_horizontal_axis(study_of, record_of, x, places
     assert found == set(places)
 
 
+def test_multiply_adds_are_in_units_of_a_million_millions(study_of, record_of):
+    study = study_of(**{**CROSSING, "figure": {"x": "multiply_adds", "series": ["method"], "y": ["leader"]}})
+    (lines,) = panels_of(study, record_of(study, ERRORS, adds={"single": 10**12, "DML": 25 * 10**11})).values()
+    assert {name: {point.x for point in points} for name, points in lines.items()} == {"single": {1.0}, "DML": {2.5}}
+
+
 def test_the_figure_is_a_picture_of_its_size(study_of, record_of, tmp_path):
     study = study_of("small", **CROSSING)
     plot(study, record_of(study, ERRORS, {"single": 100.0, "DML": 2500.0}), tmp_path / "figure.png")

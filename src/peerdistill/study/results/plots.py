@@ -20,9 +20,10 @@ from peerdistill.study.results.values import OverSeeds
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TITLES = {"leader": "leader", "mean peer": "mean of the peers", "ensemble": "ensemble of all peers"}
-_LABELS = {"epochs": "epochs", "peers": "number of peers", "cpu_seconds": "CPU seconds of the training"}
+_COSTS = {"cpu_seconds": "CPU seconds of the training", "multiply_adds": "$10^{12}$ multiply-adds of the training"}
+_LABELS = {"epochs": "epochs", "peers": "number of peers", **_COSTS}
 _UNITS = {"error": "test error, %", "validation error": "validation error, %"}
-_TIME = "cpu_seconds"
+_TERA = 1e12
 _LOGARITHMIC = 8.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 _PANEL_INCHES = (4.6, 3.8)
@@ -92,8 +93,9 @@ def _lines(groups: Sequence[Group], asked: LinePlot, column: str, predictor: str
 
 def _x_of(group: Group, name: str) -> float:
     """Return the place of a group on the horizontal axis."""
-    if name == _TIME:
+    if name in _COSTS:
         value: Any = group.mean_of(name)
+        value = value / _TERA if name == "multiply_adds" and value is not None else value
     else:
         value = dotted(group.cells[0].resolved.as_dict()).get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -111,7 +113,7 @@ def _drawn(study: Study, lines: Mapping[tuple[str, str], Mapping[str, Sequence[P
     for axis, ((column, _), of_panel) in zip(axes, lines.items(), strict=True):
         for name, points in of_panel.items():
             _draw_line(axis, points, names.index(name), name)
-            if study.figure.x == _TIME:
+            if study.figure.x in _COSTS:
                 _write_epochs(axis, points, names.index(name))
         axis.set_xlabel(_LABELS.get(study.figure.x, study.figure.x))
         axis.set_ylabel(_UNITS.get(column, "test accuracy, %"))
@@ -160,10 +162,10 @@ def _one_entry_each(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
 
 
 def _scale_x(axis: Axes, name: str, values: Sequence[float]) -> None:
-    """Choose a logarithmic axis for time, and for other values that differ much."""
-    if values[0] > 0 and (name == _TIME or values[-1] / values[0] >= _LOGARITHMIC):
+    """Choose a logarithmic axis for costs, and for other values that differ much."""
+    if values[0] > 0 and (name in _COSTS or values[-1] / values[0] >= _LOGARITHMIC):
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if name == _TIME else FixedLocator(list(values)))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if name in _COSTS else FixedLocator(list(values)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(axis="x", which="minor", length=0)
@@ -183,6 +185,6 @@ def _share_y(axes: Sequence[Axes], columns: Sequence[str]) -> None:
 def _caption(study: Study, panels: Iterable[Mapping[str, Sequence[Point]]]) -> str:
     counts = sorted({point.y.seeds for lines in panels for points in lines.values() for point in points})
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    epochs = " Numbers at the points: epochs." if study.figure is not None and study.figure.x == _TIME else ""
+    epochs = " Numbers at the points: epochs." if study.figure is not None and study.figure.x in _COSTS else ""
     statements = "; ".join(f"{dataset}, {study.scale.statement(dataset)}" for dataset in study.datasets)
     return f"mean ± standard deviation, number of seeds: {seeds}.{epochs} {statements}"
