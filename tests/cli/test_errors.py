@@ -217,6 +217,11 @@ MISTAKES = [
         "peer_backbones",
     ),
     Mistake("early stopping without validation images", "train digits --validation 0 --patience 3", "validation"),
+    Mistake("budget that is no time", "train digits --budget 2", "1h30m, found 2"),
+    Mistake("budget and epochs", "train digits --budget 2h --epochs 3", "epochs 3"),
+    Mistake("budget and episodes", "fewshot npz:ten.npz --budget 2h --episodes 200", "episodes 200"),
+    Mistake("budget for several devices", "train digits --budget 2h --devices 2", "found 2"),
+    Mistake("budget for a configuration that is printed", "train digits --budget 2h --print_config", "--dry_run"),
     # Run folders
     Mistake("run folder contains a run", "train digits --run runs/digits", "--resume"),
     Mistake("run folder contains other files", "train digits --run thesis", "thesis "),

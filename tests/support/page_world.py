@@ -52,6 +52,7 @@ NOT_IN_TESTS = {
     "python": "serves until it is stopped",
     "torchrun": "tests/cli/test_devices.py trains in several processes",
     "peerdistill train photos --backbone resnet18 --devices": "tests/cli/test_devices.py trains in several processes",
+    "peerdistill train photos --budget": "trains for two hours; tests/cli/test_budget.py has shorter ones",
     ".venv/bin/pytest": "runs tests",
     ".venv/bin/pre-commit": "changes the checkout",
     "peerdistill reproduce beta.yaml": "its trials take half a minute; tests/test_studies_page.py reads the file",

@@ -67,6 +67,8 @@ def _rows(found: "DryRun") -> Iterator[tuple[str, str]]:
         "steps",
         f"{training.epochs} epochs x {found.steps_per_epoch:,} = {found.steps:,} of {images} images each",
     )
+    if found.plan is not None:
+        yield "plan", "\n".join(found.plan.reasons)
     if found.gpu_bytes is not None:
         yield "GPU memory", f"at least {in_bytes(found.gpu_bytes)}"
     speed = images / found.seconds_per_step

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from peerdistill.cli import tables
 from peerdistill.cli.printing import console, print_json
+from peerdistill.config.budget import Budget, plannable
 from peerdistill.config.command_line import parse
 from peerdistill.config.config import Config
 from peerdistill.config.kinds import Kind
@@ -25,6 +26,11 @@ def run_training(words: list[str], kind: Kind) -> int:
         kind: Kind of run: classes or episodes.
     """
     config, flags = parse(words, kind)
+    flags.budget = None if flags.budget is None else Budget.of(flags.budget)
+    if flags.budget is not None and not flags.resume:
+        if flags.print_config:
+            raise UserError("print_config cannot be combined with budget: --dry_run shows the plan")
+        config = plannable(config)
     config.check()
     if flags.print_config:
         sys.stdout.write(config.as_yaml())
@@ -46,8 +52,11 @@ def run_training(words: list[str], kind: Kind) -> int:
             download=flags.download,
             skip_unreadable=flags.skip_unreadable,
             console=screen,
+            budget=flags.budget,
         )
     except training.Interrupted as stop:
+        if not Run(folder).has_results:  # while a budget was planned
+            return stop.exit_code
         text = f"stopped; a checkpoint was written. Resume with: {_resume_command(kind.command, folder, flags)}"
         with suppress(OSError):  # the terminal may be what was closed
             screen.print(text, soft_wrap=True)
@@ -74,7 +83,9 @@ def _dry_run(config: Config, flags: Namespace, screen: Console) -> int:
     from peerdistill.cli import dry_run
 
     try:
-        found = runs.dry_run(config, download=flags.download, skip_unreadable=flags.skip_unreadable)
+        found = runs.dry_run(
+            config, download=flags.download, skip_unreadable=flags.skip_unreadable, budget=flags.budget
+        )
     except training.Interrupted as stop:
         return stop.exit_code
     if flags.json:

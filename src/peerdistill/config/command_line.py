@@ -40,7 +40,7 @@ _FLAGS = {
     "dry_run": "Print the data, network, memory and an estimate of the time from a few steps, and do not train.",
     "print_config": "Print the whole configuration, which --config accepts, and do not train.",
 }
-_OF_THE_COMMAND_LINE = (*_FLAGS, "run", "config", "recipe")
+_OF_THE_COMMAND_LINE = (*_FLAGS, "run", "budget", "config", "recipe")
 _NOT_IN_FILES = frozenset({"config", "print_config", "dry_run", "help"})
 
 
@@ -106,6 +106,12 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
         "the defaults below are those of the recipe.",
     )
     parser.add_argument("--run", type=str, default=None, help="Run folder (default: runs/DATA-METHOD-BACKBONE).")
+    parser.add_argument(
+        "--budget",
+        type=str | None,
+        default=None,
+        help="Time in which the run must end: 2h, 90m, 45s or 1h30m. Plans the epochs, and whether to train peers.",
+    )
     for name, text in _FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())} or {FORM}.")
@@ -222,7 +228,7 @@ def _add_file(found: Namespace, file: _File, parser: ArgumentParser, kind: Kind,
     """Let the options in a file replace those in ``found``."""
     where = f" in {file.path}"
     types = options_of(kind, found.method)
-    types |= {"run": str, "recipe": str, **dict.fromkeys(_FLAGS.keys() - _NOT_IN_FILES, bool)}
+    types |= {"run": str, "recipe": str, "budget": Any, **dict.fromkeys(_FLAGS.keys() - _NOT_IN_FILES, bool)}
     values = flattened(file.options, types, where)
     for name in values:
         if name not in types:

@@ -118,6 +118,18 @@ class Config:
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
 
     @property
+    def length(self) -> str:
+        """Name of the option that says how long the run is: "epochs", or "episodes" of a few-shot run."""
+        return "epochs" if self.episodes is None else "episodes"
+
+    def with_epochs(self, epochs: int) -> "Config":
+        """Return the same configuration with another number of epochs, and with the episodes of so many."""
+        episodes = self.episodes
+        if episodes is not None:
+            episodes = replace(episodes, episodes=epochs * episodes.episodes_per_epoch)
+        return replace(self, training=replace(self.training, epochs=epochs), episodes=episodes)
+
+    @property
     def default_run(self) -> str:
         """Default folder of the run: ``runs/DATA-METHOD-BACKBONE``."""
         source = self.data.sources.title(self.data.data)
@@ -176,7 +188,7 @@ class Config:
         has_weights = bool(flat.get("pretrained") or flat.get("weights"))
         defaults = defaults_of(kind, method, kind.recipes_for(flat["data"], name, has_weights=has_weights))
         found = cls._of(kind, method, {**defaults, **flat}, own)
-        return replace(found, implied=frozenset(defaults.keys() - flat.keys()).union(implied))
+        return replace(found, implied=frozenset({"method", *defaults} - flat.keys()).union(implied))
 
     @classmethod
     def _of(cls, kind: Kind, method: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> "Config":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peerdistill.config import Config
+from peerdistill.config.budget import Budget, plannable
 from peerdistill.config.config import IMAGES_FILE
 from peerdistill.config.kinds import KindName
 from peerdistill.runs.run import Run
@@ -24,6 +25,7 @@ def train(
     resume: bool = False,
     download: bool = False,
     skip_unreadable: bool = False,
+    budget: str | None = None,
     **options: Any,
 ) -> Run:
     """Train peers and return the run, as ``peerdistill train`` and ``peerdistill fewshot`` do.
@@ -40,6 +42,8 @@ def train(
         resume: Continue the run in this folder.
         download: Download data that have a name and are missing.
         skip_unreadable: Leave out and count pictures that cannot be read.
+        budget: The time in which the run must end, such as "2h", "90m", "45s" or "1h30m": epochs, and peers if nobody
+            chose them, are planned for it.
         **options: Options of the command line by name, such as ``method``, ``backbone`` or ``epochs``; groups as
             mappings, such as ``optimizer={"name": "adamw"}``, or with dotted names.
 
@@ -65,8 +69,11 @@ def train(
     from peerdistill.runs.preprocessing import as_expected, as_started
     from peerdistill.runs.train import train as train_config
 
+    time = None if budget is None else Budget.of(budget)
     test, options = _without_episodes(test, options)
     config, found = _configured(data, test, class_names, run, {"kind": kind, **options})
+    if time is not None and not resume:
+        config = plannable(config)
     given = None
     if memory.is_given(data):
         config.check()
@@ -74,7 +81,15 @@ def train(
             found.require_free()
         prepared = as_started(config, found.config) if resume else as_expected(config)
         given = memory.given_images(data, test, class_names, prepared)
-    train_config(config, found.path, resume=resume, download=download, skip_unreadable=skip_unreadable, given=given)
+    train_config(
+        config,
+        found.path,
+        resume=resume,
+        download=download,
+        skip_unreadable=skip_unreadable,
+        given=given,
+        budget=time,
+    )
     return Run(found.path)
 
 
@@ -86,6 +101,7 @@ def dry_run(
     kind: KindName = "classes",
     download: bool = False,
     skip_unreadable: bool = False,
+    budget: str | None = None,
     **options: Any,
 ) -> "DryRun":
     """Return what :func:`train` would do with the same arguments, after a few real steps. No run folder is created.
@@ -97,6 +113,7 @@ def dry_run(
         kind: "classes" or "episodes".
         download: Download data that have a name and are missing.
         skip_unreadable: Leave out and count pictures that cannot be read.
+        budget: The time for which epochs and peers are planned, as for :func:`train`.
         **options: Options of the command line by name.
 
     Returns:
@@ -114,11 +131,14 @@ def dry_run(
     from peerdistill.runs.preprocessing import as_expected
     from peerdistill.runs.preview import dry_run as preview
 
+    time = None if budget is None else Budget.of(budget)
     test, options = _without_episodes(test, options)
     config, _ = _configured(data, test, class_names, None, {"kind": kind, **options})
+    if time is not None:
+        config = plannable(config)
     config.check()
     given = memory.given_images(data, test, class_names, as_expected(config)) if memory.is_given(data) else None
-    return preview(config, download=download, skip_unreadable=skip_unreadable, given=given)
+    return preview(config, download=download, skip_unreadable=skip_unreadable, given=given, budget=time)
 
 
 def _without_episodes(

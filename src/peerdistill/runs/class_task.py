@@ -51,11 +51,6 @@ class ClassTask(Task):
         self._config = with_fitting_batches(config, len(self._data.train))
 
     @property
-    def config(self) -> Config:
-        """The configuration; a batch size that nobody chose fits the data."""
-        return self._config
-
-    @property
     def data(self) -> Dataset:
         """The images."""
         return self._data

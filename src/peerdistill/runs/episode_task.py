@@ -18,6 +18,7 @@ from peerdistill.errors import UserError
 from peerdistill.fewshot import (
     ClassSplit,
     EpisodeBatches,
+    EpisodeConfig,
     EpisodeEvaluator,
     EpisodeSampler,
     EpisodeSet,
@@ -51,16 +52,14 @@ class EpisodeTask(Task):
         self, config: Config, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
     ):
         assert isinstance(config.data, FewShotData)
-        assert config.episodes is not None
         self._config = config
         self._images = config.data
-        self._episodes = config.episodes
         self._data = fewshot.load_few_shot(config.data, download=download, skip_unreadable=skip_unreadable, given=given)
 
     @property
-    def config(self) -> Config:
-        """The configuration."""
-        return self._config
+    def _episodes(self) -> EpisodeConfig:
+        assert self._config.episodes is not None
+        return self._config.episodes
 
     @property
     def data(self) -> fewshot.FewShotDataset:

@@ -14,16 +14,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from peerdistill.config.budget import Budget, plannable
 from peerdistill.config.config import Config
 from peerdistill.data.arrays import GivenImages
 from peerdistill.data.dataset import Dataset, Split
 from peerdistill.evaluation.evaluator import evaluating
+from peerdistill.runs.budget import Plan
 from peerdistill.runs.build import check_device
+from peerdistill.runs.followers import NoCheckpoints
+from peerdistill.runs.pace import OneKind, wait_for
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
 from peerdistill.runs.train import close_workers, prepare
-from peerdistill.training import Checkpoints, Logger, Progress, Trainer, TrainingConfig
-from peerdistill.training.growth import LeaderSteps
+from peerdistill.training import Logger, Progress, Trainer
 
 TIMED_STEPS = 3
 """Steps from which the time is estimated."""
@@ -51,6 +54,7 @@ class DryRun:
             at the end, estimated from one batch.
         device: Where the steps ran.
         gpu_bytes: Most GPU memory that was allocated; None without a GPU.
+        plan: How the budget is spent; None without one.
     """
 
     config: Config
@@ -66,6 +70,7 @@ class DryRun:
     evaluation_seconds: tuple[float, float]
     device: str
     gpu_bytes: int | None
+    plan: Plan | None = None
 
     @property
     def steps(self) -> int:
@@ -86,13 +91,20 @@ class DryRun:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
-        values = {name: value for name, value in vars(self).items() if name not in ("config", "evaluation_seconds")}
+        apart = ("config", "evaluation_seconds", "plan")
+        values = {name: value for name, value in vars(self).items() if name not in apart}
         found = {"steps": self.steps, "imbalance": self.imbalance, "estimated_seconds": self.seconds}
-        return {**values, **found, "options": self.config.as_dict()}
+        plan = None if self.plan is None else self.plan.as_dict()
+        return {**values, **found, "plan": plan, "options": self.config.as_dict()}
 
 
 def dry_run(
-    config: Config, *, download: bool = False, skip_unreadable: bool = False, given: GivenImages | None = None
+    config: Config,
+    *,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    given: GivenImages | None = None,
+    budget: Budget | None = None,
 ) -> DryRun:
     """Return what a run with a configuration would do, after a few real steps. No run folder is created.
 
@@ -101,6 +113,7 @@ def dry_run(
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
         given: The images that the npz files in ``config`` hold.
+        budget: The time for which epochs, and peers if nobody chose them, are planned.
 
     Raises:
         UserError: For everything for which training would not start.
@@ -108,10 +121,13 @@ def dry_run(
         Diverged: The loss is not finite.
         Failure: A killed data worker and the like.
     """
+    if budget is not None:
+        config = plannable(config)
     config.check()
     check_device(config.training.device)
     run = Run(config.default_run)  # only its name is used
-    task, trainer, evaluators = prepare(config, run, download=download, skip_unreadable=skip_unreadable, given=given)
+    flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
+    task, trainer, evaluators, plan = prepare(config, run, budget=budget, **flags)
     try:
         seconds = _seconds_per_step(trainer)
         evaluation = _evaluation_seconds(trainer, task.data)
@@ -132,6 +148,7 @@ def dry_run(
         evaluation_seconds=evaluation,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        plan=plan,
     )
 
 
@@ -181,30 +198,10 @@ class _Clock(Logger):
 
     def advance(self, step: int) -> None:
         """Note the time; on a GPU, wait for it first."""
-        _wait_for(self._device)
+        wait_for(self._device)
         self.times.append(time.perf_counter())
         if step >= self._steps:
             raise _Enough
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-class _OneKind(LeaderSteps):
-    """Makes all steps of a training steps of the leader alone, or none of them."""
-
-    def __init__(self, is_alone: bool):
-        super().__init__(TrainingConfig(), steps_per_epoch=1)
-        self._is_alone = is_alone
-
-    def is_alone(self, epoch: int, step: int) -> bool:
-        """Return the same for every step."""
-        del epoch, step
-        return self._is_alone
 
 
 def _seconds_per_step(trainer: Trainer) -> float:
@@ -218,24 +215,17 @@ def _seconds_per_step(trainer: Trainer) -> float:
 
 def _seconds_of(trainer: Trainer, *, is_alone: bool) -> float:
     """Train for a few steps of one kind, which must not write anything, and return the mean time of the last ones."""
-    trainer.leader_steps, trainer.progress = _OneKind(is_alone), Progress()
+    trainer.leader_steps, trainer.progress = OneKind(is_alone), Progress()
     # The clock ends the training in its first epoch, before anything would be written.
     clock = _Clock(min(_UNTIMED_STEPS + TIMED_STEPS, trainer.steps // trainer.config.epochs), trainer.fabric.device)
     trainer.loggers = [clock]
-    trainer.checkpoints = _NoCheckpoints(trainer.checkpoints.folder)
+    trainer.checkpoints = NoCheckpoints(trainer.checkpoints.folder)  # Ctrl-C and ``checkpoint_every`` would save
     trainer.check_folder = lambda: None
     with suppress(_Enough):
         trainer.fit()
     durations = [after - before for before, after in itertools.pairwise(clock.times)]
     timed = durations[_UNTIMED_STEPS:] or durations[-1:]
     return sum(timed) / len(timed)
-
-
-class _NoCheckpoints(Checkpoints):
-    """Writes nothing: Ctrl-C would save a checkpoint, and so would ``checkpoint_every``."""
-
-    def save(self, state: dict[str, Any], *, best: bool = False) -> None:
-        """Do nothing."""
 
 
 @torch.no_grad()
@@ -254,5 +244,5 @@ def _forward_seconds(trainer: Trainer, images: Float[Tensor, "batch channels hei
     before = time.perf_counter()
     with trainer.fabric.autocast():
         trainer.cohort(images)
-    _wait_for(trainer.fabric.device)
+    wait_for(trainer.fabric.device)
     return time.perf_counter() - before

@@ -33,8 +33,8 @@ CHECKPOINTS: tuple[Which, ...] = ("last", "best")
 
 class Run:
     """The folder of a run: ``config.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``environment.json``,
-    ``result.json``, ``predictions/``, and what loggers write; with images that were given in Python also ``images.npz``
-    and ``test_images.npz``.
+    ``result.json``, ``predictions/``, and what loggers write; with a budget also ``plan.json``, with images that were
+    given in Python also ``images.npz`` and ``test_images.npz``.
 
     Args:
         path: The folder.
@@ -56,6 +56,7 @@ class Run:
         self.metrics_file = self.path / METRICS_FILE
         self.tensorboard = self.path / "tensorboard"
         self.environment_file = self.path / "environment.json"
+        self.plan_file = self.path / "plan.json"
         self.result_file = self.path / "result.json"
         self.images_file = self.path / IMAGES_FILE
         self.test_images_file = self.path / TEST_IMAGES_FILE
@@ -308,7 +309,7 @@ class Run:
             yield self.path / (self.environment_file.name + WRITING)
             yield from self._checkpoints.glob(f"*{WRITING}")
             yield from self._checkpoints.glob(f"*{SHARD_SUFFIX}")
-            for file in (self.images_file, self.test_images_file):
+            for file in (self.plan_file, self.images_file, self.test_images_file):
                 yield from (file, file.with_name(file.name + WRITING))
             yield from self.tensorboard.glob("events.out.tfevents.*")
             yield from self._marks.glob("*.json*")

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -24,15 +25,27 @@ SPLITS = ("test", "val")
 class Task(ABC):
     """The data of a run, what its peers learn from them, and how they are evaluated."""
 
+    _config: Config
+
     @property
-    @abstractmethod
     def config(self) -> Config:
         """The configuration, with the options that follow from the data."""
+        return self._config
 
     @property
     @abstractmethod
     def data(self) -> Dataset:
         """The images."""
+
+    def configured(self, config: Config) -> "Task":
+        """Return the task with the same data and another configuration of peers and training.
+
+        Args:
+            config: A configuration that differs from that of the task in nothing that the data depend on.
+        """
+        found = copy(self)
+        found._config = config
+        return found
 
     @property
     def lines(self) -> Sequence[str]:

@@ -1,7 +1,9 @@
 """Training: from a configuration to a result."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from lightning_fabric import Fabric, seed_everything
 from rich.console import Console
 
 from peerdistill.cohort import Cohort
+from peerdistill.config.budget import Budget, check_one_process, plannable
 from peerdistill.config.config import Config
 from peerdistill.contrast import memory_of
 from peerdistill.data.arrays import GivenImages
@@ -18,6 +21,7 @@ from peerdistill.data.dataset import contents
 from peerdistill.errors import Failure, UserError
 from peerdistill.evaluation import Evaluator
 from peerdistill.files import write_whole
+from peerdistill.runs.budget import Plan, plan_for, with_plan_of
 from peerdistill.runs.build import (
     build_cohort,
     check_batch_norm,
@@ -60,6 +64,7 @@ def train(
     skip_unreadable: bool = False,
     console: Console | None = None,
     given: GivenImages | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Any]:
     """Train a configuration and return the result, which is also written to ``result.json``.
 
@@ -74,6 +79,8 @@ def train(
         skip_unreadable: Leave out pictures that cannot be read.
         console: Where progress is shown; by default the terminal.
         given: The images that the npz files in ``config`` hold; the run folder keeps them.
+        budget: The time in which the run must end: epochs, and peers if nobody chose them, are planned for it. A run
+            that is resumed keeps its plan.
 
     Raises:
         UserError: For wrong input, or if another process trains in the folder.
@@ -82,10 +89,14 @@ def train(
         Failure: A full disk, a killed data worker and the like.
     """
     run = Run(path)
+    if budget is not None:
+        config = with_plan_of(config, run.config) if resume else plannable(config)
     config.check()
     check_device(config.training.device)
     flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
     fabric = _launched(config, config.training.devices)
+    if budget is not None and not resume:
+        check_one_process(fabric.world_size)
     followers = Followers(fabric)
     if not fabric.is_global_zero:
         return _followed(config, run, fabric, followers, resume, flags)
@@ -96,9 +107,14 @@ def train(
             with run.held():
                 return _resumed(config, run, lead, flags)
         run.require_free()
-        task, trainer, evaluators = prepare(config, run, fabric=fabric, **flags)
+        if budget is not None:
+            _say(lead.console, f"planning for {budget}: measuring a few steps")
+        task, trainer, evaluators, plan = prepare(config, run, fabric=fabric, budget=budget, **flags)
         with run.started(task.config):
             keep_images(run, given)
+            if plan is not None:
+                _say(lead.console, *plan.reasons)
+                write_whole(run.plan_file, json.dumps(plan.as_dict(), indent=2) + "\n")
             return _finished(run, task, trainer, evaluators, lead)
 
 
@@ -133,21 +149,34 @@ def _followed(
         return followers.end({})
 
 
+class Prepared(NamedTuple):
+    """A run before its first step."""
+
+    task: Task
+    trainer: Trainer
+    evaluators: dict[str, Evaluator | None]
+    """Of the splits "val" and "test"."""
+    plan: Plan | None
+    """How its budget is spent, if it has one."""
+
+
 def prepare(
     config: Config,
     run: Run,
     *,
     fabric: Fabric | None = None,
+    budget: Budget | None = None,
     download: bool = False,
     skip_unreadable: bool = False,
     given: GivenImages | None = None,
-) -> tuple[Task, Trainer, dict[str, Evaluator | None]]:
+) -> Prepared:
     """Return the task of a new run, its trainer before the first step, and its evaluators. Nothing is written.
 
     Args:
         config: Everything that determines the results.
         run: The run; its folder need not exist.
         fabric: Device, precision and processes, launched; by default for one process.
+        budget: The time in which the run must end; the configuration of the task is then planned for it.
         download: Download data that are missing.
         skip_unreadable: Leave out pictures that cannot be read.
         given: The images that the npz files in ``config`` hold.
@@ -159,8 +188,21 @@ def prepare(
     config.data.sources.warn_if_shadowed(config.data.data)
     task = load_task(config, download=download, skip_unreadable=skip_unreadable, given=given)
     fabric = fabric or _launched(config, devices=1)
+    plan = None
+    if budget is not None:
+        plan = plan_for(task, budget, run, partial(_opened, fabric))
+        task = task.configured(plan.config)
     trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=True)
-    return task, trainer, evaluators
+    return Prepared(task, trainer, evaluators, plan)
+
+
+@contextmanager
+def _opened(fabric: Fabric, task: Task, run: Run) -> Iterator[tuple[Trainer, Mapping[str, Evaluator | None]]]:
+    trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=True)
+    try:
+        yield trainer, evaluators
+    finally:
+        close_workers(trainer, evaluators)
 
 
 def _launched(config: Config, devices: int | None) -> Fabric:
@@ -374,6 +416,10 @@ def _announce(console: Console, run: Run, task: Task, cohort: Cohort, processes:
         *task.lines,
         f"run folder: {run.path}",
     )
+    _say(console, *lines)
+
+
+def _say(console: Console, *lines: str) -> None:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 

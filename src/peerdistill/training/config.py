@@ -141,6 +141,11 @@ class TrainingConfig:
         return self.growth.start > 0 or self.distill_every > 1
 
     @property
+    def fewest_epochs(self) -> int:
+        """The smallest number of epochs that the other options allow."""
+        return 2 if self.growth.start else 1
+
+    @property
     def scaled_lr(self) -> float:
         """Initial learning rate for the images per optimizer step, as ``lr_scaling`` says.
 

@@ -103,7 +103,7 @@ class Trials:
 def _write_untrained(config: Config, folder: Path) -> None:
     """Write a run with the initial weights of its networks."""
     run = Run(folder)
-    task, trainer, evaluators = prepare(config, run)
+    task, trainer, evaluators, _ = prepare(config, run)
     try:
         with run.started(task.config):
             trainer.checkpoints.save(trainer.state_dict())
