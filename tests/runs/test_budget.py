@@ -62,10 +62,12 @@ def two(single: Pace, peers: Pace) -> list[Candidate]:
 seconds = st.floats(0.0, 100.0)
 steps = st.floats(1e-4, 10.0)
 paces = st.builds(Pace, st.integers(1, 1000), steps, steps, seconds, seconds, seconds, seconds)
-trainings = st.builds(
-    TrainingConfig,
-    growth=st.builds(GrowthConfig, start=st.sampled_from([0.0, 0.3, 0.9])),
-    distill_every=st.sampled_from([1, 3]),
+trainings = st.sampled_from(
+    [
+        TrainingConfig(growth=GrowthConfig(start=start), distill_every=every)
+        for start in (0.0, 0.3, 0.9)
+        for every in (1, 3)
+    ]
 )
 
 

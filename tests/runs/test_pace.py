@@ -40,13 +40,17 @@ class World:
 
 
 @pytest.fixture
-def measured(quick_config, tmp_path, monkeypatch):
-    """Return a function that measures a configuration, and returns its pace, its data and what has happened."""
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def measured(quick_config, tmp_path, monkeypatch, world):
+    """Return a function that measures a configuration, once, and returns its pace and data, and what has happened."""
 
     def measure(seconds: float, once: int, **changes):
         from peerdistill.runs.train import close_workers, prepare
 
-        world = measure.world = World()
         world.done["once"] = once  # so many images are evaluated for the first time
         config = quick_config(**changes)
         config = replace(config, training=replace(config.training, epochs=EPOCHS))
@@ -89,12 +93,12 @@ def test_what_the_first_reading_of_images_takes_is_apart(measured):
     assert 0.3 * reading < found.first - evaluating <= reading * (1 + 1e-9)
 
 
-def test_steps_of_the_leader_alone_are_measured_apart(measured, monkeypatch):
-    shorter = Learner.leader_step
+def test_steps_of_the_leader_alone_are_measured_apart(measured, world, monkeypatch):
+    step = Learner.leader_step
 
     def leader_step(self, *group):
-        measured.world.now -= 0.75 * STEP
-        return shorter(self, *group)
+        world.now -= 0.75 * STEP
+        return step(self, *group)
 
     monkeypatch.setattr(Learner, "leader_step", leader_step)
     found, _, _ = measured(seconds=10.0, once=0, batch_size=8, **{"growth.start": 0.5})

@@ -249,10 +249,11 @@ def _best(candidates: Sequence[Candidate], epochs: int, study: PeersPay) -> tupl
 
 def _no_room(chosen: Candidate, budget: Budget, other: float) -> UserError:
     fewest = chosen.config.training.fewest_epochs
+    length = "one epoch" if fewest == 1 else f"{fewest} epochs"
+    beside = _duration(chosen.pace.beside_epochs)
     return UserError(
-        f"budget {budget} has no room for {'one epoch' if fewest == 1 else f'{fewest} epochs'}: an epoch of {chosen.name} "
-        f"takes {_duration(chosen.epoch)}, start, first reading and evaluation {_duration(chosen.pace.beside_epochs)}, "
-        f"planning and reserve {_duration(other)}"
+        f"budget {budget} has no room for {length}: an epoch of {chosen.name} takes {_duration(chosen.epoch)}, "
+        f"start, first reading and evaluation {beside}, planning and reserve {_duration(other)}"
     )
 
 
