@@ -48,14 +48,15 @@ def test_from_there_on_the_leader_was_better_and_just_before_it_was_not(single, 
 
 def test_what_was_measured_on_small_data():
     """The single network is ahead with branches that cost 3.6 times as much, as on the CPU of the study."""
-    assert FROM_SCRATCH.measured(3.6) == (90.0, pytest.approx(360.0))
+    assert FROM_SCRATCH.measured(3.6) == (90.0, pytest.approx(1440.0))
     assert FROM_SCRATCH.pays_from(3.6) is None
     assert FROM_SCRATCH.single[400] < FROM_SCRATCH.peers[100]
     assert FROM_WEIGHTS.pays_from(1.4) is None
 
 
 def test_the_cheaper_peers_are_the_sooner_they_pay():
-    found = [FROM_SCRATCH.pays_from(ratio) for ratio in (1.05, 1.2, 1.5, 2.0)]
+    study = PeersPay({10: 50.0, 1000: 40.0}, {10: 55.0, 1000: 30.0}, data="a study", evidence="docs/study.md")
+    found = [study.pays_from(ratio) for ratio in (1.05, 1.2, 2.0, 5.0)]
     known = [math.inf if value is None else value for value in found]
     assert known == sorted(known)
     assert known[1] < math.inf
