@@ -68,6 +68,7 @@ def write_texts(folder: Path) -> None:
         "thesis/chapter.txt": "Once upon a time",
         "notes.jpg": "no picture",
         "notes.onnx": "no model",
+        "notes.pt2": "no program",
         "notes.txt": "nothing at all",
         "broken.yaml": "epochs: 3\nlr: [0.1\nseed: 1\n",
         "misspelt.yaml": "epochs: 3\nlearning_rate: 0.1\n",

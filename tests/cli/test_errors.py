@@ -301,6 +301,7 @@ MISTAKES = [
     Mistake("no pictures", "predict leader.onnx", "PICTURES"),
     Mistake("file that is not a model", "predict notes.txt photo.png", ".onnx, .pt2, .safetensors"),
     Mistake("broken model", "predict notes.onnx photo.png", "notes.onnx"),
+    Mistake("program that is not trusted", "predict notes.pt2 photo.png", "--trust"),
     Mistake("model missing", "predict none.onnx photo.png", "none.onnx"),
     Mistake("folder without a run as model", "predict thesis photo.png", "thesis "),
     Mistake("0 classes to print", "predict leader.onnx photo.png --top 0", "top "),

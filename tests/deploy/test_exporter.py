@@ -60,7 +60,7 @@ def test_the_report_describes_the_file(reports: dict[str, ExportReport], format)
 def test_file_reproduces_the_leader_at_every_batch_size(
     reports: dict[str, ExportReport], resnet: nn.Module, card: LeaderCard, digits: Tensor, format
 ):
-    score, card_read = open_scorer(reports[format].path)
+    score, card_read = open_scorer(reports[format].path, trust=True)
     assert card_read == card
     images = digits.float() / 255
     with torch.no_grad():

@@ -43,19 +43,20 @@ def predict(
     support: Path | str | None = None,
     top: int = 5,
     batch_size: int = 32,
+    trust: bool = False,
     unreadable: Callable[[UserError], object] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[Prediction]:
     """Classify pictures with an exported leader. ``.onnx`` files do not need PyTorch.
 
     Args:
-        model: A file written by :func:`peerdistill.deploy.export`. A ``.pt2`` file is a program: use only files whose
-            origin you know.
+        model: A file written by :func:`peerdistill.deploy.export`.
         pictures: See :func:`predict_with`.
         format: Format of the file, or its name; by default the suffix decides.
         support: See :func:`predict_with`.
         top: See :func:`predict_with`.
         batch_size: See :func:`predict_with`.
+        trust: Open the model even if this may run code that it holds, as a ``.pt2`` file can: it is a program.
         unreadable: See :func:`predict_with`.
         progress: See :func:`predict_with`.
 
@@ -66,7 +67,7 @@ def predict(
         >>> peerdistill.deploy.predict("leader.onnx", ["photo.jpg"], top=1)  # doctest: +SKIP
         [Prediction(path=PosixPath('photo.jpg'), classes=('cat',), probabilities=(0.97,))]
     """
-    score, card = open_scorer(model, format)
+    score, card = open_scorer(model, format, trust=trust)
     return predict_with(
         score,
         card,

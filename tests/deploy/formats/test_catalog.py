@@ -141,7 +141,7 @@ def test_the_error_names_a_file_that_is_not_a_model(tmp_path: Path, name: str, c
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        predict(tmp_path / name, [])
+        predict(tmp_path / name, [], trust=True)
 
 
 def test_a_folder_or_a_pipe_is_not_a_model(tmp_path: Path):

@@ -50,6 +50,11 @@ def run(words: list[str]) -> int:
         default=None,
         help="For an encoder: folder with one folder of example pictures per class.",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Open a model that is a program (.pt2). It can do anything: use it only for files whose origin you know.",
+    )
     top = Annotated[int, Range(least=1, most=1_000_000)]
     parser.add_argument("--top", type=top, default=3, help="Number of classes to print per picture.")
     add_json(parser)
@@ -93,7 +98,8 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     with _progress() as progress:
         if run is not None:
             return run.predict(options.pictures, what=options.what or LEADER, progress=progress, **how)
-        return deploy.predict(model, options.pictures, format=options.format, progress=progress, **how)
+        how |= {"format": options.format, "trust": options.trust}
+        return deploy.predict(model, options.pictures, progress=progress, **how)
 
 
 @contextmanager

@@ -75,21 +75,22 @@ def is_model_folder(path: Path) -> bool:
     return any(format.is_folder and format.recognises(path) for format in FORMATS.values())
 
 
-def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened":
+def open_scorer(path: Path | str, format: Format | str | None = None, *, trust: bool = False) -> "Opened":
     """Return the scorer and the card of an exported leader.
 
     The scorer raises UserError if the file cannot score the images or if its outputs do not match its card.
 
-    A ``.pt2`` file is a program, and ``torch.export.load`` trusts its contents: open only files whose origin you know.
-    ``.onnx`` and ``.safetensors`` files hold data only.
+    A ``.pt2`` file is a program, and ``torch.export.load`` trusts its contents: such a file is refused without
+    ``trust``. ``.onnx`` and ``.safetensors`` files hold data only.
 
     Args:
         path: The file or folder.
         format: Its format, or the name of its format; by default the suffix decides.
+        trust: Open the file even if this may run code that it holds.
 
     Raises:
-        UserError: If the file is missing, has an unknown suffix, is broken, was not exported by this package, or does
-            not match its card.
+        UserError: If the file is missing, has an unknown suffix, may run code and is not trusted, is broken, was not
+            exported by this package, or does not match its card.
     """
     path = Path(path)
     if format is None:
@@ -98,6 +99,11 @@ def open_scorer(path: Path | str, format: Format | str | None = None) -> "Opened
         format = find(format)
     if not (path.is_dir() if format.is_folder else path.is_file()):
         raise UserError(f"{path} is not a model: {'it is not a file' if path.exists() else 'it does not exist'}")
+    if format.runs_code and not trust:
+        raise UserError(
+            f"{path} is a program, which can do anything when it is opened: add --trust (in Python trust=True) if you "
+            "know its origin; .onnx and .safetensors files hold data only"
+        )
     try:
         score, card = format.open(path)
     except UserError:

@@ -86,6 +86,7 @@ class Format:
         samples: Number of pictures that the command line compares.
         folder_with: The file by which a folder of this format is recognised, for formats that write a folder (of any
             name, without folders in it).
+        runs_code: Whether opening a file may run code that it holds. Such a file is opened only if the user trusts it.
         usage: What to do with a written file, with "{path}" in place of its name; ``export`` prints it.
 
     Example:
@@ -106,6 +107,7 @@ class Format:
     stock: bool = False
     samples: int = 128
     folder_with: str | None = None
+    runs_code: bool = False
     usage: str = ""
 
     @property

@@ -29,7 +29,7 @@ def write_pt2(leader: Leader, path: Path) -> None:
 
 
 def open_pt2(path: Path) -> "Opened":
-    """Return the scorer and the card of a file.
+    """Return the scorer and the card of a file. ``torch.export.load`` unpickles and evaluates parts of it.
 
     Raises:
         UserError: If the file was not exported by this package.
@@ -37,7 +37,7 @@ def open_pt2(path: Path) -> "Opened":
     from peerdistill.deploy.card import LeaderCard
     from peerdistill.deploy.scorers import torch_scorer
 
-    # The card is read first, from the archive itself: a foreign file is refused before it is unpickled.
+    # The card is read first, from the archive itself: a foreign file is refused before it is loaded.
     with zipfile.ZipFile(path) as archive:
         _check_stored(archive, path)
         extra = {name.partition("/extra/")[2]: name for name in archive.namelist() if "/extra/" in name}
@@ -59,4 +59,11 @@ def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
         )
 
 
-FORMAT = Format(name="pt2", help="program for PyTorch (torch.export)", suffix=".pt2", write=write_pt2, open=open_pt2)
+FORMAT = Format(
+    name="pt2",
+    help="program for PyTorch (torch.export)",
+    suffix=".pt2",
+    write=write_pt2,
+    open=open_pt2,
+    runs_code=True,
+)
