@@ -4,8 +4,8 @@
 
 An input is a valid one with a few changes: bytes flipped, cut out, doubled or replaced by tokens that the format knows,
 or words, numbers and fields replaced by hostile ones. It may be read, or refused by a ``UserError`` of one line. Every
-other exception, a slow answer, much memory and a file that is left behind is a fault. Faults are written, with what
-caused them, to the folder ``--faults``.
+other exception, a slow answer, much memory, memory that grows from input to input, and a file that is left behind is a
+fault. Faults are written, with what caused them, to the folder ``--faults``.
 """
 
 import argparse
@@ -40,6 +40,11 @@ from PIL import Image
 SECONDS = 10.0
 MEGABYTES = 600
 LONGEST_SENTENCE = 1000
+LARGEST_GROWTH = 1.0
+"""Most KiB by which the memory of this process may grow with each input, after the first fifth of them."""
+
+_LEAST_INPUTS_OF_GROWTH = 2000
+_MEMORY_SAMPLES = 200
 
 Read = Callable[[Path, Any], None]
 
@@ -66,6 +71,22 @@ class Tally:
     refused: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
+    memory: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def growth(self) -> tuple[float, float]:
+        """Growth of memory in KiB per input after the first fifth of the inputs, and half its interval of 95 %.
+
+        Samples that follow each other are not independent: the line is fitted to the means of ten parts.
+        """
+        from scipy import stats
+
+        parts = np.array_split(np.array(self.memory[len(self.memory) // 5 :]), 10)
+        means = np.array([part.mean(0) for part in parts])
+        if np.ptp(means[:, 1]) == 0:  # linregress then gives no error of the slope
+            return 0.0, 0.0
+        line = stats.linregress(means[:, 0], means[:, 1])
+        return float(line.slope), float(stats.t.ppf(0.975, len(parts) - 2) * line.stderr)
 
 
 class TooSlow(BaseException):  # no Exception: a reader must not be able to take it for one of its library
@@ -530,12 +551,16 @@ def campaign(name: str, inputs: int, seed: int, faults: Path | None = None) -> T
             fault, took = _attempt(reader, given, tally)
             tally.inputs += 1
             tally.slowest = max(tally.slowest, took)
+            if number % max(1, inputs // _MEMORY_SAMPLES) == 0:
+                tally.memory.append((number, _held()))
             if fault:
                 tally.faults[_kind(fault)] += 1
                 if faults is not None:
                     _keep(faults, f"{name}-{seed}-{number}", given, fault)
     finally:
         os.chdir(before)
+    if inputs >= _LEAST_INPUTS_OF_GROWTH and tally.growth[0] - tally.growth[1] > LARGEST_GROWTH:
+        tally.faults[f"memory grows by {tally.growth[0]:.2f} KiB per input"] += 1
     return tally
 
 
@@ -608,6 +633,12 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _held() -> float:
+    """Return the memory that this process holds, in KiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1024
+
+
 def _kind(fault: str) -> str:
     """Return what tells one fault from another: the last line of a traceback and where it was raised."""
     lines = [line.strip() for line in fault.strip().splitlines()]
@@ -646,7 +677,8 @@ def main() -> int:
         found += sum(tally.faults.values())
         took = f"slowest {tally.slowest:.2f} s, {time.perf_counter() - start:.0f} s in all"
         counts = f"{tally.read} read, {tally.refused} refused, {sum(tally.faults.values())} faults"
-        print(f"{name:<13} {tally.inputs:>6} inputs: {counts}; {took}", flush=True)
+        grown = "" if len(tally.memory) < 20 else "; memory {:+.3f} ± {:.3f} KiB per input".format(*tally.growth)
+        print(f"{name:<13} {tally.inputs:>6} inputs: {counts}; {took}{grown}", flush=True)
         for kind, times in tally.faults.most_common():
             print(f"    {times:>5} x {kind}", flush=True)
     return 1 if found else 0
