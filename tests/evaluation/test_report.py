@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, classification_report, confusion_matrix
 
-from peerdistill.evaluation import ClassReport
+from peerdistill.evaluation import ClassReport, most_confused
+from peerdistill.evaluation.plots import plot_confusion
 
 
 def report_of(labels, logits) -> ClassReport:
@@ -59,6 +61,12 @@ def test_figures_agree_with_each_other(report):
     samples = len(report.labels)
     assert report.confusion.sum() == samples == report.confidences.counts.sum()
     assert np.trace(report.confusion) == samples - len(report.mistakes)
+    dense = np.zeros_like(report.confusion)
+    true, predicted, counts = report.cells.T
+    dense[true, predicted] = counts
+    np.testing.assert_array_equal(dense, report.confusion)
+    some = list(range(report.classes))[::2]
+    np.testing.assert_array_equal(report.confusion_of(some), report.confusion[np.ix_(some, some)])
     mistakes = report.mistakes
     assert [mistake.probability for mistake in mistakes] == sorted((m.probability for m in mistakes), reverse=True)
     for mistake in mistakes:
@@ -126,3 +134,31 @@ def test_a_network_that_diverged_still_gives_valid_json():
         found = report_of([0, 1], [[np.nan, np.nan], [0, 1]]).as_dict(["a", "b"])
     assert found["ece"] is None
     json.dumps(found, allow_nan=False)
+
+
+def test_the_classes_with_the_most_mistakes_are_chosen_by_rows_and_columns():
+    predicted = np.array([1, 1, 0, 2, 3, 3])
+    found = report_of([0, 0, 0, 2, 3, 4], np.eye(5)[predicted])
+    assert most_confused(found, 5) == [0, 1, 2, 3, 4]
+    assert most_confused(found, 2) == [0, 1]
+    assert most_confused(found, 4) == [0, 1, 3, 4]
+
+
+def test_the_memory_of_a_report_does_not_grow_with_the_square_of_the_number_of_classes(tmp_path):
+    """A matrix of 20,000 classes has 3.2 GB."""
+    classes = 20_000
+    labels = np.arange(20) * 1000
+    logits = np.zeros((20, classes), np.float32)
+    logits[np.arange(20), labels + (np.arange(20) < 5)] = 9
+    found = report_of(labels, logits)
+    names = [f"class {k}" for k in range(classes)]
+    tracemalloc.start()
+    values = found.as_dict(names)
+    plot_confusion(found, names, "leader", tmp_path / "many.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * 2**20
+    assert values["confusion"] is None
+    assert values["balanced_accuracy"] == 15 / 20
+    assert values["per_class"]["class 1000"]["recall"] == 0
+    assert (tmp_path / "many.png").stat().st_size < 2**20

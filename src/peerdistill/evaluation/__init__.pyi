@@ -2,7 +2,7 @@ from .alone import Alone
 from .calibration import calibrated_temperature
 from .evaluator import ClassEvaluator, Evaluator, LabelledBatch, evaluating
 from .metrics import METRICS, Metric, Predictions, metric
-from .report import ClassReport, Confidences, EvaluationReport, KeptOutcomes, Mistake, Outcomes, Rates
+from .report import ClassReport, Confidences, EvaluationReport, KeptOutcomes, Mistake, Outcomes, Rates, most_confused
 from .scores import Evaluation, Scores
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "calibrated_temperature",
     "evaluating",
     "metric",
+    "most_confused",
 ]

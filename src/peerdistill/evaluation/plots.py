@@ -18,7 +18,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from peerdistill.errors import printable
-from peerdistill.evaluation.report import BINS, ClassReport
+from peerdistill.evaluation.report import BINS, MATRIX_CLASSES, ClassReport, most_confused
 from peerdistill.files import write_whole
 
 # Two colours of Okabe and Ito: colour-blind readers can tell them apart, and so can readers in grey.
@@ -32,6 +32,7 @@ _SHEET_COLUMNS = 6
 _LONGEST_NAME = 18
 _CLASSES_WITH_COUNTS = 30
 _CLASSES_WITH_NAMES = 130
+_CLASSES_OF_MANY = 100
 _DARK = 0.5
 """Share of a class from which the count in its cell is white."""
 
@@ -39,7 +40,8 @@ _DARK = 0.5
 def plot_confusion(report: ClassReport, class_names: Sequence[str], title: str, path: Path) -> None:
     """Plot the confusion matrix: a row for every true class, coloured by the share of the class.
 
-    Up to 30 classes, cells contain numbers of images. The colour scale shows small shares.
+    Up to 30 classes, cells contain numbers of images. The colour scale shows small shares. Of more than 2,000 classes,
+    the 100 with the most mistakes are drawn.
 
     Args:
         report: The report of a predictor.
@@ -47,9 +49,12 @@ def plot_confusion(report: ClassReport, class_names: Sequence[str], title: str, 
         title: First line of the title.
         path: The PNG file to write.
     """
-    classes = len(class_names)
-    counts = report.confusion
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shown = most_confused(report, _CLASSES_OF_MANY) if report.classes > MATRIX_CLASSES else range(report.classes)
+    class_names = [class_names[k] for k in shown]
+    classes = len(shown)
+    counts = report.confusion_of(shown)
+    shares = counts / np.maximum(report.rates.support[shown, None], 1)
+    part = f"the {classes} classes with the most mistakes, " if classes < report.classes else ""
     # inches for one class: room for a number, or for a line of small text
     cell = 0.34 if classes <= _CLASSES_WITH_COUNTS else 0.13
     side = min(max(3.0, cell * classes), 18.0)
@@ -59,7 +64,7 @@ def plot_confusion(report: ClassReport, class_names: Sequence[str], title: str, 
         _name_classes(axes, class_names, size=9 if classes <= _CLASSES_WITH_COUNTS else 6)
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.spines[:].set_visible(False)
-        _title(axes, f"{title}\nbalanced accuracy {report.balanced_accuracy:.1%}")
+        _title(axes, f"{title}\n{part}balanced accuracy {report.balanced_accuracy:.1%}")
         if classes <= _CLASSES_WITH_COUNTS:
             size = 8 if counts.max() < 1000 else 6
             for (row, column), count in np.ndenumerate(counts):

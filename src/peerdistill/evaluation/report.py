@@ -18,6 +18,9 @@ from peerdistill.evaluation.scores import Evaluation
 BINS = 15
 """Number of bins of the calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
 
+MATRIX_CLASSES = 2000
+"""Most classes of which the whole confusion matrix is written or drawn: of 100,000 classes it would take 80 GB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rates:
@@ -97,11 +100,33 @@ class Outcomes(ABC):
         """Probability of the predicted class of every sample."""
 
     @cached_property
+    def cells(self) -> Int64[np.ndarray, "cells 3"]:
+        """True class, predicted class and count of each cell of the confusion matrix that is not empty, in its order.
+
+        There are at most as many as samples, for any number of classes.
+        """
+        pairs, counts = np.unique(self.labels * self.classes + self.predicted, return_counts=True)
+        return np.stack([pairs // self.classes, pairs % self.classes, counts], axis=1)
+
+    @cached_property
     def confusion(self) -> Int[np.ndarray, "classes classes"]:
-        """Number of samples by true class (rows) and predicted class (columns)."""
+        """Number of samples by true class (rows) and predicted class (columns).
+
+        Its size is the square of the number of classes; :attr:`cells` has the same counts.
+        """
         from sklearn.metrics import confusion_matrix  # here and below: training does not need these slow imports
 
         return confusion_matrix(self.labels, self.predicted, labels=range(self.classes))
+
+    def confusion_of(self, classes: Sequence[int]) -> Int64[np.ndarray, "shown shown"]:
+        """Return the confusion matrix of some classes: the samples that belong to one and are predicted as one."""
+        place = np.full(self.classes, -1)
+        place[classes] = np.arange(len(classes))
+        true, predicted, counts = self.cells.T
+        found = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        inside = (place[true] >= 0) & (place[predicted] >= 0)
+        found[place[true[inside]], place[predicted[inside]]] = counts[inside]
+        return found
 
     @cached_property
     def rates(self) -> Rates:
@@ -112,7 +137,8 @@ class Outcomes(ABC):
         found = precision_recall_fscore_support(
             self.labels, self.predicted, labels=range(self.classes), zero_division=zero
         )
-        support = self.confusion.sum(1)  # scikit-learn returns floats if no sample is predicted correctly
+        # scikit-learn returns floats if no sample is predicted correctly
+        support = np.bincount(self.labels, minlength=self.classes)
         precision, recall, f1 = (np.where(support > 0, rate, np.nan) for rate in found[:3])
         return Rates(precision, recall, f1, support)
 
@@ -152,7 +178,10 @@ class Outcomes(ABC):
         return [int(k) for k in np.argsort(recall, kind="stable")[:count] if recall[k] < 1]
 
     def as_dict(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Return ``balanced_accuracy``, ``ece``, ``per_class`` and ``confusion`` for JSON; None stands for NaN."""
+        """Return ``balanced_accuracy``, ``ece``, ``per_class`` and ``confusion`` for JSON; None stands for NaN.
+
+        ``confusion`` is None for more than 2,000 classes.
+        """
         columns = {name: values.tolist() for name, values in vars(self.rates).items()}
         return {
             "balanced_accuracy": _finite(self.balanced_accuracy),
@@ -161,8 +190,17 @@ class Outcomes(ABC):
                 name: {rate: _finite(values[k]) for rate, values in columns.items()}
                 for k, name in enumerate(class_names)
             },
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion.tolist() if self.classes <= MATRIX_CLASSES else None,
         }
+
+
+def most_confused(outcomes: Outcomes, most: int) -> list[int]:
+    """Return the classes with the most mistakes, in their order: all classes if there are not more than ``most``."""
+    if outcomes.classes <= most:
+        return list(range(outcomes.classes))
+    true, predicted, counts = outcomes.cells[outcomes.cells[:, 0] != outcomes.cells[:, 1]].T
+    wrong = sum(np.bincount(of, weights=counts, minlength=outcomes.classes) for of in (true, predicted))
+    return sorted(np.argsort(-np.asarray(wrong), kind="stable")[:most].tolist())
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,8 @@ from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
-from peerdistill.evaluation import Outcomes
+from peerdistill.evaluation import Outcomes, most_confused
 from peerdistill.study.report.charts import Chart, Table
 from peerdistill.study.report.pictures import RunPictures
 from peerdistill.study.report.reported_run import ReportedRun
@@ -83,35 +82,25 @@ def _bars(name: str, values: np.ndarray, classes: Sequence[int]) -> dict[str, An
 
 
 def _confusion(outcomes: Outcomes, names: Sequence[str], id: str, pictures: RunPictures) -> Chart:
-    counts = outcomes.confusion
-    cells = _cells(counts)
+    cells = _sorted_cells(outcomes)
     behind = _pictures_behind(outcomes, cells, pictures)
-    shown = _most_confused(counts)
+    shown = most_confused(outcomes, MATRIX_CLASSES)
     rest = "" if len(shown) == len(names) else f" The {len(shown)} classes with the most mistakes are drawn."
     note = (
         "Rows are true classes, columns are predicted ones; colour is the share of the true class. Choose a cell, or "
         f"a button in the table, to see pictures behind it.{rest}"
     )
     data = {"names": list(names), "shown": shown, "pictures": behind}
-    support = counts.sum(1)
+    support = outcomes.rates.support
     rows = [[names[t], names[p], count, count / int(support[t]), t, p] for t, p, count in cells]
     table = Table(["true class", "predicted class", "images", "share of the true class", "", ""], rows)
     return Chart(f"{id}-confusion", "confusion", "Confusion", note, data, table)
 
 
-def _cells(counts: Int[np.ndarray, "classes classes"]) -> list[tuple[int, int, int]]:
+def _sorted_cells(outcomes: Outcomes) -> list[tuple[int, int, int]]:
     """Return true class, predicted class and count of the cells that are not empty: mistakes first, most first."""
-    found = [(int(t), int(p), int(counts[t, p])) for t, p in zip(*np.nonzero(counts), strict=True)]
+    found = [(t, p, count) for t, p, count in outcomes.cells.tolist()]
     return sorted(found, key=lambda cell: (cell[0] == cell[1], -cell[2], cell[0], cell[1]))
-
-
-def _most_confused(counts: Int[np.ndarray, "classes classes"]) -> list[int]:
-    classes = len(counts)
-    if classes <= MATRIX_CLASSES:
-        return list(range(classes))
-    wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")
-    return sorted(int(k) for k in order[:MATRIX_CLASSES])
 
 
 def _pictures_behind(
