@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 from rich.table import Table
 
 from peerdistill.cli import main
@@ -45,6 +46,7 @@ def test_names_are_printed_literally_with_control_characters_escaped(capsys):
         (OSError(errno.ENAMETOOLONG, "File name too long", b"\xff"), 2, "peerdistill: \\xff: file name too long\n"),
         (MemoryError(), 1, NO_MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), 1, NO_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, NO_MEMORY),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (KeyboardInterrupt(), 130, ""),
     ],
