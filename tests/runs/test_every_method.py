@@ -1,6 +1,6 @@
 """Methods train, resume, evaluate and export through the same configuration and run folder.
 
-Every method does so in tests/cli/sigkill_every_method.py, by command lines and killed in between; and by episodes in
+Every method does so in tests/faults/every_method.py, by command lines and killed in between; and by episodes in
 test_few_shot.py."""
 
 import json

@@ -1,11 +1,11 @@
 """Kill training with every method between two checkpoints, resume it, and compare it bitwise with a run that was never
 killed; then evaluate and export it. Everything runs on the command line.
 
-    python tests/cli/sigkill_every_method.py DIGITS.npz FEW_SHOT.npz
+    python tests/faults/every_method.py DIGITS.npz FEW_SHOT.npz
 
 Every method learns to classify digits, and some also learn from episodes of the few-shot file. For each kind, one
 process trains a teacher and then forks all others, so modules are imported only once. A run kills itself by SIGKILL,
-without a chance to clean up, right after its first checkpoint, two steps into an epoch of four; ``sigkill.py`` kills
+without a chance to clean up, right after its first checkpoint, two steps into an epoch of four; ``campaign.py`` kills
 from outside, at any moment.
 """
 
@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from sigkill import LAST, digests, what_is_left
+from trainings import RESULT, digests, what_is_left
 
 from peerdistill import methods
 from peerdistill.cli import main
@@ -109,7 +109,7 @@ def differences(words: Sequence[str | Path], folder: Path) -> list[str]:
     expected, found = digests(whole), digests(killed)
     differs = [part for part in expected if found.get(part) != expected[part]]
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((whole / LAST).read_text())["last"]["test"]
+    last = json.loads((whole / RESULT).read_text())["last"]["test"]
     differs += [f"evaluated {key}" for key in last if not _contains(evaluation[key], last[key])]
     differs += [] if any(killed.glob("*.safetensors")) else ["nothing exported"]
     verdict = f"DIFFERENT: {', '.join(differs)}" if differs else "equal"
