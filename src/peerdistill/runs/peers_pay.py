@@ -89,8 +89,8 @@ FROM_SCRATCH = PeersPay(
     data="2,000 images of CIFAR-100",
     evidence="docs/results/cifar20-crossing/results.md",
 )
-"""``resnet20`` and MCL-OKD with 4 branches: means of three seeds from 200 epochs of peers and 800 of the single network on,
-before that one seed."""
+"""``resnet20`` and MCL-OKD with 4 branches: means of three seeds from 200 epochs of peers and 800 of the single network
+on, before that one seed."""
 
 FROM_WEIGHTS = PeersPay(
     single={8: 23.90, 12: 21.80},
