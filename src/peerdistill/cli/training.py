@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from contextlib import suppress
 
 from jsonargparse import Namespace
@@ -25,8 +26,9 @@ def run_training(words: list[str], kind: Kind) -> int:
         words: Words after the name of the command: ``DATA [options]``.
         kind: Kind of run: classes or episodes.
     """
+    started = time.monotonic()
     config, flags = parse(words, kind)
-    flags.budget = None if flags.budget is None else Budget.of(flags.budget)
+    flags.budget = None if flags.budget is None else Budget.of(flags.budget, started)
     if flags.budget is not None and not flags.resume:
         if flags.print_config:
             raise UserError("print_config cannot be combined with budget: --dry_run shows the plan")

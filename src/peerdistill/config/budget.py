@@ -15,7 +15,7 @@ _FORM = re.compile(rf"(?=.)(?:(?P<hours>{_NUMBER})h)?(?:(?P<minutes>{_NUMBER})m)
 
 @dataclass(frozen=True)
 class Budget:
-    """The time from now on that a run may take. The clock runs from the moment at which the object is created.
+    """The time that a run may take. By default its clock runs from the moment at which the object is created.
 
     Attributes:
         seconds: The whole time.
@@ -31,8 +31,12 @@ class Budget:
     started: float = field(default_factory=lambda: time.monotonic())
 
     @classmethod
-    def of(cls, text: Any) -> "Budget":
-        """Return the budget that a text states, with its clock started.
+    def of(cls, text: Any, started: float | None = None) -> "Budget":
+        """Return the budget that a text states.
+
+        Args:
+            text: The text.
+            started: When the clock was started, if not now.
 
         Raises:
             UserError: The text is not a time above 0, such as 2h, 90m, 45s or 1h30m.
@@ -44,7 +48,7 @@ class Budget:
         if not seconds > 0:
             shown = "null" if text is None else shortened(text) or "nothing"
             raise UserError(f"budget must be a time such as 2h, 90m, 45s or 1h30m, found {shown}")
-        return cls(seconds)
+        return cls(seconds) if started is None else cls(seconds, started)
 
     @property
     def left(self) -> float:

@@ -29,7 +29,7 @@ Opened = Callable[[Task, Run], AbstractContextManager[tuple[Trainer, Mapping[str
 """Opens the trainer of a task before its first step, and its evaluators."""
 
 _RESERVE = 0.03  # of the budget: the speed of a machine changes
-_RESERVE_S = 1.0  # the process starts and ends
+_RESERVE_S = 2.0  # a process takes this long to start and to end beside what is measured
 
 # Measured for each candidate: this share of the budget, and at most so many seconds.
 _MEASURED, _MEASURED_S = 0.04, 20.0
