@@ -131,3 +131,23 @@ def test_a_shard_with_other_content(checkpoints, banks):
     checkpoints.save_part({**checkpoints.load(file), "banks": banks}, file)
     with pytest.raises(UserError, match=f"^{file} contains other memory banks than the configuration of its run$"):
         with_banks(state, method(Share(0, 2)), checkpoints)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_shard_with_too_few_rows(checkpoints, after):
+    state = save(checkpoints, 2)
+    file = checkpoints.folder / "step-8-shard-1-of-2.shard"
+    content = checkpoints.load(file)
+    part = content["banks"][ROWS]
+    fewer = {"rows": part["rows"][:, 1:], "samples": part["samples"][1:]}
+    checkpoints.save_part({**content, "banks": {ROWS: fewer}}, file)
+    has = {1: "28 of 29", 2: "14 of 15"}[after]
+    with pytest.raises(UserError, match=rf"^the shards in {checkpoints.folder} have {has} rows of {ROWS}$"):
+        with_banks(state, method(Share(0, after)), checkpoints)
+
+
+@pytest.mark.parametrize("number", [0, "2", None])
+def test_a_checkpoint_without_a_number_of_shards(checkpoints, number):
+    state = {**save(checkpoints, 2), "shards": number}
+    with pytest.raises(UserError, match=r" has no number of shards, found "):
+        with_banks(state, method(Share(0, 2)), checkpoints)

@@ -54,25 +54,32 @@ class Followers:
             raise found
         return found
 
-    @contextmanager
-    def agreed(self) -> Iterator[None]:
-        """Raise the first error of all processes in each of them, after all have reached this point.
+    def agree(self, found: UserError | Failure | None = None) -> None:
+        """Wait for all processes, and raise the first of their errors in each of them.
+
+        Args:
+            found: The error of this process; None: it has none.
 
         Raises:
             UserError: A process found the input wrong.
             Failure: A process failed.
         """
-        found: UserError | Failure | None = None
-        try:
-            yield
-        except (UserError, Failure) as error:
-            found = error
         errors: list[UserError | Failure | None] = [found]
         if self._fabric.world_size > 1:
             errors *= self._fabric.world_size
             distributed.all_gather_object(errors, found)
         for error in filter(None, errors):
             raise error
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Let all processes :meth:`agree` at the end."""
+        found: UserError | Failure | None = None
+        try:
+            yield
+        except (UserError, Failure) as error:
+            found = error
+        self.agree(found)
 
     def end(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the first process in all of them; what the others pass is not used."""

@@ -298,10 +298,9 @@ def _finished(
     _announce(console, run, task, trainer.cohort, trainer.processes)
     trainer.loggers = _loggers(console, run, task.config, trainer)
     lead.followers.start(checkpoint)
-    if checkpoint is not None:
-        with lead.followers.agreed():
-            pass  # it is loaded here; the others load it now
     try:
+        if checkpoint is not None:
+            lead.followers.agree()  # the others load it now
         result = _trained(run, task, trainer, evaluators)
     finally:
         close_loggers(trainer.loggers)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from peerdistill.contrast import MemoryBank
-from peerdistill.errors import UserError
+from peerdistill.errors import UserError, shortened
 from peerdistill.files import SHARD_SUFFIX
 from peerdistill.shares import Share
 from peerdistill.terms import Method
@@ -117,8 +117,9 @@ def _rows_of_shards(
     state: Mapping[str, Any], banks: Mapping[str, MemoryBank], checkpoints: Checkpoints
 ) -> dict[str, Tensor]:
     """Return the rows of this process, read from the shards that have some of them."""
-    found: dict[str, Tensor] = {}
-    for shard in _every(Share(0, state[_SHARDS])):
+    found = {name: torch.empty(bank.rows.shape, dtype=bank.rows.dtype) for name, bank in banks.items()}
+    filled = dict.fromkeys(banks, 0)
+    for shard in _every(Share(0, _number_of_shards(state, checkpoints))):
         file = _file(checkpoints, state["progress"]["step"], shard)
         if not any(_may_have_rows(bank, shard) for bank in banks.values()):
             if not file.exists():
@@ -128,10 +129,20 @@ def _rows_of_shards(
         _check_belongs(content, state, shard, file)
         try:
             for name, bank in banks.items():
-                _copy(content["banks"][name], bank, found.setdefault(name, _like(bank, content["banks"][name])))
+                filled[name] += _copy(content["banks"][name], bank, found[name])
         except (KeyError, TypeError, IndexError, RuntimeError, AttributeError) as error:
             raise UserError(f"{file} contains other memory banks than the configuration of its run") from error
+    for name, rows in found.items():
+        if filled[name] != rows.shape[1]:
+            raise UserError(f"the shards in {checkpoints.folder} have {filled[name]} of {rows.shape[1]} rows of {name}")
     return found
+
+
+def _number_of_shards(state: Mapping[str, Any], checkpoints: Checkpoints) -> int:
+    number = state[_SHARDS]
+    if not isinstance(number, int) or number < 1:
+        raise UserError(f"the checkpoint in {checkpoints.folder} has no number of shards, found {shortened(number)}")
+    return number
 
 
 def _may_have_rows(bank: MemoryBank, shard: Share) -> bool:
@@ -141,19 +152,16 @@ def _may_have_rows(bank: MemoryBank, shard: Share) -> bool:
     return bank.dealt.share == shard
 
 
-def _like(bank: MemoryBank, part: Mapping[str, Tensor]) -> Tensor:
-    return torch.empty(bank.rows.shape, dtype=part["rows"].dtype)
-
-
-def _copy(part: Mapping[str, Tensor], bank: MemoryBank, rows_MnE: Tensor) -> None:
-    """Copy the rows of a shard that a bank holds to their places in it."""
+def _copy(part: Mapping[str, Tensor], bank: MemoryBank, rows_MnE: Tensor) -> int:
+    """Copy the rows of a shard that a bank holds to their places in it, and return how many these are."""
     samples = part["samples"]
     if bank.dealt is None:
         rows_MnE[:, samples] = part["rows"]
-        return
+        return len(samples)
     samples = samples.to(bank.dealt.samples.device)
     owned, places = bank.dealt.owns(samples).cpu(), bank.dealt.rows_of(samples).cpu()
     rows_MnE[:, places[owned]] = part["rows"][:, owned]
+    return int(owned.sum())
 
 
 def _every(share: Share) -> Iterator[Share]:
