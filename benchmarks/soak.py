@@ -201,7 +201,7 @@ def main() -> None:
         "minutes": round(60 * samples[-1].hours, 1),
         "epochs": lines,
         "growth": {name: asdict(one) | {"is_below_limit": one.is_below_limit} for name, one in found.items()},
-        "samples": [[round(one.hours, 5), round(one.mebibytes, 2), one.handles] for one in samples],
+        "samples": [f"{one.hours:.5f} {one.mebibytes:.2f} {one.handles}" for one in samples],
     }
     give(report, chosen)
     if chosen.plot:

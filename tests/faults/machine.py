@@ -26,10 +26,10 @@ class FullDisk(Fault):
 
     @contextmanager
     def place(self, folder: Path, rng: random.Random) -> Iterator[Path]:
-        """Yield a folder in a file system of 8 KiB to 2 MiB, in memory."""
+        """Yield a folder in a file system of 8 KiB to 12 MiB, in memory."""
         disk = folder / "disk"
         disk.mkdir()
-        mount("-t", "tmpfs", "-o", f"size={rng.randint(8, 2048)}k", "tmpfs", disk)
+        mount("-t", "tmpfs", "-o", f"size={rng.randint(8, 12_000)}k", "tmpfs", disk)
         try:
             yield disk / "run"
         finally:
@@ -91,7 +91,7 @@ class NoHandles(Fault):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             used = {int(name) for name in os.listdir(f"/proc/{training.pid}/fd")}  # noqa: PTH208
             free = next(number for number in range(len(used) + 1) if number not in used)
-            _limit(training, resource.RLIMIT_NOFILE, rng.randint(3, free))
+            _limit(training, resource.RLIMIT_NOFILE, rng.randint(3, max(3, free)))
 
 
 class NoMemory(Fault):
