@@ -4,6 +4,7 @@ import torch
 from peerdistill.data.dataset import ArraySplit, FolderSplit, fingerprint
 from peerdistill.data.images.preprocess import EvalCrop, Resized
 from peerdistill.data.images.reader import PictureReader
+from peerdistill.data.packed_names import PackedNames
 
 NAMES = ("ant", "bee")
 LABELS = torch.tensor([0, 1, 1])
@@ -17,8 +18,7 @@ def arrays(images=None, labels=LABELS) -> ArraySplit:
 def pictures(files=("ant/0.png", "bee/1.png", "bee/2.png"), digests=(1, 2, 3), labels=LABELS, folder="here"):
     rows = np.array(digests, dtype=np.uint8)[:, np.newaxis].repeat(16, axis=1)
     readers = PictureReader(EvalCrop(8, 3, 1.0)), PictureReader(Resized(16, 3))
-    paths = tuple(f"{folder}/{file}" for file in files)
-    return FolderSplit(paths, labels, *readers, 8, 1.0, 3, files, rows)
+    return FolderSplit(PackedNames(files, folder), labels, *readers, 8, 1.0, 3, rows)
 
 
 def test_fingerprint_is_the_same_for_the_same_data():

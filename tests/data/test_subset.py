@@ -58,12 +58,12 @@ def test_picture_folders(tmp_path):
     config = DataConfig(str(tmp_path), validation=0.0, cache="off", subset=SubsetConfig(classes=2, per_class=3))
     data, whole = load_dataset(config), load_dataset(DataConfig(str(tmp_path), validation=0.0, cache="off"))
     assert data.class_names == ("ant", "cow")
-    of_class = {name: [file for file in whole.train.files if file.startswith(name)] for name in data.class_names}
+    of_class = {name: [file for file in whole.train.paths.inside if file.startswith(name)] for name in data.class_names}
     expected = [files[place * len(files) // 3] for files in of_class.values() for place in range(3)]
-    assert list(data.train.files) == expected
-    rows = [whole.train.files.index(file) for file in expected]
+    assert list(data.train.paths.inside) == expected
+    rows = [whole.train.paths.inside.index(file) for file in expected]
     assert (data.train.digests == whole.train.digests[rows]).all()
-    assert {file.split("/")[0] for file in data.test.files} == {"ant", "cow"}
+    assert {file.split("/")[0] for file in data.test.paths.inside} == {"ant", "cow"}
 
 
 @pytest.mark.parametrize(

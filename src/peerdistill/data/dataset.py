@@ -11,6 +11,7 @@ from torch import Tensor
 
 from peerdistill.data.config import Interpolation, per_channel
 from peerdistill.data.images.reader import PictureReader
+from peerdistill.data.packed_names import PackedNames
 from peerdistill.errors import UserError, some_of
 
 
@@ -29,7 +30,8 @@ class ArraySplit:
 class FolderSplit:
     """Picture files, decoded when they are loaded or read from the cache."""
 
-    paths: tuple[str, ...]
+    paths: PackedNames
+    """Their names without the folder are those below the folder of the split, in POSIX form."""
     labels: Int64[Tensor, "samples"]
     eval_reader: PictureReader
     """Reads the central crops for evaluation."""
@@ -40,8 +42,6 @@ class FolderSplit:
     crop: float
     """Fraction of the shorter side that evaluation uses."""
     channels: int
-    files: tuple[str, ...] = ()
-    """The paths relative to the folder of the split, in POSIX form."""
     digests: UInt8[np.ndarray, "samples digest"] = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     """Digest of the content of each file, see `peerdistill.data.images.digests`."""
     interpolation: Interpolation = "bilinear"
@@ -109,9 +109,9 @@ def fingerprint(class_names: Sequence[str], split: Split, pixel_statistics: Sequ
     """
     is_array = isinstance(split, ArraySplit)
     content = split.images.numpy() if is_array else split.digests
-    files = () if is_array else split.files
+    files = () if is_array else tuple(split.paths.inside)
     assert len(content) == len(split), "every image has a row"
-    parts = (tuple(class_names), tuple(pixel_statistics), content.shape, tuple(files))
+    parts = (tuple(class_names), tuple(pixel_statistics), content.shape, files)
     digest = hashlib.sha256(ascii(parts).encode())
     digest.update(split.labels.numpy().astype("<i8").tobytes())
     digest.update(np.ascontiguousarray(content).data)

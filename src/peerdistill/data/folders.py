@@ -28,6 +28,7 @@ from peerdistill.data.images.reader import (
 )
 from peerdistill.data.label_table import find_labelled
 from peerdistill.data.layout import Pictures
+from peerdistill.data.packed_names import PackedNames
 from peerdistill.errors import PeerdistillWarning, UserError, some_of
 from peerdistill.paths import user_path
 
@@ -68,7 +69,7 @@ def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> D
     found = _find(folder, config)
     found = {name: _of_classes(found["train"], part) for name, part in found.items()}
     listed = sum(len(pictures.files) for pictures in found.values())
-    pictures = _divide(found, config.validation)
+    pictures = divide(found, config.validation)
     eval_reader, train_reader = _readers(folder, config)
     are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
     readers = {"train": train_reader, "val": eval_reader, "test": eval_reader}
@@ -173,14 +174,13 @@ def _folder_split(
 ) -> FolderSplit:
     how = config.preprocessing
     return FolderSplit(
-        part.paths(),
+        PackedNames(part.files, folder=str(part.folder)),
         torch.tensor(part.labels()),
         eval_reader,
         train_reader,
         how.image_size,
         how.crop,
         _CHANNELS,
-        part.files,
         digests,
         how.interpolation,
     )
@@ -222,7 +222,7 @@ def _digest_of_file(path: str) -> bytes:
     return digest_of(listed_bytes(path))
 
 
-def _divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:
+def divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:
     """Add the missing splits, taken from "train"."""
     train = found["train"]
     test_below = TEST_FRACTION if found.keys() == {"train"} else 0.0

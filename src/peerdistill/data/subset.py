@@ -77,5 +77,4 @@ def rows_of(split: Split, rows: np.ndarray) -> Split:
     labels = split.labels[torch.from_numpy(rows)]
     if isinstance(split, ArraySplit):
         return replace(split, images=split.images[torch.from_numpy(rows)], labels=labels)
-    paths, files = (tuple(names[row] for row in rows) for names in (split.paths, split.files))
-    return replace(split, paths=paths, files=files, digests=split.digests[rows], labels=labels)
+    return replace(split, paths=split.paths.at(rows), digests=split.digests[rows], labels=labels)
