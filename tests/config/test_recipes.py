@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerdistill import methods
+from peerdistill import Cohort, methods
 from peerdistill.config import Config, parse
 from peerdistill.config.kinds import CLASSES, EPISODES, KINDS
 from peerdistill.config.recipes import in_words, recipe, set_by_recipes
@@ -22,13 +22,32 @@ def test_every_value_named_is_what_the_recipe_gives(kind):
 
 
 def test_options_of_a_method_stand_under_their_names():
-    assert set_by_recipes("mcl-okd", CLASSES)["contrast.temperature"] == {"folder": 0.07}
+    assert set_by_recipes("mcl-okd", CLASSES)["contrast.temperature"] == {"folder": 0.07, "imagenet": 0.07}
     assert "contrast.temperature" not in set_by_recipes("dml", CLASSES)
+
+
+@pytest.mark.parametrize("sharing", ["branch", "network"])
+def test_the_recipe_for_imagenet_is_that_of_the_paper(sharing):
+    """Section 4.1 and the supplement; the shared stages of branches are the stem and the first two of four."""
+    config = parse(["digits", "--recipe=imagenet", f"--sharing={sharing}", "--method=mcl-okd"])[0]
+    training, data, method = config.training, config.data, config.as_dict()
+    assert (training.epochs, training.batch_size, training.lr) == (100, 128, 0.05)
+    optimizer, schedule = training.optimizer, training.schedule
+    assert (optimizer.name, optimizer.momentum, optimizer.nesterov) == ("sgd", 0.9, True)
+    assert (optimizer.weight_decay, schedule.name, schedule.warmup) == (1e-4, "cosine", 0)
+    assert (data.min_scale, data.flip, data.validation, data.preprocessing.crop) == (0.08, True, 0, 224 / 256)
+    contrast = method["contrast"]
+    assert (contrast["temperature"], contrast["count"], method["peers"]) == (0.07, 16384, 4)
+    assert (method["temperature"], method["beta"]) == (3, 0.025)
+    cohort = Cohort(method["backbone"], 10, 4, sharing)
+    stages = zip(cohort.backbone.stages, cohort.copies, strict=True)
+    shared = [stage.name for stage, copies in stages if copies == 1]
+    assert shared == (["stem", "layer1", "layer2"] if sharing == "branch" else [])
 
 
 def test_words_name_each_value_and_its_recipes():
     said = in_words({"folder": 0.07}, 0.1, CLASSES)
-    assert said == "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder"
+    assert said == "recipes of train: 0.1 in arrays, cifar, digits, imagenet; 0.07 in folder"
 
 
 def test_words_where_all_recipes_agree():
@@ -45,7 +64,8 @@ def test_help_and_the_method_page_say_the_same(capsys, monkeypatch, words):
 
     monkeypatch.setenv("COLUMNS", "300")
     assert main(words.split()) == 0
-    assert "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "recipes of train: 0.1 in arrays, cifar, digits; 0.07 in folder, imagenet" in shown
 
 
 def test_every_method_can_be_shown():
