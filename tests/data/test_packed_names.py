@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerdistill.data.packed_names import PackedNames
@@ -13,6 +13,7 @@ from peerdistill.data.packed_names import PackedNames
 NAMES = st.lists(st.text(st.one_of(st.characters(codec="utf-8"), st.integers(0xDC80, 0xDCFF).map(chr))))
 
 
+@settings(deadline=None, max_examples=50)
 @given(NAMES, st.data())
 def test_as_a_tuple(names, data):
     packed = PackedNames(names)
