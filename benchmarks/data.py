@@ -24,9 +24,9 @@ from peerdistill import Cohort, methods
 from peerdistill.data import Augmentation, DataConfig, Dataset, load_dataset, train_batches
 from peerdistill.data.batches import Batch, TrainBatches
 from peerdistill.data.dataset import ArraySplit, FolderSplit
-from peerdistill.data.folders import SHORTER
 from peerdistill.data.images.preprocess import Resized
 from peerdistill.data.images.reader import picture_reader
+from peerdistill.data.pictures import SHORTER
 from peerdistill.study.timing import median_seconds, seconds
 from training_step import BATCH, CLASSES, IMAGE_SIZE, SAMPLES, Step, draw_batch, update
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from measuring import MIB, give, header, memory_mark, parser
-from peerdistill.data.folders import divide
 from peerdistill.data.layout import find_splits
 from peerdistill.data.packed_names import PackedNames
+from peerdistill.data.pictures import divide
 
 SIZES = {"ImageNet-1k": (1_281_167, 1000), "ImageNet-22k": (14_197_122, 21_841)}
 """Files and classes."""

@@ -110,6 +110,8 @@ class DataConfig:
     """npz:FILE or package.module:function with the test images (default: a fifth of the images is held out)"""
     labels: str | None = None
     """folders: CSV file with the columns path, label and optionally split (default: class folders)"""
+    label_column: str | None = None
+    """hf: column with the classes (default: the only one that can be)"""
     root: str = "data"
     """folder of downloaded data sets; --download stores them there"""
     validation: Annotated[float, Range(least=0, below=1)] = 0.1
@@ -173,12 +175,12 @@ class DataConfig:
         Args:
             expected: What the pretrained weights expect. None: there are none, and arrays keep their own statistics.
         """
-        takes = self.sources.takes(self.data)
+        takes, of_pictures = self.sources.takes(self.data), self.sources.of_pictures(self.data)
         known = Preprocessing() if expected is None else expected
         found: dict[str, Any] = {"image_size": known.image_size if takes != "name" else Preprocessing().image_size}
-        if takes == "path" or expected is not None:
+        if of_pictures or expected is not None:
             found |= {"mean": list(known.mean), "std": list(known.std)}
-        if takes == "path":
+        if of_pictures:
             found |= {"crop": known.crop, "interpolation": known.interpolation}
         return replace(self, **{name: value for name, value in found.items() if getattr(self, name) is None})
 

@@ -15,14 +15,16 @@ from peerdistill.errors import PeerdistillWarning, UserError, shortened
 from peerdistill.paths import absolute_path, user_path
 from peerdistill.user_code import is_function_name
 
-_ORDER = ("name", "files", "function", "path")
+_ORDER = ("name", "files", "hub", "function", "path")
+_WITH_PREFIX = ("files", "hub")
 
 
 class SourceCatalog:
     """The data sources of a package: each module that holds ``SOURCE`` is one.
 
-    DATA is resolved in this order: the name of a source, ``prefix:FILE,...``, ``package.module:function``, a path. A
-    file or folder in the working directory therefore never takes the place of a name; ``./NAME`` is always a path.
+    DATA is resolved in this order: the name of a source, ``prefix:FILE,...`` or ``prefix:NAME``,
+    ``package.module:function``, a path. A file or folder in the working directory therefore never takes the place of a
+    name; ``./NAME`` is always a path.
 
     Args:
         package: Name of the package.
@@ -73,6 +75,10 @@ class SourceCatalog:
         """Return what ``data`` looks like: a name, files, a function or a path. It need not exist."""
         return self._source(data).takes
 
+    def of_pictures(self, data: str) -> bool:
+        """Return whether the images of ``data`` are pictures that are resized. It need not exist."""
+        return self._source(data).of_pictures
+
     def recipe_for(self, data: str | None) -> str:
         """Return the name of the default recipe for ``data``; without data, that for folders.
 
@@ -92,7 +98,7 @@ class SourceCatalog:
             owners = [one.form for one in self.all.values() if field.name in one.options]
             if owners and field.name not in source.options and getattr(config, field.name) != field.default:
                 raise UserError(f"{field.name} applies only to {' and '.join(owners)}, found data '{config.data}'")
-        if source.takes == "files":
+        if source.takes in _WITH_PREFIX:
             named_files("data", config.data)
         elif source.takes == "path":
             self._check_path(config.data, source)
@@ -103,6 +109,8 @@ class SourceCatalog:
         if source.takes == "files":
             files = [name.strip() for name in data.removeprefix(f"{source.name}:").split(",")]
             return f"{source.name}:{','.join(str(absolute_path(file, 'data')) if file else '' for file in files)}"
+        if source.takes == "hub" and (folder := hub_folder(data)) is not None:
+            return f"{source.name}:{folder.absolute()}"
         if source.takes == "path" and data.strip() and (path := user_path(data, "data")).exists():
             return str(path.absolute())
         return data
@@ -112,6 +120,9 @@ class SourceCatalog:
         source = self._source(data)
         if source.takes == "files":
             paths = named_files("data", data)
+        elif source.takes == "hub":  # a name that looks like the path of a folder
+            name = data.partition(":")[2]
+            paths = [user_path(name, "data")] if Path(name).is_absolute() else []
         else:
             paths = [user_path(data, "data")] if source.takes == "path" else []
         return next((path for path in paths if not path.exists()), None)
@@ -141,7 +152,7 @@ class SourceCatalog:
         prefix, colon, _ = data.partition(":")
         for source in self.all.values():
             if (source.takes == "name" and source.name == data) or (
-                source.takes == "files" and colon and source.name == prefix
+                source.takes in _WITH_PREFIX and colon and source.name == prefix
             ):
                 return source
         functions = (source for source in self.all.values() if source.takes == "function")
@@ -183,6 +194,12 @@ def named_files(option: str, value: str, prefix: str | None = None) -> list[Path
     if found != expected or not all(names):
         raise UserError(f"{option} must be {expected}:FILE or {expected}:FILE,FILE,..., found '{value}'")
     return [user_path(name, option) for name in names]
+
+
+def hub_folder(data: str) -> Path | None:
+    """Return the local folder that ``prefix:NAME`` names; None if there is none, so that it is a name on the hub."""
+    path = user_path(data.partition(":")[2], "data")
+    return path if path.exists() else None
 
 
 def _has_separator(data: str) -> bool:

@@ -1,110 +1,36 @@
 """Data sets from folders that contain one folder of pictures per class."""
 
-import hashlib
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from multiprocessing.pool import ThreadPool
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-
-from peerdistill.data.arrays import TEST_FRACTION
 from peerdistill.data.class_folders import find_splits
 from peerdistill.data.config import DataConfig
-from peerdistill.data.dataset import Dataset, FolderSplit, check_known_classes, fingerprint, held_out_fingerprints
-from peerdistill.data.images.digests import as_rows, digest_of
-from peerdistill.data.images.preprocess import EvalCrop, Resized
-from peerdistill.data.images.reader import (
-    PictureReader,
-    known_digests,
-    listed_bytes,
-    picture_reader,
-    tolerant,
-    warn_left_out,
-)
+from peerdistill.data.dataset import Dataset, FolderSplit
 from peerdistill.data.label_table import find_labelled
 from peerdistill.data.layout import Pictures
-from peerdistill.data.packed_names import PackedNames
-from peerdistill.errors import PeerdistillWarning, UserError, some_of
+from peerdistill.data.pictures import Store, picture_dataset, pictures_to_evaluate
+from peerdistill.errors import UserError
 from peerdistill.paths import user_path
-
-CHECKED_AT_ONCE = 20_000
-"""Up to this many pictures are all decoded before training, which takes about a minute."""
-
-_CHANNELS = 3
-SHORTER = 2
-"""Training takes random crops from pictures whose shorter side is at most this many times the side of the images.
-
-A crop of a quarter of the area or more is as sharp as one of the original picture; smaller crops are enlarged anyway.
-"""
 
 
 def load_folder(folder: Path, config: DataConfig, *, skip_unreadable: bool) -> Dataset:
     """Return the pictures below ``folder``, divided into splits.
 
     If the folder contains ``train/``, its splits are ``train/``, ``val/`` and ``test/``, or other common names (see
-    :func:`peerdistill.data.layout.split_called`). A missing validation split is taken from ``train/``; a missing test
-    split only if there is no validation split either. A folder of class folders is divided in the same way. A hash of
-    each picture's path below the folder decides its split: a fifth is for testing, and ``config.validation`` of the
-    rest for validation. A picture therefore stays in its split when others are added, and the test split does not
-    depend on ``config.validation``. A validation or test split may lack a class; a warning says so.
+    :func:`peerdistill.data.layout.split_called`). :func:`peerdistill.data.pictures.picture_dataset` describes how
+    missing splits are held out, and when unreadable pictures are reported.
 
     If ``config.labels`` names a table, it lists the pictures, their classes and, optionally, their splits, see
     :func:`peerdistill.data.label_table.find_labelled`. The same rules apply, with its column ``split`` for the split
     folders.
 
-    Folders of at most `CHECKED_AT_ONCE` pictures are decoded before training, so that an unreadable picture is reported
-    at once. In a larger folder, training stops at the unreadable picture. With ``skip_unreadable`` all pictures are
-    decoded before training, because to leave one out later would change the rows of the others.
-
     Raises:
-        UserError: A folder or table that :func:`peerdistill.data.class_folders.find_splits` or
-            :func:`peerdistill.data.label_table.find_labelled` refuses, a class that exists only in another split than
-            training, a class without a training picture, or, without ``skip_unreadable``, a picture that can't be read.
+        UserError: As :func:`peerdistill.data.pictures.picture_dataset`. Also for a folder or table that
+            :func:`peerdistill.data.class_folders.find_splits` or :func:`peerdistill.data.label_table.find_labelled`
+            refuses.
     """
-    found = _find(folder, config)
-    found = {name: _of_classes(found["train"], part) for name, part in found.items()}
-    listed = sum(len(pictures.files) for pictures in found.values())
-    pictures = divide(found, config.validation)
-    eval_reader, train_reader = _readers(folder, config)
-    are_checked = skip_unreadable or listed <= CHECKED_AT_ONCE
-    readers = {"train": train_reader, "val": eval_reader, "test": eval_reader}
-    known = known_digests(folder, config, decoded=are_checked)
-    digests, left_out = {}, []
-    for name, part in pictures.items():
-        read = readers[name].digest if are_checked else _digest_of_file
-        pictures[name], digests[name] = _readable(part, partial(known.digest, read=read), skip=skip_unreadable)
-        left_out += _without(part, pictures[name])
-    known.keep()
-    warn_left_out(left_out)
-    train = pictures["train"]
-    _check_classes_are_trained(train)
-    splits = {
-        name: _folder_split(part, digests[name], eval_reader, train_reader, config)
-        for name, part in pictures.items()
-        if part.files
-    }
-    held_out = {name: part for name, part in splits.items() if name != "train"}
-    how = config.preprocessing
-    return Dataset(
-        name=folder.resolve().name,
-        class_names=train.class_names,
-        channels=_CHANNELS,
-        image_size=how.image_size,
-        crop=how.crop,
-        mean=how.mean,
-        std=how.std,
-        train=splits["train"],
-        val=splits.get("val"),
-        test=splits.get("test"),
-        fingerprint=fingerprint(train.class_names, splits["train"], (*how.mean, *how.std)),
-        held_out=held_out_fingerprints({name: pictures[name].class_names for name in held_out}, held_out),
-        skipped=len(left_out),
-        interpolation=how.interpolation,
+    return picture_dataset(
+        folder.resolve().name, _find(folder, config), Store(folder), config, skip_unreadable=skip_unreadable
     )
 
 
@@ -130,22 +56,10 @@ def load_folder_images(
         UserError: As :func:`load_folder`, a missing split, or a class that is not one of ``class_names``.
     """
     found = _find(folder, config, to_train=False)
-    is_flat = found.keys() == {"train"}
-    name = split or next(name for name in ("test", "val", "train") if name in found)
-    if not is_flat and name not in found:
-        what = f"'{folder}' has no {name} folder" if config.labels is None else f"'{config.labels}' has no {name} row"
+    if split is not None and split not in found and found.keys() != {"train"}:
+        what = f"'{folder}' has no {split} folder" if config.labels is None else f"'{config.labels}' has no {split} row"
         raise UserError(f"{what}: it has {' and '.join(found)}")
-    part = found["train" if is_flat else name]
-    check_known_classes(part.class_names, class_names, part.shown)
-    listed = _of_classes(Pictures(part.folder, tuple(class_names), ()), part)
-    eval_reader, train_reader = _readers(folder, config)
-    known = known_digests(folder, config, decoded=True)
-    pictures, digests = _readable(listed, partial(known.digest, read=eval_reader.digest), skip=True)
-    known.keep()
-    warn_left_out(_without(listed, pictures))
-    if not pictures.files:
-        raise UserError(f"{part.shown} has no readable picture")
-    return _folder_split(pictures, digests, eval_reader, train_reader, config), "all" if is_flat else name
+    return pictures_to_evaluate(found, Store(folder), config, class_names, split)
 
 
 def _find(folder: Path, config: DataConfig, *, to_train: bool = True) -> dict[str, Pictures]:
@@ -153,98 +67,3 @@ def _find(folder: Path, config: DataConfig, *, to_train: bool = True) -> dict[st
     if config.labels is None:
         return find_splits(folder, to_train=to_train)
     return find_labelled(user_path(config.labels, "labels"), folder, to_train=to_train)
-
-
-def _readers(folder: Path, config: DataConfig) -> tuple[PictureReader, PictureReader]:
-    """Return the readers for evaluation and for training."""
-    how = config.preprocessing
-    crop = EvalCrop(how.image_size, _CHANNELS, how.crop, how.interpolation)
-    eval_reader = picture_reader(crop, folder, config)
-    whole = Resized(SHORTER * how.image_size, _CHANNELS, how.interpolation)
-    train_reader = picture_reader(whole, folder, config)
-    return eval_reader, train_reader
-
-
-def _folder_split(
-    part: Pictures,
-    digests: UInt8[np.ndarray, "pictures digest"],
-    eval_reader: PictureReader,
-    train_reader: PictureReader,
-    config: DataConfig,
-) -> FolderSplit:
-    how = config.preprocessing
-    return FolderSplit(
-        PackedNames(part.files, folder=str(part.folder)),
-        torch.tensor(part.labels()),
-        eval_reader,
-        train_reader,
-        how.image_size,
-        how.crop,
-        _CHANNELS,
-        digests,
-        how.interpolation,
-    )
-
-
-def _of_classes(train: Pictures, other: Pictures) -> Pictures:
-    """Return a split with the class names of training; it may lack pictures of some classes."""
-    added = sorted({*other.class_names, *other.empty} - set(train.class_names))
-    if added:
-        raise UserError(
-            f"'{train.folder}' and '{other.folder}' have different class folders: "
-            f"'{added[0]}' is only in '{other.folder.name}'"
-        )
-    lacking = sorted(set(train.class_names) - set(other.class_names))
-    if lacking:
-        warnings.warn(f"{other.shown} has no picture of {some_of(lacking)}", PeerdistillWarning, stacklevel=3)
-    return replace(other, class_names=train.class_names)
-
-
-def _readable(
-    pictures: Pictures, digest: Callable[[str], bytes], *, skip: bool
-) -> tuple[Pictures, UInt8[np.ndarray, "pictures digest"]]:
-    """Return the readable pictures, and the digest of each. Pictures that are decoded here enter the cache."""
-    with ThreadPool() as pool:  # Pillow and hashlib release Python's global lock
-        found = pool.map(tolerant(digest, skip=skip), pictures.paths(), chunksize=8)
-    digests = [one for one in found if one is not None]
-    return pictures.where(one is not None for one in found), as_rows(digests)
-
-
-def _without(pictures: Pictures, readable: Pictures) -> list[str]:
-    """Return the paths of the unreadable pictures."""
-    if len(pictures.files) == len(readable.files):
-        return []
-    kept = set(readable.paths())
-    return [path for path in pictures.paths() if path not in kept]
-
-
-def _digest_of_file(path: str) -> bytes:
-    return digest_of(listed_bytes(path))
-
-
-def divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]:
-    """Add the missing splits, taken from "train"."""
-    train = found["train"]
-    test_below = TEST_FRACTION if found.keys() == {"train"} else 0.0
-    val_below = test_below if "val" in found else test_below + (1 - test_below) * validation
-    places = [place(file) for file in train.files]
-    taken = {
-        "test": train.where(at < test_below for at in places),
-        "val": train.where(test_below <= at < val_below for at in places),
-    }
-    return taken | found | {"train": train.where(at >= val_below for at in places)}
-
-
-def place(name: str) -> float:
-    """Return a number in [0, 1) from a hash of ``name``, uniformly distributed over names."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def _check_classes_are_trained(train: Pictures) -> None:
-    missing = set(range(len(train.class_names))) - set(train.labels())
-    if missing:
-        raise UserError(
-            f"class '{train.class_names[min(missing)]}' of {train.shown} has no training picture (its pictures were "
-            "held out or are unreadable): add pictures, or divide the pictures into train, val and test folders"
-        )

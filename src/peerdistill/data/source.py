@@ -8,7 +8,7 @@ from peerdistill.user_code import FORM
 
 Options = TypeVar("Options")
 
-Takes = Literal["name", "files", "function", "path"]
+Takes = Literal["name", "files", "hub", "function", "path"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,15 @@ class Source:
     only inside its functions.
 
     Attributes:
-        name: What the user writes as DATA. With ``takes="files"``, the prefix before the colon.
+        name: What the user writes as DATA. With ``takes="files"`` or "hub", the prefix before the colon.
         help: What it is, in a few words for ``--help``.
         recipe: Name of the recipe that sets the default options.
         load: Returns a ``Dataset`` (for ``train``) or a ``ClassSource`` (for ``fewshot``) for a ``LoadRequest``.
-        takes: What DATA looks like: the ``name`` itself, ``name:FILE,FILE,...``, ``package.module:function`` or a path.
+        takes: What DATA looks like: the ``name`` itself, ``name:FILE,FILE,...``, ``name:NAME`` (hub: a name there, or a
+            folder), ``package.module:function`` or a path.
         suffixes: For paths: suffixes of the files that are allowed besides folders.
         options: Data options that apply only to this source and to others that name them.
+        of_pictures: Whether the images are pictures of any size, so that the options that resize them apply.
         load_for_evaluation: Returns images to evaluate a network on that was trained on other data, for the data
             options, the class names of the network and a split; and the name of the split or "all". None: the images
             are those of the test or validation split that ``load`` returns.
@@ -61,10 +63,17 @@ class Source:
     takes: Takes = "name"
     suffixes: tuple[str, ...] = ()
     options: frozenset[str] = frozenset()
+    of_pictures: bool = False
     load_for_evaluation: Callable[..., Any] | None = None
 
     @property
     def form(self) -> str:
         """What DATA looks like, for help and error messages."""
-        forms = {"name": self.name, "files": f"{self.name}:FILE,FILE,...", "function": FORM, "path": self.help}
+        forms = {
+            "name": self.name,
+            "files": f"{self.name}:FILE,FILE,...",
+            "hub": f"{self.name}:NAME",
+            "function": FORM,
+            "path": self.help,
+        }
         return forms[self.takes]

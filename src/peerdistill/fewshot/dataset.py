@@ -13,7 +13,7 @@ from torch import Tensor
 
 from peerdistill.data.arrays import LabelledImages, Statistics, channel_statistics, check_every_class
 from peerdistill.data.dataset import ArraySplit, Dataset, fingerprint, held_out_fingerprints
-from peerdistill.data.folders import place
+from peerdistill.data.pictures import place
 from peerdistill.errors import UserError
 
 SPLITS = ("train", "val", "test")

@@ -56,7 +56,7 @@ def _expected(cohort: CohortConfig, data: DataConfig | FewShotData) -> Preproces
 def _filter(name: str, cohort: CohortConfig, data: DataConfig | FewShotData) -> Interpolation:
     if name in INTERPOLATIONS:
         return cast(Interpolation, name)
-    if isinstance(data, DataConfig) and data.interpolation is None and data.sources.takes(data.data) == "path":
+    if isinstance(data, DataConfig) and data.interpolation is None and data.sources.of_pictures(data.data):
         raise UserError(
             f"{cohort.backbone} was pretrained with interpolation {name}, which is not supported: "
             f"set interpolation to {' or '.join(INTERPOLATIONS)}"

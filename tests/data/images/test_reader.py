@@ -11,7 +11,7 @@ from PIL import Image
 from peerdistill.data import Augmentation, DataConfig, eval_batches, load_dataset, train_batches
 from peerdistill.data.images import reader as reader_module
 from peerdistill.data.images.cache_room import users_cache_folder
-from peerdistill.data.images.decode import open_picture
+from peerdistill.data.images.decode import open_picture, read_picture
 from peerdistill.data.images.preprocess import EvalCrop, Resized, fit
 from peerdistill.data.images.reader import PictureReader, picture_reader
 from peerdistill.errors import PeerdistillWarning, UserError
@@ -39,7 +39,9 @@ def decoded(monkeypatch) -> list[str]:
     """The names of the files that were decoded."""
     names = []
     decode = reader_module.read_listed
-    monkeypatch.setattr(reader_module, "read_listed", lambda content, name: names.append(name) or decode(content, name))
+    monkeypatch.setattr(
+        reader_module, "read_listed", lambda content, name, *size: names.append(name) or decode(content, name, *size)
+    )
     return names
 
 
@@ -53,6 +55,48 @@ def test_cached_pictures_equal_decoded_ones(folder, tmp_path, decoded, preproces
             np.testing.assert_array_equal(reader.read(file), expected)
         assert decoded == (files(folder) if decodes else [])
         decoded.clear()
+
+
+@pytest.fixture
+def large(tmp_path) -> Path:
+    """A smooth JPEG picture of 2048 x 1536 pixels with fine noise, upright only after a rotation by EXIF."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((2048, 1536), Image.BICUBIC)
+    fine = np.asarray(coarse, dtype=np.int16) + rng.integers(-4, 5, (1536, 2048, 1))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "large").mkdir()
+    Image.fromarray(fine.clip(0, 255).astype(np.uint8)).save(tmp_path / "large" / "a.jpg", quality=92, exif=turned)
+    return tmp_path / "large"
+
+
+def test_training_decodes_large_jpeg_pictures_reduced(large, tmp_path, decoded):
+    """To twice the length that is needed; by how much pixels differ then is in docs/data.md."""
+    file = str(large / "a.jpg")
+    expected = Resized(192, 3)(open_picture(file)).astype(int)
+    found = open_reader(Resized(192, 3), large, tmp_path).read(file)
+    assert found.shape == expected.shape == (256, 192, 3)
+    difference = np.abs(found - expected)
+    assert 0 < difference.mean() < 0.3
+    assert difference.max() <= 4
+    full = open_reader(Resized(192, 3, gap=10), large, tmp_path).read(file)  # 1536 is less than 10 x 192
+    np.testing.assert_array_equal(full, expected)
+    assert decoded == [file, file]  # no cache of one kind serves the other
+
+
+@pytest.mark.parametrize(
+    ("sufficient", "width"), [(None, 1536), (769, 1536), (768, 768), (385, 768), (384, 384), (9, 192)]
+)
+def test_a_jpeg_picture_is_never_reduced_too_far(large, sufficient, width):
+    picture = read_picture((large / "a.jpg").read_bytes(), "a.jpg", sufficient)
+    assert picture.size == (width, width * 4 // 3)
+
+
+def test_evaluation_sees_every_pixel_of_large_pictures(large, tmp_path):
+    """As predict and an exported page do."""
+    file = str(large / "a.jpg")
+    found = open_reader(EvalCrop(64, 3, 0.875), large, tmp_path, "off").read(file)
+    np.testing.assert_array_equal(found, fit(open_picture(file), 64, 3, 0.875))
 
 
 def test_evaluation_crops_are_what_a_deployed_leader_sees(folder, tmp_path):

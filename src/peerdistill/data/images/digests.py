@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,26 +31,37 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
+class Stamp(NamedTuple):
+    """What changes whenever a file does, without reading it."""
+
+    key: bytes
+    """A digest of the metadata; empty if there is no such file."""
+    is_old: bool
+    """Whether the times of the file are old enough to show later changes."""
+
+
 class KnownDigests:
     """Digests of the files that were read without an error, by their file system metadata. Safe to use from threads.
 
     Args:
         file: The file that keeps them between runs; None: they are not kept. A file that is damaged or can't be read is
             treated as absent.
+        stamp: Returns the stamp of the picture with a path; by default that of the file.
     """
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None, stamp: Callable[[str], Stamp] | None = None):
         self._file = file
+        self._stamp = file_stamp if stamp is None else stamp
         self._before = {} if file is None else _read(file)
         self._now: dict[bytes, bytes] = {}
         self._adding = threading.Lock()
 
     def digest(self, path: str, read: Callable[[str], bytes]) -> bytes:
         """Return the digest of a file: the known one, otherwise the result of ``read(path)``."""
-        stamp, is_old = _stamp(path)
+        stamp, is_old = self._stamp(path)
         known = self._before.get(stamp)
         digest = read(path) if known is None else known
-        if is_old and _stamp(path)[0] == stamp:
+        if is_old and self._stamp(path).key == stamp:
             with self._adding:
                 self._now[stamp] = digest
         return digest
@@ -64,17 +76,23 @@ class KnownDigests:
             write_whole(self._file, records + digest_of(records), shared=True)
 
 
-def _stamp(path: str) -> tuple[bytes, bool]:
-    """Return a digest of a file's metadata, and whether its times are old enough to show later changes."""
+def file_stamp(path: str) -> Stamp:
+    """Return the stamp of a file."""
     try:
         found = Path(path).stat()
     except OSError:
-        return b"", False
+        return Stamp(b"", is_old=False)
     if not stat.S_ISREG(found.st_mode):
-        return b"", False
+        return Stamp(b"", is_old=False)
     metadata = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     latest = max(found.st_mtime_ns, found.st_ctime_ns)
-    return digest_of(repr(metadata).encode()), latest < time.time_ns() - _CLOCK_RESOLUTION_NS
+    return Stamp(digest_of(repr(metadata).encode()), latest < time.time_ns() - _CLOCK_RESOLUTION_NS)
+
+
+def member_stamp(container: str, member: str) -> Stamp:
+    """Return the stamp of a picture in a file that contains many."""
+    outer = file_stamp(container)
+    return Stamp(digest_of(outer.key + member.encode("utf-8", "surrogatepass")), outer.is_old)
 
 
 def _read(file: Path) -> dict[bytes, bytes]:

@@ -40,6 +40,11 @@ class EvalCrop:
     crop: float
     interpolation: Interpolation = "bilinear"
 
+    @property
+    def sufficient(self) -> None:
+        """Every pixel counts: a deployed leader sees the same as evaluation, in every language."""
+        return None
+
     def __call__(self, picture: Image.Image) -> Pixels:
         """Return the square."""
         return fit(picture, self.size, self.channels, self.crop, self.interpolation)
@@ -53,11 +58,19 @@ class Resized:
         shorter: Largest length of the shorter side in pixels. Smaller pictures keep their size.
         channels: 1 for grey, 3 for RGB.
         interpolation: Filter for resizing, one of `INTERPOLATIONS`.
+        gap: A decoder may reduce the picture to this many times ``shorter`` before. With 2, as in Pillow's
+            ``thumbnail``, pixels of the result differ by at most a few levels of 255 (docs/data.md).
     """
 
     shorter: int
     channels: int
     interpolation: Interpolation = "bilinear"
+    gap: int = 2
+
+    @property
+    def sufficient(self) -> int:
+        """Length of the shorter side in pixels from which on a picture is large enough."""
+        return self.gap * self.shorter
 
     def __call__(self, picture: Image.Image) -> Pixels:
         """Return the picture."""

@@ -7,7 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import PIL
@@ -16,7 +16,7 @@ from PIL import Image
 from peerdistill.data.config import NO_CACHE, USERS_CACHE, DataConfig
 from peerdistill.data.images.cache_room import CacheRoom, users_cache_folder
 from peerdistill.data.images.decode import open_picture, picture_bytes, read_picture
-from peerdistill.data.images.digests import KnownDigests, digest_of
+from peerdistill.data.images.digests import KnownDigests, Stamp, digest_of, file_stamp
 from peerdistill.data.images.picture_cache import KEY_BYTES, PictureCache
 from peerdistill.data.images.preprocess import Pixels, Preprocess
 from peerdistill.errors import PeerdistillWarning, UserError, some_of
@@ -24,21 +24,26 @@ from peerdistill.paths import user_path
 
 Result = TypeVar("Result")
 
+Content = Callable[[str], bytes]
+"""Returns the bytes of the picture file with a path, wherever it is kept."""
+
 # Increase it whenever preprocessing gives other pixels than before: caches of the earlier version are then not used.
 _VERSION = 3
 
 
 class PictureReader:
-    """Reads the pictures of a folder with one kind of preprocessing.
+    """Reads the pictures of a source with one kind of preprocessing.
 
     Args:
         preprocess: Applied to every decoded picture.
         cache: Cache of the results; None: every picture is decoded whenever it is read.
+        content: Returns the bytes of the picture with a path; by default those of the file.
     """
 
-    def __init__(self, preprocess: Preprocess, cache: PictureCache | None = None):
+    def __init__(self, preprocess: Preprocess, cache: PictureCache | None = None, content: Content | None = None):
         self._preprocess = preprocess
         self._cache = cache
+        self._content = listed_bytes if content is None else content
 
     def read(self, path: str) -> Pixels:
         """Return the preprocessed pixels of a picture. Do not write to them: they may belong to the cache.
@@ -48,7 +53,7 @@ class PictureReader:
         Raises:
             UserError: The file does not exist, is not a picture, or is damaged or truncated.
         """
-        content = listed_bytes(path)
+        content = self._content(path)
         return self._pixels(content, path, None if self._cache is None else digest_of(content))
 
     def digest(self, path: str) -> bytes:
@@ -57,40 +62,56 @@ class PictureReader:
         Raises:
             UserError: As :meth:`read`.
         """
-        content = listed_bytes(path)
+        content = self._content(path)
         digest = digest_of(content)
         self._pixels(content, path, digest)
         return digest
 
     def _pixels(self, content: bytes, path: str, digest: bytes | None) -> Pixels:
         if self._cache is None or digest is None:
-            return self._preprocess(read_listed(lambda: content, path))
+            return self._preprocessed(content, path)
         pixels = self._cache.get(digest)
         if pixels is None:
-            pixels = self._preprocess(read_listed(lambda: content, path))
+            pixels = self._preprocessed(content, path)
             self._cache.add(digest, pixels)
         return pixels
 
-
-def picture_reader(preprocess: Preprocess, folder: Path, config: DataConfig) -> PictureReader:
-    """Return the reader of the pictures in ``folder``, with the cache that ``config`` names."""
-    root = _cache_root(config)
-    if root is None:
-        return PictureReader(preprocess)
-    room = CacheRoom(root, most_bytes=config.cache_gib * 2**30)
-    return PictureReader(preprocess, PictureCache(root / _cache_name(folder, preprocess), preprocess.channels, room))
+    def _preprocessed(self, content: bytes, path: str) -> Pixels:
+        return self._preprocess(read_listed(lambda: content, path, self._preprocess.sufficient))
 
 
-def known_digests(folder: Path, config: DataConfig, *, decoded: bool) -> KnownDigests:
-    """Return the digests of the files in ``folder`` that are known from earlier runs.
+def picture_reader(
+    preprocess: Preprocess, place: Path | str, config: DataConfig, content: Content | None = None
+) -> PictureReader:
+    """Return the reader of the pictures of a source, with the cache that ``config`` names.
 
     Args:
-        folder: The folder of the pictures.
+        preprocess: Applied to every decoded picture.
+        place: The folder of the pictures, or another name of the source.
         config: Names the cache folder.
-        decoded: Only files that were decoded successfully.
+        content: As for :class:`PictureReader`.
     """
     root = _cache_root(config)
-    return KnownDigests(None if root is None else root / f"{_cache_name(folder, decoded)}.digests")
+    if root is None:
+        return PictureReader(preprocess, content=content)
+    room = CacheRoom(root, most_bytes=config.cache_gib * 2**30)
+    cache = PictureCache(root / _cache_name(place, preprocess), preprocess.channels, room)
+    return PictureReader(preprocess, cache, content)
+
+
+def known_digests(
+    place: Path | str, config: DataConfig, *, decoded: bool, stamp: Callable[[str], Stamp] = file_stamp
+) -> KnownDigests:
+    """Return the digests of the pictures of a source that are known from earlier runs.
+
+    Args:
+        place: The folder of the pictures, or another name of the source.
+        config: Names the cache folder.
+        decoded: Only pictures that were decoded successfully.
+        stamp: As for :class:`peerdistill.data.images.digests.KnownDigests`.
+    """
+    root = _cache_root(config)
+    return KnownDigests(None if root is None else root / f"{_cache_name(place, decoded)}.digests", stamp)
 
 
 def _cache_root(config: DataConfig) -> Path | None:
@@ -106,12 +127,13 @@ def _cache_root(config: DataConfig) -> Path | None:
         return None
 
 
-def _cache_name(folder: Path, kind: object) -> str:
+def _cache_name(place: Path | str, kind: object) -> str:
     import torch
 
+    name = str(place.resolve()) if isinstance(place, Path) else place
     # Decoders of two versions may differ by a level in some pixels.
-    settings = ascii((_VERSION, PIL.__version__, torch.__version__, str(folder.resolve()), kind))
-    return f"{folder.resolve().name}-{hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES).hexdigest()}"
+    settings = ascii((_VERSION, PIL.__version__, torch.__version__, name, kind))
+    return f"{PurePath(name).name}-{hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES).hexdigest()}"
 
 
 def open_listed(path: str) -> Image.Image:
@@ -126,10 +148,13 @@ def listed_bytes(path: str) -> bytes:
         return picture_bytes(path)
 
 
-def read_listed(content: Callable[[], bytes], name: str) -> Image.Image:
-    """Return a picture as :func:`open_listed` does, from the content of its file; error messages use ``name``."""
+def read_listed(content: Callable[[], bytes], name: str, sufficient: int | None = None) -> Image.Image:
+    """Return a picture as :func:`open_listed` does, from the content of its file; error messages use ``name``.
+
+    ``sufficient`` is that of :func:`read_picture`.
+    """
     with _hint():
-        return read_picture(content(), name)
+        return read_picture(content(), name, sufficient)
 
 
 @contextmanager

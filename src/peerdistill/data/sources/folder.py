@@ -35,5 +35,6 @@ SOURCE = Source(
     load=load,
     takes="path",
     options=frozenset({"labels"}),
+    of_pictures=True,
     load_for_evaluation=load_for_evaluation,
 )
