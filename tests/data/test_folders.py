@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from peerdistill.data import DataConfig, eval_batches, folders, load_dataset, train_batches
+from peerdistill.data import DataConfig, eval_batches, load_dataset, pictures, train_batches
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.errors import PeerdistillWarning, UserError
 
@@ -143,7 +143,7 @@ def test_fingerprint_changes_with_a_file_name(make_folder):
 @pytest.mark.parametrize("checked_at_once", [20_000, 0])
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_fingerprints_change_with_the_content_of_a_picture(make_folder, monkeypatch, split, checked_at_once):
-    monkeypatch.setattr(folders, "CHECKED_AT_ONCE", checked_at_once)
+    monkeypatch.setattr(pictures, "CHECKED_AT_ONCE", checked_at_once)
     folder = make_folder({f"{name}/{kind}": 2 for name in ("train", "val", "test") for kind in ("ant", "bee")})
     before = load(folder)
     copied = load(shutil.copytree(folder, folder.parent / "copy"))
@@ -214,7 +214,7 @@ def test_bad_picture_is_named_before_training(make_folder):
 
 @pytest.mark.parametrize("checked_at_once", [20_000, 0])
 def test_bad_pictures_are_left_out_and_counted(make_folder, monkeypatch, checked_at_once):
-    monkeypatch.setattr(folders, "CHECKED_AT_ONCE", checked_at_once)
+    monkeypatch.setattr(pictures, "CHECKED_AT_ONCE", checked_at_once)
     folder = make_folder({"ant": 20, "bee": 20})
     whole = load(folder)
     spoil(folder, "ant/3.png", "bee/7.png", "bee/8.png")
@@ -233,7 +233,7 @@ def test_class_of_bad_pictures_only(make_folder):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_picture_of_a_large_folder_is_named_when_it_is_reached(make_folder, monkeypatch, workers):
-    monkeypatch.setattr(folders, "CHECKED_AT_ONCE", 0)
+    monkeypatch.setattr(pictures, "CHECKED_AT_ONCE", 0)
     folder = make_folder({"train/ant": 2, "train/bee": 2, "val/ant": 1, "val/bee": 1})
     spoil(folder, "train/bee/1.png")
     dataset = load(folder)

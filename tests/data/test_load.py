@@ -10,7 +10,10 @@ def sentence(config: DataConfig) -> str:
     return str(error.value)
 
 
-ALLOWED = "choose cifar10, cifar100, digits, npz:FILE,FILE,..., package.module:function or a folder of class folders"
+ALLOWED = (
+    "choose cifar10, cifar100, digits, npz:FILE,FILE,..., wds:FILE,FILE,..., hf:NAME, package.module:function or a "
+    "folder of class folders"
+)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class PicturesInShards:
         self._folder = folder
         keys_S = np.fromiter((_key(sample.name) for sample in samples), np.uint64, len(samples))
         order_S = np.argsort(keys_S)
-        self._keys_S: UInt64[np.ndarray, S] = keys_S[order_S]
+        self._keys_S = keys_S[order_S]
         places = np.array([(sample.offset, sample.size) for sample in samples], dtype=np.int64).reshape(-1, 2)
         self._places_S = places[order_S]
 
