@@ -56,7 +56,7 @@ fuzz: $(READY)
 
 # About twenty-five minutes on two quiet cores: writes docs/performance/*.json and fills the figures into the documentation.
 bench: $(READY)
-	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data many_files augmentation cost roofline startup leader; do \
+	set -e; for name in contrast contrast_growth step peers methods episodes relations allocator data photographs many_files augmentation cost roofline startup leader; do \
 		$(BIN)/python benchmarks/$$name.py --json docs/performance/$$name.json; \
 	done
 	$(BIN)/python benchmarks/plot_growth.py

@@ -122,6 +122,8 @@ MISTAKES = [
     Mistake("file that is not npz", "train npz:photo.png", "photo.png"),
     Mistake("test images for data with a test split", "train digits --test npz:digits.npz", "digits"),
     Mistake("cifar10 missing", "train cifar10", "--download"),
+    Mistake("shards that are missing", "train wds:shards", "shards"),
+    Mistake("column of classes for other data", "train digits --label_column fine", "hf:NAME"),
     # Few-shot data
     Mistake("no few-shot DATA", "fewshot", "omniglot"),
     Mistake("unknown few-shot data name", "fewshot omniglott", "omniglot"),
