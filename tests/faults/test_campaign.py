@@ -21,7 +21,7 @@ def run(*words: str | Path) -> list[str]:
 
 
 OF_ROOT = ("full disk",) if os.geteuid() == 0 else ()
-SHORT = ("SIGKILL", "no file handles", "no memory", "clock jumps", "second process", "NaN in one peer", *OF_ROOT)
+SHORT = ("no file handles", "clock jumps", "NaN in one peer", *OF_ROOT)
 
 
 @pytest.mark.slow

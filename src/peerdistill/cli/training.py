@@ -57,7 +57,7 @@ def run_training(words: list[str], kind: Kind) -> int:
             budget=flags.budget,
         )
     except training.Interrupted as stop:
-        if not Run(folder).has_results:  # while a budget was planned
+        if flags.budget and not Run(folder).has_results:  # while it was planned
             return stop.exit_code
         text = f"stopped; a checkpoint was written. Resume with: {_resume_command(kind.command, folder, flags)}"
         with suppress(OSError):  # the terminal may be what was closed
