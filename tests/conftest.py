@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # Set before PyTorch is imported, also for subprocesses: the networks of the tests are too small for several threads,
@@ -14,6 +15,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 # Installed before the package is imported: beartype checks every jaxtyping signature at call time.
 install_import_hook("peerdistill", "beartype.beartype")
+
+# Deadlines and slow draws say how busy a machine is, not whether a test is right.
+settings.register_profile("tests", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 pytest_plugins = ["support.browser", "support.onnxruntime_web"]
 

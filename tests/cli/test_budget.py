@@ -13,9 +13,9 @@ from support.options import few_shot, option_words
 
 
 def test_a_budget_on_real_digits(tmp_path, monkeypatch):
-    """It trains for as long as its budget says, 20 s: nothing of it is replaced."""
+    """It trains for as long as its budget says, 10 s: nothing of it is replaced."""
     monkeypatch.chdir(tmp_path)
-    outcome = run("train", "digits", "--backbone", "resnet8", "--budget", "20s", "--run", "run", "--json")
+    outcome = run("train", "digits", "--backbone", "resnet8", "--budget", "10s", "--run", "run", "--json")
     assert outcome.code == 0, outcome.stderr
     plan, result = (json.loads((tmp_path / "run" / name).read_text()) for name in ("plan.json", "result.json"))
     assert json.loads(outcome.stdout)["last"]["epoch"] == result["last"]["epoch"] == plan["epochs"] >= 1
@@ -27,12 +27,12 @@ def test_a_budget_on_real_digits(tmp_path, monkeypatch):
         plan["peers"],
         plan["epochs"],
     )
-    assert plan["estimated_seconds"] + plan["reserve_seconds"] <= 20
+    assert plan["estimated_seconds"] + plan["reserve_seconds"] <= 10
     single, peers = plan["measured"].values()
     assert 0 < single["epoch"] < peers["epoch"]
     # On a busy machine the real time may be another; benchmarks/budget.py measures it on a quiet one.
     assert {file.name for file in tmp_path.iterdir()} == {"run"}
-    resumed = run("train", "digits", "--backbone", "resnet8", "--budget", "20s", "--run", "run", "--resume")
+    resumed = run("train", "digits", "--backbone", "resnet8", "--budget", "10s", "--run", "run", "--resume")
     assert resumed.code == 0, resumed.stderr
     assert Run("run").config == config
 

@@ -21,7 +21,7 @@ def run(*words: str | Path) -> list[str]:
 
 
 OF_ROOT = ("full disk",) if os.geteuid() == 0 else ()
-SHORT = ("no file handles", "clock jumps", "NaN in one peer", *OF_ROOT)
+SHORT = ("no file handles", "NaN in one peer", *OF_ROOT)
 
 
 @pytest.mark.slow
