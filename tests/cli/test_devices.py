@@ -109,19 +109,6 @@ def test_devices_must_be_those_of_torchrun(tmp_path):
     )
 
 
-def test_shards_are_continued_by_another_number_of_processes(sharded, tmp_path):
-    folder = tmp_path / "run"
-    workers = start(2, *SHARDED, "--run", str(folder))
-    until(lambda: (folder / "metrics.jsonl").exists(), workers)
-    os.kill(workers[1].pid, signal.SIGTERM)
-    assert set(exit_codes(workers)) == {143}
-    done = len(epochs(folder))
-    assert exit_codes(start(3, *SHARDED, "--run", str(folder), "--resume")) == [0, 0, 0]
-    assert len(list((folder / "checkpoints").glob("*.shard"))) == 3
-    assert epochs(folder)[:done] == epochs(sharded)[:done]
-    assert len(epochs(folder)) == 4
-
-
 def test_a_missing_shard_is_named_once_by_the_first_process(sharded, tmp_path):
     folder, output = tmp_path / "run", tmp_path / "output.txt"
     shutil.copytree(sharded, folder)

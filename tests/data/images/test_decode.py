@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -166,6 +166,8 @@ def test_a_jpeg_without_its_end_keeps_its_pixels(tmp_path, noise, lost, progress
 
 
 @given(lost=st.integers(8, 2000), progressive=st.booleans())
+@example(lost=705, progressive=True)  # it ends after a scan
+@example(lost=1794, progressive=True)
 @settings(max_examples=20, deadline=None)
 def test_a_jpeg_that_lacks_pixels_is_refused(tmp_path_factory, lost, progressive):
     path = tmp_path_factory.mktemp("cut") / "a.jpg"
