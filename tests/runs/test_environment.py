@@ -1,4 +1,5 @@
 import os
+import platform
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +13,8 @@ CPU = torch.device("cpu")
 
 def test_a_result_depends_on_cores_threads_and_versions():
     found = describe(CPU)
+    assert found["platform"].startswith(f"{platform.system()} {platform.machine()}")
+    assert platform.release() not in found["platform"]
     assert (found["cores"], found["threads"], found["device"]) == (os.cpu_count(), torch.get_num_threads(), "cpu")
     assert found["processor"]
     assert found["accelerator"] is None

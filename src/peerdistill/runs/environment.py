@@ -45,7 +45,7 @@ def describe(device: torch.device, cpuinfo: Path = _CPUINFO) -> dict[str, Any]:
     model = facts.get("model name") or platform.processor()
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": _platform(),
         "processor": ", ".join(filter(None, (model, platform.machine(), torch.backends.cpu.get_cpu_capability()))),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -55,6 +55,11 @@ def describe(device: torch.device, cpuinfo: Path = _CPUINFO) -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "packages": versions(),
     }
+
+
+def _platform() -> str:
+    """Return operating system, machine and C library. Not the kernel's build: its name tells where a machine stands."""
+    return ", ".join(filter(None, (f"{platform.system()} {platform.machine()}", " ".join(platform.libc_ver()).strip())))
 
 
 def versions() -> dict[str, str]:
