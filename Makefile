@@ -14,7 +14,7 @@ test: $(READY) site
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal -m "not own_process"
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal -m "not (own_process or campaign)"
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process
 
 # The documentation in build/site, from docs/, examples/ and docstrings; needs no network. A link that leads nowhere is an error.
@@ -42,6 +42,7 @@ test-lowest:
 
 # Faults at random moments of trainings, as root because it mounts small file systems. A short form is part of `make test`.
 faults: $(READY)
+	$(BIN)/pytest -m campaign
 	$(BIN)/python tests/faults/campaign.py --times 20 --json docs/results/faults/results.json
 
 # Two hours of training, or MINUTES=30: memory and file handles must not grow.

@@ -21,11 +21,14 @@ def run(*words: str | Path) -> list[str]:
 
 
 OF_ROOT = ("full disk",) if os.geteuid() == 0 else ()
-SHORT = ("no file handles", "NaN in one peer", *OF_ROOT)
+SHORT = ("no file handles", "no memory", "clock jumps", "second process", "NaN in one peer", *OF_ROOT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("faults", "options"), [(SHORT, ()), (("SIGKILL",), ("--every_option",))])
+@pytest.mark.parametrize(
+    ("faults", "options"),
+    [pytest.param(SHORT, (), marks=pytest.mark.campaign), (("SIGKILL",), ("--every_option",))],
+)
 def test_a_run_that_a_fault_struck_equals_one_that_was_left_alone(faults, options):
     chosen = [word for fault in faults for word in ("--fault", fault)]
     printed = run(FOLDER / "campaign.py", "--times", "1", *chosen, *options)
@@ -33,7 +36,7 @@ def test_a_run_that_a_fault_struck_equals_one_that_was_left_alone(faults, option
     assert summaries == [f"{fault}: 1 of 1 bitwise equal" for fault in faults]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_every_method_resumes_after_a_kill_evaluates_and_exports(tmp_path):
     images, labels = digit_images(3, 100)
     digits = write_npz(tmp_path / "digits.npz", images, labels)
