@@ -113,8 +113,8 @@ def pace_of(
     )
 
 
-class _Enough(Exception):  # noqa: N818 (not an error)
-    """Everything was timed."""
+class Enough(Exception):  # noqa: N818 (not an error)
+    """A logger raises it to end a training: everything was timed."""
 
 
 class _Clock(Logger):
@@ -142,7 +142,7 @@ class _Clock(Logger):
         """Note the time of the end."""
         del record
         self.epoch_ended = time.perf_counter()
-        raise _Enough
+        raise Enough
 
 
 class OneKind(LeaderSteps):
@@ -199,7 +199,7 @@ def _last_steps(trainer: Trainer, epoch: int, steps: int) -> tuple[float, float]
     clock = _Clock(steps, trainer.fabric.device)
     trainer.loggers = [clock]
     since = time.perf_counter()
-    with suppress(_Enough):
+    with suppress(Enough):
         trainer.fit()
     return clock.steps_ended - since, clock.epoch_ended - clock.steps_ended
 
@@ -223,7 +223,7 @@ class _Counted(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
         """Return what the cohort returns."""
         if self.images and (time.perf_counter() > self._until or self.images >= self._most):
-            raise _Enough
+            raise Enough
         self.images += len(images)
         return self._cohort(images)
 
@@ -239,7 +239,7 @@ def _per_image(evaluator: Evaluator, trainer: Trainer, seconds: float, images: i
     cohort, ensemble, others = trainer.learner.networks
     counted = _Counted(cohort, seconds, images)
     since = time.perf_counter()
-    with suppress(_Enough):
+    with suppress(Enough):
         evaluator(counted, ensemble, others)
     wait_for(trainer.fabric.device)
     return (time.perf_counter() - since) / counted.images, counted.images

@@ -22,7 +22,7 @@ from peerdistill.evaluation.evaluator import evaluating
 from peerdistill.runs.budget import Plan
 from peerdistill.runs.build import check_device
 from peerdistill.runs.followers import NoCheckpoints
-from peerdistill.runs.pace import OneKind, wait_for
+from peerdistill.runs.pace import Enough, OneKind, wait_for
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
 from peerdistill.runs.train import close_workers, prepare
@@ -179,10 +179,6 @@ def _bytes(module: nn.Module) -> int:
     return sum(buffer.numel() * buffer.element_size() for buffer in module.buffers())
 
 
-class _Enough(Exception):  # noqa: N818 (not an error)
-    """All steps were timed."""
-
-
 class _Clock(Logger):
     """Ends the training after some steps, whose times it keeps.
 
@@ -201,7 +197,7 @@ class _Clock(Logger):
         wait_for(self._device)
         self.times.append(time.perf_counter())
         if step >= self._steps:
-            raise _Enough
+            raise Enough
 
 
 def _seconds_per_step(trainer: Trainer) -> float:
@@ -221,7 +217,7 @@ def _seconds_of(trainer: Trainer, *, is_alone: bool) -> float:
     trainer.loggers = [clock]
     trainer.checkpoints = NoCheckpoints(trainer.checkpoints.folder)  # Ctrl-C and ``checkpoint_every`` would save
     trainer.check_folder = lambda: None
-    with suppress(_Enough):
+    with suppress(Enough):
         trainer.fit()
     durations = [after - before for before, after in itertools.pairwise(clock.times)]
     timed = durations[_UNTIMED_STEPS:] or durations[-1:]
