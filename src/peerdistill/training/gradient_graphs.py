@@ -123,6 +123,7 @@ class _Graph:
         self._gradients = [(parameter, parameter.grad) for parameter in parameters]
 
     def replay(self, batch: IndexedBatch) -> Loss:
+        """Return the loss of ``batch``, and give the parameters its gradient."""
         for own, given in zip(self._batch, _tensors(batch), strict=True):
             if own is not None and given is not None:
                 own.copy_(given)
