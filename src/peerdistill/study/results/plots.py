@@ -20,10 +20,15 @@ from peerdistill.study.results.values import OverSeeds
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TITLES = {"leader": "leader", "mean peer": "mean of the peers", "ensemble": "ensemble of all peers"}
-_COSTS = {"cpu_seconds": "CPU seconds of the training", "multiply_adds": "$10^{12}$ multiply-adds of the training"}
-_LABELS = {"epochs": "epochs", "peers": "number of peers", **_COSTS}
+_LABELS = {
+    "epochs": "epochs",
+    "peers": "number of peers",
+    "cpu_seconds": "CPU seconds of the training",
+    "multiply_adds": "$10^{12}$ multiply-adds of the training",
+}
+_COSTS = {"cpu_seconds": 1.0, "multiply_adds": 1e12}
+"""The costs that an axis can show, with its unit."""
 _UNITS = {"error": "test error, %", "validation error": "validation error, %"}
-_TERA = 1e12
 _LOGARITHMIC = 8.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 _PANEL_INCHES = (4.6, 3.8)
@@ -94,8 +99,8 @@ def _lines(groups: Sequence[Group], asked: LinePlot, column: str, predictor: str
 def _x_of(group: Group, name: str) -> float:
     """Return the place of a group on the horizontal axis."""
     if name in _COSTS:
-        value: Any = group.mean_of(name)
-        value = value / _TERA if name == "multiply_adds" and value is not None else value
+        mean = group.mean_of(name)
+        value: Any = None if mean is None else mean / _COSTS[name]
     else:
         value = dotted(group.cells[0].resolved.as_dict()).get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
