@@ -9,7 +9,7 @@ import torch
 import peerdistill as pdl
 from peerdistill import runs
 from peerdistill.errors import UserError
-from peerdistill.runs import preview
+from peerdistill.runs import pace
 from peerdistill.training import Interrupted, Trainer
 from peerdistill.training.learner import Learner
 from support.photos import write_class_folders
@@ -55,7 +55,7 @@ def _slower(step, seconds):
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_an_epoch_of_few_steps_is_not_ended(quick_config, tmp_path, monkeypatch, steps):
+def test_an_epoch_of_few_steps_writes_nothing(quick_config, tmp_path, monkeypatch, steps):
     monkeypatch.chdir(tmp_path)
     images = sum(runs.dry_run(quick_config()).images["train"].values())
     found = runs.dry_run(quick_config(batch_size=images // steps, checkpoint_every=1, log_every=1))
@@ -66,7 +66,7 @@ def test_an_epoch_of_few_steps_is_not_ended(quick_config, tmp_path, monkeypatch,
 
 def test_ctrl_c_writes_nothing(quick_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(preview._Clock, "advance", lambda self, step: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(pace._Clock, "advance", lambda self, step: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):
         runs.dry_run(quick_config())
     assert list(tmp_path.iterdir()) == []

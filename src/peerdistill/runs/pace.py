@@ -90,7 +90,7 @@ def pace_of(
         Diverged: The loss is not finite.
         Failure: A full disk, a killed data worker and the like.
     """
-    _isolate(trainer, folder)
+    isolate(trainer, folder)
     alone = trainer.config.has_leader_steps
     trainer.leader_steps = OneKind(False)
     cold_step, step, bookkeeping = _steps(trainer, seconds)
@@ -100,14 +100,14 @@ def pace_of(
     cold_image, image = (0.0, 0.0) if evaluator is None else _evaluation(evaluator, trainer, seconds * _EVALUATION)
     saving = _saving(trainer, folder)
     validation, test = (0 if split is None else len(split) for split in (data.val, data.test))
-    steps_per_epoch = _steps_per_epoch(trainer)
+    per_epoch = steps_per_epoch(trainer)
     return Pace(
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=per_epoch,
         step=step,
         leader_step=leader_step,
         # The steps are saved once more before a validation.
         epoch_end=bookkeeping + validation * image + (2 if validation else 1) * saving,
-        first=steps_per_epoch * max(0.0, cold_step - step) + (validation + test) * max(0.0, cold_image - image),
+        first=per_epoch * max(0.0, cold_step - step) + (validation + test) * max(0.0, cold_image - image),
         start=start,
         end=2 * (validation + test) * image + saving,
     )
@@ -122,19 +122,25 @@ class _Clock(Logger):
 
     Args:
         steps: Number of steps.
+        untimed: The time starts after so many of them.
         device: Where they run.
     """
 
-    def __init__(self, steps: int, device: torch.device):
+    def __init__(self, steps: int, untimed: int, device: torch.device):
         self._left = steps
+        self._timed = steps - untimed
         self._device = device
+        self.begun = time.perf_counter()
         self.steps_ended = self.epoch_ended = 0.0
 
     def advance(self, step: int) -> None:
-        """Note the time of the last step; on a GPU, wait for it first."""
+        """Note the time of the last untimed and the last step; on a GPU, wait for it first."""
         del step
         self._left -= 1
-        if self._left == 0:
+        if self._left == self._timed:
+            wait_for(self._device)
+            self.begun = time.perf_counter()
+        elif self._left == 0:
             wait_for(self._device)
             self.steps_ended = time.perf_counter()
 
@@ -166,42 +172,52 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _isolate(trainer: Trainer, folder: Path) -> None:
-    """Let a trainer write nothing and not validate: that is measured apart."""
+def isolate(trainer: Trainer, folder: Path) -> None:
+    """Let a trainer write nothing and not validate: that is measured apart. The folder need not exist."""
     trainer.checkpoints = NoCheckpoints(folder / "none")
     trainer.check_folder = lambda: None
     trainer.evaluator = None
 
 
-def _steps_per_epoch(trainer: Trainer) -> int:
+def steps_per_epoch(trainer: Trainer) -> int:
+    """Return the optimizer steps of an epoch."""
     return trainer.steps // trainer.config.epochs
 
 
 def _steps(trainer: Trainer, seconds: float) -> tuple[float, float, float]:
     """Return the seconds of a step that reads its images for the first time, of a later one, and of an epoch's end."""
-    per_epoch = _steps_per_epoch(trainer)
+    per_epoch = steps_per_epoch(trainer)
     few = min(_FEW, per_epoch)
-    _last_steps(trainer, _LATE, few)
-    took = _last_steps(trainer, _LATE + 1, few)[0] / few
+    last_steps(trainer, _LATE, few)
+    took = last_steps(trainer, _LATE + 1, few)[0] / few
     least = min(_LEAST, per_epoch) if took < seconds else 1
     count = max(least, min(per_epoch, int(seconds * _STEPS / took)))
-    cold, _ = _last_steps(trainer, _LATE + 2, count)
+    cold, _ = last_steps(trainer, _LATE + 2, count)
     until, passes = time.perf_counter() + seconds * _AGAIN, []
     while not passes or time.perf_counter() < until:
-        passes.append(_last_steps(trainer, _LATE + 2, count))
+        passes.append(last_steps(trainer, _LATE + 2, count))
     warm, ends = (sum(part) / len(passes) for part in zip(*passes, strict=True))
     return cold / count, warm / count, ends
 
 
-def _last_steps(trainer: Trainer, epoch: int, steps: int) -> tuple[float, float]:
-    """Train the last steps of an epoch; return the seconds of all of them together, and those until the epoch's end."""
-    trainer.progress = Progress(epoch=epoch, step_in_epoch=_steps_per_epoch(trainer) - steps)
-    clock = _Clock(steps, trainer.fabric.device)
+def last_steps(trainer: Trainer, epoch: int, steps: int, *, untimed: int = 0) -> tuple[float, float]:
+    """Train the last steps of an epoch with an isolated trainer.
+
+    Args:
+        trainer: The trainer, see :func:`isolate`.
+        epoch: The epoch, from 0.
+        steps: Number of steps, at most those of an epoch.
+        untimed: How many of them are not timed.
+
+    Returns:
+        Seconds of all timed steps together, and those until the epoch's end.
+    """
+    trainer.progress = Progress(epoch=epoch, step_in_epoch=steps_per_epoch(trainer) - steps)
+    clock = _Clock(steps, untimed, trainer.fabric.device)
     trainer.loggers = [clock]
-    since = time.perf_counter()
     with suppress(Enough):
         trainer.fit()
-    return clock.steps_ended - since, clock.epoch_ended - clock.steps_ended
+    return clock.steps_ended - clock.begun, clock.epoch_ended - clock.steps_ended
 
 
 class _Counted(nn.Module):

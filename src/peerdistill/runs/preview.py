@@ -3,10 +3,8 @@
 Axes: B batch, C channels, H height, W width.
 """
 
-import itertools
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +19,12 @@ from peerdistill.data.dataset import Dataset, Split
 from peerdistill.evaluation.evaluator import evaluating
 from peerdistill.runs.budget import Plan
 from peerdistill.runs.build import check_device
-from peerdistill.runs.followers import NoCheckpoints
-from peerdistill.runs.pace import Enough, OneKind, wait_for
+from peerdistill.runs.followers import NoMetrics
+from peerdistill.runs.pace import OneKind, isolate, last_steps, steps_per_epoch, wait_for
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
 from peerdistill.runs.train import close_workers, prepare
-from peerdistill.training import Logger, Progress, Trainer
+from peerdistill.training import Trainer
 
 TIMED_STEPS = 3
 """Steps from which the time is estimated."""
@@ -128,6 +126,8 @@ def dry_run(
     run = Run(config.default_run)  # only its name is used
     flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
     task, trainer, evaluators, plan = prepare(config, run, budget=budget, **flags)
+    isolate(trainer, run.path)
+    trainer.metrics = NoMetrics(run.metrics_file)
     try:
         seconds = _seconds_per_step(trainer)
         evaluation = _evaluation_seconds(trainer, task.data)
@@ -143,7 +143,7 @@ def dry_run(
         copies=tuple(trainer.cohort.copies),
         parameters=trained_parameters(trainer, task),
         buffers=_buffers(trainer),
-        steps_per_epoch=trainer.steps // trainer.config.epochs,
+        steps_per_epoch=steps_per_epoch(trainer),
         seconds_per_step=seconds,
         evaluation_seconds=evaluation,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -179,27 +179,6 @@ def _bytes(module: nn.Module) -> int:
     return sum(buffer.numel() * buffer.element_size() for buffer in module.buffers())
 
 
-class _Clock(Logger):
-    """Ends the training after some steps, whose times it keeps.
-
-    Args:
-        steps: Number of steps.
-        device: Where they run.
-    """
-
-    def __init__(self, steps: int, device: torch.device):
-        self._steps = steps
-        self._device = device
-        self.times = [time.perf_counter()]
-
-    def advance(self, step: int) -> None:
-        """Note the time; on a GPU, wait for it first."""
-        wait_for(self._device)
-        self.times.append(time.perf_counter())
-        if step >= self._steps:
-            raise Enough
-
-
 def _seconds_per_step(trainer: Trainer) -> float:
     """Return the mean time of a step over the run."""
     leader_steps = trainer.leader_steps.count(trainer.steps)
@@ -210,18 +189,12 @@ def _seconds_per_step(trainer: Trainer) -> float:
 
 
 def _seconds_of(trainer: Trainer, *, is_alone: bool) -> float:
-    """Train for a few steps of one kind, which must not write anything, and return the mean time of the last ones."""
-    trainer.leader_steps, trainer.progress = OneKind(is_alone), Progress()
-    # The clock ends the training in its first epoch, before anything would be written.
-    clock = _Clock(min(_UNTIMED_STEPS + TIMED_STEPS, trainer.steps // trainer.config.epochs), trainer.fabric.device)
-    trainer.loggers = [clock]
-    trainer.checkpoints = NoCheckpoints(trainer.checkpoints.folder)  # Ctrl-C and ``checkpoint_every`` would save
-    trainer.check_folder = lambda: None
-    with suppress(Enough):
-        trainer.fit()
-    durations = [after - before for before, after in itertools.pairwise(clock.times)]
-    timed = durations[_UNTIMED_STEPS:] or durations[-1:]
-    return sum(timed) / len(timed)
+    """Train for a few steps of one kind, and return the mean time of the last ones."""
+    trainer.leader_steps = OneKind(is_alone)
+    steps = min(_UNTIMED_STEPS + TIMED_STEPS, steps_per_epoch(trainer))
+    untimed = min(_UNTIMED_STEPS, steps - 1)
+    seconds, _ = last_steps(trainer, 0, steps, untimed=untimed)
+    return seconds / (steps - untimed)
 
 
 @torch.no_grad()
