@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from peerdistill import files
-from peerdistill.files import WriteError, drafting, lock_shared, locked, remove_unused, write_whole
+from peerdistill.files import (
+    WriteError,
+    drafting,
+    lock_shared,
+    locked,
+    remove_unused,
+    scratch_folder,
+    write_whole,
+)
+from support.killed import leave_scratch_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -74,4 +83,32 @@ def test_files_in_use_are_not_removed(tmp_path):
             remove_unused(mark, [kept])
     assert kept.exists()
     remove_unused(mark, [kept, Path(tmp_path / "absent")])
+    assert names(tmp_path) == []
+
+
+def test_a_scratch_folder_is_removed_at_its_end(tmp_path):
+    with scratch_folder(tmp_path) as folder:
+        (folder / "a" / "b").mkdir(parents=True)
+        assert folder.parent == tmp_path
+    assert names(tmp_path) == []
+
+
+def test_scratch_folders_of_killed_processes_are_removed_and_others_are_not(tmp_path):
+    other = tmp_path / ".peerdistill-of-somebody-else"
+    other.mkdir()
+    left = leave_scratch_folder(tmp_path)
+    with scratch_folder(tmp_path) as first, scratch_folder(tmp_path) as second:
+        assert {path.name for path in tmp_path.iterdir()} == {other.name, first.name, second.name}
+        assert left not in (first, second)
+    assert names(tmp_path) == [other.name]
+
+
+@pytest.mark.parametrize("broken", ["lock_shared", "fcntl"])
+def test_without_locks_a_scratch_folder_is_never_removed_by_others(tmp_path, monkeypatch, broken):
+    def no_locks(*arguments: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(files, broken, None if broken == "fcntl" else no_locks)
+    with scratch_folder(tmp_path) as first, scratch_folder(tmp_path):
+        assert first.exists()
     assert names(tmp_path) == []

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
@@ -34,6 +35,11 @@ WRITING = ".writing"
 
 LOCK_FILE = ".lock"
 """Name of the lock file in a folder that one process writes to."""
+
+SCRATCH = ".peerdistill-"
+"""Begins the name of a temporary folder beside the file or folder that it is for."""
+
+_IN_USE = ".in-use"
 
 # Errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
@@ -199,6 +205,33 @@ def remove_unused(mark: Path, files: list[Path]) -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for file in (*files, mark):
             file.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in ``parent``, on the same disk, and remove it at the end.
+
+    Those that killed processes left there are removed first, on POSIX systems. Those of running processes are locked.
+
+    Raises:
+        OSError: The folder can't be created.
+    """
+    for folder in parent.glob(f"{SCRATCH}*"):
+        _remove_abandoned(folder)
+    with TemporaryDirectory(prefix=SCRATCH, dir=parent) as name, (Path(name) / WRITING).open("w") as mark:
+        # The mark gets its name when it is locked: another process never sees it without its lock.
+        with suppress(OSError):
+            lock_shared(mark)
+            Path(mark.name).rename(Path(name) / _IN_USE)
+        yield Path(name)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove a scratch folder whose process has ended."""
+    if fcntl is not None:
+        with suppress(OSError), (folder / _IN_USE).open() as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
 
 
 class HeldFolder:

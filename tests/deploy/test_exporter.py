@@ -16,6 +16,7 @@ from peerdistill.deploy import ExportError, ExportReport, LeaderCard, export, lo
 from peerdistill.deploy.formats import FORMATS, Leader, open_scorer
 from peerdistill.errors import UserError
 from peerdistill.files import WriteError
+from support.killed import leave_scratch_folder
 
 FILES = [name for name, format in FORMATS.items() if not format.is_folder]
 EXACT = [name for name, format in FORMATS.items() if not (format.needs_calibration or format.is_folder)]
@@ -90,6 +91,15 @@ def test_existing_file_is_replaced_only_with_force(resnet: nn.Module, card: Lead
     assert output.read_text() == "precious"
     export(resnet, card, output, format="safetensors", pictures=digits, force=True)
     assert open_scorer(output)[1] == card
+
+
+def test_the_draft_of_a_killed_export_is_removed_by_the_next_one(
+    resnet: nn.Module, card: LeaderCard, digits: Tensor, tmp_path: Path
+):
+    leave_scratch_folder(tmp_path)
+    output = tmp_path / "leader.safetensors"
+    export(resnet, card, output, format="safetensors", pictures=digits)
+    assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.mark.parametrize("format", ["onnx", "pt2"])

@@ -20,6 +20,7 @@ from peerdistill.runs.pace import EPOCHS, Pace
 from peerdistill.runs.peers_pay import PeersPay
 from peerdistill.training import Interrupted, TrainingConfig
 from peerdistill.training.config import GrowthConfig
+from support.killed import leave_scratch_folder
 
 EARLY = PeersPay({1: 50.0, 1000: 50.0}, {1: 40.0, 1000: 40.0}, data="a study", evidence="docs/study.md")
 """Peers are always better."""
@@ -252,11 +253,12 @@ def test_a_planned_run_is_an_ordinary_run(digits_file, two_epochs, train_quickly
     assert found.as_dict()["plan"]["epochs"] == found.config.training.epochs
 
 
-def test_a_plan_that_is_stopped_leaves_nothing(digits_file, monkeypatch, tmp_path):
+def test_a_plan_that_is_stopped_leaves_nothing_also_of_one_that_was_killed(digits_file, monkeypatch, tmp_path):
     def stop(*args, **how):
         raise Interrupted
 
     monkeypatch.setattr(planning, "pace_of", stop)
+    leave_scratch_folder(tmp_path)
     with pytest.raises(Interrupted):
         pdl.train(f"npz:{digits_file}", backbone="resnet8", budget="10s", run=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

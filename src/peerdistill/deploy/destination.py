@@ -11,9 +11,7 @@ from tempfile import TemporaryDirectory
 
 from peerdistill.deploy.formats import Format
 from peerdistill.errors import UserError, cause
-from peerdistill.files import publish, write_error
-
-_DRAFTS = ".peerdistill-"
+from peerdistill.files import SCRATCH, publish, scratch_folder, write_error
 
 
 def check_destination(output: Path, format: Format, *, force: bool) -> None:
@@ -79,19 +77,27 @@ def drafted(output: Path) -> Iterator[Path]:
         WriteError: If the system cannot write, for example because the disk is full.
     """
     try:
-        with TemporaryDirectory(prefix=_DRAFTS, dir=output.parent) as folder:
-            draft = Path(folder) / f"leader{output.suffix}"
+        with scratch_folder(output.parent) as folder:
+            draft = folder / f"leader{output.suffix}"
             yield draft
             for written in files_of(draft):
                 with written.open("rb") as file:
                     os.fsync(file.fileno())
-            if output.is_dir():
-                output.rename(Path(folder) / "replaced")
-            publish(draft, output)
+            _replace(draft, output)
     except OSError as error:
         # The file may also be a library's temporary file on another disk.
         failed = Path(error.filename or output)
-        raise write_error(output if _DRAFTS in str(failed) else failed, error) from error
+        raise write_error(output if SCRATCH in str(failed) else failed, error) from error
+
+
+def _replace(draft: Path, output: Path) -> None:
+    if not output.is_dir():
+        publish(draft, output)
+        return
+    # Not a scratch folder: if this process is killed in between, the folder that was replaced must stay.
+    with TemporaryDirectory(prefix=SCRATCH, dir=output.parent) as before:
+        output.rename(Path(before) / output.name)
+        publish(draft, output)
 
 
 def files_of(output: Path) -> list[Path]:

@@ -4,12 +4,11 @@ import gc
 import time
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from peerdistill import methods
@@ -19,6 +18,7 @@ from peerdistill.config.kinds import KINDS
 from peerdistill.config.options import TeacherConfig
 from peerdistill.errors import PeerdistillWarning, UserError, cause
 from peerdistill.evaluation import Evaluator
+from peerdistill.files import scratch_folder
 from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.peers_pay import PeersPay, study_for
 from peerdistill.runs.run import Run
@@ -155,7 +155,7 @@ def plan_for(task: Task, budget: Budget, run: Run, opened: Opened) -> Plan:
     seconds = min(_MEASURED * budget.seconds, _MEASURED_S)
     with _folder_beside(run) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", PeerdistillWarning)  # the run itself repeats them
-        found = [_measured(task, config, seconds, opened, Path(folder)) for config in configs]
+        found = [_measured(task, config, seconds, opened, folder) for config in configs]
     first = max(one.pace.first for one in found)  # the first candidate has read the images of the others
     candidates = [replace(one, pace=replace(one.pace, first=first)) for one in found]
     return plan_of(candidates, budget, study)
@@ -204,17 +204,20 @@ def _alone(config: Config) -> Config:
     return replace(config, cohort=cohort, method="baseline", options={}, teacher=TeacherConfig())
 
 
-def _folder_beside(run: Run) -> TemporaryDirectory[str]:
-    """Return a temporary folder on the disk of a run.
+@contextmanager
+def _folder_beside(run: Run) -> Iterator[Path]:
+    """Yield a temporary folder on the disk of a run.
 
     Raises:
         UserError: No folder can be created there.
     """
     existing = next(folder for folder in run.path.absolute().parents if folder.exists())
-    try:
-        return TemporaryDirectory(dir=existing, prefix=".peerdistill-")
-    except OSError as error:
-        raise UserError(f"{run.path} cannot be created: {cause(error)}") from error
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch_folder(existing))
+        except OSError as error:
+            raise UserError(f"{run.path} cannot be created: {cause(error)}") from error
+        yield folder
 
 
 def _measured(task: Task, config: Config, seconds: float, opened: Opened, folder: Path) -> Candidate:
