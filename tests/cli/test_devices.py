@@ -117,8 +117,34 @@ def test_a_missing_shard_is_named_once_by_the_first_process(sharded, tmp_path):
     words = (*SHARDED, "--run", str(folder), "--resume")
     assert exit_codes(start(2, *words, output=output)) == [2, 2]
     assert output.read_text().splitlines() == [
-        f"peerdistill: the memory banks of {folder}/checkpoints/last.pt are incomplete: there is no {lost}"
+        f"peerdistill: the memory banks of step 40 are incomplete: there is no {lost}. "
+        "Those of last.pt and previous.pt are kept"
     ]
+
+
+def test_the_best_epoch_has_networks_and_no_memory_banks(sharded, tmp_path):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    shutil.copytree(sharded, folder)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    step = checkpoints.load(checkpoints.best)["progress"]["step"]
+    for file in checkpoints.folder.glob(f"step-{step}-shard-*"):  # the last epoch may be the best one
+        file.unlink()
+
+    def run(*words: str) -> list[int | None]:
+        return exit_codes(start(1, words[0], str(folder), "--checkpoint", "best", *words[1:], output=output))
+
+    assert run("evaluate") == [0]
+    assert run("export", "--format", "safetensors", "--output", str(tmp_path / "leader.safetensors")) == [0]
+    assert run("analyse", "--only", "calibration,gradients", "--json") == [0]
+    lost = (
+        f"memory banks of step {step} are incomplete: there is no {checkpoints.folder}/step-{step}-shard-1-of-2.shard"
+    )
+    assert f'"does_not_apply": "the {lost}' in output.read_text()
+    checkpoints.best.replace(checkpoints.last)
+    checkpoints.previous.unlink()
+    output.unlink()
+    assert exit_codes(start(1, *SHARDED, "--run", str(folder), "--resume", output=output)) == [2]
+    assert output.read_text().startswith(f"peerdistill: the {lost}")
 
 
 def test_torchrun_restarts_after_a_kill(sharded, tmp_path):

@@ -121,9 +121,12 @@ def _rows_of_shards(
     filled = dict.fromkeys(banks, 0)
     for shard in _every(Share(0, _number_of_shards(state, checkpoints))):
         file = _file(checkpoints, state["progress"]["step"], shard)
+        if not file.exists():
+            raise UserError(
+                f"the memory banks of step {state['progress']['step']} are incomplete: there is no {file}. "
+                f"Those of {checkpoints.last.name} and {checkpoints.previous.name} are kept"
+            )
         if not any(_may_have_rows(bank, shard) for bank in banks.values()):
-            if not file.exists():
-                raise UserError(f"the memory banks of {checkpoints.last} are incomplete: there is no {file}")
             continue
         content = checkpoints.open(file)
         _check_belongs(content, state, shard, file)

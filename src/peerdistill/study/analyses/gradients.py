@@ -115,7 +115,11 @@ def _as_trained(run: "AnalysedRun") -> tuple["Cohort", "Method"]:
             method = run.task.method(cohort).to(run.device)
     except UserError as error:  # other analyses need no teacher
         raise DoesNotApply(f"the method of the run cannot be built: {error}") from error
-    load_method(method, with_banks(restored.state, method, run.run.checkpoints))
+    try:
+        state = with_banks(restored.state, method, run.run.checkpoints)
+    except UserError as error:  # nor memory banks, which best.pt lacks if they are divided among processes
+        raise DoesNotApply(str(error)) from error
+    load_method(method, state)
     method.batches_per_step = BATCHES  # no step is taken between the batches
     method.start_epoch(max(restored.epoch - 1, 0))
     return cohort.train(), method.train()
