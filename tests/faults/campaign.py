@@ -3,6 +3,7 @@
     python tests/faults/campaign.py --times 20
     python tests/faults/campaign.py --times 20 --fault SIGKILL --every_option
     python tests/faults/campaign.py --times 50 --json docs/results/faults/results.json
+    python tests/faults/campaign.py --times 50 --seed 1 --json docs/results/faults/results.json --add
 
 A moment is a delay after the run's first file has appeared, at most until its last file does. A training that ends
 before, or that the fault did not impair, does not count. Faults that only root can inject are left out for others.
@@ -10,7 +11,6 @@ before, or that the fault did not impair, does not count. Faults that only root 
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import sys
@@ -24,6 +24,7 @@ from typing import Any
 import machine
 import material
 import numpy as np
+import record
 import signals
 import torch
 from fault import Fault, Outcome, inject
@@ -49,13 +50,17 @@ def inject_often(name: str, times: int, trainings: Trainings, folder: Path, seed
     return outcomes
 
 
-def summary(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return what came of the injections of one fault."""
+def summary(outcomes: list[Outcome], seed: int) -> dict[str, Any]:
+    """Return what came of the injections of one fault, and where."""
+    found = describe(torch.device("cpu"))
     return {
         "injected": len(outcomes),
         "exit_codes": dict(Counter(str(outcome.code) for outcome in outcomes)),
+        "killed_while_writing": sum(outcome.left.partition(", ")[2] != "" for outcome in outcomes),
+        "before_the_first_checkpoint": sum(outcome.left.startswith("no step") for outcome in outcomes),
         "told": sorted({outcome.told for outcome in outcomes})[:5],
         "wrong": [asdict(outcome) for outcome in outcomes if outcome.wrong],
+        "campaigns": [{"seed": seed, **{name: found[name] for name in ("processor", "cores", "load_average")}}],
     }
 
 
@@ -67,6 +72,11 @@ def write_pictures(folder: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draws.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(file)
     (folder / "cache").mkdir()
+
+
+def absolute(name: str) -> Path:
+    """Return the path of a file for a program that changes its working directory."""
+    return Path(name).absolute()
 
 
 def can_inject(fault: Fault) -> bool:
@@ -81,7 +91,8 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS, action="append", help="only this one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every_option", action="store_true", help="train with all options that are off by default")
-    parser.add_argument("--json", type=Path, help="file for the record; other faults in it are kept")
+    parser.add_argument("--json", type=absolute, help="file for the record; other faults in it are kept")
+    parser.add_argument("--add", action="store_true", help="add to what the record has of a fault, with another seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     words = (*WORDS, *EVERY_OPTION) if options.every_option else WORDS
@@ -98,18 +109,8 @@ def main() -> None:
             print(f"{fault}: {equal} of {options.times} bitwise equal", flush=True)
             enough = enough and equal == options.times
             if options.json:
-                record(options.json, fault, outcomes)
+                record.write(options.json, fault, summary(outcomes, options.seed), add=options.add)
     sys.exit(not enough)
-
-
-def record(file: Path, fault: str, outcomes: list[Outcome]) -> None:
-    """Write what came of a fault to the record."""
-    before = json.loads(file.read_text()) if file.exists() else {"faults": {}}
-    found = describe(torch.device("cpu"))
-    machine = {name: found[name] for name in ("processor", "cores", "load_average")}
-    before["faults"][fault] = {**summary(outcomes), **machine}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(before, indent=2) + "\n")
 
 
 if __name__ == "__main__":

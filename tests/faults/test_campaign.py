@@ -1,5 +1,6 @@
 """A short form of the campaigns: each kind of fault that no other test injects, once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,8 @@ FEW_SHOT = ("baseline", "rkd-da", "one", "mcl-okd")
 FOLDER = Path(__file__).parent
 
 
-def run(*words: str | Path) -> list[str]:
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+def run(*words: str | Path, cwd: Path | None = None) -> list[str]:
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -29,11 +30,15 @@ SHORT = ("no file handles", "no memory", "clock jumps", "second process", "NaN i
     ("faults", "options"),
     [pytest.param(SHORT, (), marks=pytest.mark.campaign), (("SIGKILL",), ("--every_option",))],
 )
-def test_a_run_that_a_fault_struck_equals_one_that_was_left_alone(faults, options):
+def test_a_run_that_a_fault_struck_equals_one_that_was_left_alone(faults, options, tmp_path):
     chosen = [word for fault in faults for word in ("--fault", fault)]
-    printed = run(FOLDER / "campaign.py", "--times", "1", *chosen, *options)
+    printed = run(FOLDER / "campaign.py", "--times", "1", *chosen, *options, "--json", "record.json", cwd=tmp_path)
     summaries = [line for line in printed if line.endswith("bitwise equal")]
     assert summaries == [f"{fault}: 1 of 1 bitwise equal" for fault in faults]
+    recorded = json.loads((tmp_path / "record.json").read_text())["faults"]
+    assert {fault: (found["injected"], found["wrong"]) for fault, found in recorded.items()} == dict.fromkeys(
+        faults, (1, [])
+    )
 
 
 @pytest.mark.campaign
