@@ -2,6 +2,9 @@
 
 import os
 
+ANOTHER_FAILED = "another process of this training has failed"
+"""Begins the last sentence of a process that is killed because of this."""
+
 
 def is_restarted() -> bool:
     """Return whether ``torchrun --max-restarts`` has started the processes again after one of them failed."""

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from peerdistill import cli
+from peerdistill.processes import ANOTHER_FAILED
 from peerdistill.training import Checkpoints
 from support.processes import exit_codes, fork_together
 
@@ -147,13 +148,25 @@ def test_the_best_epoch_has_networks_and_no_memory_banks(sharded, tmp_path):
     assert output.read_text().startswith(f"peerdistill: the {lost}")
 
 
+def test_a_process_that_fails_before_it_trains_ends_all_with_one_sentence(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import os\nif os.environ.get('LOCAL_RANK') == '1':\n    os._exit(3)\n")
+    words = [sys.executable, "-m", "peerdistill", *WORDS, "--devices", "2", "--run", str(tmp_path / "run")]
+    done = subprocess.run(words, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stderr.splitlines()[-1].startswith(f"peerdistill: {ANOTHER_FAILED}, so all are ended; ")
+    assert not (tmp_path / "run").exists()
+
+
+def environment(*folders: Path) -> dict[str, str]:
+    paths = [*map(str, folders), str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+
 def test_torchrun_restarts_after_a_kill(sharded, tmp_path):
     folder = tmp_path / "run"
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1"]
     words = [*program, "-m", "--", "peerdistill", *SHARDED, "--run", str(folder)]
-    paths = [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    agent = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    agent = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 200
     while not (folder / "metrics.jsonl").exists():
         assert agent.poll() is None

@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from peerdistill.cohort import CohortOutput, pooled
 from peerdistill.errors import UserError
-from peerdistill.processes import is_restarted
+from peerdistill.processes import ANOTHER_FAILED, is_restarted
 from peerdistill.shares import Share
 from peerdistill.terms.exchange import Exchange
 
@@ -58,6 +58,7 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
     if count == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would announce itself
+    _explain_kill()
     # The differentiable all_gather that Fabric calls is deprecated by recent PyTorch; its successor is not public yet.
     warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")
     if is_restarted() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -66,6 +67,22 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
     no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
     strategy = DDPStrategy(**no_sync)
     return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+
+
+def _explain_kill() -> None:
+    """Let Fabric say why it kills this process. It does so if a process that it started has failed, in any exchange."""
+    observer = logging.getLogger("lightning_fabric.strategies.launchers.subprocess_script")
+    observer.setLevel(logging.INFO)
+    observer.addFilter(_in_our_words)
+
+
+def _in_our_words(record: logging.LogRecord) -> bool:
+    record.msg = (
+        f"peerdistill: {ANOTHER_FAILED}, so all are ended; its error is above, or perhaps memory was exhausted. "
+        "The last checkpoint is kept"
+    )
+    record.args = ()
+    return True
 
 
 def _leave() -> None:

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from peerdistill.processes import ANOTHER_FAILED
 from peerdistill.study.runner.job import Claim, Job, threads_of
 
 
@@ -49,6 +50,22 @@ def test_the_reason_of_a_crash_names_the_exception_and_the_log(start, tmp_path):
 
 def test_the_reason_of_a_killed_training_is_its_signal(start):
     assert ended(start("os.kill(os.getpid(), signal.SIGKILL)")).reason.startswith("ended by SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ((), f"{ANOTHER_FAILED}, so all are ended"),
+        (
+            ("Traceback (most recent call last):", "ImportError: no torch"),
+            "one of its processes failed: ImportError: no torch (see {log})",
+        ),
+    ],
+)
+def test_the_reason_of_a_training_that_is_killed_for_another_process(start, tmp_path, lines, reason):
+    printed = "\n".join([*lines, f"peerdistill: {ANOTHER_FAILED}, so all are ended"])
+    outcome = ended(start(f"print({printed!r}, flush=True); os.kill(os.getpid(), signal.SIGKILL)"))
+    assert outcome.reason == reason.format(log=tmp_path / "logs" / "a.log")
 
 
 def test_a_stopped_training_is_interrupted(start):

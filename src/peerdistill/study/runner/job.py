@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from peerdistill.errors import Failure, shortened
 from peerdistill.files import write_error
+from peerdistill.processes import ANOTHER_FAILED
 from peerdistill.study.record import Status
 
 _PREFIX = "peerdistill: "  # of the sentences that the command line writes to stderr
@@ -158,16 +159,18 @@ def _environment(threads: int) -> Mapping[str, str]:
 
 
 def _reason(code: int, log: Path) -> str:
-    """Return in a sentence why a child failed: its own error if it wrote one."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"ended by {name}, perhaps because memory was exhausted" if name == "SIGKILL" else f"ended by {name}"
+    """Return in a sentence why a child failed: its own error if it wrote one, or that of a process that it started."""
     lines = [line for line in _text(log).splitlines() if line.strip()]
     sentences = [line.removeprefix(_PREFIX) for line in lines if line.startswith(_PREFIX)]
+    lost_one = bool(sentences) and sentences[-1].startswith(ANOTHER_FAILED)
+    if code < 0 and not lost_one:
+        name = signal.Signals(-code).name
+        return f"ended by {name}, perhaps because memory was exhausted" if name == "SIGKILL" else f"ended by {name}"
     if sentences and _TRACEBACK not in lines:
         return shortened(sentences[-1].partition(_HINT)[0], _LONGEST_REASON)
-    last = f": {lines[-1].strip()}" if lines else ""
-    return shortened(f"exit code {code}{last} (see {log})", _LONGEST_REASON)
+    what = "one of its processes failed" if lost_one else f"exit code {code}"
+    last = [f": {line.strip()}" for line in lines if not line.startswith(_PREFIX)][-1:]
+    return shortened(f"{what}{''.join(last)} (see {log})", _LONGEST_REASON)
 
 
 def _text(log: Path) -> str:
