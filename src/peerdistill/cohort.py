@@ -6,6 +6,7 @@ Axes: M peers, B batch, C classes, D feature width.
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from peerdistill import backbones
 from peerdistill.backbones import Backbone
 from peerdistill.errors import UserError
+from peerdistill.lanes import Lanes
 from peerdistill.numerics import divide_gradient
 from peerdistill.sharing import BranchAt, check_peer_backbones, copies_per_stage
 
@@ -228,6 +230,7 @@ class Cohort(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
         """Run all peers on ``images``. Each copy of a stage runs once."""
         outputs: dict[tuple[int, int], Tensor] = {}  # by depth and owner of the copy
+        lanes = Lanes(images)
         stem = images
         features, logits = [], []
         for peer, (network, backbone) in enumerate(zip(self.networks, self.backbones, strict=True)):
@@ -235,17 +238,28 @@ class Cohort(nn.Module):
             for depth in range(len(backbone.stages)):
                 copy = (depth, self._owner(peer, depth))
                 if copy not in outputs:
-                    outputs[copy] = self._run(copy, network, x)
+                    outputs[copy] = lanes.run(self._lane(copy), partial(self._run, copy, network), x)
                 x = outputs[copy]
                 if self.copies[depth] == 1:
                     stem = x
-            features.append(self._divided(x.flatten(1), len(self.copies)))
-            logits.append(network.get_submodule(backbone.classifier)(features[-1]))
+            lane = self._lane((len(self.copies), peer))
+            features.append(lanes.run(lane, self._features, x))
+            logits.append(lanes.run(lane, network.get_submodule(backbone.classifier), features[-1]))
+        lanes.join(*features, *logits)
         logits_MBC = torch.stack(logits)
         one_width = len({feature.shape[1] for feature in features}) == 1
         return CohortOutput(
             logits_MBC, torch.stack(features) if one_width else tuple(features), stem, logits_MBC.mean(0), images
         )
+
+    def _lane(self, copy: tuple[int, int]) -> int | None:
+        """Return the lane of a copy of a stage or of a classifier: its owner. What all peers share has none."""
+        depth, owner = copy
+        return None if (*self.copies, self.peers)[depth] == 1 else owner
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Return the output of the last stage as the input of the classifiers."""
+        return self._divided(x.flatten(1), len(self.copies))
 
     def _run(self, copy: tuple[int, int], network: nn.Module, x: Tensor) -> Tensor:
         """Run one copy of a stage. If it modifies its input in place and others read that too, it gets a clone."""
