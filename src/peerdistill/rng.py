@@ -33,6 +33,8 @@ class Draws(IntEnum):
     """Mixing of the images of a batch: seed, epoch, step."""
     GROWTH = 9
     """Noise on the weights of a peer that starts from the leader: seed, peer."""
+    WRONG_LABELS = 10
+    """Training images that get a wrong label, and which: nothing else, so they are the same in every run."""
 
 
 class SplitSeed(IntEnum):

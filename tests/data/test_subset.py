@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from scipy import stats
 
 from peerdistill.data import DataConfig, load_dataset
 from peerdistill.data.config import SubsetConfig
@@ -76,3 +78,30 @@ def test_picture_folders(tmp_path):
 def test_more_than_there_is(arrays, subset, sentence):
     with pytest.raises(UserError, match=sentence):
         load(arrays, **subset)
+
+
+def test_wrong_labels(arrays):
+    right, wrong = load(arrays), load(arrays, wrong_labels=0.3)
+    changed = right.train.labels != wrong.train.labels
+    assert int(changed.sum()) == round(0.3 * CLASSES * PER_CLASS)
+    assert set(wrong.train.labels.tolist()) == set(range(CLASSES))
+    assert torch.equal(right.train.images, wrong.train.images)
+    assert torch.equal(right.test.labels, wrong.test.labels)
+    assert wrong.fingerprint != right.fingerprint
+    assert torch.equal(wrong.train.labels, load(arrays, wrong_labels=0.3).train.labels)
+
+
+def test_wrong_labels_are_any_other_class_equally_often(tmp_path):
+    labels = np.zeros(3000, dtype=np.int64)
+    labels[:4] = range(4)
+    np.savez(
+        tmp_path / "train.npz", images=np.zeros((3000, 8, 8, 1), np.uint8), labels=labels, class_names=list("abcd")
+    )
+    data = load_dataset(DataConfig(f"npz:{tmp_path}/train.npz", validation=0.0, subset=SubsetConfig(wrong_labels=0.9)))
+    counts = torch.bincount(data.train.labels, minlength=4)[1:].numpy()
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_all_labels_cannot_be_wrong(arrays):
+    with pytest.raises(UserError, match="wrong_labels"):
+        load(arrays, wrong_labels=1.0)

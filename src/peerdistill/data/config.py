@@ -84,17 +84,19 @@ class MixConfig:
 
 @dataclass(frozen=True)
 class SubsetConfig:
-    """Part of the data, for short studies."""
+    """Part of the data, and wrong labels, for studies."""
 
     classes: Annotated[int, Range(least=2, most=10**7)] | None = None
     """number of classes to keep, evenly spaced in their order (default: all)"""
     per_class: Annotated[int, Range(least=1, most=10**9)] | None = None
     """number of training images to keep of each class, evenly spaced in their order (default: all)"""
+    wrong_labels: Annotated[float, Range(least=0, below=1)] = 0.0
+    """fraction of the training images that get a wrong label; validation and test labels stay"""
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is left out."""
-        return self.classes is not None or self.per_class is not None
+        """Whether anything is left out or made wrong."""
+        return self.classes is not None or self.per_class is not None or self.wrong_labels > 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Part of a data set: fewer classes, and fewer training images of each. The choice is the same in every run."""
+"""Part of a data set: fewer classes and training images, wrong labels. The choice is the same in every run."""
 
 from dataclasses import replace
 
@@ -10,12 +10,14 @@ from torch import Tensor
 from peerdistill.data.config import SubsetConfig
 from peerdistill.data.dataset import ArraySplit, Dataset, Split, fingerprint, held_out_fingerprints
 from peerdistill.errors import UserError
+from peerdistill.rng import Draws, keyed_generator
 
 
 def subset_of(data: Dataset, config: SubsetConfig) -> Dataset:
     """Return the classes and training images that ``config`` keeps, evenly spaced in the order of the data.
 
     Validation and test splits keep all images of these classes. Channel statistics stay those of the whole data.
+    A fraction ``wrong_labels`` of the training images, drawn at random, gets any other class with equal probability.
 
     Raises:
         UserError: The data has fewer classes, or a class has fewer training images.
@@ -35,6 +37,8 @@ def subset_of(data: Dataset, config: SubsetConfig) -> Dataset:
     train = _of_classes(data.train, kept)
     if config.per_class is not None:
         train = rows_of(train, _spaced_rows(train.labels, class_names, config.per_class))
+    if config.wrong_labels:
+        train = replace(train, labels=_partly_wrong(train.labels, len(class_names), config.wrong_labels))
     statistics = (*data.mean, *data.std) if isinstance(train, ArraySplit) else ()
     return replace(
         data,
@@ -70,6 +74,16 @@ def _spaced_rows(labels: Int64[Tensor, " samples"], class_names: tuple[str, ...]
         too_few = f"subset.per_class: class '{name}' has only {len(rows)} training images"
         found.append(rows[_spaced(len(rows), count, too_few)])
     return np.sort(np.concatenate(found))
+
+
+def _partly_wrong(labels: Int64[Tensor, " samples"], classes: int, fraction: float) -> Int64[Tensor, " samples"]:
+    """Return ``labels`` with another class for a fraction of the samples."""
+    generator = keyed_generator(Draws.WRONG_LABELS)
+    chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
+    labels = labels.clone()
+    shifts = torch.randint(1, classes, (len(chosen),), generator=generator)
+    labels[chosen] = (labels[chosen] + shifts) % classes
+    return labels
 
 
 def rows_of(split: Split, rows: np.ndarray) -> Split:

@@ -10,7 +10,10 @@ from peerdistill.runs.identity import decisive_options
 from peerdistill.study.plan import digest
 from peerdistill.study.report.reported_run import ReportedRun
 
-_NAMING = ("data", "method", "backbone", "sharing", "peers", "epochs", "subset.classes", "subset.per_class")
+_NAMING = (
+    *("data", "method", "backbone", "sharing", "peers", "epochs"),
+    *("subset.classes", "subset.per_class", "subset.wrong_labels"),
+)
 """Options that name a group first."""
 
 

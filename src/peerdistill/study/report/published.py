@@ -85,6 +85,8 @@ def _how(reported: ReportedRun, figure: Published) -> str:
         found.append(f"{subset.classes} classes")
     if subset is not None and subset.per_class:
         found.append(f"{subset.per_class} training images of each class")
+    if subset is not None and subset.wrong_labels:
+        found.append(f"{subset.wrong_labels:.0%} wrong labels")
     if config.episodes is not None:
         found.append(f"{config.episodes.episodes:,} training episodes")
     elif (epochs := EPOCHS.get(figure.dataset)) != config.training.epochs:

@@ -199,4 +199,5 @@ def data_in_words(reported: ReportedRun) -> str:
         return name
     classes = f"{subset.classes} classes" if subset.classes else "all classes"
     images = f", {subset.per_class} training images each" if subset.per_class else ""
-    return f"a part of {name} ({classes}{images})"
+    wrong = f", {subset.wrong_labels:.0%} of their labels wrong" if subset.wrong_labels else ""
+    return f"a part of {name} ({classes}{images}{wrong})"
