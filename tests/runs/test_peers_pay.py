@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerdistill.config import Config
-from peerdistill.runs.peers_pay import FROM_SCRATCH, FROM_WEIGHTS, PeersPay, study_for
+from peerdistill.runs.peers_pay import (
+    FROM_PHOTOGRAPHS,
+    FROM_SCRATCH,
+    FROM_WEIGHTS,
+    WITH_STRONG_AUGMENTATION,
+    PeersPay,
+    study_for,
+)
 
 errors = st.dictionaries(st.sampled_from([10, 20, 50, 100, 200, 400]), st.floats(20.0, 60.0), min_size=2)
 
@@ -52,6 +59,13 @@ def test_what_was_measured_on_small_data():
     assert FROM_SCRATCH.pays_from(3.6) is None
     assert FROM_SCRATCH.single[400] < FROM_SCRATCH.peers[100]
     assert FROM_WEIGHTS.pays_from(1.4) is None
+    assert WITH_STRONG_AUGMENTATION.pays_from(1.9) is None
+    assert WITH_STRONG_AUGMENTATION.pays_from(3.6) is None
+
+
+def test_a_network_that_no_longer_gains_from_epochs_loses_to_peers():
+    for ratio in (1.0, 1.9, 3.6):
+        assert FROM_PHOTOGRAPHS.pays_from(ratio) == pytest.approx(200 * ratio)
 
 
 def test_the_cheaper_peers_are_the_sooner_they_pay():
@@ -64,12 +78,14 @@ def test_the_cheaper_peers_are_the_sooner_they_pay():
 
 def test_which_study():
     assert study_for(Config.from_dict({"data": "digits"})) is FROM_SCRATCH
+    assert study_for(Config.from_dict({"data": "digits", "augment": "randaugment"})) is WITH_STRONG_AUGMENTATION
+    assert study_for(Config.from_dict({"data": "a/folder"})) is FROM_PHOTOGRAPHS
     tuned = {"data": "digits", "weights": "some.safetensors"}
     assert study_for(Config.from_dict(tuned)) is FROM_WEIGHTS
     assert study_for(Config.from_dict({"kind": "episodes", "data": "npz:some.npz"})) is None
 
 
-@pytest.mark.parametrize("study", [FROM_SCRATCH, FROM_WEIGHTS])
+@pytest.mark.parametrize("study", [FROM_SCRATCH, WITH_STRONG_AUGMENTATION, FROM_PHOTOGRAPHS, FROM_WEIGHTS])
 def test_the_evidence_exists(study):
     from support.pages import ROOT
 
