@@ -27,6 +27,7 @@ import torch
 from gpu_agreement import agreement
 from gpu_epoch import epoch
 from gpu_kernels import kernels_of
+from gpu_lanes import beside_one_stream
 from gpu_training import BEST, EAGER, FOUR, ON_GPU, SHARED, SINGLE, TWO, Peers, Size, Training, start_of_memory
 from measuring import MIB, give, header, parser
 from peerdistill.errors import PeerdistillWarning
@@ -132,6 +133,16 @@ def measurements(scale: Scale, repeats: int) -> list[Measurement]:
             partial(beside_single, size, way, scale, repeats, (TWO, FOUR, SHARED)),
         )
 
+    def lanes(size: Size, way: str) -> Measurement:
+        time_of = partial(timed, size, way=way, scale=scale, repeats=repeats)
+        about = {"size": size.name, "way": way}
+        return Measurement(
+            "lanes",
+            f"{size.name}, {way}",
+            8,
+            lambda: [about | row for row in beside_one_stream(time_of, SINGLE, (TWO, FOUR))],
+        )
+
     def kernels(peers: Peers, way: str) -> Measurement:
         rows = partial(kernels_of, scale.paper, peers, way, warm_up=scale.warm_up)
         return Measurement("kernels", f"{peers}, {way}", 6, lambda: [rows()])
@@ -152,6 +163,8 @@ def measurements(scale: Scale, repeats: int) -> list[Measurement]:
         steps(scale.paper, "graphs"),
         steps(scale.paper, "graphs, channels_last"),
         steps(scale.paper, BEST),
+        lanes(scale.paper, BEST),
+        lanes(scale.small, BEST),
         large(smallest, BEST),
         epochs(FOUR, BEST),
         epochs(SINGLE, BEST),
@@ -220,6 +233,10 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
             f"{row['size']:8} {row['way']:28} b{row['batch']:<4} {row['peers']:27} {row['ms']:8.2f} ms "
             f"{row['over_single']:5.2f} x single {memory}"
         )
+    for row in report["lanes"]:
+        before = f"{row['one_stream_ms']:.2f} ms ({row['one_stream_over_single']:.2f} x single) in one stream"
+        now = f"{row['ms']:.2f} ms ({row['over_single']:.2f}) side by side"
+        yield f"lanes   {row['size']:8} {row['peers']:27} {before}, {now}"
     for row in report["kernels"]:
         parts = ", ".join(f"{name} {part['kernels']:.0f}/{part['ms']:.2f}" for name, part in row["parts"].items())
         of_step = "" if row["step_ms"] is None else f" of {row['step_ms']:.2f} ({row['busy_share']:.0%})"
@@ -258,7 +275,7 @@ def main() -> int:
         method=f"median of {repeats} bursts of {scale.burst} steps after {scale.warm_up} untimed; "
         "float32 with TF32 convolutions unless it says bf16",
     )
-    tables = ("steps", "large", "kernels", "agreement", "epochs", "devices", "skipped", "failed")
+    tables = ("steps", "lanes", "large", "kernels", "agreement", "epochs", "devices", "skipped", "failed")
     report: dict[str, Any] = {"header": about, **{table: [] for table in tables}}
     # A step that is not a graph must not be measured as one.
     warnings.filterwarnings("error", message=r".*can't be a CUDA graph", category=PeerdistillWarning)

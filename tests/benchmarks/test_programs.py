@@ -62,6 +62,7 @@ def test_the_program_for_gpus_measures_each_kind_once_as_a_trial(benchmark, monk
         "mcl-okd, 4 branches, shared",
     ]
     assert found["steps"][0]["over_single"] == 1
+    assert [row["peers"] for row in found["lanes"]] == ["mcl-okd, 2 branches", "mcl-okd, 4 branches"]
     assert {row["method"] for row in found["agreement"]} == set(methods.names())
     for row in found["agreement"]:
         assert max(row["gradient_float32"], row["gradient_float64"]) < 1e-4
