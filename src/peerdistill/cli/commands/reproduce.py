@@ -160,8 +160,9 @@ def _places(study: "Study", options: Namespace) -> "dict[str, Place]":
         found = {name: replace(place, root=root) for name, place in found.items()}
     for option in ("data", "test"):
         for word in options[option] or []:
-            name, place = _named(word, option, list(found))
-            found[name] = replace(found[name], **{option: place})
+            if word.partition("=")[0] not in study.left_out:
+                name, place = _named(word, option, list(found))
+                found[name] = replace(found[name], **{option: place})
     return found
 
 

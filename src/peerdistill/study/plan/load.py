@@ -59,6 +59,7 @@ def load_study(
         scale=Scale(scale, maker.statements()),
         equal_compute=file.equal_compute,
         plain_axes=_plain_axes(file, parts),
+        left_out=frozenset(_labels(every_part)[DATASET]).difference(cell.dataset for cell in found),
     )
     return replace(study, cells=_in_order(study, found))
 

@@ -80,6 +80,7 @@ class Study:
         scale: The scale.
         equal_compute: Whether the plain network is also trained for the time and the multiply-adds of each method.
         plain_axes: Axes on which a plain network has a label: those that do not only set options of the peers.
+        left_out: Data sets without cells, because others were chosen.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Study:
     scale: Scale
     equal_compute: bool
     plain_axes: frozenset[str]
+    left_out: frozenset[str] = frozenset()
 
     def plain_of(self, cell: Cell) -> Cell:
         """Return the plain network for the same data, network and training as a cell, with its seed.
