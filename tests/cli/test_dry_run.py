@@ -30,6 +30,7 @@ def test_it_prints_the_data_the_network_and_the_time_and_writes_nothing(photos, 
         "contrast",
         "sgd",
         "7 epochs",
+        "equal time",
     ):
         assert text in shown
     assert "from 3 steps" in shown

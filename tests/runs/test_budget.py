@@ -65,7 +65,7 @@ def pace(step: float = 0.1, **parts: float) -> Pace:
 
 
 def two(single: Pace, peers: Pace) -> list[Candidate]:
-    return [Candidate(planning._alone(config()), single), Candidate(config(), peers)]
+    return [Candidate(planning.alone(config()), single), Candidate(config(), peers)]
 
 
 seconds = st.floats(0.0, 100.0)
@@ -211,7 +211,7 @@ def test_few_shot_runs_are_planned_in_episodes(clock):
 
 
 def test_a_resumed_run_keeps_its_plan():
-    single = planning._alone(config())
+    single = planning.alone(config())
     started = replace(single, training=replace(single.training, epochs=77))
     assert with_plan_of(config(), started) == started
     kept = with_plan_of(config("--peers", "2"), started)

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -40,7 +41,7 @@ def test_the_time_is_that_of_the_last_three_of_five_steps(quick_config, monkeypa
     assert 0.01 <= found.seconds_per_step < 0.4
     expected = found.steps * found.seconds_per_step + 100 * found.evaluation_seconds[0] + found.evaluation_seconds[1]
     assert found.seconds == pytest.approx(expected)
-    assert len(list(waits)) == 97
+    assert len(list(waits)) == 92  # five steps of the peers, five of the leader alone
 
 
 def test_the_time_is_the_mean_over_steps_of_the_leader_and_of_all_peers(quick_config, monkeypatch):
@@ -48,6 +49,27 @@ def test_the_time_is_the_mean_over_steps_of_the_leader_and_of_all_peers(quick_co
         monkeypatch.setattr(Learner, kind, _slower(getattr(Learner, kind), seconds))
     found = runs.dry_run(quick_config(epochs=10, batch_size=8, growth={"start": 0.5}))
     assert 0.25 <= found.seconds_per_step < 0.35
+
+
+def test_it_says_what_one_network_does_in_the_same_time(quick_config, monkeypatch):
+    step = Trainer._step
+
+    def slow(self, *batches):
+        time.sleep(0.2 if self.cohort.peers == 1 else 0.6)
+        return step(self, *batches)
+
+    monkeypatch.setattr(Trainer, "_step", slow)
+    worth = runs.dry_run(quick_config(epochs=100)).worth
+    assert worth is not None
+    found = re.match(r"in the same time, one network alone trains for about (\d+) epochs; (.*)$", worth)
+    assert found, worth
+    assert 230 < int(found[1]) < 330
+    assert "peers" in found[2]
+    assert "docs/results/" in found[2]
+
+
+def test_it_says_nothing_of_peers_for_one_network(quick_config):
+    assert runs.dry_run(quick_config(peers=1, method="baseline")).worth is None
 
 
 def _slower(step, seconds):

@@ -69,6 +69,8 @@ def _rows(found: "DryRun") -> Iterator[tuple[str, str]]:
     )
     if found.plan is not None:
         yield "plan", "\n".join(found.plan.reasons)
+    if found.worth is not None:
+        yield "equal time", found.worth
     if found.gpu_bytes is not None:
         yield "GPU memory", f"at least {in_bytes(found.gpu_bytes)}"
     speed = images / found.seconds_per_step

@@ -23,7 +23,7 @@ from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.peers_pay import PeersPay, study_for
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task
-from peerdistill.training import Trainer
+from peerdistill.training import GrowthConfig, Trainer
 
 Opened = Callable[[Task, Run], AbstractContextManager[tuple[Trainer, Mapping[str, Evaluator | None]]]]
 """Opens the trainer of a task before its first step, and its evaluators."""
@@ -151,7 +151,7 @@ def plan_for(task: Task, budget: Budget, run: Run, opened: Opened) -> Plan:
         Failure: A full disk, a killed data worker and the like.
     """
     study = study_for(task.config) if _leaves_peers_open(task.config) else None
-    configs = [task.config] if study is None else [_alone(task.config), task.config]
+    configs = [task.config] if study is None else [alone(task.config), task.config]
     seconds = min(_MEASURED * budget.seconds, _MEASURED_S)
     with _folder_beside(run) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", PeerdistillWarning)  # the run itself repeats them
@@ -198,10 +198,11 @@ def _leaves_peers_open(config: Config) -> bool:
     return all(name in config.implied for name in names if name.partition(".")[0] in _OF_PEERS | of_method)
 
 
-def _alone(config: Config) -> Config:
+def alone(config: Config) -> Config:
     """Return the configuration of the leader without peers."""
     cohort = replace(config.cohort, peers=1, sharing="network", peer_backbones=None)
-    return replace(config, cohort=cohort, method="baseline", options={}, teacher=TeacherConfig())
+    training = replace(config.training, growth=GrowthConfig(), distill_every=1)
+    return replace(config, cohort=cohort, training=training, method="baseline", options={}, teacher=TeacherConfig())
 
 
 @contextmanager
@@ -236,18 +237,8 @@ def _measured(task: Task, config: Config, seconds: float, opened: Opened, folder
 def _best(candidates: Sequence[Candidate], epochs: int, study: PeersPay) -> tuple[int, str]:
     """Return which of two candidates to train in the time of so many epochs of the first one, and why."""
     single, peers = candidates
-    ratio = peers.epoch / single.epoch
-    measured, pays_from = study.measured(ratio), study.pays_from(ratio)
-    chosen = int(pays_from is not None and epochs >= pays_from)
-    source = f"(measured with {study.data}: {study.evidence}): training {candidates[chosen].name}"
-    if measured is None:
-        return chosen, f"no measurement tells when peers pay that take {ratio:.1f} times as long {source}"
-    if pays_from is None:
-        beyond = ", and longer times were not measured" if epochs > measured[1] else ""
-        most = single.length(measured[1])
-        return chosen, f"peers were not better in the time of up to {most} of one network{beyond} {source}"
-    start = "pay from" if chosen else "start to pay after"
-    return chosen, f"peers {start} about {single.length(pays_from)} of one network {source}"
+    pays, why = study.verdict(peers.epoch / single.epoch, epochs, single.length)
+    return int(pays), f"{why}: training {candidates[pays].name}"
 
 
 def _no_room(chosen: Candidate, budget: Budget, other: float) -> UserError:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,28 @@ class PeersPay:
             if self._gain(earlier, ratio) < self.margin:
                 return self._crossing(earlier, later, ratio)
         return found[0]
+
+    def verdict(self, ratio: float, epochs: int | float, length: Callable[[float], str]) -> tuple[bool, str]:
+        """Return whether the leader was better than a single network that trains for so long, and a sentence on it.
+
+        Args:
+            ratio: Time of an epoch of the peers, divided by that of an epoch of the single network.
+            epochs: Epochs of the single network.
+            length: Returns a number of epochs as a text.
+        """
+        measured, pays_from = self.measured(ratio), self.pays_from(ratio)
+        source = f"(measured with {self.data}: {self.evidence})"
+        if measured is None:
+            return False, f"no measurement tells when peers pay that take {ratio:.1f} times as long {source}"
+        if pays_from is None:
+            beyond = ", and longer times were not measured" if epochs > measured[1] else ""
+            return (
+                False,
+                f"peers were not better in the time of up to {length(measured[1])} of one network{beyond} {source}",
+            )
+        pays = epochs >= pays_from
+        start = "pay from" if pays else "start to pay after"
+        return pays, f"peers {start} about {length(pays_from)} of one network {source}"
 
     def _gain(self, time: float, ratio: float) -> float:
         """Return by how many points the leader is better at a time."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from peerdistill.config.budget import Budget, plannable
@@ -17,13 +18,15 @@ from peerdistill.config.config import Config
 from peerdistill.data.arrays import GivenImages
 from peerdistill.data.dataset import Dataset, Split
 from peerdistill.evaluation.evaluator import evaluating
-from peerdistill.runs.budget import Plan
+from peerdistill.runs.budget import Plan, alone
 from peerdistill.runs.build import check_device
 from peerdistill.runs.followers import NoMetrics
 from peerdistill.runs.pace import OneKind, isolate, last_steps, steps_per_epoch, wait_for
+from peerdistill.runs.peers_pay import study_for
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
-from peerdistill.runs.train import close_workers, prepare
+from peerdistill.runs.task import Task
+from peerdistill.runs.train import close_workers, opened, prepare
 from peerdistill.training import Trainer
 
 TIMED_STEPS = 3
@@ -53,6 +56,8 @@ class DryRun:
         device: Where the steps ran.
         gpu_bytes: Most GPU memory that was allocated; None without a GPU.
         plan: How the budget is spent; None without one.
+        worth: Whether the leader can be expected to be better than one network that trains for as long; None with a
+            plan, which says it too, without peers, and for few-shot runs, for which nothing was measured.
     """
 
     config: Config
@@ -69,6 +74,7 @@ class DryRun:
     device: str
     gpu_bytes: int | None
     plan: Plan | None = None
+    worth: str | None = None
 
     @property
     def steps(self) -> int:
@@ -133,6 +139,7 @@ def dry_run(
         evaluation = _evaluation_seconds(trainer, task.data)
     finally:
         close_workers(trainer, evaluators)
+    worth = _worth(task, run, trainer.fabric, seconds) if plan is None else None
     device = trainer.fabric.device
     return DryRun(
         config=task.config,
@@ -149,7 +156,22 @@ def dry_run(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         plan=plan,
+        worth=worth,
     )
+
+
+def _worth(task: Task, run: Run, fabric: Fabric, seconds: float) -> str | None:
+    """Time the leader without peers, and return what is known about training it for as long as the peers."""
+    study = study_for(task.config)
+    if study is None or task.config.cohort.peers == 1:
+        return None
+    with opened(fabric, task.configured(alone(task.config)), run) as (trainer, _):
+        isolate(trainer, run.path)
+        trainer.metrics = NoMetrics(run.metrics_file)
+        ratio = seconds / _seconds_per_step(trainer)
+    epochs = ratio * task.config.training.epochs
+    _, why = study.verdict(ratio, epochs, "{:,.0f} epochs".format)
+    return f"in the same time, one network alone trains for about {epochs:,.0f} epochs; {why}"
 
 
 def _splits(data: Dataset) -> dict[str, Split]:

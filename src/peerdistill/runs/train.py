@@ -190,14 +190,15 @@ def prepare(
     fabric = fabric or _launched(config, devices=1)
     plan = None
     if budget is not None:
-        plan = plan_for(task, budget, run, partial(_opened, fabric))
+        plan = plan_for(task, budget, run, partial(opened, fabric))
         task = task.configured(plan.config)
     trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=True)
     return Prepared(task, trainer, evaluators, plan)
 
 
 @contextmanager
-def _opened(fabric: Fabric, task: Task, run: Run) -> Iterator[tuple[Trainer, Mapping[str, Evaluator | None]]]:
+def opened(fabric: Fabric, task: Task, run: Run) -> Iterator[tuple[Trainer, Mapping[str, Evaluator | None]]]:
+    """Yield the trainer of a task before its first step, and its evaluators; then stop their workers."""
     trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=True)
     try:
         yield trainer, evaluators
