@@ -4,18 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-lowest coverage site serve dist fuzz faults soak bench clean
+.PHONY: demo test types test-lowest coverage site serve dist fuzz faults soak bench clean
 
 demo: $(READY)
 	$(BIN)/peerdistill demo --run runs/demo-$$(date +%Y%m%d-%H%M%S)
 
-test: $(READY) site
+test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(MAKE) --jobs=2 site types  # each keeps one core busy
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal -m "not (own_process or campaign)"
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process $$(grep -lr "mark.own_process" tests)
+
+types: $(READY)
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # The documentation in build/site, from docs/, examples/ and docstrings; needs no network. A link that leads nowhere is an error.
 site: $(READY)

@@ -1,5 +1,6 @@
 """For every test: the shared real data, and shape checks on every public signature."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -13,8 +14,18 @@ from jaxtyping import install_import_hook
 # and threads that wait in spin loops slow down a busy machine many times.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Installed before the package is imported: beartype checks every jaxtyping signature at call time.
-install_import_hook("peerdistill", "beartype.beartype")
+
+def modules_with_shapes() -> list[str]:
+    """Return the modules of the package that name jaxtyping's shapes."""
+    sources = Path(__file__).parents[1] / "src"
+    files = (sources / "peerdistill").rglob("*.py")
+    shaped = (file.relative_to(sources) for file in files if "jaxtyping" in file.read_text(encoding="utf-8"))
+    return [".".join(file.with_suffix("").parts) for file in shaped]
+
+
+# Installed before the package is imported: beartype checks each signature of these modules at call time. Pyright checks
+# the others, which have plain types: to bind the arguments of each call takes longer than many of their functions.
+install_import_hook(modules_with_shapes(), "beartype.beartype")
 
 # Deadlines and slow draws say how busy a machine is, not whether a test is right.
 settings.register_profile("tests", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +34,16 @@ settings.load_profile("tests")
 pytest_plugins = ["support.browser", "support.onnxruntime_web"]
 
 SHARED_DATA = Path(os.environ.get("PEERDISTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+# Collecting the tests makes millions of objects that stay. Garbage collection would walk through them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but leave out what is there already, and begin less often than by default."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
