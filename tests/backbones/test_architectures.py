@@ -52,7 +52,8 @@ PEERS = {
 LARGE = {"torchvision:vgg11_bn"}  # 129 million parameters; mobilenet_v3_small also has a classifier of several layers
 TRIED = [name for name in PEERS if WRITES_DOCS or name not in LARGE]
 # LayerNorm on channels, attention with a class token. The tests of deployment convert a ResNet.
-CONVERTED = TRIED if WRITES_DOCS else ["timm:convnext_atto", "timm:vit_tiny_patch16_224"]
+SMALL = {"timm:test_convnext": 64, "timm:test_vit": 64}
+CONVERTED = TRIED if WRITES_DOCS else list(SMALL)
 WITHOUT_ONNX = {"timm:maxvit_rmlp_pico_rw_256": "Cannot view a tensor"}
 # It adds the same value to all scores of a softmax, so its gradient is 0 up to rounding.
 WITHOUT_GRADIENT = ".rel_pos.mlp.fc2.bias"
@@ -76,7 +77,7 @@ def with_statistics(network: nn.Module, classifier: str, side: int) -> nn.Module
     for norm in norms:
         norm.momentum = None  # cumulative mean over batches
     with torch.no_grad():
-        for _ in range(5):
+        for _ in range(2):
             network(torch.randn(4, 3, side, side))
     for norm, momentum in norms.items():
         norm.momentum = momentum
@@ -96,7 +97,7 @@ def id_of(name: str) -> str:
 @pytest.fixture(scope="module", params=TRIED, ids=id_of)
 def peer(request):
     """Return name, image side and backbone of each architecture."""
-    side = PEERS[request.param]
+    side = {**PEERS, **SMALL}[request.param]
     return request.param, side, backbones.build(request.param, classes=CLASSES, image_size=side)
 
 
