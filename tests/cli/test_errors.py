@@ -357,16 +357,18 @@ def files_of(folder: Path) -> set[tuple]:
 def reports(home, peerdistill) -> dict[Mistake, Report]:
     """Make every mistake once."""
     found = {}
+    before = files_of(home)
     with contextlib.chdir(home):
         for mistake in MISTAKES:
-            before = files_of(home)
             try:
                 outcome = peerdistill(*shlex.split(mistake.words))
                 end, stdout, stderr = outcome.code, outcome.stdout, outcome.stderr
             except Exception:
                 end, stdout, stderr = traceback.format_exc(), "", ""
-            touched = frozenset(str(entry[0]) for entry in before ^ files_of(home))
+            after = files_of(home)
+            touched = frozenset(str(entry[0]) for entry in before ^ after)
             found[mistake] = Report(end, stdout, stderr, touched)
+            before = after
     return found
 
 

@@ -33,7 +33,9 @@ LEFT_OUT = "peerdistill: 1 unreadable picture"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(home, tmp_path, monkeypatch, number):
+def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(
+    home, tmp_path, monkeypatch, peerdistill, number
+):
     """The workers that decode pictures receive the signal too, as from a terminal, systemd or Slurm."""
     monkeypatch.chdir(tmp_path)
     Path("broken").symlink_to(home / "broken")
@@ -53,8 +55,8 @@ def test_a_signal_writes_a_checkpoint_and_names_the_command_that_resumes(home, t
     assert program == "peerdistill"
     if number != signal.SIGINT:  # resuming it once will do
         return
-    resumed = subprocess.run([*ENTRY, *words], check=False, timeout=120, **options)
-    assert (resumed.returncode, resumed.stderr.count("\n")) == (0, 1)
+    resumed = peerdistill(*words)
+    assert (resumed.code, resumed.stderr.count("\n")) == (0, 1)
     assert resumed.stderr.startswith(LEFT_OUT)
     assert (run / "result.json").is_file()
     assert [line["epoch"] for line in MetricsFile(run / "metrics.jsonl").read()] == list(range(1, 16))
