@@ -39,7 +39,6 @@ SHORT_EPISODES = (
 )
 FURTHER = {
     "analyse": ("--split=val",),
-    "bench": ("--repeats=1", "--what=leader"),
     "cost": ("--no_measure",),
     "reproduce": ("--list",),
 }
@@ -52,6 +51,7 @@ NOT_IN_TESTS = {
     "python": "serves until it is stopped",
     "torchrun": "tests/cli/test_devices.py trains in several processes",
     "peerdistill train photos --backbone resnet18 --devices": "tests/cli/test_devices.py trains in several processes",
+    "peerdistill bench": "tests/cli/commands/test_bench.py runs it with the same options",
     "peerdistill train photos --budget": "trains for two hours; tests/cli/test_budget.py has shorter ones",
     "peerdistill train imagenet": "tests/runs/test_imagenet.py trains on small data of the same form",
     "peerdistill train hf:ILSVRC/imagenet-1k": "the same test",
