@@ -91,11 +91,13 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS, action="append", help="only this one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every_option", action="store_true", help="train with all options that are off by default")
+    parser.add_argument("--per_class", type=int, help="images of each class; all if left out")
     parser.add_argument("--json", type=absolute, help="file for the record; other faults in it are kept")
     parser.add_argument("--add", action="store_true", help="add to what the record has of a fault, with another seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     words = (*WORDS, *EVERY_OPTION) if options.every_option else WORDS
+    words = (*words, "--subset.per_class", str(options.per_class)) if options.per_class else words
     enough = True
     with TemporaryDirectory() as name, contextlib.chdir(name):
         folder = Path(name)

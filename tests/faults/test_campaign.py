@@ -28,7 +28,7 @@ SHORT = ("no file handles", "no memory", "clock jumps", "second process", "NaN i
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "options"),
-    [pytest.param(SHORT, (), marks=pytest.mark.campaign), (("SIGKILL",), ("--every_option",))],
+    [pytest.param(SHORT, (), marks=pytest.mark.campaign), (("SIGKILL",), ("--every_option", "--per_class", "60"))],
 )
 def test_a_run_that_a_fault_struck_equals_one_that_was_left_alone(faults, options, tmp_path):
     chosen = [word for fault in faults for word in ("--fault", fault)]
