@@ -40,9 +40,8 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from now on, but leave out what is there already, and begin less often than by default."""
+    """Collect garbage from now on, but leave out what is there already."""
     gc.freeze()
-    gc.set_threshold(10_000)
     gc.enable()
 
 
