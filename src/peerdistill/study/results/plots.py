@@ -170,6 +170,7 @@ def _scale_x(axis: Axes, name: str, values: Sequence[float]) -> None:
     """Choose a logarithmic axis for costs, and for other values that differ much."""
     if values[0] > 0 and (name in _COSTS or values[-1] / values[0] >= _LOGARITHMIC):
         axis.set_xscale("log")
+        axis.set_xlabel(f"{axis.get_xlabel()} (logarithmic)")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if name in _COSTS else FixedLocator(list(values)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
