@@ -1,7 +1,7 @@
 """Random numbers: keyed draws, which depend on a key alone and never on earlier draws, and the global states."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
@@ -72,15 +72,29 @@ def library_draws(seed: int) -> Iterator[None]:
         >>> bool(first == second)
         True
     """
+    with library_seeds() as seed_libraries:
+        seed_libraries(seed)
+        yield
+
+
+@contextmanager
+def library_seeds() -> Iterator[Callable[[int], None]]:
+    """Yield a function that seeds the generators of :func:`library_draws` as often as it is called; restore them after.
+
+    Saving and restoring takes several times as long as seeding.
+    """
     state = random.getstate()
     with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        # torch.manual_seed would also reset the generators of devices.
-        torch.default_generator.manual_seed(seed)
         try:
-            yield
+            yield _seed_libraries
         finally:
             random.setstate(state)
+
+
+def _seed_libraries(seed: int) -> None:
+    random.seed(seed)
+    # torch.manual_seed would also reset the generators of devices.
+    torch.default_generator.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:

@@ -1,160 +1,76 @@
-"""Workers send chunks, ignore signals, and stop without blocking the training process."""
+"""Which images workers make, and that they make the same ones."""
 
 import multiprocessing
-import os
-import signal
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from peerdistill.data import DataConfig, Dataset, eval_batches, load_dataset, loaders
-from peerdistill.data.loaders import FolderLoader
+from peerdistill.data import Augmentation, DataConfig, load_dataset
+from peerdistill.data.array_images import ArrayImages
+from peerdistill.data.chunk_loader import ChunkLoader
+from peerdistill.data.dataset import ArraySplit
+from peerdistill.data.loaders import image_loader
 from peerdistill.data.step import Step
-from peerdistill.errors import Failure
+from peerdistill.shares import Share
 
-ROWS = 23
+CPU, OTHER = torch.device("cpu"), torch.device("meta")
+CROPPED = Augmentation(crop_padding=2)
+CHANGED = Augmentation(crop_padding=2, augment="randaugment", color_jitter=0.4)
 
 
 @pytest.fixture
-def folder(make_folder) -> Dataset:
-    counts = {"train/ant": 12, "train/bee": 11, "test/ant": 1, "test/bee": 1}
-    return load_dataset(DataConfig(str(make_folder(counts)), image_size=8, validation=0.0))
+def split(make_npz) -> ArraySplit:
+    train = load_dataset(DataConfig(f"npz:{make_npz()}", validation=0.0)).train
+    assert isinstance(train, ArraySplit)
+    return train
 
 
-@pytest.fixture(autouse=True)
-def short_wait(monkeypatch):
-    """Let the loader look after its workers every tenth of a second, not every five."""
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.1,))
+def steps(share: Share | None = None) -> list[Step]:
+    """Three batches of 9 images, some of which are drawn twice."""
+    rows = torch.randint(0, 32, (27,), generator=torch.Generator().manual_seed(1)).split(9)
+    earlier = torch.arange(27).remainder(2).split(9)
+    loaded = None if share is None else share.positions(9)
+    return [Step(2, *parts, loaded) for parts in zip(range(3), rows, earlier, strict=True)]
 
 
-def loader(folder: Dataset, workers: int = 2) -> FolderLoader:
-    return FolderLoader(folder.train, None, 0, torch.device("cpu"), workers)
+def changed(split: ArraySplit, workers: int, of: list[Step]) -> list[torch.Tensor]:
+    """The batches of so many workers, on a CPU as on a GPU."""
+    loader = ChunkLoader(ArrayImages(split, CHANGED, seed=3), CPU, workers)
+    batches = [images.clone() for images in loader.images(of)]
+    loader.close()
+    return batches
 
 
-def steps(size: int = 10) -> list[Step]:
-    return [Step(0, number, rows) for number, rows in enumerate(torch.arange(ROWS).split(size))]
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_number_of_workers_plays_no_part_for_arrays(split, workers):
+    alone = changed(split, 0, steps())
+    assert all(map(torch.equal, changed(split, workers, steps()), alone))
+    assert all(map(torch.equal, changed(split, workers, steps()[1:]), alone[1:]))
 
 
-def workers() -> list:
-    return multiprocessing.active_children()
-
-
-def begun(pictures: FolderLoader, size: int = 1) -> Iterator:
-    images = pictures.images(steps(size))
-    next(images)
-    return images
-
-
-@pytest.mark.parametrize("picture_bytes", [1, 5, 7, 40])
-def test_chunks_of_any_size_are_the_same_batches(folder, monkeypatch, picture_bytes):
-    whole = [images.clone() for images in loader(folder, 0).images(steps())]
-    monkeypatch.setattr(loaders, "SHARED_BYTES", 6 * 192 * picture_bytes)
-    found = list(loader(folder).images(steps()))
-    assert [len(images) for images in found] == [10, 10, 3]
-    assert all(map(torch.equal, found, whole))
-
-
-@pytest.mark.parametrize(("size", "workers"), [(224, 1), (224, 2), (224, 8), (512, 4), (32, 64)])
-def test_chunks_in_transit_fit_into_half_of_the_shared_memory_of_a_container(folder, size, workers):
-    chunk = loaders.chunk_size(replace(folder.train, image_size=size), workers)
-    assert chunk >= 1
-    assert chunk * workers * loaders.CHUNKS_AHEAD * 3 * size**2 <= 32 * 2**20
-
-
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGTERM] * 2])
-def test_workers_ignore_signals_of_the_process_group(folder, signals):
-    """The sender must be another process: SIGTERM of their own process is how they are ended."""
-    pictures = loader(folder)
-    images = begun(pictures)
-    for worker in workers():
-        for number in signals:
-            assert os.system(f"kill -{number.value} {worker.pid}") == 0
-    time.sleep(0.05)
-    assert len(list(images)) == ROWS - 1
-    assert all(worker.is_alive() for worker in workers())
-
-
-def test_workers_stop_when_their_parent_process_terminates_them(folder):
-    pictures = loader(folder)
-    images = begun(pictures)
-    started = workers()
-    for worker in started:
-        worker.terminate()
-    for worker in started:
-        worker.join(5)
-        assert worker.exitcode == 0
-    images.close()
-
-
-def test_a_killed_worker_is_reported_between_two_batches(folder):
-    before = signal.getsignal(signal.SIGCHLD)
-    pictures = loader(folder)
-    images = begun(pictures)
-    assert signal.getsignal(signal.SIGCHLD) is before
-    for worker in workers():
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.join()
-    with pytest.raises(Failure, match=r"^a data worker was killed, probably because memory ran out: use fewer workers"):
-        list(images)
-    assert torch.equal(torch.cat(list(pictures.images(steps()))), torch.cat(list(loader(folder, 0).images(steps()))))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shares_of_several_processes_make_up_the_batches_of_arrays(split, workers):
+    shares = [changed(split, workers, steps(Share(index, 2))) for index in range(2)]
+    for whole, *parts in zip(changed(split, 0, steps()), *shares, strict=True):
+        assert len(parts[0]) in (4, 5)
+        assert torch.equal(torch.cat(parts), whole)
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (
-            RuntimeError("unable to write to file </torch_1>: No space left on device (28)"),
-            "memory: .*--workers 0",
-        ),
-        (RuntimeError("unable to open shared memory object: Too many open files (24)"), "ulimit -n.*--workers 0"),
-        (OSError(13, "Permission denied"), "can't be used .permission denied.: use --workers 0"),
-    ],
+    ("device", "augmentation", "expected"),
+    [(OTHER, CHANGED, 2), (CPU, CHANGED, 0), (OTHER, CROPPED, 0), (OTHER, None, 0)],
 )
-def test_a_chunk_that_a_worker_cannot_send_is_reported(folder, monkeypatch, error, sentence):
-    def refuse(tensor):
-        raise error
-
-    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
-    with pytest.raises(Failure, match=sentence):
-        list(loader(folder).images(steps()))
-
-
-def test_a_chunk_that_the_queue_drops_does_not_block_training(folder, monkeypatch):
-    """The queue's own thread can't send it, after the worker has made it."""
-
-    def unsent(pictures):
-        return lambda: "can't be pickled"
-
-    monkeypatch.setattr(loaders, "stack_pictures", unsent)
-    with pytest.raises(Failure, match="a data worker was killed"):
-        list(loader(folder).images(steps()))
+def test_workers_change_arrays_unless_the_cpu_trains(split, device, augmentation, expected):
+    loader = image_loader(split, augmentation, 0, device, workers=2)
+    images = loader.images(steps())
+    assert next(images).shape == (9, 3, 8, 8)
+    assert len(multiprocessing.active_children()) == expected
+    del images
+    loader.close()
+    assert multiprocessing.active_children() == []
 
 
-def test_workers_that_cannot_be_started_are_reported(folder, monkeypatch):
-    def no_fork():
-        raise OSError(11, "Resource temporarily unavailable")
-
-    monkeypatch.setattr(os, "fork", no_fork)
-    with pytest.raises(Failure, match=r"can't be used \(resource temporarily unavailable\): use --workers 0"):
-        list(loader(folder).images(steps()))
-
-
-def test_a_bug_in_a_worker_keeps_its_traceback(folder, monkeypatch):
-    def broken(pictures):
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(loaders, "stack_pictures", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
-        list(loader(folder).images(steps()))
-
-
-def test_validation_batches_come_in_chunks_too(folder, monkeypatch):
-    monkeypatch.setattr(loaders, "SHARED_BYTES", 6 * 192 * 3)
-    how = {"batch_size": 10, "device": "cpu"}
-    found, expected = (list(eval_batches(folder.train, folder, workers=workers, **how)) for workers in (2, 0))
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one.images, other.images)
+def test_a_cpu_gets_the_images_that_workers_make(split):
+    found = image_loader(split, CHANGED, 3, CPU, workers=2).images(steps())
+    assert all(map(torch.equal, found, changed(split, 2, steps())))

@@ -15,13 +15,12 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
 from peerdistill.data.augmentation.erasing import Erasing
 from peerdistill.data.augmentation.mixing import Mixing
 from peerdistill.data.config import SamplerName
-from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.loaders import FolderLoader
+from peerdistill.data.dataset import Dataset, Split
+from peerdistill.data.loaders import image_loader
 from peerdistill.data.normaliser import Normaliser, PixelStatistics
 from peerdistill.data.order import EpochOrder, earlier_draws
 from peerdistill.data.step import Step
@@ -56,7 +55,7 @@ class TrainBatches:
         self._order = order
 
     def close(self) -> None:
-        """Stop the processes that decode pictures. The next epoch starts new ones."""
+        """Stop the processes that make images. The next epoch starts new ones."""
         self._source.close()
 
     @property
@@ -82,7 +81,7 @@ class EvalBatches:
         self._steps = [Step(0, number, rows_of_step) for number, rows_of_step in enumerate(rows)]
 
     def close(self) -> None:
-        """Stop the processes that decode pictures. The next iteration starts new ones."""
+        """Stop the processes that make images. The next iteration starts new ones."""
         self._source.close()
 
     def __len__(self) -> int:
@@ -112,8 +111,9 @@ def train_batches(
         batch_size: Number of samples in a batch, at most the number of samples of the split.
         augmentation: Augmentation of the images; None: the images are the same as in evaluation.
         seed: Seed of the order and the augmentation, at least 0.
-        device: Device of the batches. Images of arrays are kept on it.
-        workers: Number of processes that decode pictures of folders; 0: this process decodes them.
+        device: Device of the batches. Images of arrays are kept on it, unless their pixels are changed one by one.
+        workers: Number of processes that make images: decode pictures of folders and, on a GPU, change the pixels of
+            arrays. 0: this process does it.
         sampler: How an epoch draws the samples, see :class:`peerdistill.data.order.EpochOrder`.
         share: The part of each batch whose images this process loads. The images are the same for any number of
             processes.
@@ -172,10 +172,7 @@ class _BatchSource:
         workers: int,
         share: Share = WHOLE,
     ):
-        if isinstance(split, ArraySplit):
-            self._loader = ArrayLoader(split, augmentation, seed, device)
-        else:
-            self._loader = FolderLoader(split, augmentation, seed, device, workers)
+        self._loader = image_loader(split, augmentation, seed, device, workers)
         self._labels = split.labels.to(device)
         self._normalised = Normaliser(statistics, device)
         self.erase: Callable[[Tensor, Step], None] | None = None

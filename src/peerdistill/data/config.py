@@ -145,7 +145,7 @@ class DataConfig:
     sampler: SamplerName = "shuffle"
     """shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often"""
     workers: Annotated[int, Range(least=0, most=1024)] = 2
-    """folders: number of processes that decode pictures (0: the training process decodes them)"""
+    """number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none)"""
     cache: str = USERS_CACHE
     """folder for the cache of decoded pictures (auto: in the user's cache folder, off: no cache)"""
     cache_gib: Annotated[float, Range(above=0, most=10**6)] = 20.0

@@ -1,274 +1,48 @@
-"""Load the pictures of a split on the device as bytes: worker processes decode the files."""
+"""The loader for the images of a split: from memory, or made in chunks by worker processes."""
 
-import os
-import re
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import parent_process, queues
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
-from torch.utils.data import DataLoader, get_worker_info
-from torch.utils.data import Dataset as TorchDataset
 
+from peerdistill.data.array_images import ArrayImages
+from peerdistill.data.array_loader import ArrayLoader
 from peerdistill.data.augmentation import Augmentation
-from peerdistill.data.augmentation.crops import random_resized_square
-from peerdistill.data.augmentation.pixels import PixelChanges
-from peerdistill.data.dataset import FolderSplit
-from peerdistill.data.step import Images, Occurrence, Step
-from peerdistill.errors import Failure, UserError, cause
-from peerdistill.rng import Draws, keyed_seed
-
-CHUNKS_AHEAD = 2
-"""Chunks that each worker decodes in advance."""
-
-SHARED_BYTES = 32 * 2**20
-"""Shared memory for all pictures in transit: half of Docker's default for a container."""
-
-# PyTorch's messages about workers that died or can't be reached. Its other errors are bugs, not the user's mistakes.
-_WORKER_ERRORS = re.compile(r"^DataLoader worker \(pid|[Tt]oo many open files|ancdata|shared memory|mmap|shm")
-
-_GROUP_SIGNALS = {number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))}
-"""Signals that a terminal, systemd or Slurm sends to the whole process group."""
+from peerdistill.data.chunk_loader import ChunkLoader
+from peerdistill.data.dataset import ArraySplit, Split
+from peerdistill.data.folder_images import FolderImages
+from peerdistill.data.step import Images, Step
 
 
-class FolderLoader:
-    """Loads pictures of a `FolderSplit`. Worker processes decode them; they stay alive between epochs.
-
-    Workers send pictures through shared memory, which is small in containers (64 MB in Docker). They therefore send a
-    batch in chunks; all chunks in transit fit into half of that memory.
-    """
-
-    def __init__(
-        self, split: FolderSplit, augmentation: Augmentation | None, seed: int, device: torch.device, workers: int
-    ):
-        self._device = device
-        self._workers = workers
-        self._chunk = chunk_size(split, workers)
-        self._pictures = _DecodedPictures(split, augmentation, seed)
-        self._sampler = _ChunkSampler(self._chunk)
-        self._loader = self._new_loader()
-
-    def _new_loader(self) -> DataLoader:
-        return DataLoader(
-            self._pictures,
-            batch_sampler=self._sampler,
-            num_workers=self._workers,
-            persistent_workers=self._workers > 0,
-            prefetch_factor=CHUNKS_AHEAD if self._workers else None,
-            collate_fn=stack_pictures,
-            pin_memory=self._device.type == "cuda",
-            worker_init_fn=start_worker,
-            generator=torch.Generator(),  # the default draws from the global generator
-        )
+@runtime_checkable
+class ImageLoader(Protocol):
+    """Loads images on the device as bytes."""
 
     def images(self, steps: Sequence[Step]) -> Iterator[Images]:
-        """Yield the pictures of each step.
-
-        Raises:
-            UserError: A picture can't be read.
-            Failure: A worker was killed, or can't send what it decoded.
-        """
-        self._sampler.steps = steps
-        chunks = self._chunks()
-        is_complete = False
-        try:
-            for step in steps:
-                # The workers serve one iteration at a time; a second one would take the batches of the first.
-                assert self._sampler.steps is steps, "an epoch was started before the previous one ended"
-                yield self._assembled(chunks, len(step.chosen(step.rows))).to(self._device, non_blocking=True)
-            is_complete = True
-        finally:
-            if not is_complete and self._sampler.steps is steps:
-                self.close()
-
-    def _assembled(self, chunks: Iterator[Images | UserError | Failure], pictures: int) -> Images:
-        """Return a batch of ``pictures`` pictures. Each chunk is copied immediately, which frees its shared memory."""
-        first = self._checked(next(chunks))
-        if len(first) == pictures:
-            return first
-        whole = torch.empty((pictures, *first.shape[1:]), dtype=first.dtype, pin_memory=first.is_pinned())
-        whole[: len(first)] = first
-        done = len(first)
-        del first
-        while done < pictures:
-            chunk = self._checked(next(chunks))
-            whole[done : done + len(chunk)] = chunk
-            done += len(chunk)
-        return whole
-
-    def _chunks(self) -> Iterator[Images | UserError | Failure]:
-        """Yield what the workers send; raise Failure if they can't be reached any more."""
-        if not self._workers:
-            yield from self._loader
-            return
-        try:
-            with _own_child_handler(), _signals_blocked():
-                chunks = iter(self._loader)
-            yield from chunks
-        except (OSError, EOFError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _WORKER_ERRORS.search(str(error)):
-                raise
-            raise Failure(_sentence(error)) from None
-
-    def _checked(self, chunk: Images | UserError | Failure) -> Images:
-        if isinstance(chunk, UserError | Failure):
-            # A new error object: raising ``chunk`` itself would create a reference cycle with this frame, and when
-            # Python collects such a cycle the loader waits ten seconds for its workers.
-            raise type(chunk)(str(chunk))
-        return chunk
+        """Yield the images of each step."""
+        ...
 
     def close(self) -> None:
-        """Stop the workers, whatever their state. The next epoch starts new ones."""
-        self._loader = self._new_loader()
+        """Stop the workers, if there are any. The next call of ``images`` starts new ones."""
+        ...
 
 
-def chunk_size(split: FolderSplit, workers: int) -> int:
-    """Return the number of pictures that a worker sends at a time."""
-    picture = split.channels * split.image_size**2
-    chunks = max(1, workers) * (CHUNKS_AHEAD + 1)
-    return max(1, SHARED_BYTES // (chunks * picture))
+def image_loader(
+    split: Split, augmentation: Augmentation | None, seed: int, device: torch.device, workers: int
+) -> ImageLoader:
+    """Return a loader for the images of a split.
 
-
-@contextmanager
-def _own_child_handler() -> Iterator[None]:
-    """Restore the SIGCHLD handler that PyTorch replaces when it starts workers.
-
-    PyTorch's handler raises an error in the middle of a training step when a worker dies. Without it, the error is
-    raised between two steps, when the next batch is requested.
+    Args:
+        split: The images.
+        augmentation: Augmentation of the images; None: the images of evaluation.
+        seed: Seed of the augmentation.
+        device: Device of the images.
+        workers: Number of processes that make images which need work one by one: pictures, and on a GPU arrays whose
+            pixels are changed. 0: this process makes them.
     """
-    if not hasattr(signal, "SIGCHLD"):  # Windows
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, before)
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Block signals while workers are started, here and in each worker until ``start_worker`` unblocks them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def start_worker(_number: int) -> None:
-    """Set up a new worker: ignore the signals of the process group, and exit if a result can't be sent.
-
-    A terminal, systemd or Slurm sends a signal to all processes. The training process then finishes its step, writes a
-    checkpoint and stops the workers. It stops them with SIGTERM, so workers accept SIGTERM from it alone.
-    """
-    ignored = _GROUP_SIGNALS - {signal.SIGTERM}
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_exit_on_parents_signal, daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
-    elif hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
-    # By default a result that can't be sent is dropped, and the training process waits for it forever.
-    queues.Queue._on_queue_feeder_error = staticmethod(_exit_unsent)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _exit_on_parents_signal() -> None:
-    """Exit when the parent process, and no other, sends SIGTERM."""
-    parent = parent_process()
-    while True:
-        sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
-        if parent is None or sender == parent.pid:
-            os._exit(0)
-
-
-def _exit_unsent(_error: Exception, _chunk: object) -> None:
-    os._exit(1)
-
-
-class _ChunkSampler:
-    """Batch sampler of one epoch: yields the images of each chunk."""
-
-    steps: Sequence[Step] = ()
-
-    def __init__(self, chunk: int):
-        self._chunk = chunk
-
-    def __iter__(self) -> Iterator[list[Occurrence]]:
-        for step in self.steps:
-            occurrences = step.occurrences
-            for first in range(0, len(occurrences), self._chunk):
-                yield occurrences[first : first + self._chunk]
-
-
-class _DecodedPictures(TorchDataset):
-    """Runs in the workers: maps an image to its pixels, or to the error that names an unreadable picture.
-
-    The error is returned, not raised: PyTorch would wrap its message in a traceback.
-    """
-
-    def __init__(self, split: FolderSplit, augmentation: Augmentation | None, seed: int):
-        self._split = split
-        self._augmentation = augmentation
-        self._seed = seed
-        self._changes = None if augmentation is None else PixelChanges(augmentation, seed)
-
-    def __getitem__(self, occurrence: Occurrence) -> UInt8[Tensor, "channels size size"] | UserError:
-        try:
-            square = self._square(occurrence)
-        except UserError as error:
-            return error
-        return self._changes(square, occurrence) if self._changes else square
-
-    def _square(self, occurrence: Occurrence) -> UInt8[Tensor, "channels size size"]:
-        split, row = self._split, occurrence.row
-        if self._augmentation is None:
-            return torch.from_numpy(split.eval_reader.read(split.paths[row]).transpose(2, 0, 1).copy())
-        pixels = split.train_reader.read(split.paths[row])
-        crop = self._crop_seed(occurrence)
-        return random_resized_square(pixels, split.image_size, self._augmentation, crop, split.interpolation)
-
-    def _crop_seed(self, occurrence: Occurrence) -> int:
-        epoch, row, earlier = occurrence
-        if earlier:
-            return keyed_seed(Draws.REPEATED_CROPS, self._seed, epoch, row, earlier)
-        return keyed_seed(Draws.AUGMENTATION, self._seed, epoch, row)
-
-
-def stack_pictures(pictures: list[Tensor | UserError]) -> Images | UserError | Failure:
-    """Return the pictures of a chunk as one tensor, in a worker in shared memory, or the error of one of them."""
-    decoded = []
-    for picture in pictures:
-        if isinstance(picture, UserError):
-            return picture
-        decoded.append(picture)
-    stacked = torch.stack(decoded)
-    if get_worker_info() is None:
-        return stacked
-    try:
-        # Done here, where an error can be returned; the queue would silently drop what does not fit.
-        return stacked.share_memory_()
-    except (OSError, RuntimeError) as error:
-        return Failure(_sentence(error))
-
-
-def _sentence(error: Exception) -> str:
-    """Return the message for workers that can't be reached."""
-    text = str(error)
-    if re.search(r"[Tt]oo many open files|ancdata", text):
-        return "data workers need more open files than the limit allows: raise it (ulimit -n), or use --workers 0"
-    if re.search(r"[Nn]o space left|shared memory|shm|Bus error|mmap|allocate", text):
-        return "data workers need more shared memory: enlarge /dev/shm, or use --workers 0"
-    if isinstance(error, OSError):
-        return f"data workers can't be used ({cause(error)}): use --workers 0"
-    return "a data worker was killed, probably because memory ran out: use fewer workers (--workers)"
+    if not isinstance(split, ArraySplit):
+        return ChunkLoader(FolderImages(split, augmentation, seed), device, workers)
+    if augmentation is None or not augmentation.changes_pixels:
+        return ArrayLoader(split, augmentation, seed, device)
+    # Training on a CPU keeps all cores busy: workers would only take them from it.
+    return ChunkLoader(ArrayImages(split, augmentation, seed), device, 0 if device.type == "cpu" else workers)

@@ -33,7 +33,8 @@ def possible_views(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, in
 
 def fetched(images: torch.Tensor, padding: int, flip: bool, seed: int = 0) -> torch.Tensor:
     """All images, each varied."""
-    return RandomCrops(images, padding, flip).fetch(torch.arange(len(images)), torch.Generator().manual_seed(seed))
+    crops = RandomCrops(images, padding, flip)
+    return crops.fetch(torch.arange(len(images)), crops.draw(len(images), torch.Generator().manual_seed(seed)))
 
 
 def drawn_views(images: torch.Tensor, padding: int, flip: bool, seed: int = 0) -> list[tuple[int, int, bool]]:
@@ -102,7 +103,7 @@ def test_every_crop_is_torchvisions_and_all_are_drawn_as_often():
     ours = Counter(
         place_of[crop.numpy().tobytes()]
         for _ in range(draws // 500)
-        for crop in crops.fetch(torch.zeros(500, dtype=torch.long), generator)
+        for crop in crops.fetch(torch.zeros(500, dtype=torch.long), crops.draw(500, generator))
     )
     stock = transforms.Compose([transforms.RandomCrop(32, padding=padding), transforms.RandomHorizontalFlip()])
     with torch.random.fork_rng():

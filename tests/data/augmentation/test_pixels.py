@@ -38,7 +38,7 @@ def test_changes_are_torchvisions(options, transform, channels):
     changed = 0
     for row in range(12):
         occurrence = Occurrence(2, row, row % 2)
-        found = changes(image, occurrence)
+        [found] = changes([image], [occurrence])
         assert torch.equal(found, drawn(transform, image, occurrence))
         changed += not torch.equal(found, image)
     assert changed >= (6 if channels == 3 else 3)  # saturation changes nothing in grey images
@@ -48,12 +48,20 @@ def test_changes_are_torchvisions(options, transform, channels):
 def test_each_occurrence_has_its_own_changes():
     changes, image = PixelChanges(Augmentation(color_jitter=1.0), SEED), noise(size=8)
     occurrences = [Occurrence(*key) for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]]
-    found = {changes(image, occurrence).numpy().tobytes() for occurrence in occurrences}
-    found.add(PixelChanges(Augmentation(color_jitter=1.0), SEED + 1)(image, occurrences[0]).numpy().tobytes())
-    assert len(found) == 5
+    found = changes([image] * 4, occurrences)
+    other = PixelChanges(Augmentation(color_jitter=1.0), SEED + 1)([image], occurrences[:1])
+    assert len({changed.numpy().tobytes() for changed in (*found, *other)}) == 5
+
+
+def test_changes_do_not_depend_on_the_images_before():
+    changes, image = PixelChanges(Augmentation(augment="randaugment", color_jitter=1.0), SEED), noise(size=8)
+    occurrences = [Occurrence(0, row, 0) for row in range(6)]
+    alone = [changes([image], [occurrence])[0] for occurrence in occurrences]
+    assert torch.equal(changes([image] * 6, occurrences), torch.stack(alone))
 
 
 def test_nothing_is_on_by_default():
-    changes = PixelChanges(Augmentation(), SEED)
-    assert not changes
-    assert torch.equal(changes(noise(), Occurrence(0, 0, 0)), noise())
+    assert not Augmentation().changes_pixels
+    assert Augmentation(color_jitter=0.1).changes_pixels
+    assert Augmentation(augment="randaugment").changes_pixels
+    assert torch.equal(PixelChanges(Augmentation(), SEED)([noise()], [Occurrence(0, 0, 0)])[0], noise())

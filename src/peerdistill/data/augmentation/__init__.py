@@ -17,6 +17,11 @@ class Augmentation:
     erasing: float = 0.0
     mix: MixConfig = field(default_factory=MixConfig)
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether colours and shapes of images are changed, see :mod:`peerdistill.data.augmentation.pixels`."""
+        return self.augment != "none" or self.color_jitter > 0
+
     @classmethod
     def of(cls, config: DataConfig) -> "Augmentation":
         """Return the augmentation that data options describe."""

@@ -1,12 +1,14 @@
 """Random crops of training images, flipped left to right.
 
-N images; B batch; C channels; H, W height and width of an image.
+N images; B batch; L images of a batch that are loaded; C channels; H, W height and width of an image.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
@@ -17,8 +19,20 @@ from peerdistill.rng import library_draws
 _ASPECT_RATIOS = [3 / 4, 4 / 3]
 
 
+class Crops(NamedTuple):
+    """Random crops of the images of a batch, on the CPU."""
+
+    top: Int64[Tensor, "B"]
+    left: Int64[Tensor, "B"]
+    is_flipped: Bool[Tensor, "B"]
+
+    def of(self, positions_L: Int64[Tensor, "L"]) -> "Crops":
+        """Return the crops of some images, given by their positions in the batch."""
+        return Crops(*(drawn[positions_L] for drawn in self))
+
+
 class RandomCrops:
-    """Images in memory that are randomly cropped and flipped when a batch is fetched.
+    """Images in memory that are cropped and flipped when a batch is fetched.
 
     The images are stored with their border, in (1 + 2 padding / side)^2 times their memory. Every possible crop is then
     a view, and a batch is copied only once.
@@ -37,24 +51,32 @@ class RandomCrops:
         self._shifts = 2 * padding + 1
         self._flip = flip
 
-    def fetch(self, rows_B: Int64[Tensor, "B"], generator: torch.Generator) -> UInt8[Tensor, "B C H W"]:
-        """Return images, each a random crop at its own size from the image with its border.
+    def draw(self, batch_size: int, generator: torch.Generator) -> Crops:
+        """Return random crops for a batch.
 
         Each image is flipped left to right with probability 1/2, independently of the others.
 
         Args:
-            rows_B: Rows of the images, on the CPU.
+            batch_size: Number of images.
             generator: Source of the random draws, on the CPU, so that they are the same for every device.
         """
-        B = len(rows_B)
-        top_B, left_B = torch.randint(0, self._shifts, (2, B), generator=generator)
-        is_flipped_B = torch.rand(B, generator=generator) < (0.5 if self._flip else 0.0)
-        flipped = is_flipped_B.nonzero().flatten()
+        top_B, left_B = torch.randint(0, self._shifts, (2, batch_size), generator=generator)
+        is_flipped_B = torch.rand(batch_size, generator=generator) < (0.5 if self._flip else 0.0)
+        return Crops(top_B, left_B, is_flipped_B)
+
+    def fetch(self, rows_B: Int64[Tensor, "B"], crops: Crops) -> UInt8[Tensor, "B C H W"]:
+        """Return images, each a crop at its own size from the image with its border.
+
+        Args:
+            rows_B: Rows of the images, on the CPU.
+            crops: The crop of each.
+        """
+        flipped = crops.is_flipped.nonzero().flatten()
         device = self._windows.device
         if device.type == "cpu":
-            return _fetch_on_host(self._windows, rows_B, top_B, left_B, flipped)
+            return _fetch_on_host(self._windows, rows_B, crops.top, crops.left, flipped)
         # non_blocking: the host must not wait until the device has finished the previous step.
-        drawn = (tensor.to(device, non_blocking=True) for tensor in (rows_B, top_B, left_B, flipped))
+        drawn = (tensor.to(device, non_blocking=True) for tensor in (rows_B, crops.top, crops.left, flipped))
         return _fetch_on_device(self._windows, *drawn)
 
 
