@@ -58,7 +58,7 @@ def summary(outcomes: list[Outcome], seed: int) -> dict[str, Any]:
         "exit_codes": dict(Counter(str(outcome.code) for outcome in outcomes)),
         "killed_while_writing": sum(outcome.left.partition(", ")[2] != "" for outcome in outcomes),
         "before_the_first_checkpoint": sum(outcome.left.startswith("no step") for outcome in outcomes),
-        "told": sorted({outcome.told for outcome in outcomes})[:5],
+        "told": sorted({outcome.told for outcome in outcomes if outcome.told})[:5],
         "wrong": [asdict(outcome) for outcome in outcomes if outcome.wrong],
         "campaigns": [{"seed": seed, **{name: found[name] for name in ("processor", "cores", "load_average")}}],
     }

@@ -3,8 +3,10 @@ import signal
 import threading
 
 import pytest
+import torch
 
-from peerdistill.training import interrupts
+from peerdistill.errors import reading
+from peerdistill.training import Checkpoints, interrupts
 from peerdistill.training.interrupts import Interrupted, InterruptRequest, ignore_signals
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -146,3 +148,15 @@ def test_a_platform_without_sighup_can_be_interrupted(without_sighup, number):
         assert interrupt.requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_a_file_is_read_is_not_taken_for_damage(tmp_path, monkeypatch, number):
+    """Readers turn every exception of a library into a sentence about the file; a signal comes at any moment."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save({"step": 1})
+    monkeypatch.setattr(torch, "load", lambda *args, **how: signal.raise_signal(number))
+    with pytest.raises(Interrupted), InterruptRequest() as interrupt, interrupt.at_once():
+        checkpoints.load(checkpoints.last)
+    with pytest.raises(Interrupted), InterruptRequest() as interrupt, interrupt.at_once(), reading("cannot read it"):
+        signal.raise_signal(number)

@@ -12,8 +12,10 @@ _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, _HANGUP) if number is not None)
 
 
-class Interrupted(Exception):  # noqa: N818 (not an error)
+class Interrupted(BaseException):
     """Training was stopped by a signal, after a checkpoint was written.
+
+    Like KeyboardInterrupt it is no Exception: it may come while a file is read, which would be taken for damaged.
 
     Args:
         number: The signal.
