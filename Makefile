@@ -15,7 +15,7 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(MAKE) --jobs=2 site types  # each keeps one core busy
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal -m "not (own_process or campaign)"
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process $$(grep -lr "mark.own_process" tests)
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile -m own_process $$(grep -lr --include='test_*.py' mark.own_process tests)
 
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python

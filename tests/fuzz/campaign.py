@@ -522,8 +522,8 @@ READERS: dict[str, Reader] = {
 SHORT = {
     "words": 60,
     "yaml": 60,
-    "recipe": 60,
-    "study": 100,
+    "recipe": 30,
+    "study": 50,
     "record": 200,
     "csv": 200,
     "class weights": 200,

@@ -4,6 +4,7 @@ The folder has the files that pages mention. Training is shortened by further op
 be downloaded have small stand-ins. Everything else of a command runs as it is written.
 """
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ STAND_INS = {"omniglot": "npz:characters.npz", "cifar100": "npz:small.npz"}
 """Data that has to be downloaded, and what the commands get instead."""
 
 RUN = "a-run"
+"""A run on photos, which is copied to what commands call their run."""
 MINE = "timm:local-dir:nets/mine"
 SHORT = ("--epochs=1", "--workers=0")
 SHORT_PHOTOS = (
@@ -87,6 +89,8 @@ def write_world(folder: Path) -> None:
         class_names=np.arange(100).astype(str),
     )
     write_network(folder / "nets" / "mine", "test_resnet", size=16)
+    with contextlib.chdir(folder):
+        assert run(*shortened(["train", "photos", "--pretrained", "--peers", "2", "--run", RUN])).code == 0
 
 
 def _picture(file: Path, number: int) -> None:
@@ -153,6 +157,4 @@ def make_runs(words: Sequence[str]) -> None:
     for word in words:
         named = Path(word.replace("*", "s0"))
         if named.parent == Path("runs") and not any(Path().glob(word)):
-            if not Path(RUN).exists():
-                assert run(*shortened(["train", "photos", "--pretrained", "--peers", "2", "--run", RUN])).code == 0
             shutil.copytree(RUN, named)
