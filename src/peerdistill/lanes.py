@@ -23,7 +23,9 @@ class Lanes:
     """
 
     def __init__(self, x: Tensor):
-        self._is_recording = x.is_cuda and torch.cuda.is_current_stream_capturing()
+        # Fake tensors of a GPU need no GPU, and then there is no stream to ask.
+        on_gpu = x.is_cuda and torch.cuda.is_initialized()
+        self._is_recording = on_gpu and torch.cuda.is_current_stream_capturing()
         if self._is_recording:
             self._main = torch.cuda.current_stream()
             self._streams = defaultdict[Hashable, torch.cuda.Stream](partial(torch.cuda.Stream, self._main.device))

@@ -32,12 +32,6 @@ READS_A_VALUE = (DataDependentOutputException, DynamicOutputShapeException)
 pytestmark = pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning")
 
 
-@pytest.fixture(autouse=True)
-def _no_graph_is_recorded(monkeypatch):
-    """A GPU that is not there has no stream that could record a CUDA graph."""
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-
-
 class Copies(TorchDispatchMode):
     """Records operations that copy between host and GPU and let the host wait."""
 
