@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from packaging.version import Version
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -29,7 +30,13 @@ BATCH, SAMPLES, CLASSES = 8, 200, 10
 PLAIN = "support.plain_network:network"
 READS_A_VALUE = (DataDependentOutputException, DynamicOutputShapeException)
 
-pytestmark = pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning")
+# PyTorch 2.9 ends the process in a convolution; 2.14 does not, and the versions between were not tried.
+NEEDS_DRIVER = not torch.cuda.is_available() and Version(torch.__version__) < Version("2.14")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::peerdistill.errors.PeerdistillWarning"),
+    pytest.mark.skipif(NEEDS_DRIVER, reason="this PyTorch needs a driver for convolutions of fake tensors"),
+]
 
 
 class Copies(TorchDispatchMode):
