@@ -113,8 +113,8 @@ def pace_of(
     )
 
 
-class Enough(Exception):  # noqa: N818 (not an error)
-    """A logger raises it to end a training: everything was timed."""
+class _Enough(Exception):  # noqa: N818 (not an error)
+    """Ends a training: everything was timed."""
 
 
 class _Clock(Logger):
@@ -148,7 +148,7 @@ class _Clock(Logger):
         """Note the time of the end."""
         del record
         self.epoch_ended = time.perf_counter()
-        raise Enough
+        raise _Enough
 
 
 class OneKind(LeaderSteps):
@@ -215,7 +215,7 @@ def last_steps(trainer: Trainer, epoch: int, steps: int, *, untimed: int = 0) ->
     trainer.progress = Progress(epoch=epoch, step_in_epoch=steps_per_epoch(trainer) - steps)
     clock = _Clock(steps, untimed, trainer.fabric.device)
     trainer.loggers = [clock]
-    with suppress(Enough):
+    with suppress(_Enough):
         trainer.fit()
     return clock.steps_ended - clock.begun, clock.epoch_ended - clock.steps_ended
 
@@ -239,7 +239,7 @@ class _Counted(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> CohortOutput:
         """Return what the cohort returns."""
         if self.images and (time.perf_counter() > self._until or self.images >= self._most):
-            raise Enough
+            raise _Enough
         self.images += len(images)
         return self._cohort(images)
 
@@ -255,7 +255,7 @@ def _per_image(evaluator: Evaluator, trainer: Trainer, seconds: float, images: i
     cohort, ensemble, others = trainer.learner.networks
     counted = _Counted(cohort, seconds, images)
     since = time.perf_counter()
-    with suppress(Enough):
+    with suppress(_Enough):
         evaluator(counted, ensemble, others)
     wait_for(trainer.fabric.device)
     return (time.perf_counter() - since) / counted.images, counted.images

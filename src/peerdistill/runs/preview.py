@@ -132,15 +132,15 @@ def dry_run(
     run = Run(config.default_run)  # only its name is used
     flags = {"download": download, "skip_unreadable": skip_unreadable, "given": given}
     task, trainer, evaluators, plan = prepare(config, run, budget=budget, **flags)
-    isolate(trainer, run.path)
-    trainer.metrics = NoMetrics(run.metrics_file)
+    _let_write_nothing(trainer, run)
     try:
         seconds = _seconds_per_step(trainer)
         evaluation = _evaluation_seconds(trainer, task.data)
     finally:
         close_workers(trainer, evaluators)
-    worth = _worth(task, run, trainer.fabric, seconds) if plan is None else None
     device = trainer.fabric.device
+    gpu_bytes = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    worth = _worth(task, run, trainer.fabric, seconds) if plan is None else None  # after the memory: it needs more
     return DryRun(
         config=task.config,
         images={name: _counts(split, task.data) for name, split in _splits(task.data).items()},
@@ -154,10 +154,16 @@ def dry_run(
         seconds_per_step=seconds,
         evaluation_seconds=evaluation,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        gpu_bytes=gpu_bytes,
         plan=plan,
         worth=worth,
     )
+
+
+def _let_write_nothing(trainer: Trainer, run: Run) -> None:
+    """Prepare a trainer for steps in a run whose folder does not exist."""
+    isolate(trainer, run.path)
+    trainer.metrics = NoMetrics(run.metrics_file)
 
 
 def _worth(task: Task, run: Run, fabric: Fabric, seconds: float) -> str | None:
@@ -166,8 +172,7 @@ def _worth(task: Task, run: Run, fabric: Fabric, seconds: float) -> str | None:
     if study is None or task.config.cohort.peers == 1:
         return None
     with opened(fabric, task.configured(alone(task.config)), run) as (trainer, _):
-        isolate(trainer, run.path)
-        trainer.metrics = NoMetrics(run.metrics_file)
+        _let_write_nothing(trainer, run)
         ratio = seconds / _seconds_per_step(trainer)
     epochs = ratio * task.config.training.epochs
     _, why = study.verdict(ratio, epochs, "{:,.0f} epochs".format)
