@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from peerdistill.data.augmentation import Augmentation
-from peerdistill.data.augmentation.crops import RandomCrops
+from peerdistill.data.augmentation.crops import Crops, RandomCrops
 from peerdistill.data.dataset import ArraySplit
 from peerdistill.data.step import Images, Step
 from peerdistill.rng import Draws, keyed_generator
@@ -42,6 +42,6 @@ def _fetcher(images: Tensor, augmentation: Augmentation | None, seed: int) -> Ca
 
     def fetch(step: Step) -> Images:
         drawn = crops.draw(len(step.rows), keyed_generator(Draws.AUGMENTATION, seed, step.epoch, step.number))
-        return crops.fetch(step.chosen(step.rows), drawn if step.loaded is None else drawn.of(step.loaded))
+        return crops.fetch(step.chosen(step.rows), Crops(*map(step.chosen, drawn)))
 
     return fetch
