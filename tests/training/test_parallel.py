@@ -1,6 +1,13 @@
-"""Several processes together compute what one process computes: losses, gradients (through weights), banks, weights."""
+"""Several processes together compute what one process computes: losses, gradients (through weights), banks, weights.
 
+PEERDISTILL_WRITE_DOCS=1 writes the largest differences into docs/devices.md.
+"""
+
+import os
+import re
 from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +24,8 @@ from support import steps_together
 
 pytestmark = pytest.mark.own_process
 
+PAGE = Path(__file__).resolve().parents[2] / "docs/devices.md"
+TABLE = re.compile(r"<!-- equivalence -->.*?<!-- /equivalence -->", re.DOTALL)
 SMALL = {"count": 8, "width": 8}
 SHARDED = {
     **{f"mcl-okd {negatives}": {"negatives": negatives, "count": 8} for negatives in ("shared", "all", "queue")},
@@ -85,6 +94,12 @@ def check_same(found: dict, expected: dict) -> None:
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_shards_of_banks_as_one_process(tmp_path, count):
+    for _, found, expected in divided(count, tmp_path):
+        check_same(found, expected)
+
+
+def divided(count: int, folder: Path) -> Iterator[tuple[str, dict, dict]]:
+    """Yield the case, what a process with its part of the banks computes, and what one process computes there."""
     cases = {
         case: {"name": case.partition(" ")[0], "options": {"contrast": {"count": 8, "width": 8, **contrast}}}
         for case, contrast in SHARDED.items()
@@ -92,13 +107,73 @@ def test_shards_of_banks_as_one_process(tmp_path, count):
     one = {case: steps_together.steps(Fabric(accelerator="cpu", devices=1), **each) for case, each in cases.items()}
     for each in cases.values():
         each["options"]["contrast"]["shard"] = "always"
-    together = steps_together.steps_of_processes(cases, count, tmp_path)
+    together = steps_together.steps_of_processes(cases, count, folder)
     for case, expected in one.items():
         for process, found in enumerate(together):
             held = DealtRows(steps_together.LABELS, Share(process, count)).samples
             rows = expected["method"].items()
             own = {name: part[:, held] if name.endswith("bank.rows") else part for name, part in rows}
-            check_same(found[case], {**expected, "method": own})
+            yield case, found[case], {**expected, "method": own}
+
+
+def test_the_table_has_every_case(alone, tmp_path):
+    if os.environ.get("PEERDISTILL_WRITE_DOCS") == "1":
+        PAGE.write_text(TABLE.sub(measured_table(alone, tmp_path), PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    (table,) = TABLE.findall(PAGE.read_text(encoding="utf-8"))
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[3:-1]]
+    assert [row[0] for row in rows] == [*CASES, *(f"{case}, divided" for case in SHARDED)]
+    assert all(float(figure) <= 1e-8 for row in rows for figure in row[2:])
+
+
+def measured_table(alone: dict[str, dict], folder: Path) -> str:
+    """Return the table of the largest differences, in Markdown, with its markers."""
+    largest: dict[tuple[str, str], list[float]] = {}
+
+    def note(case: str, counts: str, found: dict, expected: dict) -> None:
+        before = largest.get((case, counts), [0.0] * 3)
+        largest[case, counts] = [max(pair) for pair in zip(before, differences(found, expected), strict=True)]
+
+    for count in (2, 3):
+        of_processes = steps_together.steps_of_processes(CASES, count, new_folder(folder / f"{count}"))
+        for found in of_processes:
+            for case in CASES:
+                note(case, "2, 3", found[case], alone[case])
+    for count in (2, 4):
+        for case, found, expected in divided(count, new_folder(folder / f"divided-{count}")):
+            note(f"{case}, divided", "2, 4", found, expected)
+    rows = [
+        f"| {case} | {counts} | {' | '.join(f'{figure:.0e}' for figure in figures)} |"
+        for (case, counts), figures in largest.items()
+    ]
+    head = [
+        "| method | processes | losses, relative | networks | heads, gates and banks |",
+        "| --- | --- | --: | --: | --: |",
+    ]
+    return "\n".join(["<!-- equivalence -->", *head, *rows, "<!-- /equivalence -->"])
+
+
+def differences(found: dict, expected: dict) -> tuple[float, float, float]:
+    """Return the largest relative difference of the losses, and the largest ones of networks and of the method."""
+    losses = [
+        abs(step[part].item() - of_one.item()) / max(abs(of_one.item()), 1e-300)
+        for step, step_of_one in zip(found["losses"], expected["losses"], strict=True)
+        for part, of_one in step_of_one.items()
+    ]
+    networks, method = (
+        max((furthest(found[module][name], of_one) for name, of_one in expected[module].items()), default=0.0)
+        for module in ("cohort", "method")
+    )
+    return max(losses), networks, method
+
+
+def furthest(part: torch.Tensor, of_one: torch.Tensor) -> float:
+    """Return the largest difference of two tensors; rows that are not known yet are NaN in both."""
+    return (part.double() - of_one.double()).abs().nan_to_num().max().item() if of_one.numel() else 0.0
+
+
+def new_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def test_synchronised_batch_norm_keeps_weights_sharing_and_activations():
