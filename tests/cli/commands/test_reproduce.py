@@ -128,6 +128,6 @@ def test_another_study_does_not_write_into_the_same_results(here):
 
 
 def test_a_place_may_contain_an_equals_sign(here):
-    left_out = ("--data", "digits=elsewhere")
+    left_out = ("--data", "Digits=elsewhere")
     outcome = run("reproduce", "tiny.yaml", "--dataset", "Photos", "--data", "Photos=a=b/c", *left_out, "--list")
     assert "a=b/c" in outcome.stdout

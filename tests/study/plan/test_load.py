@@ -122,6 +122,26 @@ baseline: {method: DML}
     assert [(one.momentum, one.nesterov) for one in optimizers] == [(0.5, True), (0.5, False), (0.5, False)]
 
 
+def test_a_part_chooses_labels_of_an_axis_of_the_study(write):
+    study = load_study(
+        write("""\
+data: digits
+seeds: 1
+axes:
+  method: {DML: {method: dml}, ONE: {method: one, sharing: branch}}
+  augment: {true: {flip: true}, none: {flip: false}}
+parts:
+- {axes: {method: [ONE], augment: [true]}}
+- {axes: {augment: [none]}}
+equal_compute: false
+baseline: {method: ONE}
+""")
+    )
+    found = [(cell.labels["method"], cell.labels["augment"], cell.config().method) for cell in study.cells]
+    assert found == [("ONE", "true", "one"), ("DML", "none", "dml"), ("ONE", "none", "one")]
+    assert [cell.config().data.flip for cell in study.cells] == [True, False, False]
+
+
 def test_filters_and_seeds():
     chosen = {"network": ["resnet-32"], "method": ["mcl-okd", "ONE"]}
     study = load_study("table2", seeds=[5, 6], only=chosen)
@@ -151,6 +171,11 @@ def test_filters_and_seeds():
         ("data: digits\naxes: {method: dml}\n", "the axis method in .*mine.yaml must hold options as .*, found dml"),
         ("data: digits\naxes: {method: {DML: dml}}\n", "the label 'DML' of the axis method in .* found dml"),
         ("data: digits\naxes: {dataset: [digit]}\n", "unknown data set in .*mine.yaml 'digit': did you mean digits?"),
+        (
+            "data: digits\naxes: {way: {a: {}}}\nparts: [{axes: {way: [b]}}]\n",
+            "unknown way in .*mine.yaml 'b': choose from a",
+        ),
+        ("data: digits\nparts: [{axes: {way: [b]}}]\n", r"the axis way in .*mine.yaml must hold options as .*\['b'\]"),
         ("data: digits\nparts: [{sedes: 1}]\n", "unknown key of a part in .*mine.yaml 'sedes': did you mean seeds?"),
         ("data: digits\nsweep: {beta: []}\n", "sweep of beta in .*mine.yaml has no values"),
         (

@@ -100,6 +100,15 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
     for cell in compared("cifar20-crossing"):
         own = f"{by_hand[cell.labels['method']]} --epochs {cell.labels['epochs']}"
         assert digest(parse(shlex.split(f"{words} {own}"))[0]) == cell.digest
+    of_worth = [cell for cell in compared("worth") if cell.labels["method"] in by_hand]
+    assert [cell.labels.get("epochs") for cell in of_worth] == [
+        *("100", "200", "360", "720", "100", "200"),
+        *("100", "200", "360", "720", None),
+    ]
+    for cell in of_worth:
+        wrong = " --subset.wrong_labels 0.3" if "wrong" in cell.labels["augmentation"] else ""
+        own = f"{by_hand[cell.labels['method']]} --epochs {cell.labels.get('epochs', 200)} --augment trivialaugment"
+        assert digest(parse(shlex.split(f"{words} {own}{wrong}"))[0]) == cell.digest
 
 
 @pytest.mark.parametrize(

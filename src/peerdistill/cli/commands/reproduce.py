@@ -1,7 +1,7 @@
 """Train the runs of a study that are missing, and write its results."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -160,16 +160,19 @@ def _places(study: "Study", options: Namespace) -> "dict[str, Place]":
         found = {name: replace(place, root=root) for name, place in found.items()}
     for option in ("data", "test"):
         for word in options[option] or []:
-            if word.partition("=")[0] not in study.left_out:
-                name, place = _named(word, option, list(found))
+            name, place = _named(word, option, list(found), study.left_out)
+            if name in found:
                 found[name] = replace(found[name], **{option: place})
     return found
 
 
-def _named(word: str, option: str, names: Sequence[str]) -> tuple[str, str]:
-    """Return the data set and the place in NAME=DATA; a study with one data set needs no NAME."""
+def _named(word: str, option: str, names: Sequence[str], left_out: Iterable[str]) -> tuple[str, str]:
+    """Return the data set and the place in NAME=DATA; a study with one data set needs no NAME.
+
+    The data set may be one that the chosen cells do not have: the same command with other cells has it.
+    """
     name, equals, place = word.partition("=")
-    same = [known for known in names if known.lower() == name.lower()]
+    same = [known for known in (*names, *left_out) if known.lower() == name.lower()]
     if equals and same:
         return same[0], place
     if len(names) == 1 and (not equals or ":" in name or "/" in name):

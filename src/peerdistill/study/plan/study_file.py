@@ -152,8 +152,9 @@ def _part(file: StudyFile, values: Mapping[str, Any], where: str) -> Part:
     allowed = {name: kind for name, kind in _types(StudyFile).items() if name in _OF_A_PART}
     own = checked(values, allowed, where, what="key of a part")
     datasets = _datasets(file, where) | {str(name): dict(one or {}) for name, one in own.get("datasets", {}).items()}
-    axes = {DATASET: {name: {} for name in datasets}} | _axes(file.axes, where) | _swept(file.sweep, where)
-    axes |= _axes(own.get("axes", {}), where) | _swept(own.get("sweep", {}), where)
+    every: Axes = {DATASET: {name: {} for name in datasets}}
+    axes = every | _axes(file.axes, every, where) | _swept(file.sweep, where)
+    axes |= _axes(own.get("axes", {}), axes | every, where) | _swept(own.get("sweep", {}), where)
     for label in axes[DATASET]:
         if label not in datasets:
             raise unknown_name(f"data set{where}", label, datasets)
@@ -177,13 +178,26 @@ def _datasets(file: StudyFile, where: str) -> dict[str, Options]:
     return found
 
 
-def _axes(axes: Mapping[Any, Any], where: str) -> Axes:
-    return {str(name): _labels(str(name), labels, where) for name, labels in axes.items()}
+def _axes(axes: Mapping[Any, Any], known: Axes, where: str) -> Axes:
+    """Return axes; a list chooses labels of an axis that is known from above."""
+    named = ((str(name), labels) for name, labels in axes.items())
+    return {
+        name: _chosen(name, labels, known[name], where)
+        if isinstance(labels, list) and labels and name in known
+        else _labels(name, labels, where)
+        for name, labels in named
+    }
+
+
+def _chosen(axis: str, labels: list[Any], known: Mapping[str, Options], where: str) -> dict[str, Options]:
+    chosen = [as_label(label) for label in labels]
+    for label in chosen:
+        if label not in known:
+            raise unknown_name(f"{'data set' if axis == DATASET else axis}{where}", label, known)
+    return {label: known[label] for label in chosen}
 
 
 def _labels(axis: str, labels: Any, where: str) -> dict[str, Options]:
-    if axis == DATASET and isinstance(labels, list):
-        labels = {label: {} for label in labels}
     if not isinstance(labels, Mapping) or not labels:
         found = shortened(labels) or "nothing"
         raise UserError(f"the axis {axis}{where} must hold options as 'label: {{option: value}}', found {found}")
