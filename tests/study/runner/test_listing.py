@@ -1,6 +1,8 @@
 import pytest
 
+from peerdistill.runs.pace import Pace
 from peerdistill.study.record import Record
+from peerdistill.study.runner import trials
 from peerdistill.study.runner.folders import Folders
 from peerdistill.study.runner.listing import listing
 from peerdistill.study.runner.trials import Trials
@@ -58,6 +60,25 @@ def test_a_student_is_tried_with_an_untrained_teacher(tmp_path):
     assert {one.state for one in found.cells} == {"planned"}
     assert all(one.seconds > 0 for one in found.cells)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_trial_tells_the_time_of_any_number_of_epochs(tmp_path, monkeypatch):
+    """Its parts are summed by hand: 3 steps of 1 s and 0.5 s in each epoch, and 9 s beside the epochs."""
+    pace = Pace(steps_per_epoch=3, step=1.0, leader_step=0.25, epoch_end=0.5, first=2.0, start=3.0, end=4.0)
+    monkeypatch.setattr(trials, "pace_of", lambda *_, **__: pace)
+    methods = {"peers": {"method": "dml", "peers": 2}, "later": {"method": "dml", "peers": 2, "growth": {"start": 0.5}}}
+    plan = study(tmp_path, seeds=1, axes={"method": methods}, sweep={"epochs": [4, 8]}, baseline={"method": "peers"})
+    tried = []
+    found = {
+        tuple(one.cell.labels.values())[1:]: one.seconds for one in listed(plan, tmp_path, tell=tried.append).cells
+    }
+    assert found == {
+        ("peers", "4"): 9 + 4 * 3.5,
+        ("peers", "8"): 9 + 8 * 3.5,
+        ("later", "4"): 9 + 2 * 3.5 + 2 * (3 * 0.25 + 0.5),
+        ("later", "8"): 9 + 4 * 3.5 + 4 * (3 * 0.25 + 0.5),
+    }
+    assert len(tried) == 2
 
 
 def test_plain_networks_of_equal_time_are_listed(tmp_path):

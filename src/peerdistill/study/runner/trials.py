@@ -11,11 +11,15 @@ import torch
 
 from peerdistill.config.config import Config
 from peerdistill.errors import Failure, UserError
-from peerdistill.runs.preview import dry_run
+from peerdistill.runs.build import check_device
+from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.run import Run
 from peerdistill.runs.train import close_workers, prepare
 from peerdistill.study.plan import Cell, digest
 from peerdistill.study.runner.folders import Folders
+
+_SECONDS = 0.3
+"""About as long as the steps and evaluations of a trial take; a few of them are always made."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +35,6 @@ class Estimate:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """What a few steps have shown.
-
-    Attributes:
-        start: Seconds until the first step: images are read and networks are built.
-        per_epoch: Seconds of an epoch with its validation.
-        end: Seconds of the evaluation at the end.
-        steps: Steps of an epoch.
-    """
-
-    start: float
-    per_epoch: float
-    end: float
-    steps: int
-
-
 class Trials:
     """Runs one trial for each configuration, whatever its seed and number of epochs.
 
@@ -60,7 +47,7 @@ class Trials:
 
     def __init__(self, folders: Folders, threads: int):
         self._folders = folders
-        self._found: dict[str, _Trial | str] = {}
+        self._found: dict[str, Pace | str] = {}
         torch.set_num_threads(threads)
 
     def __contains__(self, cell: Cell) -> bool:
@@ -71,21 +58,18 @@ class Trials:
         key = _key(self._folders.config(cell))
         if key not in self._found:
             self._found[key] = self._tried(cell)
-        trial = self._found[key]
-        if isinstance(trial, str):
-            return trial
-        return Estimate(cell.epochs * trial.steps, trial.start + cell.epochs * trial.per_epoch + trial.end)
+        pace = self._found[key]
+        if isinstance(pace, str):
+            return pace
+        training = cell.resolved.training
+        return Estimate(training.epochs * pace.steps_per_epoch, pace.beside_epochs + pace.epochs(training))
 
-    def _tried(self, cell: Cell) -> _Trial | str:
+    def _tried(self, cell: Cell) -> Pace | str:
         try:
-            with self._trainable(cell) as config:
-                before = time.perf_counter()
-                found = dry_run(config)
-                start = time.perf_counter() - before
+            with self._trainable(cell) as config, TemporaryDirectory() as folder:
+                return _pace(config, Path(folder))
         except (UserError, Failure) as error:
             return str(error)
-        validation, end = found.evaluation_seconds
-        return _Trial(start, found.steps_per_epoch * found.seconds_per_step + validation, end, found.steps_per_epoch)
 
     @contextmanager
     def _trainable(self, cell: Cell) -> Iterator[Config]:
@@ -98,6 +82,25 @@ class Trials:
             untrained = Path(folder) / "teacher"
             _write_untrained(of_teacher, untrained)
             yield cell.config(self._folders.places[cell.dataset], untrained)
+
+
+def _pace(config: Config, folder: Path) -> Pace:
+    """Return how long the parts of a training take.
+
+    Raises:
+        UserError: For everything for which training would not start.
+        Failure: A full disk, a killed data worker and the like.
+    """
+    config.check()
+    check_device(config.training.device)
+    since = time.perf_counter()
+    endless = replace(config, training=replace(config.training, epochs=EPOCHS))
+    task, trainer, evaluators, _ = prepare(endless, Run(folder))
+    try:
+        start = time.perf_counter() - since
+        return pace_of(trainer, evaluators, task.data, start=start, seconds=_SECONDS, folder=folder)
+    finally:
+        close_workers(trainer, evaluators)
 
 
 def _write_untrained(config: Config, folder: Path) -> None:
