@@ -3,14 +3,10 @@
 Axes: N mistakes, C classes, H, W height and width, K channels.
 """
 
-import io
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
@@ -18,12 +14,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from peerdistill.errors import printable
+from peerdistill.evaluation.plotting import COLOURS, style, write_png
 from peerdistill.evaluation.report import BINS, MATRIX_CLASSES, ClassReport, most_confused
-from peerdistill.files import write_whole
 
-# Two colours of Okabe and Ito: colour-blind readers can tell them apart, and so can readers in grey.
-_BLUE, _ORANGE = "#0072B2", "#D55E00"
-_STYLE: dict[Any, Any] = {"font.size": 9, "figure.dpi": 150, "axes.spines.top": False, "axes.spines.right": False}
+_BLUE, _ORANGE = COLOURS[:2]
 
 MISTAKES = 24
 """Most mistakes on a contact sheet."""
@@ -150,13 +144,10 @@ def plot_reliability(report: ClassReport, title: str, path: Path) -> None:
 @contextmanager
 def _figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
     """Yield a figure, and write it to a PNG file at the end."""
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in scripts that the font lacks
+    with style():
         figure = Figure(figsize=inches, layout="constrained")
         yield figure
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-    write_whole(path, content.getvalue())
+        write_png(lambda: figure, path)
 
 
 def _title(axes: Axes, text: str) -> None:

@@ -1,26 +1,21 @@
 """The plot of a bench: accuracy against latency and size."""
 
-import io
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from peerdistill.errors import UserError
-from peerdistill.files import write_whole
+from peerdistill.evaluation.plotting import COLOURS, write_png
 from peerdistill.study.form_names import IN_PYTORCH, form_name
 
-# Colours of Okabe and Ito: colour-blind readers can tell them apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = {"pytorch": "o", "pt2": "o", "onnx": "s", "int8": "^"}
 _OTHER_MARKER = "D"
-_STYLE: dict[Any, Any] = {"font.size": 9, "figure.dpi": 150, "axes.spines.top": False, "axes.spines.right": False}
 _SHOWN = 15.0
 """Points of accuracy below the best within which a point is shown: a failed average must not compress all others."""
 _LEAST_SPREAD = 2.0
@@ -42,34 +37,35 @@ def plot_bench(values: Mapping[str, Any], path: Path) -> None:
         UserError: There are no accuracies.
         WriteError: The file cannot be written.
     """
-    evaluated = values["evaluated"]
-    if evaluated is None:
+    if values["evaluated"] is None:
         raise UserError("there is no picture of accuracies: the data of the run has no images to evaluate on")
-    first = next(_points(values))[2]
-    batches = list(first["milliseconds"])
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(3.1 * (len(batches) + 1), 4.1), layout="constrained")
-        axes = list(figure.subplots(1, len(batches) + 1, sharey=True))
-        for axis, batch in zip(axes, batches, strict=False):
-            size = int(batch)
-            _draw(axis, values, {key: time / size for key, time in _times(values, batch).items()})
-            label = "time of one image, ms" if size == 1 else f"time per image in a batch of {size}, ms"
-            axis.set_xlabel(label)
-        _draw(axes[-1], values, {(what, form): one["bytes"] / 1e6 for what, form, one in _points(values)})
-        axes[-1].set_xlabel("size of the file, MB")
-        axes[0].set_ylabel("top-1 accuracy, %")
-        split = {"val": "validation"}.get(evaluated["split"], evaluated["split"])
-        kind = "images" if "episodes" not in evaluated else f"queries of {evaluated['episodes']} episodes"
-        figure.suptitle(
-            f"{Path(values['run']).name}, {values['checkpoint']} epoch {values['epoch']}: "
-            f"{evaluated['samples']:,} {split} {kind}, threads: {values['machine']['threads']}",
-            parse_math=False,
-            fontsize=10,
-        )
-        _add_legends(figure, values)
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-    write_whole(path, content.getvalue())
+    write_png(lambda: _drawn(values), path)
+
+
+def _drawn(values: Mapping[str, Any]) -> Figure:
+    batches = list(next(_points(values))[2]["milliseconds"])
+    figure = Figure(figsize=(3.1 * (len(batches) + 1), 4.1), layout="constrained")
+    axes = list(figure.subplots(1, len(batches) + 1, sharey=True))
+    for axis, batch in zip(axes, batches, strict=False):
+        size = int(batch)
+        _draw(axis, values, {key: time / size for key, time in _times(values, batch).items()})
+        axis.set_xlabel("time of one image, ms" if size == 1 else f"time per image in a batch of {size}, ms")
+    _draw(axes[-1], values, {(what, form): one["bytes"] / 1e6 for what, form, one in _points(values)})
+    axes[-1].set_xlabel("size of the file, MB")
+    axes[0].set_ylabel("top-1 accuracy, %")
+    figure.suptitle(_title(values), parse_math=False, fontsize=10)
+    _add_legends(figure, values)
+    return figure
+
+
+def _title(values: Mapping[str, Any]) -> str:
+    evaluated = values["evaluated"]
+    split = {"val": "validation"}.get(evaluated["split"], evaluated["split"])
+    kind = "images" if "episodes" not in evaluated else f"queries of {evaluated['episodes']} episodes"
+    return (
+        f"{Path(values['run']).name}, {values['checkpoint']} epoch {values['epoch']}: "
+        f"{evaluated['samples']:,} {split} {kind}, threads: {values['machine']['threads']}"
+    )
 
 
 def _points(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -148,4 +144,4 @@ def _marker(form: str) -> str:
 
 
 def _cycled(values: Mapping[str, Any]) -> list[str]:
-    return [_COLOURS[number % len(_COLOURS)] for number in range(len(values["networks"]))]
+    return [COLOURS[number % len(COLOURS)] for number in range(len(values["networks"]))]

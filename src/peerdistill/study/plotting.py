@@ -1,43 +1,13 @@
 """What the pictures of analyses and studies have in common. Importing this file imports matplotlib."""
 
-import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peerdistill.errors import printable
-from peerdistill.files import write_whole
 
-# Colours of Okabe and Ito: colour-blind readers can tell them apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLE: dict[Any, Any] = {"font.size": 9, "figure.dpi": 150, "axes.spines.top": False, "axes.spines.right": False}
 _LONGEST_NAME = 40
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw with the fonts and sizes of all pictures."""
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in scripts that the font lacks
-        yield
-
-
-def write_png(draw: Callable[[], Figure], path: Path) -> None:
-    """Write the figure that ``draw`` returns to a PNG file.
-
-    Raises:
-        WriteError: The file cannot be written.
-    """
-    content = io.BytesIO()
-    with style():
-        draw().savefig(content, format="png")
-    write_whole(path, content.getvalue())
 
 
 def panels(

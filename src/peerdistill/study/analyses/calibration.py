@@ -71,7 +71,8 @@ def _bins(found: Confidences) -> dict[str, list[float | None] | list[int]]:
 
 def draw(results: Mapping[str, Result]) -> "Figure":
     """Draw accuracy against confidence of every network, a panel for each run."""
-    from peerdistill.study.plotting import COLOURS, panels, short
+    from peerdistill.evaluation.plotting import COLOURS
+    from peerdistill.study.plotting import panels, short
 
     figure, axes = panels([short(run) for run in results], (4.0, 3.8))
     for one, result in zip(axes, results.values(), strict=True):

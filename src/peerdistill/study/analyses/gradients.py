@@ -140,7 +140,8 @@ def _means(found: Sequence[Mapping[str, "Tensor"]]) -> dict[str, Any]:
 
 def draw(results: Mapping[str, Result]) -> "Figure":
     """Draw the shares of the parts as bars: of the leader and of the cohort of each run."""
-    from peerdistill.study.plotting import COLOURS, panels, short
+    from peerdistill.evaluation.plotting import COLOURS
+    from peerdistill.study.plotting import panels, short
 
     figure, (axes,) = panels(
         ["share of each part of the loss in the sum of the gradients' norms"], (7.5, 1.2 + 0.7 * len(results))

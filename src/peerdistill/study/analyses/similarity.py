@@ -116,7 +116,8 @@ def _figures(network: "NetworkOutputs", labels: np.ndarray) -> dict[str, float |
 
 def draw(results: Mapping[str, Result]) -> "Figure":
     """Draw the histograms of each run, with the means as dashed lines."""
-    from peerdistill.study.plotting import COLOURS, panels, short
+    from peerdistill.evaluation.plotting import COLOURS
+    from peerdistill.study.plotting import panels, short
 
     figure, axes = panels([short(run) for run in results])
     for one, result in zip(axes, results.values(), strict=True):

@@ -11,8 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
+from peerdistill.evaluation.plotting import COLOURS, write_png
 from peerdistill.study.plan import LinePlot, Study
-from peerdistill.study.plotting import COLOURS, write_png
 from peerdistill.study.plotting import panels as make_panels
 from peerdistill.study.record import Record
 from peerdistill.study.results.groups import ERRORS, Group, Groups

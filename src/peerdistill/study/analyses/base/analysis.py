@@ -38,7 +38,7 @@ class Analysis:
             has the same numbers of each network. Other keys are free. It raises :class:`DoesNotApply` for a run without
             what it needs.
         draw: Returns a matplotlib figure for the results of one or more runs by the name of the run; all of them have
-            figures. It draws within :func:`peerdistill.study.plotting.style`.
+            figures. It draws within :func:`peerdistill.evaluation.plotting.style`.
         compare: Returns values for JSON about two runs: what the second changes in comparison with the first. Its key
             "figures" has numbers by name.
         draw_comparison: Returns a matplotlib figure for the result of ``compare`` and the names of the two runs.
