@@ -252,7 +252,8 @@ MISTAKES = [
     Mistake("compare with a classification run", "compare runs/ten runs/digits", "runs/digits"),
     Mistake("compare a single run", "compare runs/ten", "at least two runs"),
     Mistake("compare runs on other images", "compare runs/digits runs/divided", "last_test.npz"),
-    Mistake("episodes for runs on classes", "compare runs/digits runs/digits --ways 5", "--ways"),
+    Mistake("episodes for runs on classes", "compare runs/digits runs/divided --ways 5", "--ways"),
+    Mistake("compare a run with itself", "compare runs/digits runs/../runs/digits", "named twice"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),
     Mistake("timm's format for another network", "export runs/digits --format timm --output out", "safetensors"),
@@ -289,6 +290,7 @@ MISTAKES = [
     Mistake("cost of a run with other options", "cost runs/digits --epochs 3", "--epochs"),
     Mistake("cost of a batch larger than the data", "cost --samples 20 --batch_size 64", "20"),
     # Predict
+    Mistake("format of the folder of a run", "predict runs/digits photo.png --format onnx", "--format"),
     Mistake("file that is not a picture", "predict leader.onnx notes.jpg", "notes.jpg"),
     Mistake("picture missing", "predict runs/digits none.png", "none.png"),
     Mistake("folder without pictures", "predict leader.onnx empty/bird", "empty/bird "),

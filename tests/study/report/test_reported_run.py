@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
-from peerdistill.study.report.reported_run import distinguished, read_runs
+from peerdistill.study.report.reported_run import read_runs
+from peerdistill.study.run_names import distinguished
 
 PARTS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4)
 

@@ -13,7 +13,7 @@ from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.deploy.what import LEADER
 from peerdistill.study.analyses import analyse_runs, find, listed
 from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON
-from peerdistill.study.analyses.base.run_analyses import short_names
+from peerdistill.study.run_names import distinguished
 
 HELP_ORDER = 55
 
@@ -79,7 +79,7 @@ def _print(name: str, results: Mapping[str, Mapping[str, Any]]) -> None:
     found = {run: result for run, result in results.items() if FIGURES in result}
     if not found:
         return
-    columns = dict(zip(short_names(list(found)), (result[FIGURES] for result in found.values()), strict=True))
+    columns = dict(zip(distinguished(list(found)), (result[FIGURES] for result in found.values()), strict=True))
     if len(found) == 1:
         (result,) = found.values()
         columns = result.get(NETWORKS) or columns

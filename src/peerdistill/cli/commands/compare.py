@@ -30,6 +30,8 @@ def run(words: list[str]) -> int:
         raise UserError(f"compare needs at least two runs, found only {runs[0].path}")
     for each in runs:
         each.require()
+        if [other.path.resolve() for other in runs].count(each.path.resolve()) > 1:
+            raise UserError(f"the run {each.path} is named twice: name it once")
     values, shown = _compared(runs, options)
     if options.json:
         print_json(values)

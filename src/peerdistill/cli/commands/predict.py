@@ -93,6 +93,8 @@ def _predictions(options: Namespace, unreadable: list[UserError]) -> "list[Predi
     run = Run(options.model) if model.is_dir() and not formats.is_model_folder(model) else None
     if run is not None:
         run.require()
+        if options.format is not None:
+            raise UserError(f"--format says how a file is read, and {model} is the folder of a run")
     elif options.what is not None:
         raise UserError(f"--what chooses a network of a run, and {model} holds one network")
     with _progress() as progress:

@@ -12,7 +12,8 @@ from peerdistill.errors import shortened
 from peerdistill.study.comparison.compare import Comparison, Pair
 from peerdistill.study.comparison.configurations import SameConfiguration
 from peerdistill.study.comparison.measured import TOP1, Measured
-from peerdistill.study.results.values import text
+from peerdistill.study.results.values import Amount, text
+from peerdistill.study.run_names import distinguished
 
 _LONGEST_VALUE = 40
 
@@ -45,13 +46,13 @@ def differences(groups: Sequence[SameConfiguration], options: Mapping[str, tuple
 
 
 def _results(runs: Sequence[Measured]) -> Table:
-    columns, names = list(runs[0].figures), _short_names(runs)
+    columns, names = list(runs[0].figures), _names(runs)
     head = [name for column in columns for name in _headings(column)]
     table = _table("Results: accuracy, %", ["run", *head, "epochs", "CPU seconds", "parameters"], numbers=len(head) + 3)
     for one in runs:
         figures = [one.figures[column][name] for column in columns for name in ("leader", "mean peer", "ensemble")]
         values = one.as_dict()
-        seconds = values["cpu_seconds"] and round(values["cpu_seconds"])
+        seconds = None if values["cpu_seconds"] is None else Amount(values["cpu_seconds"])
         cells = [*figures, values["epochs"], seconds, values["parameters"]]
         table.add_row(Text(names[one.name]), *(Text(text(cell)) for cell in cells))
     return table
@@ -61,16 +62,16 @@ def _headings(column: str) -> list[str]:
     return [name if column == TOP1 else f"{column} {name}" for name in ("leader", "mean peer", "ensemble")]
 
 
-def _short_names(runs: Sequence[Measured]) -> dict[str, str]:
-    """Return what to call runs in tables by path: the names of their folders, if these differ."""
-    names = {one.name: one.run.path.name for one in runs}
-    return names if len(set(names.values())) == len(names) else {name: name for name in names}
+def _names(runs: Sequence[Measured]) -> dict[str, str]:
+    """Return what to call runs in tables by path."""
+    paths = [one.name for one in runs]
+    return dict(zip(paths, distinguished(paths), strict=True))
 
 
 def _pairs(comparison: Comparison) -> Table:
     first, on_images = comparison.runs[0], comparison.unit == "images"
     test = ["only it right", "only first right", "McNemar p"] if on_images else []
-    names = _short_names(comparison.runs)
+    names = _names(comparison.runs)
     title = f"Leaders minus that of {names[first.name]} on the same {comparison.pairs[0].samples:,} {comparison.unit}"
     keys = ["run"] if on_images else ["run", "episodes"]
     table = _table(title, [*keys, "points", "95 % interval", *test], numbers=2 + len(test))

@@ -12,6 +12,7 @@ from peerdistill.errors import UserError, reading
 from peerdistill.evaluation import Outcomes
 from peerdistill.runs.predictions import Predictions, predictions_file, read_predictions
 from peerdistill.runs.run import Run, Which
+from peerdistill.study.run_names import distinguished
 from peerdistill.training.metrics import MetricsFile
 
 BENCH_FILE = "bench.json"
@@ -90,24 +91,6 @@ def read_runs(runs: Sequence[Run], which: Which = "last", split: str | None = No
     """
     names = distinguished([run.path for run in runs])
     return [_read(run, name, which, split) for run, name in zip(runs, names, strict=True)]
-
-
-def distinguished(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest end of each path that no other path has.
-
-    Example:
-        >>> distinguished([Path("a/photos"), Path("b/photos"), Path("b/digits")])
-        ['a/photos', 'b/photos', 'digits']
-    """
-    parts = [path.absolute().parts for path in paths]
-
-    def end(of: tuple[str, ...]) -> str:
-        others = [other for other in parts if other is not of]
-        lengths = range(1, len(of) + 1)
-        length = next((n for n in lengths if all(other[-n:] != of[-n:] for other in others)), len(of))
-        return Path(*of[-length:]).as_posix()
-
-    return [end(of) for of in parts]
 
 
 def _read(run: Run, name: str, which: Which, split: str | None) -> ReportedRun:

@@ -36,6 +36,21 @@ class OverSeeds:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """The mean of an amount such as seconds. It is written with three digits, or as a whole number.
+
+    Example:
+        >>> str(Amount(0.1234)), str(Amount(12345.6))
+        ('0.123', '12,346')
+    """
+
+    mean: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:,.0f}" if abs(self.mean) >= 100 else f"{self.mean:.3g}"
+
+
+@dataclass(frozen=True)
 class PaperFigure:
     """A published figure.
 

@@ -7,6 +7,7 @@ import pytest
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
 from peerdistill.study.analyses import Analysis, analyse, analyse_runs, discover, find, hardest
+from peerdistill.study.analyses.base.run_analyses import RunAnalyses
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,14 @@ def test_numbers_are_written_as_lines_and_pictures_as_png(tmp_path, trained_runs
         pixels = matplotlib.image.imread(picture)
         assert min(pixels.shape[:2]) > 200
         assert pixels.std() > 0.01  # something is drawn
+
+
+def test_pictures_of_runs_with_equal_folder_names_stay_apart(tmp_path, everything):
+    of_run = {"hardest": next(found for path, found in everything.results.items() if path.endswith("peers"))["hardest"]}
+    compared = {"hardest": next(iter(everything.compared.values()))["hardest"]}
+    others = {"b/run": compared, "c/run": compared}
+    runs = RunAnalyses("last", "leader", {}, {"a/run": of_run, "b/run": of_run, "c/run": of_run}, others)
+    assert {file.name for file in runs.draw(tmp_path)} == {"hardest.png", "hardest_b-run.png", "hardest_c-run.png"}
 
 
 def test_unknown_analyses_and_runs_named_twice_are_errors(trained_runs):

@@ -11,6 +11,7 @@ from peerdistill.files import make_folder, write_csv
 from peerdistill.runs.run import Run, Which
 from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON, Analysis, DoesNotApply, Result
 from peerdistill.study.analyses.base.catalog import discover, find
+from peerdistill.study.run_names import distinguished
 
 if TYPE_CHECKING:
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun
@@ -79,49 +80,38 @@ class RunAnalyses:
             UserError: The folder cannot be created.
             WriteError: A file cannot be written.
         """
-        from peerdistill.study.plotting import write_png
+        from peerdistill.evaluation.plotting import write_png
 
         files = []
         make_folder(folder)
         for name in self.names:
             draw = find(name).draw
-            results = {short: found for short, found in self._short(name).items() if FIGURES in found}
+            results = {short: found for short, found in self._named(name).items() if FIGURES in found}
             if draw is not None and results:
                 files.append(folder / f"{file_name(name)}.png")
                 write_png(lambda draw=draw, results=results: draw(results), files[-1])
         return files + self._draw_comparisons(folder)
 
     def _draw_comparisons(self, folder: Path) -> list[Path]:
-        from peerdistill.study.plotting import write_png
+        from peerdistill.evaluation.plotting import write_png
 
         files = []
-        first, *others = short_names(list(self.results))
+        first, *others = distinguished(list(self.results))
         for second, comparisons in zip(others, self.compared.values(), strict=False):
             for name, found in comparisons.items():
                 draw = find(name).draw_comparison
                 if draw is not None and FIGURES in found:
-                    files.append(folder / f"{file_name(name)}_{Path(second).name}.png")
+                    files.append(folder / f"{file_name(name)}_{second.strip('/').replace('/', '-')}.png")
                     write_png(lambda draw=draw, found=found, both=(first, second): draw(found, *both), files[-1])
         return files
 
-    def _short(self, name: str) -> dict[str, Result]:
-        return dict(zip(short_names(list(self.results)), self.of(name).values(), strict=True))
+    def _named(self, name: str) -> dict[str, Result]:
+        return dict(zip(distinguished(list(self.results)), self.of(name).values(), strict=True))
 
 
 def file_name(name: str) -> str:
     """Return the name of an analysis in names of files: without the module of the user's own code."""
     return name.rpartition(":")[2]
-
-
-def short_names(runs: Sequence[str]) -> list[str]:
-    """Return the last parts of the names of run folders, or the whole names if these are not unique.
-
-    Example:
-        >>> short_names(["runs/a", "runs/b"]), short_names(["x/a", "y/a"])
-        (['a', 'b'], ['x/a', 'y/a'])
-    """
-    short = [Path(run).name for run in runs]
-    return short if len(set(short)) == len(short) else list(runs)
 
 
 def _rows(run: str, result: Result) -> list[tuple[object, ...]]:
@@ -195,11 +185,10 @@ def analyse_runs(
     """
     analyses = _chosen(names)
     paths = [str(run.path) for run in runs]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise UserError(f"the run {path} is named twice: name it once")
     for run in runs:
         run.require()
+        if [other.path.resolve() for other in runs].count(run.path.resolve()) > 1:
+            raise UserError(f"the run {run.path} is named twice: name it once")
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun
 
     opened, results = {}, {}
