@@ -72,6 +72,12 @@ def test_the_expected_best_is_the_mean_over_all_sets(pairs, data):
     assert found == pytest.approx(np.mean(best))
 
 
+def test_of_equal_ranks_each_is_as_likely_to_be_the_best():
+    """Not the one whose seed comes first."""
+    assert expected_best([10.0, 20.0, 90.0], [5.0, 5.0, 1.0], 2) == pytest.approx(15)
+    assert expected_best([20.0, 10.0, 90.0], [5.0, 5.0, 1.0], 2) == pytest.approx(15)
+
+
 def test_the_best_of_the_plain_networks_is_chosen_on_the_test_set_without_validation(study, record_of):
     (plain,) = Groups(study, record_of(study, ERRORS)).plain
     found = best_of(plain, "error", 2)

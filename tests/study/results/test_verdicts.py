@@ -76,6 +76,15 @@ def test_one_seed_has_an_interval_over_its_episodes_and_no_claim():
     assert "over 200 episodes, not over seeds)" in found.sentence
 
 
+def test_means_are_compared_if_only_one_side_has_its_episodes():
+    """The episodes of one side have an interval that says nothing of the difference."""
+    ours, theirs = {seed: np.linspace(40, 80 + seed, 50) for seed in range(3)}, means(60, 59, 59)
+    of_means = {seed: np.array([values.mean()]) for seed, values in ours.items()}
+    assert judge("A", "B", ours, theirs).sentence == judge("A", "B", of_means, theirs).sentence
+    fewer = {**ours, 2: ours[2][:40]}
+    assert judge("A", "B", fewer, ours).samples == 1
+
+
 def test_the_bootstrap_of_scipy_stands_beside_for_reference():
     found = judge("A", "B", means(75, 76.5, 78), means(74, 75, 76)).as_dict()
     low, high = found["bootstrap"]

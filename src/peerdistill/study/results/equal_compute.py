@@ -141,14 +141,18 @@ def best_of(plain: Group, column: str, networks: int) -> BestOf | None:
 def expected_best(figures: Sequence[float], ranks: Sequence[float], networks: int) -> float:
     """Return the mean figure of the one with the highest rank, over all sets of ``networks`` of the figures.
 
+    Of several with the same rank, which is common on few validation images, each is as likely to be taken.
+
     Example:
         >>> expected_best([20.0, 22.0, 30.0], ranks=[-20.0, -22.0, -30.0], networks=2)  # 20, 20 and 22
         20.666666666666668
     """
+    _, place_of_rank, count = np.unique(ranks, return_inverse=True, return_counts=True)
+    fair = (np.bincount(place_of_rank, figures) / count)[place_of_rank]
     order = np.argsort(ranks)
     # The one at place k of the order, from 0, is the best of all sets that it forms with lower ones.
     sets = [math.comb(place, networks - 1) for place in range(len(figures))]
-    return float(np.dot(np.asarray(figures)[order], sets) / math.comb(len(figures), networks))
+    return float(np.dot(fair[order], sets) / math.comb(len(figures), networks))
 
 
 def _validation(plain: Group, seed: int) -> float | None:

@@ -84,10 +84,7 @@ class Group:
         if column in ERRORS:
             return {seed: np.array([100 - error]) for seed, error in means.items()}
         kept = {seed: self.record.episodes(self.finished[seed].name).get(column) for seed in means}
-        arrays = {seed: array.astype(float) for seed, array in kept.items() if array is not None}
-        # Pairs need the same episodes: with some missing, means are compared.
-        same = len(arrays) == len(means) and len({len(array) for array in arrays.values()}) == 1
-        return arrays if same else {seed: np.array([value]) for seed, value in means.items()}
+        return {seed: np.array([means[seed]]) if array is None else array.astype(float) for seed, array in kept.items()}
 
 
 class Groups:

@@ -3,7 +3,7 @@
 Axes: R seeds, N samples (episodes or images) that all seeds share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,8 +22,9 @@ from peerdistill.study.results.intervals import (
 
 Outcome = Literal["better", "worse", "not told apart", "too few seeds", "no interval"]
 
-Scores = Mapping[int, Float[np.ndarray, " samples"]]
-"""The accuracy in percent on every sample, by seed. An array of one number is the mean over all samples."""
+Scores = Mapping[int, Float[np.ndarray, " _samples"]]
+"""The accuracy in percent on every sample, by seed. An array of one number is the mean over all samples. Arrays of
+different lengths are compared by their means."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def judge(first: str, second: str, scores: Scores, others: Scores, unit: str = "
     seeds = tuple(sorted(scores.keys() & others.keys()))
     if not seeds:
         return Verdict(first, second, seeds, 1, unit, None, None, None, None)
-    differences_RN = np.stack([scores[seed] - others[seed] for seed in seeds])
+    differences_RN = _differences(scores, others, seeds)
     samples = differences_RN.shape[1]
     by_seed = differences_RN.mean(1)
     if len(seeds) < LEAST_SEEDS:
@@ -139,3 +140,11 @@ def judge(first: str, second: str, scores: Scores, others: Scores, unit: str = "
     interval = crossed_interval(differences_RN) if samples > 1 else paired_interval(by_seed)
     ends = bootstrap(by_seed) if interval.known else None
     return Verdict(first, second, seeds, samples, unit, interval, None, ends, improvement(by_seed))
+
+
+def _differences(scores: Scores, others: Scores, seeds: Sequence[int]) -> Float[np.ndarray, "seeds samples"]:
+    """Return the differences on every sample, or those of the means if not all seeds have the same samples."""
+    pairs = [(scores[seed], others[seed]) for seed in seeds]
+    if len({len(one) for pair in pairs for one in pair}) > 1:
+        pairs = [(ours.mean(keepdims=True), theirs.mean(keepdims=True)) for ours, theirs in pairs]
+    return np.stack([ours - theirs for ours, theirs in pairs])
