@@ -50,6 +50,19 @@ def test_many_pairs_have_the_bootstrap_interval_of_scipy():
     assert ends(paired_interval(values)) == ends(found)  # the same in every call
 
 
+@pytest.mark.parametrize("values", [[-100, 0, 0, 0, 100, 100], range(-30, 60)], ids=["images", "episodes"])
+def test_thousands_of_pairs_have_the_percentile_interval_of_scipy(values):
+    rng = np.random.default_rng(2)
+    differences = rng.choice(values, 2500).astype(float)
+    how = {"n_resamples": 9_999, "method": "percentile", "batch": 1000}
+    expected = stats.bootstrap((differences,), np.mean, rng=rng, **how).confidence_interval
+    width = expected.high - expected.low
+    assert ends(paired_interval(differences)) == (
+        pytest.approx(expected.low, abs=0.04 * width),
+        pytest.approx(expected.high, abs=0.04 * width),
+    )
+
+
 @pytest.mark.parametrize("pairs", [3, 6])
 def test_the_interval_of_few_seeds_covers_the_truth_as_often_as_it_says(pairs):
     rng = np.random.default_rng(pairs)
