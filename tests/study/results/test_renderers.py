@@ -8,8 +8,9 @@ import re
 import pytest
 
 from peerdistill.errors import UserError
-from peerdistill.study.results import summarise, table_of
+from peerdistill.study.results import Table, summarise, table_of
 from peerdistill.study.results.renderers import rendered, suffixes, terminal
+from peerdistill.study.results.values import Amount, OverSeeds
 from support.console import printed, silent_console
 
 ERRORS = {"plain": [30.0, 31.0, 33.0], "Peers": [29.0, 30.5, 31.123456], "MCL|OKD": [28.0, 29.0]}
@@ -29,8 +30,24 @@ def test_csv_has_every_line_in_full_precision(table):
         assert float(row["leader error, %"]) == sum(values) / len(values)
         assert int(row["leader error, %: seeds"]) == len(values)
         assert row["scale"] == "small: 10 of 20 epochs"
+    assert [float(row["CPU seconds"]) for row in rows] == [200, 300, 100]
     assert rows[0]["plain network, same seconds: epochs"] == "20"
     assert rows[1]["seeds"] == "2 of 3 (1 planned)"
+
+
+def test_the_columns_of_a_figure_stand_together_in_csv_although_the_first_row_lacks_it():
+    rows = tuple(
+        {"": {"method": str(number)}, "Results": {"ensemble": value, "seeds": 3}}
+        for number, value in enumerate((None, OverSeeds(1.0, 0.5, 3)))
+    )
+    header = rendered(Table("Title", rows), ".csv").splitlines()[0]
+    assert header == "method,ensemble,ensemble: deviation,ensemble: seeds,seeds"
+
+
+def test_small_amounts_keep_their_digits():
+    """0 CPU seconds and 1 G for 0.6 G would mislead."""
+    row = {"": {"method": "A"}, "Equal compute": {"CPU seconds": Amount(0.25), "multiply-adds, G": Amount(1234567.0)}}
+    assert "| A | 0.25 | 1,234,567 |" in rendered(Table("Title", (row,)), ".md")
 
 
 def test_json_has_the_lines_and_all_of_the_verdicts(table):

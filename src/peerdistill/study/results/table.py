@@ -9,7 +9,7 @@ from peerdistill.study.results.equal_compute import BestOf, Longer
 from peerdistill.study.results.groups import ERRORS
 from peerdistill.study.results.intervals import BOOTSTRAP, CROSSED, STUDENT
 from peerdistill.study.results.summary import PLAIN, Line, Summary
-from peerdistill.study.results.values import Difference, OverSeeds, PaperFigure
+from peerdistill.study.results.values import Amount, Difference, OverSeeds, PaperFigure
 
 RESULTS, COMPUTE, ANALYSES = "Results", "Equal compute", "Analyses"
 SCALE = "scale"
@@ -24,7 +24,7 @@ _METHODS = {
 }
 
 
-Value = str | int | float | OverSeeds | PaperFigure | Longer | BestOf | Difference | None
+Value = str | int | float | OverSeeds | Amount | PaperFigure | Longer | BestOf | Difference | None
 Row = Mapping[str, Mapping[str, Value]]
 """Value by column by part."""
 
@@ -111,8 +111,8 @@ def _compute(line: Line) -> dict[str, Value]:
     """Return what stands beside the leader: its compute, and the plain network with as much of it."""
     found: dict[str, Value] = {
         "leader": line.last.get("leader"),
-        "CPU seconds": line.cpu_seconds and round(line.cpu_seconds.mean),
-        "multiply-adds, G": line.multiply_adds and round(line.multiply_adds.mean / 1e9),
+        "CPU seconds": line.cpu_seconds and Amount(line.cpu_seconds.mean),
+        "multiply-adds, G": line.multiply_adds and Amount(line.multiply_adds.mean / 1e9),
     }
     for compute, name in (("equal time", "same seconds"), ("equal multiply-adds", "same multiply-adds")):
         found[f"plain network, {name}"] = line.equal.get(compute)

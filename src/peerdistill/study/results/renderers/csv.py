@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from peerdistill.study.results.table import Table, Value
+from peerdistill.study.results.table import KEYS, Row, Table, Value
 
 SUFFIX = ".csv"
 
@@ -18,13 +18,24 @@ def render(table: Table) -> str:
     """
     rows = [_flat_row(row) for row in table.rows]
     found = io.StringIO()
-    writer = csv.DictWriter(found, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
+    writer = csv.DictWriter(found, _header(table), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return found.getvalue()
 
 
-def _flat_row(row: Any) -> dict[str, Any]:
+def _header(table: Table) -> list[str]:
+    """Return the names of all columns: those of a structure stand together, also if the first row lacks it."""
+    values = (
+        (column, row[part][column])
+        for part in (KEYS, *table.parts)
+        for column in table.columns(part)
+        for row in table.rows
+    )
+    return list(dict.fromkeys(name for column, value in values for name, _ in _flat(column, value)))
+
+
+def _flat_row(row: Row) -> dict[str, Any]:
     return {
         name: one for values in row.values() for column, value in values.items() for name, one in _flat(column, value)
     }
