@@ -75,6 +75,15 @@ class Predictions:
         return confusion_matrix(self.labels, predictor.predicted, labels=range(len(self.class_names)))
 
 
+def same_images(first: Predictions, second: Predictions) -> bool:
+    """Return whether two runs were evaluated on the same images, as far as class names, labels and paths tell."""
+    return (
+        first.class_names == second.class_names
+        and np.array_equal(first.labels, second.labels)
+        and (first.paths is None or second.paths is None or first.paths == second.paths)
+    )
+
+
 def predictions_file(run: Run, which: Which, split: str) -> Path:
     """Return the file of the predictions of a checkpoint on the split "test" or "val"."""
     return run.path / PREDICTIONS / f"{which}_{split}.npz"

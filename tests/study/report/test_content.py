@@ -66,7 +66,7 @@ def test_a_claim_has_the_paired_t_interval_and_the_cost(compared):
     interval = stats.ttest_rel(PEERS, ALONE).confidence_interval(0.95)
     assert found.verdict.startswith("The leader of mcl-okd is better than baseline by 3.03 points")
     assert f"{interval.low:.2f} to {interval.high:.2f}, 3 seeds" in found.verdict
-    assert found.verdict.endswith("with 2.5 times its training time.")
+    assert found.verdict.endswith("with 2.5 times its CPU time.")
     assert found.groups.rows[1][:4] == ["mcl-okd", 3, f"{np.mean(PEERS):.2f} %", f"{np.std(PEERS, ddof=1):.2f}"]
 
 
@@ -165,13 +165,22 @@ def test_seeds_on_the_same_images_are_compared_image_by_image(hostile, tmp_path)
     assert row[3:5] == [1, "too few seeds"]
 
 
-def made_from(run: Run, folder: Path) -> Run:
-    """Copy a run, and let its leader be wrong for the first 20 images."""
+def test_runs_on_different_test_images_are_not_compared(hostile, tmp_path):
+    """Their accuracies are no pair, whatever the data are called; peerdistill compare refuses them, too."""
+    other = made_from(hostile, tmp_path / "other", reverse=True)
+    found = content(other, hostile, baseline=1)
+    assert found.comparison is None
+    assert "No other run shares a seed and images" in found.verdict
+
+
+def made_from(run: Run, folder: Path, *, reverse: bool = False) -> Run:
+    """Copy a run, and let its leader be wrong for the first 20 images; ``reverse`` changes the order of the labels."""
     shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("checkpoints"))
     file = folder / "predictions" / "last_test.npz"
     with np.load(file) as archive:
         arrays = dict(archive)
     arrays["leader_predicted"][:20] = (arrays["labels"][:20] + 1) % 4
+    arrays["labels"] = arrays["labels"][::-1] if reverse else arrays["labels"]
     np.savez(file, **arrays)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump({**config, "lr": 0.3}))

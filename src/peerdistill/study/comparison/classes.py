@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from peerdistill.errors import UserError
-from peerdistill.runs.predictions import Predictions, predictions_file
+from peerdistill.runs.predictions import Predictions, predictions_file, same_images
 from peerdistill.runs.run import Run, Which
 from peerdistill.study.comparison.measured import TOP1, Measured, figures_of, result_of
 
@@ -41,12 +39,7 @@ def _with_checkpoint(runs: Sequence[Run], which: Which) -> Sequence[Run]:
 
 def _check_same_images(first: Run, second: Run, ours: Predictions, theirs: Predictions) -> None:
     """Raise UserError if two runs were evaluated on different images, as far as class names, labels and paths tell."""
-    same = (
-        ours.class_names == theirs.class_names
-        and np.array_equal(ours.labels, theirs.labels)
-        and (ours.paths is None or theirs.paths is None or ours.paths == theirs.paths)
-    )
-    if not same:
+    if not same_images(ours, theirs):
         raise UserError(
             f"{first.path} and {second.path} cannot be compared: they were evaluated on different images or classes"
         )

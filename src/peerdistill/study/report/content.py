@@ -189,7 +189,7 @@ def _why_no_predictions(reported: ReportedRun) -> str:
 def _groups_table(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
-        values, seconds = list(group.leaders().values()), group.seconds()
+        values, seconds = list(group.leaders().values()), group.cpu_seconds()
         found = spread(values) if values else None
         rows.append(
             [

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from peerdistill.config.config import Config
@@ -29,7 +30,7 @@ class Group:
     label: str
     runs: tuple[ReportedRun, ...]
 
-    @property
+    @cached_property
     def options(self) -> Mapping[str, Any]:
         """Options by dotted name."""
         return options_of(self.runs[0].config)
@@ -38,11 +39,10 @@ class Group:
         """Return the top-1 accuracy of the leader in percent by seed, of runs that have ended."""
         return {one.seed: one.scores["leader"]["top1"] for one in self.runs if one.scores is not None}
 
-    def seconds(self) -> list[float]:
-        """Return the CPU seconds of the training of runs that have ended, or the elapsed ones of older runs."""
+    def cpu_seconds(self) -> list[float]:
+        """Return the CPU seconds of the training of runs that have ended."""
         results = [one.result for one in self.runs if one.result is not None]
-        found = [result.get("cpu_seconds", result.get("seconds")) for result in results]
-        return [value for value in found if value is not None]
+        return [result["cpu_seconds"] for result in results if result.get("cpu_seconds") is not None]
 
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:

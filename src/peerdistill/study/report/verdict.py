@@ -7,14 +7,13 @@ from statistics import fmean
 import numpy as np
 from jaxtyping import Float
 
+from peerdistill.runs.predictions import same_images
 from peerdistill.study.report.groups import Group
 from peerdistill.study.report.reported_run import ReportedRun
 from peerdistill.study.results import Verdict, judge
+from peerdistill.study.results.intervals import LEAST_SEEDS
 from peerdistill.study.results.verdicts import Outcome, Scores
 from peerdistill.study.spread import spread
-
-FEWEST_SEEDS = 3
-"""Fewest seeds from which a mean gets an interval."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Difference:
         baseline: The baseline.
         mean: Mean difference of the top-1 accuracy in percentage points.
         verdict: What can be claimed.
-        time: Mean training time of the group divided by that of the baseline; None if it is unknown.
+        time: Mean CPU time of the group's trainings divided by that of the baseline; None if it is unknown.
     """
 
     label: str
@@ -41,7 +40,7 @@ class Difference:
         sentence = f"{self.verdict.sentence[0].upper()}{self.verdict.sentence[1:]}"
         if self.time is None:
             return f"{sentence}."
-        return f"{sentence}, with {self.time:.1f} times its training time."
+        return f"{sentence}, with {self.time:.1f} times its CPU time."
 
     @property
     def interval(self) -> str:
@@ -55,7 +54,7 @@ class Difference:
 
 
 def differences(groups: Sequence[Group], baseline: Group) -> list[Difference]:
-    """Return the difference of every other group that has data and a seed in common with the baseline."""
+    """Return the difference of every other group that has evaluation images and a seed in common with the baseline."""
     found = [_difference(group, baseline) for group in groups if group is not baseline]
     return [one for one in found if one is not None]
 
@@ -63,21 +62,27 @@ def differences(groups: Sequence[Group], baseline: Group) -> list[Difference]:
 def _difference(group: Group, baseline: Group) -> Difference | None:
     ours, theirs = group.leaders(), baseline.leaders()
     common = ours.keys() & theirs.keys()
-    if not common or group.options["data"] != baseline.options["data"]:
+    if not common or group.options["data"] != baseline.options["data"] or not _have_same_images(group, baseline):
         return None
     scores, others = _scores(group, baseline)
     found = judge(f"the leader of {group.label}", baseline.label, scores, others, "images")
-    times = [group.seconds(), baseline.seconds()]
+    times = [group.cpu_seconds(), baseline.cpu_seconds()]
     time = fmean(times[0]) / fmean(times[1]) if all(times) and fmean(times[1]) > 0 else None
     return Difference(group.label, baseline.label, fmean(ours[seed] - theirs[seed] for seed in common), found, time)
+
+
+def _have_same_images(group: Group, baseline: Group) -> bool:
+    """Return whether two groups were evaluated on the same images, as far as their predictions tell."""
+    kept = ((one.predictions for one in of.runs if one.predictions is not None) for of in (group, baseline))
+    ours, theirs = (next(found, None) for found in kept)
+    return ours is None or theirs is None or same_images(ours, theirs)
 
 
 def _scores(group: Group, baseline: Group) -> tuple[Scores, Scores]:
     """Return the accuracy in percent on every image by seed; the mean if predictions are missing or of other images."""
     finished = [[one for one in of.runs if one.scores is not None] for of in (group, baseline)]
-    every = [one for runs in finished for one in runs]
-    labels = [one.predictions.labels for one in every if one.predictions is not None]
-    if len(labels) < len(every) or not all(np.array_equal(one, labels[0]) for one in labels):
+    kept = [one.predictions for runs in finished for one in runs]
+    if not all(one is not None and kept[0] is not None and same_images(one, kept[0]) for one in kept):
         ours, theirs = ({seed: np.array([top1]) for seed, top1 in of.leaders().items()} for of in (group, baseline))
     else:
         ours, theirs = ({one.seed: _correct(one) for one in runs} for runs in finished)
@@ -118,7 +123,7 @@ def verdict(groups: Sequence[Group], found: Sequence[Difference], baseline: Grou
     if baseline is None:
         return "No baseline is named, so nothing is claimed: --baseline RUN names one."
     if not found:
-        return f"No other run shares a seed and data with the baseline ({baseline.label}), so nothing is claimed."
+        return f"No other run shares a seed and images with the baseline ({baseline.label}), so nothing is claimed."
     if len(found) == 1:
         return found[0].sentence
     if all(one.verdict.outcome == "too few seeds" for one in found):
@@ -162,7 +167,7 @@ def _of_group(group: Group) -> str:
     if not values:
         return "No run has ended: no claim."
     mean = f"The leader reaches {fmean(values):.2f} % on average over {seeds(len(values))}"
-    if len(values) < FEWEST_SEEDS or len(set(values)) == 1:
+    if len(values) < LEAST_SEEDS or len(set(values)) == 1:
         return f"{mean}: too few seeds ({len(values)}) for an interval."
     found = spread(values)
     return f"{mean}, 95 % interval {found.low:.2f} to {found.high:.2f} (Student's t); nothing to compare it with."
