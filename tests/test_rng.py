@@ -59,3 +59,16 @@ def test_a_state_stays_as_it_was_taken():
     assert draws() == expected
     restore_random_state(state)
     assert draws() == expected
+
+
+def test_of_the_gpus_the_state_has_only_the_one_that_the_process_uses(monkeypatch):
+    """Those of other processes are not known here, and a run may go on where there are fewer GPUs."""
+    generators = {"mine": torch.Generator().manual_seed(5)}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: generators["mine"].get_state())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: generators["mine"].set_state(state))
+    state = as_a_file_keeps_it(random_state())
+    expected = torch.rand(3, generator=generators["mine"])
+    generators["mine"] = torch.Generator().manual_seed(6)  # of another process
+    restore_random_state(state)
+    assert torch.equal(torch.rand(3, generator=generators["mine"]), expected)

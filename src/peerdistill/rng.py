@@ -35,6 +35,8 @@ class Draws(IntEnum):
     """Noise on the weights of a peer that starts from the leader: seed, peer."""
     WRONG_LABELS = 10
     """Training images that get a wrong label, and which: nothing else, so they are the same in every run."""
+    FORWARD_PASS = 11
+    """Dropout and the like in one of several processes: seed, step, batch of the step, process."""
 
 
 class SplitSeed(IntEnum):
@@ -98,21 +100,22 @@ def _seed_libraries(seed: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the state of Python's, NumPy's and PyTorch's generators, on every device."""
+    """Return the state of Python's, NumPy's and PyTorch's generators, also on the GPU that this process uses."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(np.array(keys, dtype=np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # Not of all GPUs: each of several processes has its own, and another machine may have fewer.
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
     }
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Set all generators to ``state``, as :func:`random_state` returned it."""
+    """Set all generators to ``state``, as :func:`random_state` returned it in this or another process."""
     random.setstate(state["python"])
     kind, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state["cuda"][0])

@@ -1,9 +1,10 @@
 """Optimizer steps with every method, in one process or in several that train together."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -63,13 +64,19 @@ def batch(number: int, share: Share, mixed: int) -> SimpleNamespace:
 
 
 def steps(
-    fabric: Fabric, name: str, options: dict, mixed: int = 0, accumulate: int = 1, leader_steps: Sequence[int] = ()
+    fabric: Fabric,
+    name: str,
+    options: dict,
+    mixed: int = 0,
+    accumulate: int = 1,
+    leader_steps: Sequence[int] = (),
+    ema: float = 0.0,
 ) -> dict:
     """Return losses and weights. The other peers start from the leader after the first of ``leader_steps``."""
     share = Share(fabric.global_rank, fabric.world_size)
     cohort, method = build(name, options, share)
     late = {"growth": GrowthConfig(start=0.5), "distill_every": 2} if leader_steps else {}
-    config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, memory_format="contiguous", **late)
+    config = TrainingConfig(lr=0.1, accumulate=accumulate, clip_norm=1.0, ema=ema, memory_format="contiguous", **late)
     learner = Learner(cohort, method, config=config, fabric=fabric, steps=STEPS)
     cohort.eval()  # batch normalisation with its running statistics: those of a batch are not exchanged on CPUs
     method.train()
@@ -83,16 +90,45 @@ def steps(
         if [number] == list(leader_steps[:1]):
             learner.grow_peers()
         losses.append({"total": loss.total, **loss.parts})
-    return {"losses": losses, "cohort": cohort.state_dict(), "method": method.state_dict()}
+    averaged = {} if learner.ema is None else learner.ema.state_dict()
+    return {"losses": losses, "cohort": cohort.state_dict(), "method": method.state_dict(), "ema": averaged}
+
+
+def dropout_masks(fabric: Fabric) -> torch.Tensor:
+    """Return what a dropout layer keeps of the same images in each of some steps (steps, pixels)."""
+    layers = {"drop": nn.Dropout(0.5), "pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())}
+    parts = OrderedDict(**layers, fc=nn.Linear(3, CLASSES))
+    stages = (Stage("all", ("drop", "pool")),)
+    cohort = Cohort(Backbone("drop", lambda: nn.Sequential(parts), stages, "fc", "all"), CLASSES, 1, "network")
+    method = methods.build("baseline", cohort, train_labels=LABELS)
+    learner = Learner(cohort, method, config=TrainingConfig(), fabric=fabric, steps=STEPS)
+    cohort.train()
+    torch.manual_seed(0)
+    kept = []
+    cohort.networks[0].get_submodule("drop").register_forward_hook(lambda _, __, output: kept.append(output != 0))
+    labels = torch.zeros(fabric.world_size, dtype=torch.long)
+    for number in range(STEPS):
+        same = SimpleNamespace(images=torch.ones(1, 3, 8, 8), labels=labels, indices=labels, targets=None)
+        learner.step([same], number + 1)
+    return torch.stack(kept).flatten(1)
 
 
 def steps_of_processes(cases: dict[str, dict], count: int, folder: Path) -> list[dict[str, dict]]:
     """Return what each of ``count`` processes that train together computes, by case."""
 
+    def compute(fabric: Fabric) -> dict[str, dict]:
+        return {case: steps(fabric, **options) for case, options in cases.items()}
+
+    return of_processes(compute, count, folder)
+
+
+def of_processes(compute: Callable[[Fabric], Any], count: int, folder: Path) -> list[Any]:
+    """Return the result of ``compute`` in each of ``count`` processes that train together."""
+
     def work(rank: int) -> None:
         fabric = fabric_for("cpu", "32-true", count)
         fabric.launch()
-        torch.save({case: steps(fabric, **options) for case, options in cases.items()}, folder / f"{rank}.pt")
+        torch.save(compute(fabric), folder / f"{rank}.pt")
 
     assert exit_codes(fork_together(count, work)) == [0] * count
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]

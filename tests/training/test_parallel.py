@@ -50,6 +50,7 @@ CASES = {
         f"{name} late": {"name": name, "options": {}, "leader_steps": (0, 2), "accumulate": 2, "mixed": 3}
         for name in ("mcl-okd", "one", "pcl")
     },
+    "dml averaged": {"name": "dml", "options": {}, "ema": 0.5},
     "mcl-okd accumulated": {"name": "mcl-okd", "options": {"contrast": SMALL}, "accumulate": 2},
 }
 
@@ -79,7 +80,7 @@ def check_same(found: dict, expected: dict) -> None:
         assert step.keys() == of_one.keys()
         for part in of_one:
             assert step[part].item() == pytest.approx(of_one[part].item(), rel=1e-8, abs=1e-8)
-    for module in ("cohort", "method"):
+    for module in ("cohort", "method", "ema"):
         assert found[module].keys() == expected[module].keys()
         for name, of_one in expected[module].items():
             torch.testing.assert_close(
@@ -90,6 +91,12 @@ def check_same(found: dict, expected: dict) -> None:
                 equal_nan=True,
                 msg=lambda text, at=name: f"{at}: {text}",
             )
+
+
+def test_dropout_differs_between_steps_and_between_processes(tmp_path):
+    masks = torch.cat(steps_together.of_processes(steps_together.dropout_masks, 2, tmp_path))
+    assert len(masks) == 2 * steps_together.STEPS
+    assert len(masks.unique(dim=0)) == len(masks)
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from peerdistill.cohort import Cohort
+from peerdistill.rng import Draws, keyed_seed
 from peerdistill.terms import MeanEnsemble, Method
 from peerdistill.terms.method import Loss
 from peerdistill.training.batches import IndexedBatch
@@ -29,8 +30,17 @@ from peerdistill.training.parallel import FabricExchange, ProcessGroup, average_
 from peerdistill.training.schedules import make_schedule
 from peerdistill.training.state import divided_state, first_not_finite, load_method
 
-Backward = Callable[[IndexedBatch, int, int], Loss]
-"""Accumulates the gradient of a batch, given its number in a group and the size of the group."""
+
+class _Place(NamedTuple):
+    """Where a batch belongs: optimizer step ``step``, whose group has ``group`` batches. Numbers count from 1."""
+
+    step: int
+    number: int
+    group: int
+
+
+Backward = Callable[[IndexedBatch, _Place], Loss]
+"""Accumulates the gradient of a batch."""
 
 
 class Learner:
@@ -88,7 +98,7 @@ class Learner:
         Returns:
             The means of the losses of the batches, detached from the graph.
         """
-        losses = self._losses(group, self._backward, self._graphs)
+        losses = self._losses(group, number, self._backward, self._graphs)
         if self._fabric.world_size > 1:
             average_gradients(self._fabric, self.method.parameters())
         self._update(number)
@@ -101,7 +111,7 @@ class Learner:
         The branches of other peers do not run. Their weights, momentum and running statistics do not change, and no
         state of the method changes. ``config.has_leader_steps`` must be true.
         """
-        losses = self._losses(group, self._leader_backward, self._leader_graphs)
+        losses = self._losses(group, number, self._leader_backward, self._leader_graphs)
         if self._fabric.world_size > 1:
             average_gradients(self._fabric, self.cohort.networks[-1].parameters())
         self._update(number)
@@ -142,43 +152,49 @@ class Learner:
         return config.cuda_graphs == "auto" and alone and plain and is_known(*modules)
 
     def _graphs_of(self, backward: Backward, parameters: Iterable[nn.Parameter]) -> GradientGraphs | None:
-        return GradientGraphs(lambda batch: backward(batch, 1, 1), parameters) if self._may_use_graphs() else None
+        if not self._may_use_graphs():
+            return None
+        alone = _Place(step=0, number=1, group=1)  # a graph is the same for every step
+        return GradientGraphs(lambda batch: backward(batch, alone), parameters)
 
-    def _losses(self, group: Sequence[IndexedBatch], backward: Backward, graphs: GradientGraphs | None) -> list[Loss]:
+    def _losses(
+        self, group: Sequence[IndexedBatch], step: int, backward: Backward, graphs: GradientGraphs | None
+    ) -> list[Loss]:
         """Add the mean gradient of a group of batches to the parameters' gradients, and return the losses."""
         if graphs is not None:
             return [graphs(batch, self.method.current_weights) for batch in group]
-        return [backward(batch, number, len(group)) for number, batch in enumerate(group, start=1)]
+        return [backward(batch, _Place(step, number, len(group))) for number, batch in enumerate(group, start=1)]
 
-    def _backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
-        """Accumulate the gradient of batch ``number`` of a group; processes exchange it after the last one."""
-        with self._fabric.no_backward_sync(self._prepared, enabled=number < group):
-            with self._own_draws():
+    def _backward(self, batch: IndexedBatch, place: _Place) -> Loss:
+        """Accumulate the gradient of a batch; processes exchange that of the group after its last batch."""
+        with self._fabric.no_backward_sync(self._prepared, enabled=place.number < place.group):
+            with self._own_draws(place):
                 out = self._prepared(batch.images)
             loss = self.method(out, batch.labels, batch.indices, batch.targets)
-            self._fabric.backward(loss.total / group)
+            self._fabric.backward(loss.total / place.group)
         return _detached(loss)
 
-    def _leader_backward(self, batch: IndexedBatch, number: int, group: int) -> Loss:
+    def _leader_backward(self, batch: IndexedBatch, place: _Place) -> Loss:
         """Accumulate the gradient of the leader alone; processes exchange that of the group after its last batch."""
-        del number
         assert self._alone is not None
         with self._fabric.no_backward_sync(self._alone):
-            with self._own_draws():
+            with self._own_draws(place):
                 out = self._alone(batch.images)
             loss = self.method.leader_loss(out, batch.labels, batch.indices, batch.targets)
-            self._fabric.backward(loss.total / group)
+            self._fabric.backward(loss.total / place.group)
         return _detached(loss)
 
     @contextmanager
-    def _own_draws(self) -> Iterator[None]:
+    def _own_draws(self, place: _Place) -> Iterator[None]:
         """Draw dropout and the like differently in each of several processes; other draws stay the same in all."""
         if self._fabric.world_size == 1:
             yield
             return
         device = self._fabric.device
+        # A key, not a draw: those of the loss, such as negatives, then stay those of a single process.
+        seed = keyed_seed(Draws.FORWARD_PASS, self._config.seed, place.step, place.number, self._fabric.global_rank)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(int(torch.randint(2**62, ())) + self._fabric.global_rank)
+            torch.manual_seed(seed)
             yield
 
     def share_statistics(self, processes: ProcessGroup) -> None:

@@ -65,8 +65,17 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
         _join_again("nccl" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "gloo")
     atexit.register(_leave)
     no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
-    strategy = DDPStrategy(**no_sync)
+    strategy = _GradientExchange(**no_sync)
     return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+
+
+class _GradientExchange(DDPStrategy):
+    """Exchanges gradients of modules that learn. ``DistributedDataParallel`` refuses others, such as an EMA."""
+
+    def setup_module(self, module: nn.Module) -> Any:
+        """Return the module with the exchange, or as it is if none of its weights learns."""
+        learns = any(parameter.requires_grad for parameter in module.parameters())
+        return super().setup_module(module) if learns else module
 
 
 def _explain_kill() -> None:
