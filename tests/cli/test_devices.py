@@ -86,6 +86,29 @@ def test_all_stop_after_the_same_step_when_one_gets_a_signal(runs, tmp_path):
     assert epochs(folder) == epochs(runs[2])
 
 
+def test_a_run_without_a_checkpoint_starts_again_from_its_weights_in_all_processes(runs, tmp_path):
+    """The initial weights of the method are drawn after those of new classifiers, and must be the same everywhere."""
+    words = (
+        *WORDS,
+        "--weights",
+        str(runs[1]),
+        "--epochs",
+        "1",
+        "--subset.per_class",
+        "13",
+        "--run",
+        str(tmp_path / "run"),
+    )
+    results = []
+    for flags in ([], ["--resume"]):
+        assert exit_codes(start(2, *words, *flags)) == [0, 0]
+        results.append(epochs(tmp_path / "run"))
+        shutil.rmtree(tmp_path / "run" / "checkpoints")
+        for file in ("metrics.jsonl", "result.json"):
+            (tmp_path / "run" / file).unlink()
+    assert results[0] == results[1]
+
+
 def until(happened, workers: list[ForkProcess]) -> None:
     deadline = time.monotonic() + 100
     while not happened():

@@ -133,7 +133,8 @@ def _followed(
     try:
         expected = with_batches_of(as_started(config, run.config), run.config) if resume else as_expected(config)
         task = load_task(expected, **flags)
-        trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=not resume)
+        is_new = not (resume and run.checkpoints.exist)  # as the first process finds it
+        trainer, evaluators = _prepared(run, task, fabric, from_the_beginning=is_new)
     except (UserError, Failure):
         followers.wait()  # the first process usually has the same error, and sends it
         raise

@@ -43,6 +43,11 @@ class Checkpoints:
         self.previous = folder / "previous.pt"
         self.best = folder / "best.pt"
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is a checkpoint from which a run can be resumed."""
+        return self.last.exists() or self.previous.exists()
+
     def save(self, state: dict[str, Any], *, best: bool = False) -> None:
         """Write ``state`` as the last checkpoint, and with ``best`` also as the best one.
 
@@ -100,7 +105,7 @@ class Checkpoints:
         Raises:
             UserError: All checkpoints are damaged.
         """
-        if not self.last.exists() and not self.previous.exists():
+        if not self.exist:
             return None, ""
         try:
             return self.load(self.last), ""
