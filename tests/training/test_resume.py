@@ -211,6 +211,20 @@ def test_seconds_add_up_over_the_parts_of_a_run_without_the_time_between(
     assert trainer.seconds == 8
 
 
+def test_cpu_seconds_are_those_of_all_processes_over_all_parts(make_trainer, interrupted_at, monkeypatch):
+    """The other process takes twice as long as this one."""
+    clock = Clock()
+    monkeypatch.setattr(time, "process_time", clock)
+    for happening in (interrupted_at(3), lambda batches: batches):
+        trainer = make_trainer(batches=lambda batches, stop=happening: OneSecondEach(stop(batches), clock))
+        monkeypatch.setattr(trainer.processes, "total", lambda seconds: 3 * seconds)
+        clock.now += 1000
+        is_stopped(load_last(trainer))
+        last = trainer.checkpoints.load(trainer.checkpoints.last)
+        assert last["cpu_seconds"] == 3 * last["progress"]["step"]
+    assert trainer.cpu_seconds == 3 * 8
+
+
 def test_the_compared_results_differ_between_runs(make_trainer, whole):
     """So the comparisons above can fail."""
     trainer = make_trainer("other", lr=0.1001)

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from peerdistill.cohort import Cohort
@@ -53,8 +54,8 @@ class Trainer:
         leader_steps: Which steps only the leader takes.
         shards: The memory banks in checkpoints, if several processes divide them.
         seconds: Time of training with validation, over all parts of a resumed run.
-        cpu_seconds: CPU time of all threads of this process in that time. Unlike ``seconds``, it hardly depends on what
-            else the machine does.
+        cpu_seconds: CPU time in that time of all threads of the processes that train together. Unlike ``seconds``, it
+            hardly depends on what else the machine does.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Trainer:
                 group = next(groups, None)
             except (Failure, UserError):
                 if not self.shards.exist:  # the other processes are not at this point
-                    self._save_steps()
+                    self._save_steps(alone=True)
                 self._interrupt.end_if_requested()
                 raise
             if group is None:
@@ -252,18 +253,19 @@ class Trainer:
         found = evaluator(*self.learner.leader_networks)
         return replace(found, peers=found.peers * self.cohort.peers)
 
-    def _save_steps(self) -> None:
+    def _save_steps(self, *, alone: bool = False) -> None:
         """Write a checkpoint if steps were done since the last one."""
         if self.progress.step > self._saved_step:
-            self._save()
+            self._save(alone=alone)
 
-    def _save(self, *, best: bool = False) -> None:
+    def _save(self, *, best: bool = False, alone: bool = False) -> None:
+        """Write a checkpoint; ``alone``: the other processes, if there are any, do not do so now."""
         self.check_folder()
         # Every saved checkpoint can be resumed.
         self._meter.read(self.progress.step)
         self.learner.check_finite(self.progress.step)
         self.progress.metrics_bytes = self.metrics.size
-        self._count_seconds()
+        self._count_seconds(alone=alone)
         with self._interrupt.writing():
             self.checkpoints.save(self.shards.save(self.state_dict()), best=best)
             self.shards.keep({self._saved_step, self.progress.step})
@@ -272,9 +274,11 @@ class Trainer:
     def _start_counting(self) -> None:
         self._counted, self._cpu_counted = time.perf_counter(), time.process_time()
 
-    def _count_seconds(self) -> None:
+    def _count_seconds(self, *, alone: bool) -> None:
+        """Add the time since the last count. What other processes have spent is not known if this one is alone."""
         self.seconds += time.perf_counter() - self._counted
-        self.cpu_seconds += time.process_time() - self._cpu_counted
+        spent = torch.tensor(time.process_time() - self._cpu_counted, dtype=torch.float64)
+        self.cpu_seconds += float(spent if alone else self.processes.total(spent))
         self._start_counting()
 
     def state_dict(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class CellRecord:
         epochs: Epochs that were trained.
         steps: Optimizer steps that were made.
         seconds: Time of the training.
-        cpu_seconds: CPU time of the training process.
+        cpu_seconds: CPU time of the training, of all its processes together.
         multiply_adds: Multiply-adds of the whole training.
         parameters: Trained parameters of "leader", "cohort" and "method".
         machine: Processor, cores, threads and device.
