@@ -88,6 +88,11 @@ MISTAKES = [
     Mistake("no pretrained weights", "train digits --pretrained", "timm:"),
     Mistake("weights file missing", "train digits --weights none.safetensors", "none.safetensors"),
     Mistake("class weights missing", "train digits --class_weights none.csv", "none, balanced or a YAML or CSV file"),
+    Mistake(
+        "a class that wrong labels leave empty",
+        "train digits --subset.per_class 1 --subset.wrong_labels 0.9 --batch_size 5",
+        "smaller fraction",
+    ),
     Mistake("class weights of another class", "train digits --class_weights '{cat: 2}'", "choose from 0, 1"),
     Mistake("mixing with a term that needs clean images", "train digits --mix.mixup 0.2 --mix.share 1", "'contrast'"),
     Mistake(

@@ -102,6 +102,12 @@ def test_wrong_labels_are_any_other_class_equally_often(tmp_path):
     assert stats.chisquare(counts).pvalue > 1e-4
 
 
+def test_wrong_labels_leave_an_image_of_every_class(arrays):
+    sentence = r"^subset.wrong_labels 0.9 leaves no training image with the label 'class \d'.*: set a smaller fraction"
+    with pytest.raises(UserError, match=sentence):
+        load(arrays, per_class=1, wrong_labels=0.9)
+
+
 def test_all_labels_cannot_be_wrong(arrays):
     with pytest.raises(UserError, match="wrong_labels"):
         load(arrays, wrong_labels=1.0)

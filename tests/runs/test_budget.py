@@ -16,6 +16,7 @@ from peerdistill.errors import UserError
 from peerdistill.runs import Run
 from peerdistill.runs import budget as planning
 from peerdistill.runs.budget import Candidate, plan_of, with_plan_of
+from peerdistill.runs.build import build_cohort
 from peerdistill.runs.pace import EPOCHS, Pace
 from peerdistill.runs.peers_pay import PeersPay
 from peerdistill.training import Interrupted, TrainingConfig
@@ -208,6 +209,22 @@ def test_few_shot_runs_are_planned_in_episodes(clock):
     assert plan.config.episodes.episodes == 50 * plan.config.training.epochs == 50 * 6982
     plan.config.check()
     assert plan.reasons[-1].startswith("planned: 349,100 episodes of 4 branches (mcl-okd)")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--share_until", "layer1"],
+        ["--sharing", "[1,2,4,4]"],
+        ["--sharing", "network", "--peers", "2", "--peer_backbones", "[resnet20]"],
+        ["--distill_every", "2", "--growth.start", "0.5", "--split_gradients", "mean"],
+    ],
+)
+def test_one_network_alone_can_be_built_whatever_the_peers_are(words):
+    """A dry run compares peers that the user chose with it, too."""
+    single = planning.alone(config("--backbone", "resnet8", *words))
+    single.check()
+    assert build_cohort(single.cohort, channels=1, image_size=8, classes=10).peers == 1
 
 
 def test_a_resumed_run_keeps_its_plan():

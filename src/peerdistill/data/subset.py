@@ -9,7 +9,7 @@ from torch import Tensor
 
 from peerdistill.data.config import SubsetConfig
 from peerdistill.data.dataset import ArraySplit, Dataset, Split, fingerprint, held_out_fingerprints
-from peerdistill.errors import UserError
+from peerdistill.errors import UserError, some_of
 from peerdistill.rng import Draws, keyed_generator
 
 
@@ -20,7 +20,8 @@ def subset_of(data: Dataset, config: SubsetConfig) -> Dataset:
     A fraction ``wrong_labels`` of the training images, drawn at random, gets any other class with equal probability.
 
     Raises:
-        UserError: The data has fewer classes, or a class has fewer training images.
+        UserError: The data has fewer classes, or a class has fewer training images, or wrong labels leave it without
+            one.
 
     Example:
         >>> from peerdistill.data import DataConfig, load_dataset
@@ -38,7 +39,7 @@ def subset_of(data: Dataset, config: SubsetConfig) -> Dataset:
     if config.per_class is not None:
         train = rows_of(train, _spaced_rows(train.labels, class_names, config.per_class))
     if config.wrong_labels:
-        train = replace(train, labels=_partly_wrong(train.labels, len(class_names), config.wrong_labels))
+        train = replace(train, labels=_partly_wrong(train.labels, class_names, config.wrong_labels))
     statistics = (*data.mean, *data.std) if isinstance(train, ArraySplit) else ()
     return replace(
         data,
@@ -76,13 +77,22 @@ def _spaced_rows(labels: Int64[Tensor, " samples"], class_names: tuple[str, ...]
     return np.sort(np.concatenate(found))
 
 
-def _partly_wrong(labels: Int64[Tensor, " samples"], classes: int, fraction: float) -> Int64[Tensor, " samples"]:
+def _partly_wrong(
+    labels: Int64[Tensor, " samples"], class_names: tuple[str, ...], fraction: float
+) -> Int64[Tensor, " samples"]:
     """Return ``labels`` with another class for a fraction of the samples."""
+    classes = len(class_names)
     generator = keyed_generator(Draws.WRONG_LABELS)
     chosen = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
     labels = labels.clone()
     shifts = torch.randint(1, classes, (len(chosen),), generator=generator)
     labels[chosen] = (labels[chosen] + shifts) % classes
+    # Class weights, samplers and negatives rely on an image of every class, which all sources of data have.
+    if empty := [class_names[label] for label in set(range(classes)) - set(labels.tolist())]:
+        raise UserError(
+            f"subset.wrong_labels {fraction} leaves no training image with the label {some_of(sorted(empty))}: set a "
+            "smaller fraction, or keep more images of each class"
+        )
     return labels
 
 

@@ -200,7 +200,7 @@ def _leaves_peers_open(config: Config) -> bool:
 
 def alone(config: Config) -> Config:
     """Return the configuration of the leader without peers."""
-    cohort = replace(config.cohort, peers=1, sharing="network", peer_backbones=None)
+    cohort = replace(config.cohort, peers=1, sharing="network", share_until=None, peer_backbones=None)
     training = replace(config.training, growth=GrowthConfig(), distill_every=1)
     return replace(config, cohort=cohort, training=training, method="baseline", options={}, teacher=TeacherConfig())
 
