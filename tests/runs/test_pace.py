@@ -49,7 +49,7 @@ def measured(quick_config, tmp_path, monkeypatch, world):
     """Return a function that measures a configuration, once, and returns its pace and data, and what has happened."""
 
     def measure(seconds: float, once: int, **changes):
-        from peerdistill.runs.train import close_workers, prepare
+        from peerdistill.runs.prepare import close_workers, prepare
 
         world.done["once"] = once  # so many images are evaluated for the first time
         config = quick_config(**changes)

@@ -23,10 +23,10 @@ from peerdistill.runs.build import check_device
 from peerdistill.runs.followers import NoMetrics
 from peerdistill.runs.pace import OneKind, isolate, last_steps, steps_per_epoch, wait_for
 from peerdistill.runs.peers_pay import study_for
+from peerdistill.runs.prepare import close_workers, opened, prepare
 from peerdistill.runs.result import trained_parameters
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task
-from peerdistill.runs.train import close_workers, opened, prepare
 from peerdistill.training import Trainer
 
 TIMED_STEPS = 3

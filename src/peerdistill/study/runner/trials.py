@@ -13,8 +13,8 @@ from peerdistill.config.config import Config
 from peerdistill.errors import Failure, UserError
 from peerdistill.runs.build import check_device
 from peerdistill.runs.pace import EPOCHS, Pace, pace_of
+from peerdistill.runs.prepare import close_workers, prepare
 from peerdistill.runs.run import Run
-from peerdistill.runs.train import close_workers, prepare
 from peerdistill.study.plan import Cell, digest
 from peerdistill.study.runner.folders import Folders
 
