@@ -258,6 +258,7 @@ MISTAKES = [
     Mistake("compare a single run", "compare runs/ten", "at least two runs"),
     Mistake("compare runs on other images", "compare runs/digits runs/divided", "last_test.npz"),
     Mistake("episodes for runs on classes", "compare runs/digits runs/divided --ways 5", "--ways"),
+    Mistake("data for runs on classes", "compare runs/digits runs/divided --data photos", "--data"),
     Mistake("compare a run with itself", "compare runs/digits runs/../runs/digits", "named twice"),
     # Export
     Mistake("export onto an existing file", "export runs/digits --output leader.onnx", "--force"),

@@ -1,6 +1,7 @@
 """Few-shot learning on the command line: train, resume, evaluate, compare, export, predict from examples."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -104,9 +105,10 @@ def test_compare_shows_both_leaders_and_their_difference(runs, peerdistill):
         assert part in text
 
 
-def test_compare_shows_several_encoders_beside_the_first(runs, peerdistill):
+def test_compare_shows_several_encoders_beside_the_first(runs, peerdistill, tmp_path):
     two = json.loads(peerdistill("compare", *runs, "--json").stdout)
-    words = ("compare", *runs, runs[0])
+    shutil.copytree(runs[0], tmp_path / "copy")
+    words = ("compare", *runs, tmp_path / "copy")
     found = json.loads(peerdistill(*words, "--json").stdout)
     other, same = found["pairs"]
     assert (other["run"], other["column"], other["samples"]) == (str(runs[1]), "2-way 1-shot", two["episodes"])
@@ -116,6 +118,20 @@ def test_compare_shows_several_encoders_beside_the_first(runs, peerdistill):
     text = " ".join(peerdistill(*words).stdout.split())
     for part in ("mean peer", "on the same 6 episodes", "2-way 1-shot", "not of the training seed"):
         assert part in text
+
+
+def test_compare_finds_data_that_have_moved(shapes, runs, peerdistill, tmp_path):
+    """Its error for missing data names the option."""
+    moved = []
+    for run in runs:
+        moved.append(shutil.copytree(run, tmp_path / run.name))
+        config = moved[-1] / "config.yaml"
+        config.write_text(config.read_text().replace(str(shapes), str(tmp_path / "gone")))
+    assert "pass its new place by --data" in peerdistill("compare", *moved).stderr
+    found, expected = (
+        json.loads(peerdistill("compare", *words, "--json").stdout) for words in ((*moved, "--data", shapes), runs)
+    )
+    assert found["difference"] == expected["difference"]
 
 
 def test_the_protocol_of_the_paper_has_one_column_per_shape(shapes, runs, peerdistill, tmp_path):

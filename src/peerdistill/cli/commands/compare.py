@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 
 from peerdistill.cli import tables
 from peerdistill.cli.episodes import as_json, chosen_episodes, require_no_episode_options
-from peerdistill.cli.options import add_episodes, add_evaluation, add_json
+from peerdistill.cli.options import add_episodes, add_evaluation, add_json, add_places, opened
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import UserError
-from peerdistill.runs.run import Run
+from peerdistill.runs.run import PLACES, Run
 
 HELP_ORDER = 50
 
@@ -24,12 +24,12 @@ def run(words: list[str]) -> int:
     add_evaluation(parser)
     add_json(parser)
     add_episodes(parser)
+    add_places(parser)
     options = parse_words(parser, words, kind="option of compare")
-    runs = [Run(path) for path in options.runs]
-    if len(runs) < 2:
-        raise UserError(f"compare needs at least two runs, found only {runs[0].path}")
+    if len(options.runs) < 2:
+        raise UserError(f"compare needs at least two runs, found only {options.runs[0]}")
+    runs = [opened(path, options) for path in options.runs]
     for each in runs:
-        each.require()
         if [other.path.resolve() for other in runs].count(each.path.resolve()) > 1:
             raise UserError(f"the run {each.path} is named twice: name it once")
     values, shown = _compared(runs, options)
@@ -58,11 +58,19 @@ def _compared(runs: Sequence[Run], options: Namespace) -> tuple[dict[str, Any], 
         sets, split = chosen_episodes(runs[0], options), options.split or "test"
         measured = comparison.episode_runs(runs, sets, options.checkpoint, split, options.device)
     else:
-        for each in runs:
-            require_no_episode_options(each, options)
+        require_no_episode_options(runs[0], options)
+        _require_nothing_to_evaluate(options)
         measured = comparison.class_runs(runs, options.checkpoint, options.split)
     found = comparison.compare(measured)
     return {"checkpoint": options.checkpoint, **found.as_dict()}, terminal.render(found)
+
+
+def _require_nothing_to_evaluate(options: Namespace) -> None:
+    """Raise UserError if an option was given that matters only if networks are evaluated."""
+    used = [name for name in PLACES if options[name] is not None]
+    used += ["device"] if options.device != "cpu" else []
+    if used:
+        raise UserError(f"--{used[0]} applies to few-shot runs only: the folders of other runs hold their predictions")
 
 
 def _two_encoders(first: Run, second: Run, options: Namespace) -> tuple[dict[str, Any], RenderableType]:
