@@ -18,9 +18,11 @@ from torch import nn
 from peerdistill import Cohort, methods
 from peerdistill.backbones import Backbone, Stage
 from peerdistill.contrast import DealtRows
+from peerdistill.errors import UserError
 from peerdistill.shares import Share
-from peerdistill.training.parallel import synchronise_batch_norm
+from peerdistill.training.parallel import fabric_for, synchronise_batch_norm
 from support import steps_together
+from support.processes import exit_codes, fork_together
 
 pytestmark = pytest.mark.own_process
 
@@ -91,6 +93,27 @@ def check_same(found: dict, expected: dict) -> None:
                 equal_nan=True,
                 msg=lambda text, at=name: f"{at}: {text}",
             )
+
+
+def test_processes_of_several_machines_are_counted_together(tmp_path):
+    """Two machines with one process each, as ``torchrun --nnodes 2`` starts them."""
+
+    def work(rank: int) -> None:
+        os.environ |= {"NODE_RANK": str(rank), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        fabric = fabric_for("cpu", "32-true")
+        fabric.launch()
+        assert (fabric.global_rank, fabric.world_size) == (rank, 2)
+        assert fabric.all_reduce(torch.tensor(rank + 1.0), reduce_op="sum") == 3
+
+    assert exit_codes(fork_together(2, work)) == [0, 0]
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_every_process_of_a_machine_needs_a_gpu_of_its_own(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"^4 processes need a GPU each, and this machine has 2: set"):
+        fabric_for(device, "32-true", 4)
 
 
 def test_dropout_differs_between_steps_and_between_processes(tmp_path):

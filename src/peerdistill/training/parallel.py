@@ -49,12 +49,14 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
         devices: Number of processes to start; None: one, or those that ``torchrun`` has started.
 
     Raises:
-        UserError: ``torchrun`` has started another number of processes.
+        UserError: ``torchrun`` has started another number of processes, or there is no GPU for each of them.
     """
     started = int(os.environ.get("WORLD_SIZE", "0"))
     count = devices or started or 1
     if started and count != started:
         raise UserError(f"devices is {devices}, but torchrun has started {started} processes: leave out devices")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE") or count)  # fewer than all if several machines train together
+    _check_gpus(device, here)
     if count == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would announce itself
@@ -66,7 +68,22 @@ def fabric_for(device: str, precision: Any, devices: int | None = None) -> Fabri
     atexit.register(_leave)
     no_sync: dict[str, Any] = {_FORWARD_SYNC: False}
     strategy = _GradientExchange(**no_sync)
-    return Fabric(accelerator=device, devices=count, strategy=strategy, precision=precision)
+    machines = count // here
+    return Fabric(accelerator=device, devices=here, num_nodes=machines, strategy=strategy, precision=precision)
+
+
+def _check_gpus(device: str, processes: int) -> None:
+    """Raise UserError if several processes of this machine would share a GPU."""
+    found = None
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        found = torch.cuda.device_count()
+    elif device in ("auto", "mps") and torch.backends.mps.is_available():
+        found = 1
+    if found is not None and processes > found > 0:
+        raise UserError(
+            f"{processes} processes need a GPU each, and this machine has {found}: set devices to {found} or "
+            "device to cpu"
+        )
 
 
 class _GradientExchange(DDPStrategy):
