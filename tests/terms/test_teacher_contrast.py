@@ -134,7 +134,7 @@ def test_softmax_has_no_z(with_teacher, labels, indices):
     loss = term(with_teacher, Batch(labels, indices))
     same = multi_view_nce(views, banks, indices, drawn[0], temperature=0.07, objective="softmax")
     assert loss.item() == pytest.approx(same.item(), rel=1e-10)
-    assert term.log_normalisers.isnan().all()
+    assert all(part.isfinite().all() for part in term.state_dict().values())  # else the trainer reports a divergence
 
 
 def test_a_queue_requires_the_softmax(with_teacher, labels, indices):

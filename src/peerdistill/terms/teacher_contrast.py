@@ -48,14 +48,15 @@ class TeacherContrast(BankContrast):
                 "choose contrast.negatives own, shared or all, or contrast.objective softmax"
             )
         super().__init__([teacher_width, student_width], train_labels, options)
-        # NaN until the first batch. Part of checkpoints.
-        self.register_buffer("log_normalisers", torch.full((2,), torch.nan))
+        if options.objective != "softmax":  # it has no Z
+            # NaN until the first batch. Part of checkpoints.
+            self.register_buffer("log_normalisers", torch.full((2,), torch.nan))
         self._known = False
 
     def pair_options(self, embeddings_VBE: Tensor, found: dict[str, Any]) -> dict[str, Any]:
         """Return log(Z / N) of the first batch. Only the first call waits for the device."""
         if self.options.objective == "softmax":
-            return {}  # the softmax has no Z
+            return {}
         if not self._known and self.log_normalisers.isnan().any():  # not loaded from a checkpoint
             first = log_normalisers(embeddings_VBE, **found, temperature=self.options.temperature)
             self.log_normalisers.copy_(first)
