@@ -46,7 +46,7 @@ class DryRun:
         preprocessing: ``image_size``, ``channels``, ``mean``, ``std``, ``crop`` and ``interpolation``.
         backbones: Networks of the peers; the last one is the leader's.
         copies: Copies of each stage.
-        parameters: Trained parameters of "leader" (deployed), "cohort" and "method" (never deployed).
+        parameters: Parameters of the deployed "leader", and those that learn of "cohort" and "method" (never deployed).
         buffers: Bytes of memory banks and other buffers, by the term of the method that owns them.
         steps_per_epoch: Optimizer steps of an epoch.
         seconds_per_step: Mean of three steps after two that do not count, with reading and augmenting the images. If

@@ -35,7 +35,7 @@ def result_of(run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, E
 
 
 def trained_parameters(trainer: Trainer, task: Task) -> dict[str, int]:
-    """Return the number of trained parameters of the deployed "leader", of the "cohort" and of the "method"."""
+    """Return the number of parameters: all of the deployed "leader", and those of "cohort" and "method" that learn."""
     modules: dict[str, nn.Module] = {
         "leader": deployed(trainer.cohort, task.card()),
         "cohort": trainer.cohort,
