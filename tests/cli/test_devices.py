@@ -109,6 +109,18 @@ def test_a_run_without_a_checkpoint_starts_again_from_its_weights_in_all_process
     assert results[0] == results[1]
 
 
+def test_all_processes_search_again_for_a_lost_best_epoch(tmp_path):
+    """Or one of them would stop early, and the other one would wait for it."""
+    folder = tmp_path / "run"
+    words = (*WORDS, "--lr", "1e-9", "--patience", "2", "--subset.per_class", "13", "--run", str(folder))
+    assert exit_codes(start(2, *words)) == [0, 0]
+    assert len(epochs(folder)) == 3
+    for file in ("checkpoints/best.pt", "checkpoints/last.pt", "result.json"):
+        (folder / file).unlink()
+    assert exit_codes(start(2, *words, "--resume")) == [0, 0]
+    assert len(epochs(folder)) == 4
+
+
 def until(happened, workers: list[ForkProcess]) -> None:
     deadline = time.monotonic() + 100
     while not happened():

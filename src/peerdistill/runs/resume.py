@@ -52,19 +52,17 @@ def check_data_of(state: Mapping[str, Any], task: Task) -> None:
         raise UserError("the validation images, which select the best epoch, have changed since the run was started")
 
 
-def load_into_trainer(trainer: Trainer, state: Mapping[str, Any], file: Path) -> str:
-    """Load a checkpoint with its memory banks, and return a warning if lines of metrics are missing, else nothing.
+def load_into_trainer(run: Run, trainer: Trainer, state: Mapping[str, Any], file: Path) -> list[str]:
+    """Load a checkpoint with its memory banks, in each of several processes, and return warnings.
+
+    If the checkpoint of the best epoch is missing, the best epoch is selected again.
 
     Raises:
         UserError: It is the state of something else, or a shard of a memory bank is missing or damaged.
     """
-    return load_into(trainer, trainer.shards.completed(state), file)
-
-
-def without_best(run: Run, trainer: Trainer) -> str:
-    """Search for the best epoch again if its checkpoint is missing, and return a warning about it."""
+    warnings = [load_into(trainer, trainer.shards.completed(state), file)]
     best = run.checkpoints.best
-    if not trainer.progress.best_epoch or best.exists():
-        return ""
-    trainer.progress.best_top1, trainer.progress.best_epoch = -1.0, 0
-    return f"there is no checkpoint {best}: the best epoch is selected from the remaining epochs"
+    if trainer.progress.best_epoch and not best.exists():
+        trainer.progress.best_top1, trainer.progress.best_epoch = -1.0, 0
+        warnings.append(f"there is no checkpoint {best}: the best epoch is selected from the remaining epochs")
+    return [warning for warning in warnings if warning]

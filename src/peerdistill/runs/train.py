@@ -25,7 +25,7 @@ from peerdistill.runs.identity import check_same_options
 from peerdistill.runs.prepare import close_workers, launched, prepare, trainer_of
 from peerdistill.runs.preprocessing import as_expected, as_started
 from peerdistill.runs.result import result_of
-from peerdistill.runs.resume import check_data_of, load_into_trainer, resumable, without_best
+from peerdistill.runs.resume import check_data_of, load_into_trainer, resumable
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task
 from peerdistill.runs.tasks import load_task
@@ -119,7 +119,7 @@ def _followed(
     file = followers.wait()
     if file is not None:
         with followers.agreed():
-            load_into_trainer(trainer, trainer.checkpoints.load(file), file)
+            load_into_trainer(run, trainer, trainer.checkpoints.load(file), file)
     try:
         trainer.fit()
     finally:
@@ -142,9 +142,9 @@ def _resumed(config: Config, run: Run, lead: _Lead, flags: Mapping[str, Any]) ->
         file = None
     else:
         file = found.file
-        lost = load_into_trainer(trainer, found.state, file)
+        lost = load_into_trainer(run, trainer, found.state, file)
         other = difference_from(run.environment_file, describe(trainer.fabric.device))
-        for sentence in filter(None, (found.warning, lost, other, without_best(run, trainer))):
+        for sentence in filter(None, (found.warning, *lost, other)):
             say(lead.console, sentence, style="yellow")
     del found  # its state is as large as the cohort, method and optimiser together
     run.remember_places(config)
