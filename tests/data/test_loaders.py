@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 import torch
 
-from peerdistill.data import Augmentation, DataConfig, load_dataset
+from peerdistill.data import Augmentation, DataConfig, load_dataset, loaders
 from peerdistill.data.array_images import ArrayImages
 from peerdistill.data.chunk_loader import ChunkLoader
 from peerdistill.data.dataset import ArraySplit
@@ -74,3 +74,21 @@ def test_workers_change_arrays_unless_the_cpu_trains(split, device, augmentation
 def test_a_cpu_gets_the_images_that_workers_make(split):
     found = image_loader(split, CHANGED, 3, CPU, workers=2).images(steps())
     assert all(map(torch.equal, found, changed(split, 2, steps())))
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "expected"), [(CPU, 1, 1), (CPU, 64, 2), (OTHER, 1, 1), (OTHER, 4, 3), (OTHER, 64, 8)]
+)
+def test_default_number_of_workers_follows_from_the_cores(monkeypatch, device, cores, expected):
+    monkeypatch.setattr(loaders, "own_cores", lambda: cores)
+    assert loaders.workers_for(device) == expected
+
+
+def test_default_number_of_workers_is_used(monkeypatch, split):
+    monkeypatch.setattr(loaders, "own_cores", lambda: 3)
+    loader = image_loader(split, CHANGED, 0, OTHER, workers=None)
+    images = loader.images(steps())
+    assert next(images).shape == (9, 3, 8, 8)
+    assert len(multiprocessing.active_children()) == 2
+    del images
+    loader.close()

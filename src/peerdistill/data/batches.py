@@ -99,7 +99,7 @@ def train_batches(
     augmentation: Augmentation | None,
     seed: int,
     device: str | torch.device,
-    workers: int,
+    workers: int | None,
     sampler: SamplerName = "shuffle",
     share: Share = WHOLE,
 ) -> TrainBatches:
@@ -113,7 +113,7 @@ def train_batches(
         seed: Seed of the order and the augmentation, at least 0.
         device: Device of the batches. Images of arrays are kept on it, unless their pixels are changed one by one.
         workers: Number of processes that make images: decode pictures of folders and, on a GPU, change the pixels of
-            arrays. 0: this process does it.
+            arrays. 0: this process does it; None: see :func:`peerdistill.data.loaders.workers_for`.
         sampler: How an epoch draws the samples, see :class:`peerdistill.data.order.EpochOrder`.
         share: The part of each batch whose images this process loads. The images are the same for any number of
             processes.
@@ -137,7 +137,7 @@ def eval_batches(
     *,
     batch_size: int,
     device: str | torch.device,
-    workers: int,
+    workers: int | None,
     share: Share = WHOLE,
 ) -> EvalBatches:
     """Return all samples of ``split`` in order, in batches of ``batch_size``; the last batch may be smaller.
@@ -147,7 +147,7 @@ def eval_batches(
         statistics: Channel statistics that normalise the images: a data set, or the card of a leader.
         batch_size: Number of samples in a batch.
         device: Device of the batches. Images of arrays are kept on it.
-        workers: Number of processes that decode pictures of folders; 0: this process decodes them.
+        workers: Number of processes that decode pictures of folders; 0: this process decodes them; None: as there.
         share: The part of the split whose samples are returned. No sample is in two shares.
 
     Raises:
@@ -169,7 +169,7 @@ class _BatchSource:
         augmentation: Augmentation | None,
         seed: int,
         device: torch.device,
-        workers: int,
+        workers: int | None,
         share: Share = WHOLE,
     ):
         self._loader = image_loader(split, augmentation, seed, device, workers)

@@ -144,8 +144,10 @@ class DataConfig:
     subset: SubsetConfig = field(default_factory=SubsetConfig)
     sampler: SamplerName = "shuffle"
     """shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often"""
-    workers: Annotated[int, Range(least=0, most=1024)] = 2
-    """number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none)"""
+    workers: Annotated[int, Range(least=0, most=1024)] | None = None
+    """number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none;
+    default: 2 for a CPU, for a GPU this process's share of the cores minus 1, from 1 to 8). Any number gives the same
+    images"""
     cache: str = USERS_CACHE
     """folder for the cache of decoded pictures (auto: in the user's cache folder, off: no cache)"""
     cache_gib: Annotated[float, Range(above=0, most=10**6)] = 20.0

@@ -5,9 +5,11 @@ From a Parquet file it can't: a whole group of rows would be read and decompress
 decoded by the library but, like all pictures, by the data workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import PurePosixPath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from peerdistill.data.class_folders import warn_each
@@ -140,12 +142,28 @@ def _opened(data: str, *, download: bool) -> Any:
         raise UserError(f"data '{data}' needs the package datasets: pip install 'peerdistill[datasets]'") from None
     folder = hub_folder(data)
     name = data.partition(":")[2] if folder is None else str(folder)
-    from_here = datasets.DownloadConfig(local_files_only=True, max_retries=0)
     try:
-        return datasets.load_dataset(name, download_config=None if download else from_here)
+        with nullcontext() if download else _without_network(datasets.config):
+            return datasets.load_dataset(name)
     except Exception as error:  # the library raises errors of many kinds
         hint = "" if download or folder is not None else " (--download downloads it)"
         raise UserError(f"cannot load '{data}' with datasets{hint}: {shortened(cause(error), 300)}") from error
+
+
+@contextmanager
+def _without_network(config: ModuleType) -> Iterator[None]:
+    """Let ``datasets`` use its cache alone, which no argument of its functions does: they retry for half a minute."""
+    import huggingface_hub.constants
+
+    switches = (config, huggingface_hub.constants)
+    before = [switch.HF_HUB_OFFLINE for switch in switches]
+    try:
+        for switch in switches:
+            switch.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.HF_HUB_OFFLINE = value
 
 
 def _splits(data: str, opened: Any) -> "dict[str, datasets.Dataset]":

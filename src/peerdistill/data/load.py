@@ -6,6 +6,7 @@ from dataclasses import replace
 from peerdistill.data.arrays import GivenImages, labels_among
 from peerdistill.data.config import DataConfig
 from peerdistill.data.dataset import Dataset, Split, normalised_by
+from peerdistill.data.repeats import warn_about_repeats
 from peerdistill.data.source import LoadRequest
 from peerdistill.data.subset import subset_of
 from peerdistill.errors import UserError
@@ -17,7 +18,7 @@ def load_dataset(
     """Load the images that ``config`` names, with a validation and a test split held out.
 
     The splits do not depend on the seed of a run, and no validation image is from the test set. `peerdistill.data.
-    sources` describes the forms of ``config.data``.
+    sources` describes the forms of ``config.data``. A warning counts held-out images that are training images too.
 
     Args:
         config: The data options.
@@ -35,7 +36,10 @@ def load_dataset(
         (10, torch.Size([1, 8, 8]))
     """
     config.check()
-    data = config.sources.find(config.data).load(LoadRequest(config, download, skip_unreadable, given))
+    source = config.sources.find(config.data)
+    data = source.load(LoadRequest(config, download, skip_unreadable, given))
+    if source.takes != "name":  # nobody can mend a public data set, and its numbers are compared as they are
+        warn_about_repeats(data)
     return subset_of(normalised_by(data, config.mean, config.std), config.subset)
 
 

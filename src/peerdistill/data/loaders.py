@@ -12,6 +12,11 @@ from peerdistill.data.chunk_loader import ChunkLoader
 from peerdistill.data.dataset import ArraySplit, Split
 from peerdistill.data.folder_images import FolderImages
 from peerdistill.data.step import Images, Step
+from peerdistill.processes import own_cores
+
+_WORKERS_BESIDE_CPU = 2
+# Every split has its own workers, and each of them takes memory.
+_MOST_WORKERS = 8
 
 
 @runtime_checkable
@@ -28,7 +33,7 @@ class ImageLoader(Protocol):
 
 
 def image_loader(
-    split: Split, augmentation: Augmentation | None, seed: int, device: torch.device, workers: int
+    split: Split, augmentation: Augmentation | None, seed: int, device: torch.device, workers: int | None
 ) -> ImageLoader:
     """Return a loader for the images of a split.
 
@@ -38,11 +43,23 @@ def image_loader(
         seed: Seed of the augmentation.
         device: Device of the images.
         workers: Number of processes that make images which need work one by one: pictures, and on a GPU arrays whose
-            pixels are changed. 0: this process makes them.
+            pixels are changed. 0: this process makes them; None: :func:`workers_for`. The images do not depend on it.
     """
+    if workers is None:
+        workers = workers_for(device)
     if not isinstance(split, ArraySplit):
         return ChunkLoader(FolderImages(split, augmentation, seed), device, workers)
     if augmentation is None or not augmentation.changes_pixels:
         return ArrayLoader(split, augmentation, seed, device)
     # Training on a CPU keeps all cores busy: workers would only take them from it.
     return ChunkLoader(ArrayImages(split, augmentation, seed), device, 0 if device.type == "cpu" else workers)
+
+
+def workers_for(device: torch.device) -> int:
+    """Return the default number of workers for training on a device: a few cores on a CPU, which trains with the rest.
+
+    A GPU leaves the cores to the workers, except one for the training process.
+    """
+    if device.type == "cpu":
+        return min(_WORKERS_BESIDE_CPU, own_cores())
+    return min(max(1, own_cores() - 1), _MOST_WORKERS)

@@ -111,7 +111,7 @@ def class_evaluator(
     images: Split,
     statistics: PixelStatistics,
     device: torch.device,
-    workers: int,
+    workers: int | None,
     processes: ProcessGroup | None = None,
 ) -> ClassEvaluator:
     """Return the evaluator of labelled images, which ``statistics`` normalise; ``processes`` share them, if given."""

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from peerdistill.errors import Failure, shortened
 from peerdistill.files import write_error
-from peerdistill.processes import ANOTHER_FAILED
+from peerdistill.processes import ANOTHER_FAILED, usable_cores
 from peerdistill.study.record import Status
 
 _PREFIX = "peerdistill: "  # of the sentences that the command line writes to stderr
@@ -150,8 +150,7 @@ def threads_of(jobs: int) -> int:
     asked = os.environ.get(_THREADS, "")
     if asked.isdecimal() and int(asked):
         return int(asked)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs)
+    return max(1, usable_cores() // jobs)
 
 
 def _environment(threads: int) -> Mapping[str, str]:
