@@ -93,7 +93,7 @@ def _records(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
 
 def _row(where: str, cells: Sequence[str], place: dict[str, int], width: int) -> Row:
     if len(cells) > width:
-        raise UserError(f"{where} has more columns than the first line")
+        raise UserError(f"{where} has more columns than the first line: put values with a separator in double quotes")
     values = {name: cells[column] if column < len(cells) else "" for name, column in place.items()}
     for name, value in values.items():
         if not value:

@@ -62,8 +62,9 @@ def user_object(name: str, kind: str) -> Any:
     try:
         module = _imported(module_name)
     except ModuleNotFoundError as error:
+        instead = f": write {name.replace('.py:', ':')}" if module_name.endswith(".py") else ""
         raise UserError(
-            f"{kind} {name}: there is no module {error.name} in the current folder or in installed packages"
+            f"{kind} {name}: there is no module {error.name} in the current folder or in installed packages{instead}"
         ) from error
     except Exception as error:
         raise UserError(f"{kind} {name}: {_failure(module_name, error)}") from error

@@ -49,8 +49,8 @@ def test_words_are_not_files(tmp_path, monkeypatch, word):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("w.yaml", "- cat\n- dog\n", "w.yaml must hold class weights as 'class: weight', found list"),
-        ("w.yaml", "cat", "w.yaml must hold class weights as 'class: weight', found str"),
+        ("w.yaml", "- cat\n- dog\n", "w.yaml must hold class weights as 'class: weight', found a list"),
+        ("w.yaml", "cat", "w.yaml must hold class weights as 'class: weight', found a text"),
         ("w.yaml", "", "w.yaml must hold class weights as 'class: weight', found nothing"),
         ("w.yaml", "cat: [1, 2]", r"w.yaml must hold .*, found \['1', '2'\] for 'cat'"),
         ("w.yaml", "cat: heavy", "the weight of class 'cat' in '.*w.yaml' must be a number, found heavy"),

@@ -156,6 +156,25 @@ def test_options_can_not_be_abbreviated():
         parse(["digits", "--epoch=3"])
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--no_flip", "--no_flip': write --flip false"),
+        ("--no-pretrained", "--no-pretrained': write --pretrained false"),
+        ("--no_resume", "--no_resume': did you mean --resume"),
+        ("cifar10", "'cifar10' on the command line: DATA comes first, then options as --name value"),
+        ("--optimizer adam", r"optimizer must hold .*, found adam \(choose one with --optimizer.name adam\)"),
+        ("--mix 0.2", "mix must hold options as 'name: value', found 0.2$"),
+        ("--loggers csv", "loggers must be a list in square brackets, found csv"),
+        ("--device tpu", "device must be auto, cpu, cuda or mps, found tpu"),
+        ("--config --json", "--config needs a value: the name of a YAML file"),
+    ],
+)
+def test_a_common_slip_is_told_with_what_to_write(words, sentence):
+    with pytest.raises(UserError, match=sentence):
+        parse(["digits", *words.split()])
+
+
 def test_resuming_takes_the_run_s_configuration(tmp_path):
     config, _ = parse(["digits", "--epochs=3", "--beta=0.5", "--method=mcl-okd"])
     (tmp_path / "config.yaml").write_text(config.as_yaml())
@@ -184,7 +203,7 @@ def test_resuming_nothing_is_refused(tmp_path):
     [
         ("epochs: 3\nlr: [1\nseed: 2\n", r"broken\.yaml, line 3 is not valid YAML"),
         ("epochs: 3\n  lr: 2\n", r"broken\.yaml, line 2 is not valid YAML"),
-        ("- epochs\n", r"broken\.yaml must hold options as 'name: value', found list"),
+        ("- epochs\n", r"broken\.yaml must hold options as 'name: value', found a list"),
         ("", r"broken\.yaml must hold options as 'name: value', found nothing"),
         ("3: x\n", r"in .*broken\.yaml '3'"),
         ("epoch: 3\n", r"in .*broken\.yaml 'epoch': did you mean epochs"),
@@ -193,7 +212,11 @@ def test_resuming_nothing_is_refused(tmp_path):
         ("optimizer: {momentum: much}\n", r"optimizer\.momentum in .*broken\.yaml must be a number, found much"),
         ("method: [baseline]\n", r"method in .*broken\.yaml must be a string, found \['baseline'\]"),
         ("epochs: null\n", r"epochs in .*broken\.yaml must be an integer, found null"),
-        ("sharing: [[1]]\n", r"sharing in .*broken\.yaml must be a string or a list, found \[\[1\]\]"),
+        (
+            "sharing: [[1]]\n",
+            r"sharing in .*broken\.yaml must be a string or a list in square brackets, found \[\[1\]\]",
+        ),
+        ("epochs: '3'\n", r"epochs in .*broken\.yaml must be an integer, found the string '3'"),
         ("epochs: many\n", r"epochs in .*broken\.yaml must be an integer, found many"),
     ],
 )

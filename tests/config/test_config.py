@@ -197,8 +197,14 @@ def test_a_group_of_options_may_be_its_dataclass():
         ({"data": "digits", "lr": "fast"}, "lr in x must be a number, found fast"),
         ({"data": "digits", "lr": -1}, "lr in x must be above 0"),
         ({"data": "digits", "flip": 1}, "flip in x must be true or false, found 1"),
-        ({"data": "digits", "precision": "8"}, "precision in x must be 32-true or bf16-mixed or 16-mixed, found 8"),
-        ({"data": "digits", "sharing": [1, "x"]}, r"sharing in x must be a string or a list, found \[1, 'x'\]"),
+        (
+            {"data": "digits", "precision": "8"},
+            "precision in x must be 32-true, bf16-mixed or 16-mixed, found the string",
+        ),
+        (
+            {"data": "digits", "sharing": [1, "x"]},
+            r"sharing in x must be a string or a list in square brackets, found \[1, 'x'\]",
+        ),
         ({"data": "digits", "optimizer": 3}, "optimizer in x must hold options as 'name: value', found 3"),
         ({"data": "digits", "recipe": "mine"}, "unknown recipe 'mine'"),
         ({"data": "digits", "method": None}, "method in x must be a string, found null"),

@@ -70,7 +70,7 @@ def test_a_value_of_the_type_is_returned(annotation, value, expected):
         (str, None, "a string"),
         (int | None, "x", "an integer or null"),
         (Literal["a", 2], "2", "a or 2"),
-        (list[int], [1, "x"], "a list"),
+        (list[int], [1, "x"], "a list in square brackets"),
         (dict[str, int], {"a": "x"}, "a mapping"),
         (Inner | None, 3, "options as 'name: value' or null"),
     ],

@@ -46,7 +46,7 @@ def test_options_are_read(read, text, values):
         (b"? [a]\n: 1", "a name must be one word"),
         ("lr: ä".encode("latin-1"), "not a UTF-8 text file"),
         (b"#" * 300_000, "more than 256 KiB"),
-        (b"- epochs", "found list"),
+        (b"- epochs", "found a list"),
     ],
 )
 def test_what_is_no_configuration_is_told_in_one_line(read, content, told):

@@ -35,10 +35,26 @@ def test_unknown_name(monkeypatch, tmp_path, name, expected):
     assert sentence(DataConfig(name)) == expected
 
 
-def test_file_in_place_of_a_folder(tmp_path):
-    file = tmp_path / "images.npz"
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("images.npz", "write npz:FOLDER/images.npz"),
+        ("shard.TAR", "write wds:FOLDER/shard.TAR"),
+        ("train.parquet", "write hf:FOLDER, the folder of the file"),
+        ("labels.csv", "write FOLDER --labels FOLDER/labels.csv for a table of labels"),
+        ("images.txt", ALLOWED),
+    ],
+)
+def test_file_in_place_of_a_folder(tmp_path, name, instead):
+    file = tmp_path / name
     file.touch()
-    assert sentence(DataConfig(str(file))) == f"'{file}' is a file: {ALLOWED}"
+    expected = instead.replace("FOLDER/", f"{tmp_path}/").replace("hf:FOLDER", f"hf:{tmp_path}")
+    assert sentence(DataConfig(str(file))) == f"'{file}' is a file: {expected}"
+
+
+def test_an_unknown_prefix_is_no_path():
+    assert sentence(DataConfig("hub:user/name")) == f"unknown data 'hub:user/name': {ALLOWED}"
+    assert sentence(DataConfig("hf:")) == "data must be hf:NAME, found 'hf:'"
 
 
 def test_values_are_checked_first():

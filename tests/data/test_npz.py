@@ -59,7 +59,7 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
         ({"without": "images"}, "'FILE' lacks 'images': it has 'labels' and 'class_names'"),
         ({"without": "labels"}, "'FILE' lacks 'labels': it has 'images' and 'class_names'"),
         ({"without": "class_names"}, "'FILE' lacks 'class_names': it has 'images' and 'labels'"),
-        ({"images": np.zeros((40, 8, 8, 3))}, "images of 'FILE' must be uint8, found float64"),
+        ({"images": np.zeros((40, 8, 8, 3))}, "images of 'FILE' must be uint8 with pixels in 0..255, found float64"),
         (
             {"images": np.zeros((40, 64), np.uint8)},
             "images of 'FILE' must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3) with N, H, W above 0, "

@@ -142,7 +142,7 @@ FORMS = r"must be \(images, labels\), \(images, labels, class_names\) or a torch
             r"images of data mine:images must be uint8, or floats in 0..1, found float64 in 0..",
         ),
         ((IMAGES * np.nan, LABELS), r"must be uint8, or floats in 0..1, found float64 in nan..nan"),
-        ((IMAGES.astype(int), LABELS), "images of data mine:images must be uint8, found int64"),
+        ((IMAGES.astype(int), LABELS), "images of data mine:images must be uint8 with pixels in 0..255, found int64"),
         ((IMAGES.transpose(1, 2, 3, 0), LABELS), r"must have shape .* found \(8, 8, 3, 40\)"),
         ((IMAGES, LABELS[1:]), "labels of data mine:images must be 40 integers, one for each image"),
         ((IMAGES, LABELS / 2), "labels of data mine:images must be 40 integers.* found float64"),
@@ -179,3 +179,15 @@ def test_a_missing_function_is_named(returns):
     returns((IMAGES, LABELS))
     with pytest.raises(UserError, match="data mine:pictures: mine has no function 'pictures'"):
         load_own("mine:pictures", 8)
+
+
+def test_a_function_with_arguments_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "asking.py").write_text("def images(folder): ...\n")
+    monkeypatch.chdir(tmp_path)
+    expected = (
+        "^data asking:images is called without arguments, but it needs some: missing a required argument: 'folder'"
+    )
+    with pytest.raises(UserError, match=expected):
+        load_own("asking:images", 8)
+    with pytest.raises(UserError, match=r"there is no module asking.py in .*: write asking:images"):
+        load_own("asking.py:images", 8)

@@ -120,6 +120,8 @@ def sentence(*places: Path, **options) -> str:
 def test_mistakes(tmp_path):
     path = tmp_path / "a.tar"
     assert sentence(path) == f"there is no shard '{path}'"
+    pattern = path.parent / "train-{000..003}.tar"
+    assert sentence(pattern) == f"there is no shard '{pattern}' (write its folder in place of a pattern)"
     (tmp_path / "empty").mkdir()
     assert sentence(tmp_path / "empty") == f"folder '{tmp_path / 'empty'}' has no .tar file"
     path.write_bytes(b"no archive" * 100)

@@ -77,7 +77,7 @@ def test_the_episodes_of_a_seed_are_the_same_and_fewer_are_the_first_of_them():
     [
         (
             EpisodeShape(5, 1, 1),
-            "ways is 5 in validation episodes, but there are only 4 validation classes",
+            "ways is 5 in validation episodes, but there are only 4 validation classes: choose fewer ways",
         ),
         (
             EpisodeShape(2, 1, 4),

@@ -31,7 +31,10 @@ def test_names_and_labels(tmp_path, encoding, end):
         (GOOD + "c.png,", "line 4 of '{}' has no label"),
         (GOOD + "c.png, \n", "line 4 of '{}' has no label"),
         (GOOD + ",cat", "line 4 of '{}' has no filename"),
-        (GOOD + "c.png,cat,3", "line 4 of '{}' has more columns than the first line"),
+        (
+            GOOD + "c.png,cat,3",
+            "line 4 of '{}' has more columns than the first line: put values with a separator in double quotes",
+        ),
         (GOOD + "c\0.png,cat", "line 4 of '{}' has a NUL character: save the file as UTF-8 text"),
         (GOOD + '"c.png,cat', "cannot read line 4 of '{}': unexpected end of data"),
         (GOOD + "c" * 200_000 + ",cat", "cannot read line 4 of '{}': field larger than field limit (131072)"),

@@ -77,8 +77,8 @@ def test_other_files_are_left_alone(tmp_path, config, other, begun):
         begin(tmp_path, config)
     (tmp_path / other).parent.mkdir(exist_ok=True)
     (tmp_path / other).touch()
-    for place in (tmp_path, tmp_path / other):
-        with pytest.raises(UserError, match=r"is in use.*: a run needs a new or empty folder"):
+    for place, found in ((tmp_path, "is in use"), (tmp_path / other, "is a file")):
+        with pytest.raises(UserError, match=rf"{found}.*: a run needs a new or empty folder"):
             Run(place).require_free()
     assert (tmp_path / other).exists()
 

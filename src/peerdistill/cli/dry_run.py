@@ -88,6 +88,8 @@ def _data(found: "DryRun") -> str:
 
 def _balance(counts: Mapping[str, int], imbalance: float) -> str:
     least, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
+    if counts[least] == counts[most]:
+        return f"{counts[least]} training images each"
     text = f"{counts[least]} (class {least}) to {counts[most]} (class {most}) training images"
     return f"{text}: imbalanced, {imbalance:.1f} to 1" if imbalance >= _UNEVEN else text
 

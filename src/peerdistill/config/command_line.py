@@ -193,8 +193,8 @@ def _parts(words: Sequence[str], kind: Kind) -> Iterator[_File | list[str]]:
             part.append(word)
             continue
         file = value if equals else next(rest, None)
-        if file is None:
-            raise UserError("--config needs a value")
+        if file is None or file.startswith("--"):
+            raise UserError("--config needs a value: the name of a YAML file")
         yield part
         yield _read(user_path(file, "--config"), kind)
         part = []

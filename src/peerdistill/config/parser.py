@@ -8,7 +8,7 @@ import json
 import re
 import typing
 from argparse import Action
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,8 @@ _WRONG_VALUE = re.compile(r'key "([^"]+)":\s')
 _NO_VALUE = re.compile(r"argument ([^:]+): expected (?:one|at least one) argument")
 _VALUE_OF_FLAG = re.compile(r"argument ([^:]+): ignored explicit argument (.*)", re.DOTALL)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
+
+_NEGATED = re.compile(r"--no[-_](.+)")
 
 _MOST_DIGITS = 100
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
@@ -110,29 +112,30 @@ def _checked_words(parser: ArgumentParser, words: Sequence[str]) -> list[str]:
     for word in words:
         name, equals, value = word.partition("=")
         if name in options and equals:
-            checked.append(f"{name}={_checked_value(options[name], name[2:], value)}")
+            checked.append(f"{name}={_checked_value(options[name], name[2:], value, options)}")
         elif before in options and word not in options:
-            checked.append(_checked_value(options[before], before[2:], word))
+            checked.append(_checked_value(options[before], before[2:], word, options))
         else:
             checked.append(word)
         before = word
     return checked
 
 
-def _checked_value(action: Action, name: str, text: str) -> str:
+def _checked_value(action: Action, name: str, text: str, options: Collection[str]) -> str:
     if _is_group(action):  # the parser would read a file of that name
-        return json.dumps(_group_of(name, text))
+        return json.dumps(_group_of(name, text, options))
     _check_value(action, name, text)
     return text
 
 
-def _group_of(name: str, text: str) -> dict[str, Any]:
+def _group_of(name: str, text: str, options: Collection[str]) -> dict[str, Any]:
     try:
         content = load_yaml(text)
     except yaml.YAMLError:
         content = None
     if not isinstance(content, dict):
-        raise not_a_group(name, text)
+        instead = f" (choose one with --{name}.name {shortened(text)})" if f"--{name}.name" in options else ""
+        raise UserError(f"{not_a_group(name, text)}{instead}")
     return content
 
 
@@ -214,9 +217,18 @@ def _extra_words(message: str, parser: ArgumentParser, words: Sequence[str], kin
         if word.startswith("-") and name not in parser._option_string_actions and word in joined:
             return _unknown_option(name, parser, kind)
     found = next((word for word in words if word and joined.startswith(word)), joined)
-    return UserError(f"unexpected word '{shortened(found)}' on the command line")
+    first = parser.usage.split()[2] if parser.usage else ""
+    order = f": {first} comes first, then options as --name value" if first.isupper() else ""
+    return UserError(f"unexpected word '{shortened(found)}' on the command line{order}")
 
 
 def _unknown_option(name: str, parser: ArgumentParser, kind: str) -> UserError:
+    if (negated := _NEGATED.match(name)) and _is_boolean(parser, f"--{negated[1]}"):
+        return UserError(f"unknown {kind} '{name}': write --{negated[1]} false")
     known = [f"--{option}" for option in option_names(parser)]
     return unknown_name(kind, name, known, listed_by=f"{parser.prog} --help")
+
+
+def _is_boolean(parser: ArgumentParser, name: str) -> bool:
+    action = parser._option_string_actions.get(name)
+    return action is not None and getattr(action, "_typehint", None) is bool

@@ -15,7 +15,7 @@ TYPE_NAMES = {
     float: "a number",
     bool: "true or false",
     str: "a string",
-    list: "a list",
+    list: "a list in square brackets",
     dict: "a mapping",
     Mapping: "a mapping",
     type(None): "null",
@@ -139,7 +139,15 @@ def typed(value: Any, annotation: Any, name: str) -> Any:
             return _as(kind, value, name)
         except (TypeError, OverflowError):
             continue
-    raise UserError(f"{name} must be {type_name(annotation)}, found {'null' if value is None else shortened(value)}")
+    raise UserError(f"{name} must be {type_name(annotation)}, found {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value for an error message; a string that starts like a number has quotes, as ``"3"`` in YAML."""
+    if value is None:
+        return "null"
+    is_like_a_number = isinstance(value, str) and value[:1].isdigit()
+    return f"the string '{shortened(value)}'" if is_like_a_number else shortened(value)
 
 
 def type_name(annotation: Any) -> str:
@@ -147,16 +155,21 @@ def type_name(annotation: Any) -> str:
 
     Example:
         >>> type_name(str | list[int])
-        'a string or a list'
+        'a string or a list in square brackets'
+        >>> type_name(typing.Literal["auto", "cpu", "cuda"])
+        'auto, cpu or cuda'
     """
-    return " or ".join(dict.fromkeys(_one_name(kind) for kind in _alternatives(annotation)))
+    *others, last = dict.fromkeys(name for kind in _alternatives(annotation) for name in _names(kind))
+    return f"{', '.join(others)} or {last}" if others else last
 
 
-def _one_name(kind: Any) -> str:
+def _names(kind: Any) -> list[str]:
     if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(str(value) for value in typing.get_args(kind))
+        return [str(value) for value in typing.get_args(kind)]
     plain = typing.get_origin(kind) or kind
-    return "options as 'name: value'" if is_dataclass(plain) else TYPE_NAMES.get(plain, getattr(plain, "__name__", "-"))
+    if is_dataclass(plain):
+        return ["options as 'name: value'"]
+    return [TYPE_NAMES.get(plain, getattr(plain, "__name__", "-"))]
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -141,7 +141,7 @@ def _read_mapping(path: Path, expected: str, loader: type[_Loader]) -> dict[Any,
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise UserError(f"{path}{where} is not valid YAML: {problem}") from error
     if not isinstance(content, dict):
-        found = "nothing" if content is None else type(content).__name__
+        found = {type(None): "nothing", str: "a text", list: "a list"}.get(type(content), shortened(content))
         raise UserError(f"{path} must hold {expected}, found {found}")
     return content
 

@@ -47,7 +47,7 @@ def check_same_kind(first: str, expected: LabelledImages, where: str, found: Lab
 
 def _images(where: str, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
-        raise UserError(f"images of {where} must be uint8, found {images.dtype}")
+        raise UserError(f"images of {where} must be uint8 with pixels in 0..255, found {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:

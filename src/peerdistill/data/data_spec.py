@@ -98,8 +98,10 @@ class SourceCatalog:
             owners = [one.form for one in self.all.values() if field.name in one.options]
             if owners and field.name not in source.options and getattr(config, field.name) != field.default:
                 raise UserError(f"{field.name} applies only to {' and '.join(owners)}, found data '{config.data}'")
-        if source.takes in _WITH_PREFIX:
+        if source.takes == "files":
             named_files("data", config.data)
+        elif source.takes == "hub":
+            hub_folder(config.data)
         elif source.takes == "path":
             self._check_path(config.data, source)
 
@@ -168,9 +170,24 @@ class SourceCatalog:
     def _check_path(self, data: str, source: Source) -> None:
         path = user_path(data, "data")
         if not path.exists():
+            prefix = data.partition(":")[0]
+            if prefix != data and prefix.isidentifier() and len(prefix) > 1:  # one letter: a drive of Windows
+                raise UserError(f"unknown data '{shortened(data)}': choose {self.forms}")
             raise UserError(f"folder '{data}' does not exist")
         if not path.is_dir() and path.suffix not in source.suffixes:
-            raise UserError(f"'{data}' is a file: choose {self.forms}")
+            raise UserError(f"'{data}' is a file: {self._instead_of_file(path)}")
+
+    def _instead_of_file(self, path: Path) -> str:
+        """Return what to write for a file that was named without its prefix or option."""
+        suffix = path.suffix.lower()
+        ways = {
+            ("npz", ".npz"): f"write npz:{path}",
+            ("wds", ".tar"): f"write wds:{path}",
+            ("hf", ".parquet"): f"write hf:{path.parent}, the folder of the file",
+            ("folder", ".csv"): f"write FOLDER --labels {path} for a table of labels",
+        }
+        fitting = (text for (name, end), text in ways.items() if end == suffix and name in self.all)
+        return next(fitting, f"choose {self.forms}")
 
 
 def named_files(option: str, value: str, prefix: str | None = None) -> list[Path]:
@@ -197,8 +214,15 @@ def named_files(option: str, value: str, prefix: str | None = None) -> list[Path
 
 
 def hub_folder(data: str) -> Path | None:
-    """Return the local folder that ``prefix:NAME`` names; None if there is none, so that it is a name on the hub."""
-    path = user_path(data.partition(":")[2], "data")
+    """Return the local folder that ``prefix:NAME`` names; None if there is none, so that it is a name on the hub.
+
+    Raises:
+        UserError: The name is empty.
+    """
+    prefix, _, name = data.partition(":")
+    if not name.strip():
+        raise UserError(f"data must be {prefix}:NAME, found '{data}'")
+    path = user_path(name, "data")
     return path if path.exists() else None
 
 

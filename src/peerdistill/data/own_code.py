@@ -1,10 +1,12 @@
 """Images from the user's own code: ``package.module:function``."""
 
 from collections.abc import Sequence
+from inspect import signature
 
 from peerdistill.data.arrays import LabelledImages
 from peerdistill.data.checks import check_same_kind
 from peerdistill.data.python_images import labelled_images, rgb_square
+from peerdistill.errors import UserError
 from peerdistill.user_code import user_function
 
 
@@ -19,9 +21,16 @@ def load_own(name: str, image_size: int, class_names: Sequence[str] | None = Non
         class_names: Class names if the function returns none.
 
     Raises:
-        UserError: There is no such function, or it returns something else.
+        UserError: There is no such function, it needs arguments, or it returns something else.
     """
-    returned = user_function(name, "data")()
+    function = user_function(name, "data")
+    try:
+        signature(function).bind()
+    except TypeError as error:
+        raise UserError(f"data {name} is called without arguments, but it needs some: {error}") from error
+    except ValueError:  # a function in C without a signature
+        pass
+    returned = function()
     return labelled_images(f"data {name}", returned, rgb_square(image_size), default_names=class_names)
 
 

@@ -37,8 +37,8 @@ def _sentence(name: str, split: Split, repeated: Bool[np.ndarray, " samples"]) -
         paths = [split.paths[int(row)] for row in np.flatnonzero(repeated)[: _MOST_SHOWN + 1]]
         shown = f" ({some_of(paths[:_MOST_SHOWN])}{', ...' if len(paths) > _MOST_SHOWN else ''})"
     return (
-        f"{count:,} of {len(split):,} {_NAMES[name]} images {verb} too{shown}: the {_NAMES[name]} accuracy is not that "
-        "on new images"
+        f"{count:,} of {len(split):,} {_NAMES[name]} images {verb} too{shown}: accuracy on them says nothing about new "
+        "images"
     )
 
 

@@ -142,7 +142,8 @@ def _shards(files: Sequence[Path]) -> tuple[Path, dict[str, list[str]]]:
     found = []
     for file in files:
         if not file.exists():
-            raise UserError(f"there is no shard '{file}'")
+            patterns = " (write its folder in place of a pattern)" if set("{*?") & set(file.name) else ""
+            raise UserError(f"there is no shard '{file}'{patterns}")
         inside = sorted(file.rglob("*.tar")) if file.is_dir() else [file]
         if not inside:
             raise UserError(f"folder '{file}' has no .tar file")

@@ -60,7 +60,8 @@ class EpisodeSampler:
         classes = len(split.class_names)
         if self.shape.ways > classes:
             raise UserError(
-                f"ways is {self.shape.ways} in {name} episodes, but there are only {classes} {name} classes"
+                f"ways is {self.shape.ways} in {name} episodes, but there are only {classes} {name} classes: "
+                "choose fewer ways"
             )
         needed = self.shape.shots + self.shape.queries
         fewest = int(self._sizes_C.argmin())

@@ -278,7 +278,7 @@ class Run:
         A run that ended before anything was trained does not count.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise self._in_use()
+            raise UserError(f"--run {self.path} is a file: a run needs a new or empty folder")
         if (self.path / LOCK_FILE).exists():
             with self.held():
                 self._require_nothing_trained()
@@ -292,9 +292,6 @@ class Run:
             read_config(self.config_file)  # raises if it is the file of something else
         if others := set(self._contents()) - set(self._of_a_begun_run()):
             raise UserError(f"{self.path} is in use ('{min(others).name}'): a run needs a new or empty folder")
-
-    def _in_use(self) -> UserError:
-        return UserError(f"{self.path} is in use: a run needs a new or empty folder")
 
     def _contents(self) -> Iterator[Path]:
         """Yield the files and empty folders inside."""

@@ -83,6 +83,8 @@ def _as_teacher(found: _Found, data: Dataset) -> Teacher:
 
 
 def _read(source: Path) -> _Found:
+    if not source.exists():
+        raise UserError(f"there is no teacher {source}: it must be a run folder or an exported .safetensors file")
     if not source.is_dir():
         backbone, network, card = open_leader(source)
         return _Found(backbone, network, card, card.class_names)

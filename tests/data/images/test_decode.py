@@ -12,6 +12,7 @@ from peerdistill.data.images.decode import open_picture, picture_formats, pictur
 from peerdistill.errors import PeerdistillWarning, UserError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
 
 
 def opened(tmp_path, picture: Image.Image, name: str = "picture.png", **options) -> np.ndarray:
@@ -247,7 +248,12 @@ def damage(path, noise):
     ("spoil", "name", "reason"),
     [
         (lambda path, noise: path.write_text("not a picture"), "a.png", "it is not a picture"),
-        (lambda path, noise: path.touch(), "a.jpg", "it is not a picture"),
+        (lambda path, noise: path.touch(), "a.jpg", "it is empty"),
+        (
+            lambda path, noise: path.write_bytes(HEIC),
+            "a.jpg",
+            "it is a HEIC picture, which cannot be decoded: convert it",
+        ),
         (lambda path, noise: path.mkdir(), "a.png", "it is a directory"),
         (lambda path, noise: None, "absent.png", "no such file or directory"),
         (cut_short, "a.jpg", "truncated"),

@@ -60,6 +60,9 @@ _UPRIGHT = {
 }
 """By EXIF orientation."""
 
+# ISO/IEC 23008-12, annex B; phones give such files the suffix .jpg when they are shared.
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
 _MOST_WARNINGS = 5
 
 
@@ -140,7 +143,7 @@ def read_picture(content: bytes, name: str, sufficient: int | None = None) -> Im
     except Exception as error:
         repaired = _repaired(content, name, sufficient)
         if repaired is None:
-            raise _unreadable(name, error) from error
+            raise _unreadable(name, error, content) from error
         return repaired
 
 
@@ -255,5 +258,9 @@ def unreadable(name: str, reason: str) -> UserError:
     return UserError(f"cannot read picture '{name}': {reason}")
 
 
-def _unreadable(name: str, error: Exception) -> UserError:
-    return unreadable(name, "it is not a picture" if isinstance(error, UnidentifiedImageError) else cause(error))
+def _unreadable(name: str, error: Exception, content: bytes = b"") -> UserError:
+    if not isinstance(error, UnidentifiedImageError):
+        return unreadable(name, cause(error))
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+        return unreadable(name, "it is a HEIC picture, which cannot be decoded: convert it to JPEG or PNG")
+    return unreadable(name, "it is not a picture" if content else "it is empty")
