@@ -134,7 +134,8 @@ def _group_of(name: str, text: str, options: Collection[str]) -> dict[str, Any]:
     except yaml.YAMLError:
         content = None
     if not isinstance(content, dict):
-        instead = f" (choose one with --{name}.name {shortened(text)})" if f"--{name}.name" in options else ""
+        is_word = text.isidentifier() and f"--{name}.name" in options
+        instead = f" (choose one with --{name}.name {shortened(text)})" if is_word else ""
         raise UserError(f"{not_a_group(name, text)}{instead}")
     return content
 

@@ -68,6 +68,8 @@ def read_weights(source: str) -> tuple[LeaderCard | None, dict[str, Tensor]]:
         with torch.random.fork_rng(devices=[]):  # the weights of the new run must not depend on those that are replaced
             restored = restore(Run(source))
         return restored.card, restored.leader().state_dict()
+    if not file.exists():
+        raise UserError(f"there are no weights {file}: they must be a run folder, a .safetensors file or a hub folder")
     metadata, weights = read_safetensors(file)
     return LeaderCard.from_metadata(metadata, file) if LeaderCard.is_in(metadata) else None, weights
 
