@@ -180,7 +180,10 @@ def test_a_run_is_resumed_by_the_command_that_started_it(prototypical, trained):
     [
         ({"ways": 9}, "ways is 9 in training episodes, but there are only 6 training classes: choose fewer ways"),
         ({"shots": 9}, r"training episodes need 11 images per class \(shots 9, queries 2\), but class 'a' has only 10"),
-        ({"validation.ways": 3}, "ways is 3 in validation episodes, but there are only 2 validation classes: choose fewer ways"),
+        (
+            {"validation.ways": 3},
+            "ways is 3 in validation episodes, but there are only 2 validation classes: choose fewer ways",
+        ),
         ({"test.queries": 10}, r"test episodes need 11 images per class \(shots 1, queries 10\)"),
         ({"episodes": 5}, "episodes must be a multiple of episodes_per_epoch, found 5 and 2"),
     ],

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import PurePosixPath
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from peerdistill.data.class_folders import warn_each
@@ -151,11 +150,11 @@ def _opened(data: str, *, download: bool) -> Any:
 
 
 @contextmanager
-def _without_network(config: ModuleType) -> Iterator[None]:
+def _without_network(config: Any) -> Iterator[None]:
     """Let ``datasets`` use its cache alone, which no argument of its functions does: they retry for half a minute."""
     import huggingface_hub.constants
 
-    switches = (config, huggingface_hub.constants)
+    switches: tuple[Any, ...] = (config, huggingface_hub.constants)
     before = [switch.HF_HUB_OFFLINE for switch in switches]
     try:
         for switch in switches:
