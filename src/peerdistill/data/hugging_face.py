@@ -142,7 +142,7 @@ def _opened(data: str, *, download: bool) -> Any:
     folder = hub_folder(data)
     name = data.partition(":")[2] if folder is None else str(folder)
     try:
-        with nullcontext() if download else _without_network(datasets.config):
+        with nullcontext() if download else _without_network():
             return datasets.load_dataset(name)
     except Exception as error:  # the library raises errors of many kinds
         hint = "" if download or folder is not None else " (--download downloads it)"
@@ -150,11 +150,12 @@ def _opened(data: str, *, download: bool) -> Any:
 
 
 @contextmanager
-def _without_network(config: Any) -> Iterator[None]:
+def _without_network() -> Iterator[None]:
     """Let ``datasets`` use its cache alone, which no argument of its functions does: they retry for half a minute."""
+    import datasets.config
     import huggingface_hub.constants
 
-    switches: tuple[Any, ...] = (config, huggingface_hub.constants)
+    switches: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
     before = [switch.HF_HUB_OFFLINE for switch in switches]
     try:
         for switch in switches:
