@@ -71,21 +71,21 @@ def add_csv(parser: ArgumentParser, content: str) -> None:
     parser.add_argument("--csv", type=str | None, default=None, help=help)
 
 
-def csv_file(options: Namespace) -> Path | None:
-    """Return the file given by ``--csv``, checked before anything slow.
+def file_option(options: Namespace, name: str, *suffixes: str) -> Path | None:
+    """Return the file that the option ``name`` gives, checked before anything slow.
 
     Raises:
-        UserError: If it does not end in .csv, is a folder, or lies in a folder that does not exist.
+        UserError: If it ends in none of the suffixes, is a folder, or lies in a folder that does not exist.
     """
-    if options.csv is None:
+    if options[name] is None:
         return None
-    path = user_path(options.csv, "--csv")
-    if path.suffix.lower() != ".csv":
-        raise UserError(f"--csv must name a file that ends in .csv, found {path}")
+    path = user_path(options[name], f"--{name}")
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"--{name} must name a file that ends in {suffixes[0]}, found {path}")
     if path.is_dir():
-        raise UserError(f"--csv must name a file, and {path} is a folder")
+        raise UserError(f"--{name} must name a file, and {path} is a folder")
     if not path.parent.is_dir():
-        raise UserError(f"--csv {path} cannot be written: there is no folder {path.parent}")
+        raise UserError(f"--{name} {path} cannot be written: there is no folder {path.parent}")
     return path
 
 

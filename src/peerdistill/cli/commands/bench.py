@@ -1,17 +1,14 @@
 """Measure accuracy, latency and size of everything that a run can deploy."""
 
-from pathlib import Path
 from typing import Annotated
 
 from jsonargparse import Namespace
 
 from peerdistill.cli import tables
-from peerdistill.cli.options import add_checkpoint, add_json, add_places, add_run, open_run
+from peerdistill.cli.options import add_checkpoint, add_json, add_places, add_run, file_option, open_run
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.deploy.what import NAMES, check_what
-from peerdistill.errors import UserError
-from peerdistill.paths import user_path
 from peerdistill.ranges import Range
 from peerdistill.runs.run import Run
 from peerdistill.study.timing import Repeats
@@ -48,7 +45,7 @@ def run(words: list[str]) -> int:
     add_json(parser)
     add_places(parser)
     options = parse_words(parser, words, kind="option of bench")
-    measured, picture = open_run(options), _picture(options)
+    measured, picture = open_run(options), file_option(options, "picture", ".png")
     what = _networks(options, measured)
     from peerdistill.study.bench import bench
 
@@ -77,15 +74,3 @@ def _networks(options: Namespace, measured: Run) -> list[str]:
     for name in names:
         check_what(name, measured.config.cohort.peers)
     return names
-
-
-def _picture(options: Namespace) -> Path | None:
-    """Return the file given by ``--picture``, checked before anything slow."""
-    if options.picture is None:
-        return None
-    path = user_path(options.picture, "--picture")
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise UserError(f"--picture must name a file that ends in .png, found {path}")
-    if not path.parent.is_dir():
-        raise UserError(f"--picture {path} cannot be written: there is no folder {path.parent}")
-    return path

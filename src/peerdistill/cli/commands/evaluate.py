@@ -13,7 +13,7 @@ from peerdistill.cli.options import (
     add_json,
     add_places,
     add_run,
-    csv_file,
+    file_option,
     folder_option,
     open_run,
 )
@@ -59,7 +59,7 @@ def run(words: list[str]) -> int:
 
 
 def _evaluate_classes(run: Run, options: Namespace) -> int:
-    csv, folder = csv_file(options), folder_option(options, "pictures")
+    csv, folder = file_option(options, "csv", ".csv"), folder_option(options, "pictures")
     from peerdistill import runs
 
     evaluator = runs.evaluator_of(run, options.split, options.device)

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from peerdistill.cli import tables, tell
-from peerdistill.cli.options import add_csv, add_json, add_what, csv_file, format_help
+from peerdistill.cli.options import add_csv, add_json, add_what, file_option, format_help
 from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.deploy import formats
@@ -60,7 +60,7 @@ def run(words: list[str]) -> int:
     add_json(parser)
     add_csv(parser, "path, predicted class and its probability, then the next classes (--top)")
     options = parse_words(parser, words, kind="option of predict")
-    csv = csv_file(options)
+    csv = file_option(options, "csv", ".csv")
     unreadable: list[UserError] = []
     predictions = _predictions(options, unreadable)
     if csv is not None:

@@ -1,14 +1,10 @@
 """Write a report on one or more runs as one HTML file for the browser."""
 
-from pathlib import Path
 from typing import Literal
 
-from jsonargparse import Namespace
-
-from peerdistill.cli.options import add_checkpoint, add_places, opened
+from peerdistill.cli.options import add_checkpoint, add_places, file_option, opened
 from peerdistill.cli.printing import console
 from peerdistill.config.parser import make_parser, parse_words
-from peerdistill.errors import UserError
 from peerdistill.paths import user_path
 from peerdistill.study.analyses import listed
 from peerdistill.study.report import ANALYSES, write_report
@@ -54,7 +50,8 @@ def run(words: list[str]) -> int:
     )
     add_places(parser)
     options = parse_words(parser, words, kind="option of report")
-    out = _out(options)
+    out = file_option(options, "out", ".html", ".htm")
+    assert out is not None  # it has a default
     runs = [opened(name, options) for name in options.runs]
     baseline = None if options.baseline is None else opened(options.baseline, options)
     analyses = [name.strip() for name in options.analyses.split(",")] if options.analyses != "none" else []
@@ -65,13 +62,3 @@ def run(words: list[str]) -> int:
         write_report(runs, out, baseline=baseline, **how, **study)
     console().print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser", soft_wrap=True)
     return 0
-
-
-def _out(options: Namespace) -> Path:
-    """Return the file given by ``--out``, checked before anything slow."""
-    path = user_path(options.out, "--out")
-    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise UserError(f"--out must name a file that ends in .html, found {path}")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {path} cannot be written: there is no folder {path.parent}")
-    return path
