@@ -25,6 +25,7 @@ from peerdistill.study.timing import REPEATS
 from peerdistill.terms import MeanEnsemble
 
 _COMPARED_PICTURES = 512
+_Key = tuple[str, str]  # network and form
 _PREDICTORS = ("peers", "leader", "ensemble")  # one network is evaluated at a time
 
 
@@ -130,32 +131,25 @@ def bench(
         for batch in BATCHES:
             tell(f"timing, batch {batch}")
             times[batch] = form_latencies(forms, calibration, batch, repeats)
-        split, evaluator = _evaluator(task)
-        found = {}
-        for (name, form), ready in forms.items():
-            tell(f"evaluating {in_words(name)}: {form}")
-            found[name, form] = None if evaluator is None else _evaluation(evaluator, ready, cards[name])
+        split, found = _evaluations(task, forms, cards, tell)
         machine = describe(torch.device("cpu"))
+    figures = {key: _figures(key, ready, found.get(key), times) for key, ready in forms.items()}
     return Bench(
         run=str(run.path),
         checkpoint=which,
         epoch=restored.epoch,
         repeats=repeats,
         machine=machine,
-        evaluated=_about(split, next(iter(found.values()))),
-        networks={
-            name: {
-                form: FormBench(
-                    bytes=ready.bytes,
-                    accuracy=(scores := found[name, form]) and scores.leader,
-                    milliseconds={batch: 1000 * seconds[name, form] for batch, seconds in times.items()},
-                )
-                for (of, form), ready in forms.items()
-                if of == name
-            }
-            for name in cards
-        },
+        evaluated=_about(split, next(iter(found.values()), None)),
+        networks={name: {form: one for (of, form), one in figures.items() if of == name} for name in cards},
     )
+
+
+def _figures(
+    key: _Key, form: Form, evaluation: Evaluation | None, times: Mapping[int, Mapping[_Key, float]]
+) -> FormBench:
+    milliseconds = {batch: 1000 * seconds[key] for batch, seconds in times.items()}
+    return FormBench(form.bytes, None if evaluation is None else evaluation.leader, milliseconds)
 
 
 def deployable_networks(restored: Restored) -> list[str]:
@@ -180,6 +174,20 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _evaluations(
+    task: Task, forms: Mapping[_Key, Form], cards: Mapping[str, LeaderCard], tell: Callable[[str], object]
+) -> tuple[str, dict[_Key, Evaluation]]:
+    """Return the name of the evaluation set, and the evaluation of each form on it; none without such images."""
+    split, evaluator = _evaluator(task)
+    found: dict[_Key, Evaluation] = {}
+    if evaluator is None:
+        return split, found
+    for (name, form), ready in forms.items():
+        tell(f"evaluating {in_words(name)}: {form}")
+        found[name, form] = _evaluation(evaluator, ready, cards[name])
+    return split, found
 
 
 def _evaluator(task: Task) -> tuple[str, Evaluator | None]:
