@@ -40,8 +40,11 @@ def write_arrays(folder: Path) -> None:
 
 def write_folders(folder: Path) -> None:
     """Write folders of class folders, some of them invalid."""
-    for name in ("photos", "broken", "empty", "divided/train", "divided/val", "twice/train", "twice/test"):
+    for name in ("photos", "broken", "empty", "divided/train", "twice/train", "twice/test"):
         write_photos(folder / name)
+    write_photos(
+        folder / "divided" / "val", seed=1000
+    )  # not the images of its training, of which a warning would speak
     (folder / "broken" / "cat" / "notes.png").write_text("no picture")
     (folder / "empty" / "bird").mkdir()
     write_noise(folder / "one" / "cat" / "0.png", 0)
