@@ -88,6 +88,15 @@ def test_a_process_reports_that_its_output_cannot_be_written():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_table_whose_reader_has_gone_ends_as_by_sigpipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:  # noqa: PTH123
+        run = [sys.executable, "-m", "peerdistill", "methods"]
+        done = subprocess.run(run, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 @pytest.mark.parametrize("words", [["digits", "--epochs", "3"], ["digits", "--method=okddip", "--peers=3"]])
 def test_a_printed_configuration_can_be_read(capsys, tmp_path, words):
     assert main(["train", *words, "--print_config"]) == 0
@@ -119,3 +128,8 @@ def test_own_warnings_are_printed_as_sentences_and_others_as_python_does(monkeyp
     assert main(["methods"]) == 0
     assert shown == [(UserWarning, "be careful")]
     assert capsys.readouterr().err == "peerdistill: take note\n"
+
+
+def test_an_option_that_changes_nothing_is_told(capsys):
+    assert main(["train", "digits", "--min_scale=0.5", "--flip", "false", "--print_config"]) == 0
+    assert capsys.readouterr().err == "peerdistill: --min_scale changes nothing for data 'digits'\n"

@@ -1,4 +1,5 @@
 import math
+from dataclasses import fields
 
 import pytest
 
@@ -79,3 +80,20 @@ def test_mean_and_std_of_arrays_are_their_own_unless_given():
     assert own.mean != given.mean == (pytest.approx(0.4),)
     assert given.std == (0.5,)
     assert given.fingerprint == own.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "used", "unused"),
+    [
+        ("npz:a.npz", "crop_padding", "image_size"),
+        ("digits", "flip", "min_scale"),
+        ("wds:a.tar", "image_size", "crop_padding"),
+        ("hf:user/name", "min_scale", "crop_padding"),
+        ("mine:images", "image_size", "crop"),
+    ],
+)
+def test_options_that_change_nothing(data, used, unused):
+    found = DataConfig(data).unused
+    assert unused in found
+    assert used not in found
+    assert found <= {field.name for field in fields(DataConfig)}

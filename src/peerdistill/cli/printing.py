@@ -1,9 +1,11 @@
 """All output on stdout: text for people, JSON for programs."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
 from rich.measure import Measurement
@@ -22,7 +24,7 @@ def console(*, stderr: bool = False) -> Console:
     Args:
         stderr: Whether to print to stderr instead of stdout.
     """
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False, quiet=not is_first_process())
+    console = _Console(stderr=stderr, markup=False, highlight=False, emoji=False, quiet=not is_first_process())
     console.push_render_hook(_EscapeControlCharacters())
     return console
 
@@ -41,6 +43,14 @@ def in_bytes(size: int) -> str:
         ('3.00 MiB', '2.50 GiB')
     """
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.2f} MiB"
+
+
+class _Console(Console):
+    """A console that reports a closed reader of its output as ``print`` does; Rich would exit with code 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise BrokenPipeError again; Rich calls this method while it handles one."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class _EscapeControlCharacters(RenderHook):

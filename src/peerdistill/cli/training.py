@@ -3,6 +3,8 @@
 import shlex
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 
 from jsonargparse import Namespace
@@ -14,7 +16,7 @@ from peerdistill.config.budget import Budget, plannable
 from peerdistill.config.command_line import parse
 from peerdistill.config.config import Config
 from peerdistill.config.kinds import Kind
-from peerdistill.errors import Failure, UserError
+from peerdistill.errors import Failure, PeerdistillWarning, UserError
 from peerdistill.processes import is_restarted
 from peerdistill.runs.run import Run
 
@@ -34,6 +36,7 @@ def run_training(words: list[str], kind: Kind) -> int:
             raise UserError("print_config cannot be combined with budget: --dry_run shows the plan")
         config = plannable(config)
     config.check()
+    _warn_of_unused(config, words)
     if flags.print_config:
         sys.stdout.write(config.as_yaml())
         return 0
@@ -76,6 +79,13 @@ def run_training(words: list[str], kind: Kind) -> int:
         next_command = shlex.join(["peerdistill", "export", folder, "--format", "onnx"])
         screen.print(f"written to {folder}; next: {next_command}", soft_wrap=True)
     return 0
+
+
+def _warn_of_unused(config: Config, words: Sequence[str]) -> None:
+    """Warn about options among the words of the command line that change nothing for these data."""
+    given = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
+    for name in sorted(given & getattr(config.data, "unused", frozenset())):
+        warnings.warn(f"--{name} changes nothing for data '{config.data.data}'", PeerdistillWarning, stacklevel=2)
 
 
 def _dry_run(config: Config, flags: Namespace, screen: Console) -> int:

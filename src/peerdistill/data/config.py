@@ -162,6 +162,14 @@ class DataConfig:
             raise UserError(f"there is no table of labels '{self.labels}'")
 
     @property
+    def unused(self) -> frozenset[str]:
+        """Names of the options that change nothing, because of what ``data`` names: arrays or pictures."""
+        if self.sources.of_pictures(self.data):
+            return frozenset({"crop_padding"})
+        resizes = self.sources.takes(self.data) == "function"  # the pictures that a function returns
+        return frozenset({"crop", "interpolation", "min_scale"} | (set() if resizes else {"image_size"}))
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """How pictures are prepared; options that are null have their default without pretrained weights."""
         known = Preprocessing()
