@@ -8,8 +8,11 @@ import torch
 import yaml
 
 from peerdistill import runs
+from peerdistill.config import Config
+from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
 from peerdistill.runs import Run
+from peerdistill.runs.identity import MAY_CHANGE, decisive_options
 from support.console import printed, silent_console
 
 
@@ -18,6 +21,14 @@ def run(tmp_path, trained) -> Run:
     """A finished run that is free to be changed."""
     shutil.copytree(trained.path, tmp_path / "run")
     return Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipe", ["cifar", "finetune", "folder", "imagenet"])
+def test_decisive_options_are_those_of_a_configuration_file(recipe):
+    config = Config.from_dict({"data": "digits", "recipe": recipe, "method": "mcl-okd"})
+    read = dotted(yaml.safe_load(config.as_yaml()))
+    kept = {name: value for name, value in read.items() if name.partition(".")[0] not in MAY_CHANGE}
+    assert decisive_options(config) == kept
 
 
 def edit(run: Run, **changes) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from peerdistill.config.config import Config
 from peerdistill.config.typed import dotted
 from peerdistill.errors import UserError
@@ -27,8 +25,13 @@ _PARTS = frozenset({"notes", "progress", "cohort", "method", "ensemble"})
 
 def decisive_options(config: Config) -> dict[str, Any]:
     """Return the options that affect the results of a run as plain values, by dotted name."""
-    plain = yaml.safe_load(config.as_yaml())
-    return dotted({name: value for name, value in plain.items() if name not in MAY_CHANGE})
+    kept = {name: value for name, value in config.as_dict().items() if name not in MAY_CHANGE}
+    return {name: _as_read(value) for name, value in dotted(kept).items()}
+
+
+def _as_read(value: Any) -> Any:
+    """Return a value as a configuration file has it: YAML has lists, and no tuples."""
+    return [_as_read(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def check_same_options(run: Path, before: Config, now: Config) -> None:

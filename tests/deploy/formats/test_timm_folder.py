@@ -16,6 +16,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from peerdistill import backbones
 from peerdistill.deploy import ExportError, LeaderCard, export, open_scorer, predict
+from peerdistill.deploy.formats.timm_folder import model_card
 from peerdistill.errors import UserError
 from support.hub import write_network
 from support.photos import noise
@@ -105,6 +106,10 @@ def test_the_model_card_has_a_header_and_the_facts(folder):
         assert line in text
     code = text.split("```python\n")[1].split("```")[0]
     compile(code, "README.md", "exec")
+
+
+def test_names_of_classes_are_text_in_the_model_card():
+    assert r"- classes: \<img src=x\>, a\_b" in model_card({}, card_of(class_names=("<img src=x>", "a_b")))
 
 
 def test_the_folder_holds_three_files_that_others_can_read(leader, tmp_path):

@@ -16,6 +16,7 @@ from peerdistill.backbones.adapters.timm_names import CONFIG, WEIGHTS, TimmName
 from peerdistill.deploy.formats.format import Check, ExportError, Format, Leader
 from peerdistill.deploy.formats.safetensors import open_safetensors, write_safetensors
 from peerdistill.errors import reading
+from peerdistill.markdown import as_markdown
 
 if TYPE_CHECKING:
     from peerdistill.deploy.card import LeaderCard
@@ -119,7 +120,7 @@ def _as_text(value: Any) -> str:
         return "; ".join(f"{name} {_as_text(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_as_text(one) for one in value)
-    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    return f"{value:.6g}" if isinstance(value, float) else as_markdown(str(value))
 
 
 def open_folder(path: Path) -> "Opened":

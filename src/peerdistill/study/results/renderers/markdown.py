@@ -1,15 +1,12 @@
 """Tables as Markdown."""
 
-import re
 from collections.abc import Iterator
 
+from peerdistill.markdown import as_markdown
 from peerdistill.study.results.table import KEYS, Table, is_text
 from peerdistill.study.results.values import text
 
 SUFFIX = ".md"
-
-# What Markdown or HTML would interpret in a label.
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|&])")
 
 
 def render(table: Table) -> str:
@@ -18,12 +15,12 @@ def render(table: Table) -> str:
 
 
 def _lines(table: Table) -> Iterator[str]:
-    yield f"# {_escaped(table.title)}"
+    yield f"# {as_markdown(table.title)}"
     for part in table.parts:
         yield from ("", f"## {part}", "", *_part(table, part))
     for heading, sentences in (("Verdicts", table.verdicts), ("Notes", table.notes), ("Missing", table.reasons)):
         if sentences:
-            yield from ("", f"## {heading}", "", *(f"- {_escaped(sentence)}" for sentence in sentences))
+            yield from ("", f"## {heading}", "", *(f"- {as_markdown(sentence)}" for sentence in sentences))
 
 
 def _part(table: Table, part: str) -> Iterator[str]:
@@ -36,8 +33,4 @@ def _part(table: Table, part: str) -> Iterator[str]:
 
 
 def _row(cells: list[str], *, escape: bool = True) -> str:
-    return f"| {' | '.join(_escaped(cell) if escape else cell for cell in cells)} |"
-
-
-def _escaped(words: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
+    return f"| {' | '.join(as_markdown(cell) if escape else cell for cell in cells)} |"
