@@ -69,7 +69,10 @@ def test_a_run_is_evaluated_when_its_teacher_is_gone(tmp_path, trained, quick_co
     ("changes", "sentence"),
     [
         ({"method": "kd", "peers": 1}, "kd needs a teacher: --teacher RUN_OR_FILE"),
-        ({"teacher": "nowhere"}, "there is no teacher nowhere: it must be a run folder"),
+        (
+            {"teacher": "nowhere"},
+            "there is no teacher .*nowhere: it must be a run folder or an exported .safetensors file",
+        ),
         ({"teacher_weight": -1.0}, "teacher_weight must be at least 0 and at most .*, found -1.0"),
         ({"teacher_temperature": 0.0}, "teacher_temperature must be above 0 and at most .*, found 0.0"),
     ],

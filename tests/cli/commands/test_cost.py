@@ -76,7 +76,7 @@ def test_numbers_in_units(number, text):
     [
         (("runs/digits", "--kind", "episodes"), "--kind cannot be combined with a run"),
         (("--samples", "1"), "samples must be at least 2"),
-        (("--channels", "2"), "channels must be 1 or 3"),
+        (("--channels", "2"), "channels must be 1, 3 or null"),
         (("--samples",), "--samples needs a value"),
         (("--epoch", "3"), "--epochs"),
         (("nothing/here",), "nothing/here"),

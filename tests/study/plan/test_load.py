@@ -156,7 +156,10 @@ def test_filters_and_seeds():
     ("text", "message"),
     [
         ("sedes: 3\ndata: digits\n", "unknown key of a study in .*mine.yaml 'sedes': did you mean seeds?"),
-        ("data: digits\nseeds: many\n", "seeds in .*mine.yaml must be an integer or a list, found many"),
+        (
+            "data: digits\nseeds: many\n",
+            "seeds in .*mine.yaml must be an integer or a list in square brackets, found many",
+        ),
         ("data: digits\nseeds: 0\n", "seeds in .*mine.yaml must be a list, or a number from 1 to 1,000, found 0"),
         ("data: digits\nseeds: [-1]\n", "a seed in .*mine.yaml must be at least 0 and below .*, found -1"),
         ("data: digits\nseeds: [1, 1]\n", r"seeds in .*mine.yaml must differ, found \[1, 1\]"),

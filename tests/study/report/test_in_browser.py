@@ -36,6 +36,8 @@ def opened(report, open_page):
 def table_under(page, title: str) -> list[list[str]]:
     """Open the table under a chart and return the text of its rows."""
     figure = page.locator("figure", has=page.get_by_role("heading", name=title, exact=True))
+    figure.scroll_into_view_if_needed()
+    figure.locator(".main-svg").first.wait_for()  # a chart that is drawn during the click moves what is clicked on
     figure.locator("details.data > summary").click()
     return figure.locator("details.data table").evaluate(ROWS)
 
