@@ -10,6 +10,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from peerdistill.data.config import Interpolation, per_channel
+from peerdistill.data.images.digests import as_integers
 from peerdistill.data.images.reader import PictureReader
 from peerdistill.data.packed_names import PackedNames
 from peerdistill.errors import UserError, some_of
@@ -130,7 +131,7 @@ def contents(split: Split) -> Int64[np.ndarray, "files"]:
     """Return a 64-bit digest of the content of each file of a split, sorted; nothing for images in memory."""
     if isinstance(split, ArraySplit):
         return np.empty(0, dtype=np.int64)
-    return np.sort(np.ascontiguousarray(split.digests[:, :8]).view("<i8").astype(np.int64).ravel())
+    return np.sort(as_integers(split.digests))
 
 
 def held_out_fingerprints(

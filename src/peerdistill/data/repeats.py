@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from peerdistill.data.dataset import ArraySplit, Dataset, Split
-from peerdistill.data.images.digests import as_rows, digest_of
+from peerdistill.data.images.digests import as_integers, as_rows, digest_of
 from peerdistill.errors import PeerdistillWarning, some_of
 
 _MOST_SHOWN = 3
@@ -44,9 +44,7 @@ def _sentence(name: str, split: Split, repeated: Bool[np.ndarray, " samples"]) -
 
 
 def _keys(split: Split) -> Int64[np.ndarray, " samples"]:
-    """Return 64 bits of the digest of each image: eight bytes per image, because there may be millions."""
+    """Return a number for the content of each image."""
     if isinstance(split, ArraySplit):
-        digests = as_rows([digest_of(image.tobytes()) for image in split.images.numpy()])
-    else:
-        digests = split.digests
-    return np.ascontiguousarray(digests[:, :8]).view(np.int64).ravel()
+        return as_integers(as_rows([digest_of(image.tobytes()) for image in split.images.numpy()]))
+    return as_integers(split.digests)
