@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from peerdistill.errors import UserError
+from peerdistill.runs.run import Run
+
 
 def distinguished(paths: Sequence[Path | str]) -> list[str]:
     """Return the shortest end of each path that no other path has.
@@ -20,3 +23,11 @@ def distinguished(paths: Sequence[Path | str]) -> list[str]:
         return Path(*of[-length:]).as_posix()
 
     return [end(of) for of in parts]
+
+
+def check_different(runs: Sequence[Run]) -> None:
+    """Raise UserError if two of the runs are the same folder, whatever their paths."""
+    folders = [run.path.resolve() for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise UserError(f"the run {run.path} is named twice: name it once")

@@ -13,6 +13,7 @@ from peerdistill.cli.printing import console, print_json
 from peerdistill.config.parser import make_parser, parse_words
 from peerdistill.errors import UserError
 from peerdistill.runs.run import PLACES, Run
+from peerdistill.study.run_names import check_different
 
 HELP_ORDER = 50
 
@@ -29,9 +30,7 @@ def run(words: list[str]) -> int:
     if len(options.runs) < 2:
         raise UserError(f"compare needs at least two runs, found only {options.runs[0]}")
     runs = [opened(path, options) for path in options.runs]
-    for each in runs:
-        if [other.path.resolve() for other in runs].count(each.path.resolve()) > 1:
-            raise UserError(f"the run {each.path} is named twice: name it once")
+    check_different(runs)
     values, shown = _compared(runs, options)
     if options.json:
         print_json(values)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peerdistill.deploy.what import LEADER
-from peerdistill.errors import UserError
 from peerdistill.files import make_folder, write_csv
 from peerdistill.runs.run import Run, Which
 from peerdistill.study.analyses.base.analysis import FIGURES, NETWORKS, REASON, Analysis, DoesNotApply, Result
 from peerdistill.study.analyses.base.catalog import discover, find
-from peerdistill.study.run_names import distinguished
+from peerdistill.study.run_names import check_different, distinguished
 
 if TYPE_CHECKING:
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun
@@ -187,8 +186,7 @@ def analyse_runs(
     paths = [str(run.path) for run in runs]
     for run in runs:
         run.require()
-        if [other.path.resolve() for other in runs].count(run.path.resolve()) > 1:
-            raise UserError(f"the run {run.path} is named twice: name it once")
+    check_different(runs)
     from peerdistill.study.analyses.base.analysed_run import AnalysedRun
 
     opened, results = {}, {}
