@@ -190,11 +190,17 @@ def test_a_held_out_split_may_lack_a_class(make_folder, lacking):
     assert dataset.test.labels.tolist() == [0, 2, 2]
 
 
-def test_class_without_a_training_picture(make_folder):
+@pytest.mark.parametrize("validation", [0.0, 0.25, 0.9])
+def test_one_picture_of_every_class_is_trained_whatever_its_hash(make_folder, validation):
     folder = make_folder({"ant": 20, "bee": 0})
-    held_out = next(number for number in range(100) if place(f"bee/{number}.png") < 0.2)
-    make_folder({"bee": 1}, first=held_out)
-    assert sentence(folder).startswith(f"class 'bee' of '{folder}' has no training picture")
+    held_out = [number for number in range(100) if place(f"bee/{number}.png") < 0.2][:3]
+    for number in held_out:
+        make_folder({"bee": 1}, first=number)
+    last = max((f"bee/{number}.png" for number in held_out), key=place)
+    dataset = load(folder, validation=validation)
+    assert {file for file in files(dataset.train, folder) if "bee" in file} == {last}
+    everything = [f"ant/{number}.png" for number in range(20)] + [f"bee/{number}.png" for number in held_out]
+    assert files(dataset.test, folder) == {file for file in everything if place(file) < 0.2} - {last}
 
 
 def spoil(folder: Path, *names: str) -> None:

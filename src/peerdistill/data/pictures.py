@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from peerdistill.data.arrays import TEST_FRACTION
 from peerdistill.data.config import DataConfig
@@ -64,7 +64,8 @@ def picture_dataset(
     A missing validation split is taken from "train"; a missing test split only if there is no validation split either.
     A hash of each picture's name decides its split: a fifth is for testing, and ``config.validation`` of the rest for
     validation. A picture therefore stays in its split when others are added, and the test split does not depend on
-    ``config.validation``. A validation or test split may lack a class; a warning says so.
+    ``config.validation``. One picture of every class is for training, whatever its hash. A validation or test split may
+    lack a class; if such a split is given, a warning says so.
 
     Up to `CHECKED_AT_ONCE` pictures are decoded before training, so that an unreadable picture is reported at once. Of
     more, training stops at the unreadable picture. With ``skip_unreadable`` all pictures are decoded before training,
@@ -228,12 +229,22 @@ def divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]
     train = found["train"]
     test_below = TEST_FRACTION if found.keys() == {"train"} else 0.0
     val_below = test_below if "val" in found else test_below + (1 - test_below) * validation
-    places = [place(file) for file in train.files]
+    places = np.array([place(file) for file in train.files])
+    is_trained = (places >= val_below) | _last_of_their_class(places, train)
     taken = {
-        "test": train.where(at < test_below for at in places),
-        "val": train.where(test_below <= at < val_below for at in places),
+        "test": train.where(~is_trained & (places < test_below)),
+        "val": train.where(~is_trained & (places >= test_below)),
     }
-    return taken | found | {"train": train.where(at >= val_below for at in places)}
+    return taken | found | {"train": train.where(is_trained)}
+
+
+def _last_of_their_class(places: Float[np.ndarray, " pictures"], train: Pictures) -> Bool[np.ndarray, " pictures"]:
+    """Return which pictures have the highest place of their class. A class whose pictures are few is trained on these."""
+    labels = np.array(train.labels(), dtype=np.int64)
+    order = np.lexsort((places, labels))
+    is_last = np.zeros(len(places), dtype=bool)
+    is_last[order[np.diff(labels[order], append=-1) != 0]] = True
+    return is_last
 
 
 def place(name: str) -> float:
@@ -248,6 +259,6 @@ def _check_classes_are_trained(train: Pictures) -> None:
     missing = set(range(len(train.class_names))) - set(train.labels())
     if missing:
         raise UserError(
-            f"class '{train.class_names[min(missing)]}' of {train.shown} has no training picture (its pictures were "
-            "held out or are unreadable): add pictures, or divide the pictures into train, val and test folders"
+            f"class '{train.class_names[min(missing)]}' of {train.shown} has no training picture: its pictures are "
+            "unreadable or held out; add pictures, or divide them into train, val and test folders"
         )
