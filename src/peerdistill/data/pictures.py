@@ -239,7 +239,7 @@ def divide(found: dict[str, Pictures], validation: float) -> dict[str, Pictures]
 
 
 def _last_of_their_class(places: Float[np.ndarray, " pictures"], train: Pictures) -> Bool[np.ndarray, " pictures"]:
-    """Return which pictures have the highest place of their class. A class whose pictures are few is trained on these."""
+    """Return which pictures have the highest place of their class. A small class is trained on that one."""
     labels = np.array(train.labels(), dtype=np.int64)
     order = np.lexsort((places, labels))
     is_last = np.zeros(len(places), dtype=bool)
