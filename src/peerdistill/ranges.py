@@ -76,14 +76,6 @@ def range_of(annotation: Any) -> Range | None:
     return None
 
 
-def without_ranges(annotation: Any) -> Any:
-    """Return the annotation of a number, or of an optional number, without its range."""
-    if hasattr(annotation, "__metadata__"):
-        return annotation.__origin__
-    parts = tuple(without_ranges(part) for part in typing.get_args(annotation))
-    return typing.Union[parts] if parts else annotation  # noqa: UP007 (from a tuple)
-
-
 def ranges_of(group: type, prefix: str = "") -> Iterator[tuple[str, Range]]:
     """Yield the dotted name and the range of each option in a dataclass and in nested dataclasses."""
     for name, annotation in typing.get_type_hints(group, include_extras=True).items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from docstring_parser import parse as parse_docstring
+from docstring_parser import parse_from_object as parse_class_docstring
 from jsonargparse import ArgumentParser, Namespace
 
 from peerdistill import methods
@@ -22,7 +23,7 @@ from peerdistill.config.config import (
     options_of,
 )
 from peerdistill.config.kinds import CLASSES, Kind
-from peerdistill.config.parser import make_parser, option_names, parse_words
+from peerdistill.config.parser import describe_groups, make_parser, option_names, parse_words
 from peerdistill.config.recipes import in_words, set_by_recipes
 from peerdistill.config.typed import checked, dotted, flattened, is_group, typed
 from peerdistill.config.yaml_file import read_options
@@ -102,8 +103,8 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
         "--recipe",
         type=str,
         default=None,
-        help=f"{', '.join(kind.recipe_files())} (default: chosen by DATA and pretrained weights); "
-        "the defaults below are those of the recipe.",
+        help=f"One of {', '.join(kind.recipe_files())} (default: chosen by DATA and pretrained weights). "
+        "The defaults below are those of the recipe.",
     )
     parser.add_argument("--run", type=str, default=None, help="Run folder (default: runs/DATA-METHOD-BACKBONE).")
     parser.add_argument(
@@ -114,15 +115,25 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
     )
     for name, text in _FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument("--method", type=str, default=method, help=f"{', '.join(methods.names())} or {FORM}.")
+    parser.add_argument("--method", type=str, default=method, help=f"One of {', '.join(methods.names())} or {FORM}.")
     parser.add_argument("--data", type=str | None, default=None, help=argparse.SUPPRESS)
     for group, not_options in kind.options.items():
         parser.add_class_arguments(group, skip=set(not_options), fail_untyped=False)
+        _name_nested_groups(parser, group)
     _add_method_options(parser, method)
+    describe_groups(parser)
     for action in parser._actions:
         if action.dest == "loggers":
             action.help = f"{str(action.help).rstrip('.')}: {loggers.listed()}."
     return parser
+
+
+def _name_nested_groups(parser: ArgumentParser, group: type) -> None:
+    """Give nested groups of options the documentation of their field, if it has one, instead of that of their class."""
+    nested = parser.groups or {}
+    for field in parse_class_docstring(group).params:
+        if field.arg_name in nested and field.description:
+            nested[field.arg_name].title = field.description.rstrip(".")
 
 
 def _add_method_options(parser: ArgumentParser, method: str) -> None:

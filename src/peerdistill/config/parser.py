@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
+from peerdistill.config.help import OptionHelp
 from peerdistill.config.typed import TYPE_NAMES, not_a_group, type_name
 from peerdistill.config.yaml_file import load_yaml
 from peerdistill.errors import UserError, cause, shortened, unknown_name
-from peerdistill.ranges import range_of, without_ranges
+from peerdistill.ranges import range_of
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -47,6 +48,7 @@ def make_parser(command: str, usage: str, description: str) -> ArgumentParser:
         prog=f"peerdistill {command}",
         usage=f"peerdistill {command} {usage}",
         description=description,
+        formatter_class=OptionHelp,
         exit_on_error=False,
         default_env=False,
         allow_abbrev=False,
@@ -54,14 +56,11 @@ def make_parser(command: str, usage: str, description: str) -> ArgumentParser:
     )
 
 
-def state_ranges(parser: ArgumentParser) -> None:
-    """Add the ranges of options to their help; ``parse_words`` checks them."""
+def describe_groups(parser: ArgumentParser) -> None:
+    """Say in the help what a group of options takes; the parser would say that it is a file."""
     for action in parser._actions:
-        annotation = getattr(action, "_typehint", None)
-        if stated := range_of(annotation):
-            # The parser would show the annotation as Python writes it.
-            vars(action).update(stated_range=stated, _typehint=without_ranges(annotation))
-            action.help = f"{(action.help or '').rstrip('.')} [{stated}]"
+        if _is_group(action):
+            action.help, action.metavar = f"Options below as {{name: value, ...}}, without '{action.dest}.'.", "OPTIONS"
 
 
 def parse_words(parser: ArgumentParser, words: Sequence[str], kind: str, start: Namespace | None = None) -> Namespace:
@@ -76,11 +75,10 @@ def parse_words(parser: ArgumentParser, words: Sequence[str], kind: str, start: 
     Raises:
         UserError: For an unknown option, a value of the wrong type, or a number outside the range of its option.
     """
-    state_ranges(parser)
     with _in_one_sentence(parser, words, kind):
         found = parser.parse_args(_checked_words(parser, words), namespace=start, defaults=start is None)
     for action in parser._actions:
-        stated, value = getattr(action, "stated_range", None), found.get(action.dest)
+        stated, value = range_of(getattr(action, "_typehint", None)), found.get(action.dest)
         if stated is not None and value is not None:
             stated.check(action.dest, value)
     return found

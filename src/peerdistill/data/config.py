@@ -87,11 +87,11 @@ class SubsetConfig:
     """Part of the data, and wrong labels, for studies."""
 
     classes: Annotated[int, Range(least=2, most=10**7)] | None = None
-    """number of classes to keep, evenly spaced in their order (default: all)"""
+    """Number of classes to keep, evenly spaced in their order (default: all)."""
     per_class: Annotated[int, Range(least=1, most=10**9)] | None = None
-    """number of training images to keep of each class, evenly spaced in their order (default: all)"""
+    """Number of training images to keep of each class, evenly spaced in their order (default: all)."""
     wrong_labels: Annotated[float, Range(least=0, below=1)] = 0.0
-    """fraction of the training images that get a wrong label; validation and test labels stay"""
+    """Fraction of the training images that get a wrong label; validation and test labels stay."""
 
     @property
     def is_on(self) -> bool:
@@ -109,49 +109,49 @@ class DataConfig:
     data: str
     """DATA, see `peerdistill.data.sources`"""
     test: str | None = None
-    """npz:FILE or package.module:function with the test images (default: a fifth of the images is held out)"""
+    """npz:FILE or package.module:function with the test images (default: a fifth of the images is held out)."""
     labels: str | None = None
-    """folders: CSV file with the columns path, label and optionally split (default: class folders)"""
+    """Folders: CSV file with the columns path, label and optionally split (default: class folders)."""
     label_column: str | None = None
-    """hf: column with the classes (default: the only one that can be)"""
+    """hf: column with the classes (default: the only one that can be)."""
     root: str = "data"
-    """folder of downloaded data sets; --download stores them there"""
+    """Folder of downloaded data sets; --download stores them there."""
     validation: Annotated[float, Range(least=0, below=1)] = 0.1
-    """fraction of the training images that is held out to select the best epoch (0: none)"""
+    """Fraction of the training images that is held out to select the best epoch (0: none)."""
     image_size: ImageSize | None = None
-    """side in pixels of resized pictures; arrays keep their size (default: that of pretrained weights, else 224)"""
+    """Side in pixels of resized pictures; arrays keep their size (default: that of pretrained weights, else 224)."""
     mean: list[float] | None = None
-    """mean of each channel, pixels in 0..1 (default: that of pretrained weights; else ImageNet's, arrays: their own)"""
+    """Mean of each channel, pixels in 0..1 (default: of pretrained weights; else ImageNet's, arrays: their own)."""
     std: list[float] | None = None
-    """standard deviation of each channel, pixels in 0..1 (default: as for mean)"""
+    """Standard deviation of each channel, pixels in 0..1 (default: as for mean)."""
     crop: Crop | None = None
-    """folders: fraction of the shorter side that evaluation keeps (default: that of pretrained weights, else 0.875)"""
+    """Folders: fraction of the shorter side that evaluation keeps (default: that of pretrained weights, else 0.875)."""
     interpolation: Interpolation | None = None
-    """folders: filter for resizing pictures (default: that of pretrained weights, else bilinear)"""
+    """Folders: filter for resizing pictures (default: that of pretrained weights, else bilinear)."""
     crop_padding: CropPadding = 4
-    """arrays: width in pixels of the black border for random crops (0: no random crops)"""
+    """Arrays: width in pixels of the black border for random crops (0: no random crops)."""
     flip: bool = True
-    """flip half of the training images left to right"""
+    """Flip half of the training images left to right."""
     min_scale: Annotated[float, Range(above=0, most=1)] = 0.08
-    """folders: smallest fraction of a picture's area that a random crop covers"""
+    """Folders: smallest fraction of a picture's area that a random crop covers."""
     augment: PixelAugmentation = "none"
-    """random changes of colours and shapes in each training image: RandAugment or TrivialAugment"""
+    """Random changes of colours and shapes in each training image: RandAugment or TrivialAugment."""
     color_jitter: Annotated[float, Range(least=0, most=1)] = 0.0
-    """largest relative change of brightness, contrast and saturation of a training image (0: none)"""
+    """Largest relative change of brightness, contrast and saturation of a training image (0: none)."""
     erasing: Annotated[float, Range(least=0, most=1)] = 0.0
-    """probability that a random rectangle of a training image is erased"""
+    """Probability that a random rectangle of a training image is erased."""
     mix: MixConfig = field(default_factory=MixConfig)
     subset: SubsetConfig = field(default_factory=SubsetConfig)
     sampler: SamplerName = "shuffle"
-    """shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often"""
+    """Shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often."""
     workers: Annotated[int, Range(least=0, most=1024)] | None = None
-    """number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none;
+    """Number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none;
     default: 2 for a CPU, for a GPU this process's share of the cores minus 1, from 1 to 8). Any number gives the same
-    images"""
+    images."""
     cache: str = USERS_CACHE
-    """folder for the cache of decoded pictures (auto: in the user's cache folder, off: no cache)"""
+    """Folder for the cache of decoded pictures (auto: in the user's cache folder, off: no cache)."""
     cache_gib: Annotated[float, Range(above=0, most=10**6)] = 20.0
-    """limit on the size of all caches of decoded pictures, in GiB"""
+    """Limit on the size of all caches of decoded pictures, in GiB."""
 
     def check(self) -> None:
         """Raise UserError for the first value that is out of range, or for data that does not exist."""

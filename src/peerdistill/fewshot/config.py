@@ -56,23 +56,23 @@ class FewShotData:
     data: str
     """DATA, see `peerdistill.fewshot.sources`"""
     root: str = "data"
-    """folder of downloaded data sets; --download stores them there"""
+    """Folder of downloaded data sets; --download stores them there."""
     class_split: ClassSplitName = "vinyals"
-    """omniglot: the split of Vinyals et al. (1028, 172, 423 classes) or the original background and evaluation sets"""
+    """Omniglot: the split of Vinyals et al. (1028, 172, 423 classes) or the original background and evaluation sets."""
     trainval: bool = False
-    """train on the validation classes too; no best epoch is selected then"""
+    """Train on the validation classes too; no best epoch is selected then."""
     rotations: bool = False
-    """add each class rotated by 90, 180 and 270 degrees as three more classes"""
+    """Add each class rotated by 90, 180 and 270 degrees as three more classes."""
     image_size: ImageSize = 84
-    """side in pixels to which pictures are resized (arrays and omniglot keep their size)"""
+    """Side in pixels to which pictures are resized (arrays and omniglot keep their size)."""
     mean: list[float] | None = None
-    """mean of each channel, pixels in 0..1 (default: that of pretrained weights; else that of the training images)"""
+    """Mean of each channel, pixels in 0..1 (default: that of pretrained weights; else that of the training images)."""
     std: list[float] | None = None
-    """standard deviation of each channel, pixels in 0..1 (default: as for mean)"""
+    """Standard deviation of each channel, pixels in 0..1 (default: as for mean)."""
     crop_padding: CropPadding = 0
-    """width in pixels of the black border for random crops of training images (0: no random crops)"""
+    """Width in pixels of the black border for random crops of training images (0: no random crops)."""
     flip: bool = False
-    """flip half of the training images left to right"""
+    """Flip half of the training images left to right."""
 
     def check(self) -> None:
         """Raise UserError for the first value that is out of range, or for data that does not exist."""
@@ -141,7 +141,9 @@ class EpisodeConfig:
     prototypical: Annotated[float, Range(above=0, most=10**6)] = 1.0
     """Weight of the prototypical loss, which is added to the terms of the method."""
     validation: EpisodeSetConfig = field(default_factory=lambda: EpisodeSetConfig(queries=5, episodes=100))
+    """Validation episodes, which select the best epoch."""
     test: EpisodeSetConfig = field(default_factory=EpisodeSetConfig)
+    """Test episodes."""
 
     def check(self) -> None:
         """Raise UserError for a value outside its range, named as its option is."""
