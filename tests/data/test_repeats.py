@@ -1,8 +1,10 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from peerdistill.data import DataConfig, load_dataset
+from peerdistill.data.config import SubsetConfig
 from peerdistill.errors import PeerdistillWarning
 from support.photos import write_class_folders
 
@@ -44,3 +46,19 @@ def test_arrays_that_are_also_trained_on(tmp_path, make_npz):
     ]
     (validation,) = [one for one in said(DataConfig(f"npz:{train},{train}", validation=0.5)) if "validation" in one]
     assert " validation images are training images too: " in validation
+
+
+def test_only_the_images_of_a_subset_count(tmp_path, make_npz):
+    train = make_npz()
+    with np.load(train) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    test = make_npz("test.npz", images=np.where((labels == 0)[:, None, None, None], images, 255 - images))
+    config = DataConfig(f"npz:{train}", test=f"npz:{test}", validation=0.0)
+    count = int((labels == 0).sum())
+    kept = SubsetConfig(classes=2)
+    (found,) = said(replace(config, subset=kept))
+    data = load_dataset(replace(config, subset=kept))
+    assert found.startswith(f"{count} of {len(data.test)} test images are training images too: ")
+    assert len(data.test) < len(images)
+    spared = SubsetConfig(per_class=1)
+    assert [int(one.split()[0]) for one in said(replace(config, subset=spared))] == [1]

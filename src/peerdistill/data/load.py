@@ -37,10 +37,11 @@ def load_dataset(
     """
     config.check()
     source = config.sources.find(config.data)
-    data = source.load(LoadRequest(config, download, skip_unreadable, given))
+    found = source.load(LoadRequest(config, download, skip_unreadable, given))
+    data = subset_of(normalised_by(found, config.mean, config.std), config.subset)
     if source.takes != "name":  # nobody can mend a public data set, and its numbers are compared as they are
         warn_about_repeats(data)
-    return subset_of(normalised_by(data, config.mean, config.std), config.subset)
+    return data
 
 
 def load_images(config: DataConfig, class_names: Sequence[str], split: str | None = None) -> tuple[Split, str]:
