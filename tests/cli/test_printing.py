@@ -130,6 +130,16 @@ def test_own_warnings_are_printed_as_sentences_and_others_as_python_does(monkeyp
     assert capsys.readouterr().err == "peerdistill: take note\n"
 
 
-def test_an_option_that_changes_nothing_is_told(capsys):
-    assert main(["train", "digits", "--min_scale=0.5", "--flip", "false", "--print_config"]) == 0
-    assert capsys.readouterr().err == "peerdistill: --min_scale changes nothing for data 'digits'\n"
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [
+        ("train digits --min_scale=0.5 --flip false", "min_scale"),
+        ("fewshot cifar-fs --image_size 32 --flip false", "image_size"),
+        ("fewshot miniimagenet --image_size 32", None),
+    ],
+)
+def test_an_option_that_changes_nothing_is_told(capsys, words, unused):
+    command, data, *options = words.split()
+    assert main([command, data, *options, "--print_config"]) == 0
+    said = "" if unused is None else f"peerdistill: --{unused} changes nothing for data '{data}'\n"
+    assert capsys.readouterr().err == said

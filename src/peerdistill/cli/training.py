@@ -84,7 +84,7 @@ def run_training(words: list[str], kind: Kind) -> int:
 def _warn_of_unused(config: Config, words: Sequence[str]) -> None:
     """Warn about options among the words of the command line that change nothing for these data."""
     given = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
-    for name in sorted(given & getattr(config.data, "unused", frozenset())):
+    for name in sorted(given & config.data.unused):
         warnings.warn(f"--{name} changes nothing for data '{config.data.data}'", PeerdistillWarning, stacklevel=2)
 
 

@@ -26,4 +26,5 @@ SOURCE = Source(
     load=load,
     takes="path",
     suffixes=(".zip",),
+    of_pictures=True,
 )

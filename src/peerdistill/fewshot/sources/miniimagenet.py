@@ -40,4 +40,10 @@ def _place(root: Path) -> Path:
     return found[0]
 
 
-SOURCE = Source("miniimagenet", "100 classes of photographs, from --root", recipe="miniimagenet", load=load)
+SOURCE = Source(
+    name="miniimagenet",
+    help="100 classes of photographs, from --root",
+    recipe="miniimagenet",
+    load=load,
+    of_pictures=True,
+)
