@@ -183,6 +183,8 @@ class Cohort(nn.Module):
     def _keep_frozen(self) -> None:
         """Set the frozen stages to evaluation mode: batch normalisation keeps its statistics, nothing is dropped."""
         for network, backbone in zip(self.networks, self.backbones, strict=True):
+            if backbone.freeze_until is None:  # evaluations and epochs switch the mode: no walk through all modules
+                continue
             for path, module in network.named_modules():
                 if backbone.is_frozen(path):
                     module.training = False

@@ -1,7 +1,6 @@
 import json
 import re
 import signal
-import time
 from collections import Counter
 
 import pytest
@@ -32,48 +31,64 @@ def test_it_finds_what_training_reports_and_writes_nothing(trained, quick_config
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_time_is_that_of_the_last_three_of_five_steps(quick_config, monkeypatch):
-    """The first steps take long, the others 10 ms more than their computation."""
+class Clock:
+    """A clock that stands still unless it is put forward."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+    def slows(self, function, seconds):
+        """Return the function; a call of it takes this time."""
+
+        def slow(*arguments):
+            self.seconds += seconds(*arguments)
+            return function(*arguments)
+
+        return slow
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """The clock by which steps are timed."""
+    found = Clock()
+    monkeypatch.setattr(pace, "time", found)
+    return found
+
+
+def test_the_time_is_that_of_the_last_three_of_five_steps(quick_config, monkeypatch, clock):
     waits = iter([0.5, 0.5, *[0.01] * 100])
-    step = Trainer._step
-    monkeypatch.setattr(Trainer, "_step", lambda self, *batches: (time.sleep(next(waits)), step(self, *batches)))
+    monkeypatch.setattr(Trainer, "_step", clock.slows(Trainer._step, lambda *_: next(waits)))
     found = runs.dry_run(quick_config(epochs=100, batch_size=8))
-    assert 0.01 <= found.seconds_per_step < 0.4
+    assert found.seconds_per_step == pytest.approx(0.01)
     expected = found.steps * found.seconds_per_step + 100 * found.evaluation_seconds[0] + found.evaluation_seconds[1]
     assert found.seconds == pytest.approx(expected)
     assert len(list(waits)) == 92  # five steps of the peers, five of the leader alone
 
 
-def test_the_time_is_the_mean_over_steps_of_the_leader_and_of_all_peers(quick_config, monkeypatch):
-    for kind, seconds in (("step", 0.4), ("leader_step", 0.1)):
-        monkeypatch.setattr(Learner, kind, _slower(getattr(Learner, kind), seconds))
+def test_the_time_is_the_mean_over_steps_of_the_leader_and_of_all_peers(quick_config, monkeypatch, clock):
+    monkeypatch.setattr(Learner, "step", clock.slows(Learner.step, lambda *_: 0.4))
+    monkeypatch.setattr(Learner, "leader_step", clock.slows(Learner.leader_step, lambda *_: 0.1))
     found = runs.dry_run(quick_config(epochs=10, batch_size=8, growth={"start": 0.5}))
-    assert 0.25 <= found.seconds_per_step < 0.35
+    assert found.seconds_per_step == pytest.approx(0.25)
 
 
-def test_it_says_what_one_network_does_in_the_same_time(quick_config, monkeypatch):
-    step = Trainer._step
-
-    def slow(self, *batches):
-        time.sleep(0.2 if self.cohort.peers == 1 else 0.6)
-        return step(self, *batches)
-
+def test_it_says_what_one_network_does_in_the_same_time(quick_config, monkeypatch, clock):
+    slow = clock.slows(Trainer._step, lambda trainer, *_: 0.2 if trainer.cohort.peers == 1 else 0.6)
     monkeypatch.setattr(Trainer, "_step", slow)
     worth = runs.dry_run(quick_config(epochs=100)).worth
     assert worth is not None
     found = re.match(r"in the same time, one network alone trains for about (\d+) epochs; (.*)$", worth)
     assert found, worth
-    assert 230 < int(found[1]) < 330
+    assert int(found[1]) == 300
     assert "peers" in found[2]
     assert "docs/results/" in found[2]
 
 
 def test_it_says_nothing_of_peers_for_one_network(quick_config):
     assert runs.dry_run(quick_config(peers=1, method="baseline")).worth is None
-
-
-def _slower(step, seconds):
-    return lambda *arguments: (time.sleep(seconds), step(*arguments))[1]
 
 
 @pytest.mark.parametrize("steps", [1, 2])
