@@ -1,6 +1,8 @@
 """The rule is compared with a search over many times."""
 
+import json
 import math
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from peerdistill.runs.peers_pay import (
     PeersPay,
     study_for,
 )
+from support.pages import ROOT
 
 errors = st.dictionaries(st.sampled_from([10, 20, 50, 100, 200, 400]), st.floats(20.0, 60.0), min_size=2)
 
@@ -63,6 +66,26 @@ def test_what_was_measured_on_small_data():
     assert WITH_STRONG_AUGMENTATION.pays_from(3.6) is None
 
 
+def means(page: str, **labels: str) -> dict[int, float]:
+    """The mean test error of the leader by epochs, of the runs with these labels in the record beside a page."""
+    cells = json.loads((ROOT / page).with_name("results.json").read_text())["cells"]
+    found = defaultdict(list)
+    for cell in cells:
+        if cell["status"] == "finished" and labels.items() <= cell["labels"].items():
+            found[cell["epochs"]].append(cell["last"]["error"]["leader"])
+    return {epochs: np.mean(errors) for epochs, errors in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("study", "labels"),
+    [(FROM_SCRATCH, {}), (WITH_STRONG_AUGMENTATION, {"augmentation": "TrivialAugment"}), (FROM_PHOTOGRAPHS, {})],
+)
+def test_the_figures_are_those_of_the_record(study, labels):
+    for known, method in ((study.single, "single network"), (study.peers, "MCL-OKD")):
+        recorded = means(study.evidence, method=method, **labels)
+        assert known == {epochs: pytest.approx(recorded[epochs], abs=0.006) for epochs in sorted(recorded)}
+
+
 def test_a_network_that_no_longer_gains_from_epochs_loses_to_peers():
     for ratio in (1.0, 1.9, 3.6):
         assert FROM_PHOTOGRAPHS.pays_from(ratio) == pytest.approx(200 * ratio)
@@ -87,6 +110,4 @@ def test_which_study():
 
 @pytest.mark.parametrize("study", [FROM_SCRATCH, WITH_STRONG_AUGMENTATION, FROM_PHOTOGRAPHS, FROM_WEIGHTS])
 def test_the_evidence_exists(study):
-    from support.pages import ROOT
-
     assert (ROOT / study.evidence).is_file()
