@@ -103,7 +103,7 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
     of_worth = [cell for cell in compared("worth") if cell.labels["method"] in by_hand]
     assert [cell.labels.get("epochs") for cell in of_worth] == [
         *("100", "200", "360", "720", "100", "200"),
-        *("100", "200", "360", "720", None),
+        *("25", "50", "100", "200", "360", "720", None),
     ]
     for cell in of_worth:
         wrong = " --subset.wrong_labels 0.3" if "wrong" in cell.labels["augmentation"] else ""
@@ -114,7 +114,7 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
-        *(("cifar20", 5 * 6), ("cifar20-crossing", 11 * 3), ("worth", 17 * 3), ("worth-photos", 6 * 3)),
+        *(("cifar20", 5 * 6), ("cifar20-crossing", 11 * 3), ("worth", 19 * 3), ("worth-photos", 6 * 3)),
         *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("cifar-fs", 2 * 3)),
     ],
 )
