@@ -55,7 +55,7 @@ def test_a_default_that_the_text_says_is_not_repeated(help_of):
     assert help_of(int, 3, "How it is done (default: by hand).").endswith("(default: by hand). [an integer]")
 
 
-def test_flags_have_no_default(monkeypatch):
+def test_flags_have_no_default():
     parser = make_parser("try", "[options]", "Try it.")
     parser.add_argument("--json", action="store_true", help="Print JSON, 100 % of it.")
     assert parser.format_help().rstrip().endswith("--json      Print JSON, 100 % of it.")

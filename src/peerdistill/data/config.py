@@ -121,7 +121,7 @@ class DataConfig:
     image_size: ImageSize | None = None
     """Side in pixels of resized pictures; arrays keep their size (default: that of pretrained weights, else 224)."""
     mean: list[float] | None = None
-    """Mean of each channel, pixels in 0..1 (default: of pretrained weights; else ImageNet's, arrays: their own)."""
+    """Channel means, pixels in 0..1 (default: those of pretrained weights; else ImageNet's, arrays: their own)."""
     std: list[float] | None = None
     """Standard deviation of each channel, pixels in 0..1 (default: as for mean)."""
     crop: Crop | None = None
@@ -143,7 +143,7 @@ class DataConfig:
     mix: MixConfig = field(default_factory=MixConfig)
     subset: SubsetConfig = field(default_factory=SubsetConfig)
     sampler: SamplerName = "shuffle"
-    """Shuffle: every image once per epoch; balanced: images drawn with replacement, each class equally often."""
+    """How images are drawn. shuffle: each once per epoch; balanced: with replacement, each class equally often."""
     workers: Annotated[int, Range(least=0, most=1024)] | None = None
     """Number of processes that make images: decode pictures; on a GPU, augment or color_jitter of arrays (0: none;
     default: 2 for a CPU, for a GPU this process's share of the cores minus 1, from 1 to 8). Any number gives the same
