@@ -1,12 +1,11 @@
 """The help of options in words: which values are allowed, and the default."""
 
 import typing
-from argparse import Action
-from types import NoneType, UnionType
+from argparse import Action, _HelpAction
 
 from jsonargparse import DefaultHelpFormatter
 
-from peerdistill.config.typed import type_name
+from peerdistill.config.typed import value_name
 from peerdistill.ranges import range_of
 
 _DEFAULT = "default: "
@@ -20,8 +19,10 @@ class OptionHelp(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         annotation = getattr(action, "_typehint", None)
+        if isinstance(action, _HelpAction):
+            return super()._get_help_string(action)
         if annotation is None:
-            return super()._get_help_string(action) if action.default else action.help or ""
+            return action.help or ""
         text, allowed = (action.help or "").rstrip(), _allowed(action, annotation)
         has_default = action.option_strings and action.default is not None and f"({_DEFAULT}" not in text
         default = f"({_DEFAULT}{_shown(action.default)})" if has_default else ""
@@ -30,15 +31,9 @@ class OptionHelp(DefaultHelpFormatter):
 
 def _allowed(action: Action, annotation: typing.Any) -> str:
     """Return what a value must be, unless it is any string, or the words in braces beside the option say it."""
-    kinds = type_name(_without_null(annotation))
-    named = "" if kinds == type_name(str) or str(action.metavar or "").startswith("{") else kinds
+    kinds = value_name(annotation)
+    named = "" if kinds == value_name(str) or str(action.metavar or "").startswith("{") else kinds
     return ", ".join(filter(None, (named, str(range_of(annotation) or ""))))
-
-
-def _without_null(annotation: typing.Any) -> typing.Any:
-    if typing.get_origin(annotation) not in (typing.Union, UnionType):
-        return annotation
-    return typing.Union[tuple(part for part in typing.get_args(annotation) if part is not NoneType)]  # noqa: UP007
 
 
 def _shown(value: typing.Any) -> str:

@@ -159,7 +159,16 @@ def type_name(annotation: Any) -> str:
         >>> type_name(typing.Literal["auto", "cpu", "cuda"])
         'auto, cpu or cuda'
     """
-    *others, last = dict.fromkeys(name for kind in _alternatives(annotation) for name in _names(kind))
+    return _joined(_alternatives(annotation))
+
+
+def value_name(annotation: Any) -> str:
+    """Return what a type is called where null is not worth a word: ``int | None`` is "an integer"."""
+    return _joined(kind for kind in _alternatives(annotation) if kind is not type(None))
+
+
+def _joined(kinds: Iterable[Any]) -> str:
+    *others, last = dict.fromkeys(name for kind in kinds for name in _names(kind))
     return f"{', '.join(others)} or {last}" if others else last
 
 

@@ -166,8 +166,8 @@ class DataConfig:
         """Names of the options that change nothing, because of what ``data`` names: arrays or pictures."""
         if self.sources.of_pictures(self.data):
             return frozenset({"crop_padding"})
-        resizes = self.sources.takes(self.data) == "function"  # the pictures that a function returns
-        return frozenset({"crop", "interpolation", "min_scale"} | (set() if resizes else {"image_size"}))
+        sizes = set() if self.sources.resizes(self.data) else {"image_size"}
+        return frozenset({"crop", "interpolation", "min_scale"} | sizes)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -79,6 +79,10 @@ class SourceCatalog:
         """Return whether the images of ``data`` are pictures that are resized. It need not exist."""
         return self._source(data).of_pictures
 
+    def resizes(self, data: str) -> bool:
+        """Return whether images of any size are resized: pictures, and those that a function returns."""
+        return self.of_pictures(data) or self.takes(data) == "function"
+
     def recipe_for(self, data: str | None) -> str:
         """Return the name of the default recipe for ``data``; without data, that for folders.
 

@@ -83,8 +83,7 @@ class FewShotData:
     @property
     def unused(self) -> frozenset[str]:
         """Names of the options that change nothing, because of what ``data`` names: only pictures are resized."""
-        resizes = self.sources.of_pictures(self.data) or self.sources.takes(self.data) == "function"
-        return frozenset() if resizes else frozenset({"image_size"})
+        return frozenset() if self.sources.resizes(self.data) else frozenset({"image_size"})
 
     def resolved(self, expected: Preprocessing | None = None) -> "FewShotData":
         """Return the options with the mean and standard deviation that pretrained weights expect in place of null.
