@@ -49,7 +49,11 @@ seeds: [4]
 options: {lr: 0.1}
 axes:
   network: {small: {backbone: resnet8}, large: {backbone: resnet20}}
-  method: {ours: {method: mcl-okd, peers: 3, contrast: {count: 8}}, theirs: {method: one, sharing: tree}}
+  method:
+    ours: {method: mcl-okd, peers: 3, contrast: {count: 8}}
+    theirs: {method: one, sharing: tree}
+    late: {method: one, growth: {start: 0.5, noise: 0.2}}
+    rarely: {method: one, distill_every: 2}
 """)
     )
     plain = [cell for cell in study.cells if cell.role == "plain"]

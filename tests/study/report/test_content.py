@@ -66,8 +66,18 @@ def test_a_claim_has_the_paired_t_interval_and_the_cost(compared):
     interval = stats.ttest_rel(PEERS, ALONE).confidence_interval(0.95)
     assert found.verdict.startswith("The leader of mcl-okd is better than baseline by 3.03 points")
     assert f"{interval.low:.2f} to {interval.high:.2f}, 3 seeds" in found.verdict
-    assert found.verdict.endswith("with 2.5 times its CPU time.")
+    assert found.verdict.endswith("with 2.5 times its training time.")
     assert found.groups.rows[1][:4] == ["mcl-okd", 3, f"{np.mean(PEERS):.2f} %", f"{np.std(PEERS, ddof=1):.2f}"]
+
+
+def test_the_cost_of_runs_on_an_accelerator_is_their_elapsed_time(compared):
+    """The same CPU time and 4 times the elapsed time: the CPU only waits for the accelerator."""
+    for run in compared:
+        result = json.loads(run.result_file.read_text())
+        elapsed = 40.0 if run.config.cohort.peers > 1 else 10.0
+        run.result_file.write_text(json.dumps({**result, "cpu_seconds": 7.0, "seconds": elapsed}))
+        run.environment_file.write_text(json.dumps({"device": "cuda:0"}))
+    assert content(*compared).verdict.endswith("with 4.0 times its training time.")
 
 
 def test_two_seeds_are_too_few(compared):
@@ -222,7 +232,7 @@ def test_cost_is_that_of_the_command(hostile):
     assert values["parameters of the deployed leader"] == f"{found.parameters['leader']:,}"
     assert values["times those of the leader alone"] == f"{found.ratio:.2f} x"
     assert values["multiply-adds of the whole training"] == in_units(found.training)
-    assert values["measured CPU time"] == f"{seconds:,.0f} s"
+    assert values["measured time"] == f"{seconds:,.0f} s"
 
 
 def test_results_of_a_study_are_shown_with_their_verdicts(tmp_path):

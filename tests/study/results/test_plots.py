@@ -11,7 +11,7 @@ CROSSING = {
     "sweep": {"epochs": [10, 40]},
     "equal_compute": False,
     "baseline": {"method": "single"},
-    "figure": {"x": "cpu_seconds", "series": ["method"], "y": ["leader", "ensemble"]},
+    "figure": {"x": "time", "series": ["method"], "y": ["leader", "ensemble"]},
 }
 ERRORS = {"single": [30.0, 31.0, 33.0], "DML": [29.0, 30.5]}
 

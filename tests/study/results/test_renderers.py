@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_csv_has_every_line_in_full_precision(table):
         assert float(row["leader error, %"]) == sum(values) / len(values)
         assert int(row["leader error, %: seeds"]) == len(values)
         assert row["scale"] == "small: 10 of 20 epochs"
-    assert [float(row["CPU seconds"]) for row in rows] == [200, 300, 100]
+    assert [float(row["seconds"]) for row in rows] == [200, 300, 100]
     assert rows[0]["plain network, same seconds: epochs"] == "20"
     assert rows[1]["seeds"] == "2 of 3 (1 planned)"
 
@@ -45,9 +46,18 @@ def test_the_columns_of_a_figure_stand_together_in_csv_although_the_first_row_la
 
 
 def test_small_amounts_keep_their_digits():
-    """0 CPU seconds and 1 G for 0.6 G would mislead."""
-    row = {"": {"method": "A"}, "Equal compute": {"CPU seconds": Amount(0.25), "multiply-adds, G": Amount(1234567.0)}}
+    """0 seconds and 1 G for 0.6 G would mislead."""
+    row = {"": {"method": "A"}, "Equal compute": {"seconds": Amount(0.25), "multiply-adds, G": Amount(1234567.0)}}
     assert "| A | 0.25 | 1,234,567 |" in rendered(Table("Title", (row,)), ".md")
+
+
+def test_runs_without_a_result_for_the_same_reason_are_listed_together(study, record_of):
+    summary = summarise(study, record_of(study, ERRORS))
+    many = replace(summary, reasons={**{f"run-{seed}": "the disk is full" for seed in range(7)}, "other": "no data"})
+    assert table_of(many).reasons == (
+        "'run-0', 'run-1', 'run-2', 'run-3', 'run-4' and 2 more: the disk is full",
+        "'other': no data",
+    )
 
 
 def test_json_has_the_lines_and_all_of_the_verdicts(table):

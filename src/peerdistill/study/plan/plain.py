@@ -7,11 +7,15 @@ from typing import Any
 from peerdistill.config.config import options_of
 from peerdistill.config.kinds import KINDS, KindName
 from peerdistill.config.options import CohortConfig, TeacherConfig
+from peerdistill.training.config import GrowthConfig
 
 _RECIPE = "recipe"
 # Options of the cohort that a single network has, too.
 _OF_THE_NETWORK = frozenset({"backbone", "classifier", "pretrained", "weights", "freeze_until"})
-_OF_PEERS = frozenset({one.name for one in fields(CohortConfig)} - _OF_THE_NETWORK)
+_OF_COHORTS = frozenset({one.name for one in fields(CohortConfig)} - _OF_THE_NETWORK)
+# When the other peers learn.
+_OF_TIMES = frozenset({"distill_every", *(f"growth.{one.name}" for one in fields(GrowthConfig))})
+_OF_PEERS = _OF_COHORTS | _OF_TIMES
 _OF_TEACHERS = frozenset(one.name for one in fields(TeacherConfig))
 
 

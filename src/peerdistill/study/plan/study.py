@@ -49,7 +49,7 @@ class LinePlot:
     """A figure of a study.
 
     Attributes:
-        x: What the horizontal axis shows: epochs, peers, cpu_seconds, multiply_adds or an option.
+        x: What the horizontal axis shows: epochs, peers, time, multiply_adds or an option.
         series: Axes of the study; each combination of their labels is a line.
         y: Predictors: leader, mean peer, ensemble.
     """

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from peerdistill.config.kinds import KindName
 from peerdistill.config.typed import typed
 from peerdistill.errors import UserError, shortened, some_of
+from peerdistill.study.training_time import training_time
 
 Status = Literal["finished", "failed", "interrupted", "planned", "no data"]
 
@@ -68,6 +69,11 @@ class CellRecord:
     def finished(self) -> bool:
         """Whether there is a result."""
         return self.status == "finished"
+
+    @property
+    def time(self) -> float | None:
+        """Seconds by which its cost is compared; see :func:`training_time`."""
+        return training_time(self.seconds, self.cpu_seconds, self.machine.get("device"))
 
     @property
     def place(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:

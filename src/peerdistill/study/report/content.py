@@ -189,7 +189,7 @@ def _why_no_predictions(reported: ReportedRun) -> str:
 def _groups_table(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
-        values, seconds = list(group.leaders().values()), group.cpu_seconds()
+        values, seconds = list(group.leaders().values()), group.times()
         found = spread(values) if values else None
         rows.append(
             [
@@ -200,7 +200,7 @@ def _groups_table(groups: Sequence[Group]) -> Table:
                 duration(fmean(seconds)) if seconds else "",
             ]
         )
-    return Table(["variant", "seeds", "leader, mean", "standard deviation", "CPU time, mean"], rows)
+    return Table(["variant", "seeds", "leader, mean", "standard deviation", "training time, mean"], rows)
 
 
 def _comparison(found: Sequence[Difference]) -> Table:
@@ -216,7 +216,7 @@ def _comparison(found: Sequence[Difference]) -> Table:
         for one in found
     ]
     return Table(
-        [f"leader against {found[0].baseline}", "points", "95 % interval", "seeds", "verdict", "CPU time"], rows
+        [f"leader against {found[0].baseline}", "points", "95 % interval", "seeds", "verdict", "training time"], rows
     )
 
 

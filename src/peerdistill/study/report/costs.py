@@ -20,7 +20,7 @@ _ROWS = (
     "memory",
     "of it memory banks and queues",
     "of it activations",
-    "measured CPU time",
+    "measured time",
 )
 
 
@@ -45,7 +45,7 @@ def cost_section(groups: Sequence[Group]) -> Section | None:
 def _column(group: Group) -> list[str]:
     values: dict[str, Any] = cost_of_run(group.runs[0].run, measure=False).as_dict()
     parameters, counted, memory = values["parameters"], values["multiply_adds"], values["memory"]
-    seconds = group.cpu_seconds()
+    seconds = group.times()
     return [
         f"{parameters['leader']:,}",
         f"{parameters['cohort'] + parameters['method']:,}",

@@ -39,10 +39,9 @@ class Group:
         """Return the top-1 accuracy of the leader in percent by seed, of runs that have ended."""
         return {one.seed: one.scores["leader"]["top1"] for one in self.runs if one.scores is not None}
 
-    def cpu_seconds(self) -> list[float]:
-        """Return the CPU seconds of the training of runs that have ended."""
-        results = [one.result for one in self.runs if one.result is not None]
-        return [result["cpu_seconds"] for result in results if result.get("cpu_seconds") is not None]
+    def times(self) -> list[float]:
+        """Return the seconds of the training of runs that have ended."""
+        return [one.training_time for one in self.runs if one.training_time is not None]
 
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:

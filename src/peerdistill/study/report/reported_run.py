@@ -13,6 +13,7 @@ from peerdistill.evaluation import Outcomes
 from peerdistill.runs.predictions import Predictions, predictions_file, read_predictions
 from peerdistill.runs.run import Run, Which
 from peerdistill.study.run_names import distinguished
+from peerdistill.study.training_time import training_time
 from peerdistill.training.metrics import MetricsFile
 
 BENCH_FILE = "bench.json"
@@ -53,6 +54,14 @@ class ReportedRun:
     def scores(self) -> dict[str, Any] | None:
         """Scores of peers, leader and ensemble on the evaluation set; None if training has not ended."""
         return None if self.result is None else self.result[self.which][self.split]
+
+    @property
+    def training_time(self) -> float | None:
+        """Seconds by which the cost of its training is compared; None if training has not ended."""
+        if self.result is None:
+            return None
+        device = (self.environment or {}).get("device")
+        return training_time(self.result.get("seconds"), self.result.get("cpu_seconds"), device)
 
     @property
     def peers(self) -> int:

@@ -25,7 +25,7 @@ class Difference:
         baseline: The baseline.
         mean: Mean difference of the top-1 accuracy in percentage points.
         verdict: What can be claimed.
-        time: Mean CPU time of the group's trainings divided by that of the baseline; None if it is unknown.
+        time: Mean time of the group's trainings divided by that of the baseline; None if it is unknown.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Difference:
         sentence = f"{self.verdict.sentence[0].upper()}{self.verdict.sentence[1:]}"
         if self.time is None:
             return f"{sentence}."
-        return f"{sentence}, with {self.time:.1f} times its CPU time."
+        return f"{sentence}, with {self.time:.1f} times its training time."
 
     @property
     def interval(self) -> str:
@@ -66,7 +66,7 @@ def _difference(group: Group, baseline: Group) -> Difference | None:
         return None
     scores, others = _scores(group, baseline)
     found = judge(f"the leader of {group.label}", baseline.label, scores, others, "images")
-    times = [group.cpu_seconds(), baseline.cpu_seconds()]
+    times = [group.times(), baseline.times()]
     time = fmean(times[0]) / fmean(times[1]) if all(times) and fmean(times[1]) > 0 else None
     return Difference(group.label, baseline.label, fmean(ours[seed] - theirs[seed] for seed in common), found, time)
 

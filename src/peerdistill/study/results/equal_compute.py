@@ -14,7 +14,7 @@ from peerdistill.study.results.values import OverSeeds
 
 Compute = Literal["equal time", "equal multiply-adds"]
 
-MEASURES: Mapping[Compute, str] = {"equal time": "cpu_seconds", "equal multiply-adds": "multiply_adds"}
+MEASURES: Mapping[Compute, str] = {"equal time": "time", "equal multiply-adds": "multiply_adds"}
 """What is equal, and the number of a recorded cell that measures it."""
 
 _LONGEST_REUSED = 1.1
@@ -128,10 +128,8 @@ def best_of(plain: Group, column: str, networks: int) -> BestOf | None:
     figures = plain.figures(column, "leader")
     if networks < 2 or len(figures) < networks:
         return None
-    validation = {seed: _validation(plain, seed) for seed in figures}
-    known = [value for value in validation.values() if value is not None]
-    if len(known) == len(figures):
-        ranks, chosen_on = known, "validation"
+    if plain.validation.keys() >= figures.keys():
+        ranks, chosen_on = [plain.validation[seed] for seed in figures], "validation"
     else:
         better = -1 if column in ERRORS else 1
         ranks, chosen_on = [better * value for value in figures.values()], "test"
@@ -153,10 +151,3 @@ def expected_best(figures: Sequence[float], ranks: Sequence[float], networks: in
     # The one at place k of the order, from 0, is the best of all sets that it forms with lower ones.
     sets = [math.comb(place, networks - 1) for place in range(len(figures))]
     return float(np.dot(fair[order], sets) / math.comb(len(figures), networks))
-
-
-def _validation(plain: Group, seed: int) -> float | None:
-    """Return the validation accuracy in the last epoch."""
-    log = plain.record.log(plain.finished[seed].name)
-    found = (log[-1].get("validation") or {}).get("leader", {}) if log else {}
-    return found.get("top1")

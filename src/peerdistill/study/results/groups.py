@@ -60,7 +60,7 @@ class Group:
         return tuple(dict.fromkeys(column for one in self.finished.values() for column in one.last))
 
     def mean_of(self, name: str) -> float | None:
-        """Return the mean of a number of the finished cells, such as "cpu_seconds"; None if it is not known."""
+        """Return the mean of a number of the finished cells, such as "multiply_adds"; None if it is not known."""
         found = OverSeeds.of(getattr(one, name) for one in self.finished.values())
         return None if found is None else found.mean
 
@@ -77,6 +77,13 @@ class Group:
         }
         found = {seed: (figures or {}).get(column, {}).get(predictor) for seed, figures in of_seed.items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    @cached_property
+    def validation(self) -> Mapping[int, float]:
+        """The leader's accuracy on validation images or episodes in the last epoch by seed, in percent, where known."""
+        logs = {seed: self.record.log(one.name) for seed, one in self.finished.items()}
+        of_leader = {seed: (log[-1].get("validation") or {}).get("leader", {}) for seed, log in logs.items() if log}
+        return {seed: scores["top1"] for seed, scores in of_leader.items() if "top1" in scores}
 
     def scores(self, column: str) -> Scores:
         """Return the leader's accuracy in percent by seed: in every episode if it was kept, else the mean."""

@@ -23,10 +23,10 @@ _TITLES = {"leader": "leader", "mean peer": "mean of the peers", "ensemble": "en
 _LABELS = {
     "epochs": "epochs",
     "peers": "number of peers",
-    "cpu_seconds": "CPU seconds of the training",
+    "time": "seconds of the training",
     "multiply_adds": "$10^{12}$ multiply-adds of the training",
 }
-_COSTS = {"cpu_seconds": 1.0, "multiply_adds": 1e12}
+_COSTS = {"time": 1.0, "multiply_adds": 1e12}
 """The costs that an axis can show, with its unit."""
 _UNITS = {"error": "test error, %", "validation error": "validation error, %"}
 _LOGARITHMIC = 8.0

@@ -10,6 +10,7 @@ from peerdistill.study.paper.published import Predictor
 from peerdistill.study.plan import Study
 from peerdistill.study.plan.scales import FULL
 from peerdistill.study.record import PREDICTORS, Record
+from peerdistill.study.results.best_length import BestLength, best_length
 from peerdistill.study.results.equal_compute import MEASURES, BestOf, Longer, best_of, longer_plain
 from peerdistill.study.results.groups import ERRORS, Group, Groups
 from peerdistill.study.results.values import OverSeeds
@@ -33,9 +34,11 @@ class Line:
         last: Last epoch by predictor ("leader", "mean peer", "ensemble"), in percent.
         best: Best epoch on validation by predictor; empty without validation.
         paper: Published figures by predictor.
-        cpu_seconds: CPU time of a training.
+        time: Seconds of a training; see :func:`peerdistill.study.training_time.training_time`.
         multiply_adds: Multiply-adds of a training.
         equal: The plain network with the same compute, by "equal time" and "equal multiply-adds".
+        best_length: The plain network with the best number of epochs within the compute of the method; None for a plain
+            network, or if it was trained for one length only.
         best_of: The best of as many plain networks as there are peers; None for a plain network, or too few seeds.
         analyses: Numbers found by analyses, such as "similarity: intra-class".
         verdicts: Comparisons of the leader with other networks.
@@ -49,9 +52,10 @@ class Line:
     last: Mapping[str, OverSeeds]
     best: Mapping[str, OverSeeds]
     paper: Mapping[str, Published]
-    cpu_seconds: OverSeeds | None
+    time: OverSeeds | None
     multiply_adds: OverSeeds | None
     equal: Mapping[str, Longer]
+    best_length: Longer | None
     best_of: BestOf | None
     analyses: Mapping[str, OverSeeds]
     verdicts: tuple[Verdict, ...]
@@ -118,6 +122,7 @@ def _lines(groups: Groups, group: Group) -> Iterator[Line]:
     study, plain = groups.study, groups.plain_of(group)
     longer = {compute: longer_plain(groups, group, compute) for compute in (MEASURES if study.equal_compute else ())}
     for column in group.columns or (ERRORS[0] if study.kind == "classes" else "accuracy",):
+        best = best_length(groups, group, column)
         yield Line(
             labels=group.labels,
             column=column,
@@ -127,12 +132,13 @@ def _lines(groups: Groups, group: Group) -> Iterator[Line]:
             last=_over_seeds(group, column),
             best=_over_seeds(group, column, best=True),
             paper=_published(study, group, column),
-            cpu_seconds=OverSeeds.of(one.cpu_seconds for one in group.finished.values()),
+            time=OverSeeds.of(one.time for one in group.finished.values()),
             multiply_adds=OverSeeds.of(one.multiply_adds for one in group.finished.values()),
             equal={compute: Longer.of(one, column) for compute, one in longer.items() if one is not None},
+            best_length=None if best is None else Longer.of(best.group, column),
             best_of=None if plain.name == group.name else best_of(plain, column, group.cells[0].peers),
             analyses=_analyses(group),
-            verdicts=tuple(_verdicts(groups, group, column, longer)),
+            verdicts=tuple(_verdicts(groups, group, column, best, longer)),
         )
 
 
@@ -170,10 +176,15 @@ def _analyses(group: Group) -> dict[str, OverSeeds]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _verdicts(groups: Groups, group: Group, column: str, longer: Mapping[Any, Group | None]) -> Iterator[Verdict]:
-    """Yield the comparisons of a leader: with the baseline, the plain network, and this with the same compute."""
+def _verdicts(
+    groups: Groups, group: Group, column: str, best: BestLength | None, longer: Mapping[Any, Group | None]
+) -> Iterator[Verdict]:
+    """Yield the comparisons of a leader: with the baseline, the plain network, and this with the same compute.
+
+    The best length of the plain network comes first, and so names a network that is compared in two ways.
+    """
     study, words = groups.study, _Words(groups.study, column, _varying(groups.methods))
-    others: dict[str, Group | None] = {}
+    others: dict[str, Group | None] = {} if best is None else {f"the plain network ({best})": best.group}
     if study.baseline is not None:
         others[f"{words.name(study.baseline)}'s leader"] = groups.with_labels({**group.labels, **study.baseline})
     others["the plain network"] = groups.plain_of(group)

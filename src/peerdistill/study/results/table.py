@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peerdistill.errors import some_of
 from peerdistill.study.record import PREDICTORS
+from peerdistill.study.results.best_length import ABOUT_EQUAL
 from peerdistill.study.results.equal_compute import BestOf, Longer
 from peerdistill.study.results.groups import ERRORS
 from peerdistill.study.results.intervals import BOOTSTRAP, CROSSED, STUDENT
@@ -72,9 +74,18 @@ def table_of(summary: Summary) -> Table:
         rows=_without_empty_columns(rows),
         verdicts=tuple(verdict.sentence for verdict in summary.verdicts),
         notes=tuple(_notes(summary)),
-        reasons=tuple(f"{name}: {reason}" for name, reason in summary.reasons.items()),
+        reasons=tuple(_reasons(summary.reasons)),
         details=tuple(verdict.as_dict() for verdict in summary.verdicts),
     )
+
+
+def _reasons(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield every reason once, with the runs that it is the reason for."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    for reason, of_reason in names.items():
+        yield f"{some_of(of_reason)}: {reason}"
 
 
 def _row(summary: Summary, line: Line) -> Row:
@@ -111,11 +122,12 @@ def _compute(line: Line) -> dict[str, Value]:
     """Return what stands beside the leader: its compute, and the plain network with as much of it."""
     found: dict[str, Value] = {
         "leader": line.last.get("leader"),
-        "CPU seconds": line.cpu_seconds and Amount(line.cpu_seconds.mean),
+        "seconds": line.time and Amount(line.time.mean),
         "multiply-adds, G": line.multiply_adds and Amount(line.multiply_adds.mean / 1e9),
     }
     for compute, name in (("equal time", "same seconds"), ("equal multiply-adds", "same multiply-adds")):
         found[f"plain network, {name}"] = line.equal.get(compute)
+    found["plain network, best length"] = line.best_length
     return {**found, "best of M plain networks": line.best_of}
 
 
@@ -144,12 +156,18 @@ def _notes(summary: Summary) -> Iterator[str]:
     yield "Figures are means over seeds ± sample standard deviations, of the last epoch."
     if any(line.equal for line in summary.lines):
         yield (
-            "Same seconds: the plain network is trained for as many epochs, rounded up, as take the measured CPU time "
+            "Same seconds: the plain network is trained for as many epochs, rounded up, as take the measured time "
             "of the method; same multiply-adds likewise."
         )
     if len(summary.processors) > 1:
         listed = "; ".join(summary.processors)
         yield f"The runs were trained on different processors, so compare seconds with care: {listed}."
+    if any(line.best_length for line in summary.lines):
+        yield (
+            f"Best length: the best of the plain networks that differ in their epochs and take up to {ABOUT_EQUAL:g} "
+            "times as long as the method, or as many multiply-adds if they ran on different machines. A choice on the "
+            "test set favours the plain network."
+        )
     chosen = {line.best_of.chosen_on for line in summary.lines if line.best_of is not None}
     if "test" in chosen:
         yield "Best of M: chosen on the test set, which favours the plain network."
