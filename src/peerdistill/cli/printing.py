@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
 from rich.measure import Measurement
@@ -13,6 +13,8 @@ from rich.segment import Segment
 
 from peerdistill.errors import printable
 from peerdistill.processes import is_first_process
+
+_COLUMNS_OF_A_PIPE = 160
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -24,9 +26,15 @@ def console(*, stderr: bool = False) -> Console:
     Args:
         stderr: Whether to print to stderr instead of stdout.
     """
-    console = _Console(stderr=stderr, markup=False, highlight=False, emoji=False, quiet=not is_first_process())
+    how: dict[str, Any] = {"stderr": stderr, "markup": False, "highlight": False, "emoji": False}
+    console = _Console(**how, quiet=not is_first_process(), width=_width(sys.stderr if stderr else sys.stdout))
     console.push_render_hook(_EscapeControlCharacters())
     return console
+
+
+def _width(stream: TextIO) -> int | None:
+    """Return the columns of a stream that is no terminal, such as a pipe; None: rich asks the terminal."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else _COLUMNS_OF_A_PIPE
 
 
 def print_json(value: Any) -> None:

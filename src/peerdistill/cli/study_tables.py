@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
+
+from peerdistill.study.wide_table import Column, WideTable
 
 if TYPE_CHECKING:
     from peerdistill.study.plan import Study
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from peerdistill.study.runner.listing import Listing
 
 
-def listing(study: "Study", found: "Listing") -> Table:
-    """Return a table of all runs with their state, steps and time."""
-    axes = list(dict.fromkeys(axis for one in found.cells for axis in one.cell.labels))
-    table = Table(*axes, "role", "seed", "state", box=box.SIMPLE, title=study.title)
-    for name in ("steps", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in found.cells:
-        labels = (one.cell.labels.get(axis, "") for axis in axes)
-        steps = "" if one.steps is None else f"{one.steps:,}"
-        seconds = "" if one.seconds is None else duration(one.seconds)
-        about = (one.cell.role, str(one.cell.seed), one.state)
-        table.add_row(*map(Text, (*labels, *about)), steps, seconds)
-    return table
+def listing(study: "Study", found: "Listing") -> WideTable:
+    """Return a table of all runs with their state, steps and time. What all of them share stands in its title."""
+    axes = dict.fromkeys(axis for one in found.cells for axis in one.cell.labels)
+    about = {axis: [one.cell.labels.get(axis, "") for one in found.cells] for axis in axes}
+    about["role"] = [one.cell.role for one in found.cells]
+    shared = [cells[0] for name, cells in about.items() if len(set(cells)) == 1 and name != "role"]
+    keys = [Column(name, cells) for name, cells in about.items() if len(set(cells)) > 1]
+    keys.append(Column("seed", [str(one.cell.seed) for one in found.cells]))
+    steps = ["" if one.steps is None else f"{one.steps:,}" for one in found.cells]
+    times = ["" if one.seconds is None else duration(one.seconds) for one in found.cells]
+    columns = [Column("state", [one.state for one in found.cells])]
+    columns += [Column("steps", steps, is_number=True), Column("time", times, is_number=True)]
+    return WideTable(", ".join([study.title, *shared]), keys, columns)
 
 
 def total(study: "Study", found: "Listing") -> Text:

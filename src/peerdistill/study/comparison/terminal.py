@@ -14,6 +14,7 @@ from peerdistill.study.comparison.configurations import SameConfiguration
 from peerdistill.study.comparison.measured import TOP1, Measured
 from peerdistill.study.results.values import Amount, text
 from peerdistill.study.run_names import distinguished
+from peerdistill.study.wide_table import Column, WideTable
 
 _LONGEST_VALUE = 40
 
@@ -45,17 +46,19 @@ def differences(groups: Sequence[SameConfiguration], options: Mapping[str, tuple
     return table
 
 
-def _results(runs: Sequence[Measured]) -> Table:
+def _results(runs: Sequence[Measured]) -> WideTable:
     columns, names = list(runs[0].figures), _names(runs)
-    head = [name for column in columns for name in _headings(column)]
-    table = _table("Results: accuracy, %", ["run", *head, "epochs", "CPU seconds", "parameters"], numbers=len(head) + 3)
-    for one in runs:
-        figures = [one.figures[column][name] for column in columns for name in ("leader", "mean peer", "ensemble")]
-        values = one.as_dict()
-        seconds = None if values["cpu_seconds"] is None else Amount(values["cpu_seconds"])
-        cells = [*figures, values["epochs"], seconds, values["parameters"]]
-        table.add_row(Text(names[one.name]), *(Text(text(cell)) for cell in cells))
-    return table
+    head = [*(name for column in columns for name in _headings(column)), "epochs", "CPU seconds", "parameters"]
+    rows = [_values(one, columns) for one in runs]
+    found = [Column(name, cells, is_number=True) for name, cells in zip(head, zip(*rows, strict=True), strict=True)]
+    return WideTable("Results: accuracy, %", [Column("run", [names[one.name] for one in runs])], found)
+
+
+def _values(one: Measured, columns: Sequence[str]) -> list[str]:
+    figures = [one.figures[column][name] for column in columns for name in ("leader", "mean peer", "ensemble")]
+    values = one.as_dict()
+    seconds = None if values["cpu_seconds"] is None else Amount(values["cpu_seconds"])
+    return [text(value) for value in (*figures, values["epochs"], seconds, values["parameters"])]
 
 
 def _headings(column: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from peerdistill.study.results.table import KEYS, SCALE, Table, is_text
 from peerdistill.study.results.values import text
+from peerdistill.study.wide_table import Column, WideTable
 
 
 def render(table: Table) -> RenderableType:
@@ -30,21 +29,18 @@ def _all(table: Table) -> Iterator[RenderableType]:
             yield Text("")
 
 
-def _part(table: Table, part: str) -> RichTable:
+def _part(table: Table, part: str) -> WideTable:
     keys = _varying(table)
     shared = [label for name in table.columns(KEYS) if name not in keys for label in _labels(table, name)]
     title = ", ".join([table.title, *shared])
-    found = RichTable(title=Text(f"{title}: {part}", "table.title"), box=box.SIMPLE_HEAD, title_justify="left")
-    for name in keys:
-        found.add_column(Text(name), no_wrap=True)
-    for name in table.columns(part):
-        words = any(is_text(row[part][name]) for row in table.rows)
-        found.add_column(Text(name), justify="left" if words else "right", overflow="fold")
-    for row in table.rows:
-        values = [text(row[KEYS][name]) for name in keys]
-        values += [_short(name, text(value)) for name, value in row[part].items()]
-        found.add_row(*map(Text, values))
-    return found
+    columns = [_column(table, part, name) for name in table.columns(part)]
+    return WideTable(f"{title}: {part}", [_column(table, KEYS, name) for name in keys], columns)
+
+
+def _column(table: Table, part: str, name: str) -> Column:
+    values = [row[part][name] for row in table.rows]
+    is_number = part != KEYS and not any(map(is_text, values))
+    return Column(name, [_short(name, text(value)) for value in values], is_number=is_number)
 
 
 def _varying(table: Table) -> list[str]:
