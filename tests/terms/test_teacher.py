@@ -78,6 +78,19 @@ def test_teacher_gets_images_of_its_own_size(teacher):
     assert torch.equal(larger(resized).logits, teacher(resized).logits)
 
 
+def test_several_peers_teach_as_their_mean_or_as_their_own_ensemble():
+    cohort = Cohort("resnet20", classes=5, peers=3).eval()
+    images = torch.randn(2, 3, 8, 8)
+    out = cohort(images)
+    torch.testing.assert_close(Teacher(cohort)(images).logits, out.logits.mean(0, keepdim=True).detach())
+
+    class First(nn.Module):
+        def forward(self, out):
+            return out.logits[0]
+
+    torch.testing.assert_close(Teacher(cohort, ensemble=First())(images).logits, out.logits[:1].detach())
+
+
 def test_runs_once_per_batch_and_is_not_in_the_state_dict(teacher):
     seen = []
     teacher.register_forward_hook(lambda module, args, output: seen.append(args[0]))

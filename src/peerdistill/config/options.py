@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from peerdistill import backbones
 from peerdistill.config.class_weights import read_class_weights
+from peerdistill.deploy.what import LEADER, NAMES, is_what
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import absolute_path
 from peerdistill.ranges import Range, Temperature, Weight, check_ranges
@@ -100,11 +101,17 @@ class TeacherConfig:
 
     teacher: str | None = None
     """A run folder or an exported .safetensors file; the leader also learns from it."""
+    teacher_what: str = LEADER
+    """Which network of a run teaches: leader, ensemble, peer:K (of 0 to peers - 1) or ema."""
     teacher_weight: Weight = 1.0
     """Weight of the distillation loss from the teacher, for methods that do not need one."""
     teacher_temperature: Temperature = 4.0
     """Temperature of the distillation loss from the teacher."""
 
     def check(self) -> None:
-        """Raise UserError for a value outside its range."""
+        """Raise UserError for a value outside its range, or if there is no teacher to choose a network of."""
         check_ranges(self)
+        if not is_what(self.teacher_what):
+            raise unknown_name("network of a teacher", self.teacher_what, NAMES)
+        if self.teacher_what != LEADER and self.teacher is None:
+            raise UserError(f"teacher_what {self.teacher_what} needs a run that teaches: --teacher RUN")

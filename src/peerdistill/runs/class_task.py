@@ -1,6 +1,5 @@
 """Classification of labelled images."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +17,12 @@ from peerdistill.deploy import LeaderCard
 from peerdistill.evaluation import ClassEvaluator
 from peerdistill.runs.build import card_of
 from peerdistill.runs.class_weights import class_weights_of
+from peerdistill.runs.ensemble import ensemble_of
 from peerdistill.runs.fitting import with_fitting_batches
-from peerdistill.runs.identity import load_into
 from peerdistill.runs.task import Task
 from peerdistill.runs.teacher import load_teacher
 from peerdistill.shares import WHOLE, Share
-from peerdistill.terms import MeanEnsemble, Method
+from peerdistill.terms import Method
 from peerdistill.training.parallel import ProcessGroup
 
 EVALUATION_BATCH = 256
@@ -82,7 +81,7 @@ class ClassTask(Task):
             self._config.method,
             cohort,
             train_labels=self._data.train.labels,
-            teacher=load_teacher(teacher.teacher, self._data) if teacher.teacher else None,
+            teacher=load_teacher(teacher.teacher, self._data, teacher.teacher_what) if teacher.teacher else None,
             teacher_weight=teacher.teacher_weight,
             teacher_temperature=teacher.teacher_temperature,
             label_smoothing=loss.label_smoothing,
@@ -119,15 +118,3 @@ def class_evaluator(
     if processes is None or len(images) < processes.share.processes:
         return ClassEvaluator(eval_batches(images, statistics, **feed))
     return ClassEvaluator(eval_batches(images, statistics, **feed, share=processes.share), total=processes.total)
-
-
-def ensemble_of(config: Config, cohort: Cohort, state: dict[str, Any]) -> nn.Module:
-    """Return the ensemble of the method of a run with the weights of the checkpoint ``state``.
-
-    Neither data nor teacher are needed, and no term of the method is built.
-    """
-    if methods.find(config.method).needs_teacher:
-        return MeanEnsemble()  # a single student is its own ensemble
-    ensemble = methods.build_ensemble(config.method, cohort, **config.options)
-    load_into(ensemble, state["ensemble"], Path("the checkpoint"))
-    return ensemble

@@ -12,7 +12,7 @@ from peerdistill.deploy.normalised import Normalised
 from peerdistill.deploy.scorers import Scorer, torch_scorer
 from peerdistill.deploy.what import AVERAGE, EMA, ENSEMBLE, LEADER, check_what, peer_of
 from peerdistill.runs.average import average_of
-from peerdistill.runs.class_task import ensemble_of
+from peerdistill.runs.ensemble import ensemble_of
 from peerdistill.runs.restore import Restored
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task

@@ -92,7 +92,9 @@ class EpisodeTask(Task):
     def method(self, cohort: Cohort) -> Method:
         """Return the method in its few-shot form."""
         config, options = self._config, self._config.teacher
-        teacher, classes = load_feature_teacher(options.teacher, self._data) if options.teacher else (None, ())
+        teacher, classes = None, ()
+        if options.teacher:
+            teacher, classes = load_feature_teacher(options.teacher, self._data, options.teacher_what)
         method = fewshot.build_method(
             config.method,
             cohort,

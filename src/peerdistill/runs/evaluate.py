@@ -15,7 +15,8 @@ from peerdistill.errors import PeerdistillWarning, UserError, unknown_name
 from peerdistill.evaluation import Alone, ClassEvaluator, ClassReport, Evaluation, Evaluator, Scores
 from peerdistill.runs.average import average_of
 from peerdistill.runs.build import check_device, check_same_data, has_grown, is_same_split, trained_among
-from peerdistill.runs.class_task import class_evaluator, ensemble_of
+from peerdistill.runs.class_task import class_evaluator
+from peerdistill.runs.ensemble import ensemble_of
 from peerdistill.runs.other_images import OtherImages, check_shape, given_images_of, images_of
 from peerdistill.runs.report import RunReport
 from peerdistill.runs.restore import Restored, restore

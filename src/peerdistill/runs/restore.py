@@ -44,9 +44,7 @@ class Restored:
         Raises:
             UserError: The run was trained without one.
         """
-        if not self.has_ema:
-            raise UserError(f"{self.run} has no moving average of the leader's weights: train with --ema 0.999")
-        return deployed(self._averaged(), self.card)
+        return deployed(self.averaged(), self.card)
 
     @property
     def has_ema(self) -> bool:
@@ -55,9 +53,16 @@ class Restored:
 
     def others(self) -> dict[str, Cohort]:
         """Return the networks that are evaluated beside the peers, by name: "ema" if there is one."""
-        return {"ema": self._averaged()} if self.has_ema else {}
+        return {"ema": self.averaged()} if self.has_ema else {}
 
-    def _averaged(self) -> Cohort:
+    def averaged(self) -> Cohort:
+        """Return the moving average of the leader's weights as a cohort of one peer.
+
+        Raises:
+            UserError: The run was trained without one.
+        """
+        if not self.has_ema:
+            raise UserError(f"{self.run} has no moving average of the leader's weights: train with --ema 0.999")
         network = self.cohort.leader()
         load_into(network, self.state["ema"], Path("the checkpoint"))
         return self.cohort.single(network).eval()

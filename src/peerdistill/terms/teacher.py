@@ -13,15 +13,18 @@ from peerdistill.terms.divergence import SoftenedTerm
 
 
 class Teacher(nn.Module):
-    """A trained network in evaluation mode, without gradient.
+    """A trained network, or the ensemble of several, in evaluation mode, without gradient.
 
     Args:
-        cohort: A cohort of one peer, the teacher.
+        cohort: The teacher: one peer, or several that teach as their ensemble. The features of an ensemble are those of
+            all peers side by side.
         scale: Factor per channel. The teacher gets ``scale * image + shift``, which converts the student's
             normalisation of images to the teacher's.
         shift: Offset per channel.
         size: Image side in pixels that the teacher was trained with. The student's images are resized to it; None
             keeps their size.
+        ensemble: Returns the logits (B, C) of several peers from the output of their cohort, as the ``ensemble`` of a
+            method does (default: their mean).
 
     Example:
         >>> import torch
@@ -45,17 +48,20 @@ class Teacher(nn.Module):
         scale: Sequence[float] = (1.0,),
         shift: Sequence[float] = (0.0,),
         size: int | None = None,
+        *,
+        ensemble: nn.Module | None = None,
     ):
         super().__init__()
         self.size = size
         self.cohort = cohort.eval().requires_grad_(False)
+        self.ensemble = None if ensemble is None else ensemble.eval().requires_grad_(False)
         self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1))
         self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1))
 
     @property
     def width(self) -> int:
         """Width of the teacher's penultimate features."""
-        return self.cohort.width
+        return sum(self.cohort.widths)
 
     def train(self, mode: bool = True) -> "Teacher":
         """Stay in evaluation mode, also if the method is set to training mode."""
@@ -67,7 +73,14 @@ class Teacher(nn.Module):
         """Return the teacher's output for the student's images."""
         if self.size is not None and images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
-        return self.cohort(torch.addcmul(self.shift, images, self.scale))
+        out: CohortOutput = self.cohort(torch.addcmul(self.shift, images, self.scale))
+        return out if self.cohort.peers == 1 else self._joined(out)
+
+    def _joined(self, out: CohortOutput) -> CohortOutput:
+        """Return the output of several peers as that of one network."""
+        logits_BC = out.ensemble if self.ensemble is None else self.ensemble(out)
+        features_BD = torch.cat([*out.features], dim=1)
+        return out._replace(logits=logits_BC[None], features=features_BD[None], ensemble=logits_BC)
 
 
 class TeacherToLeader(SoftenedTerm):
