@@ -48,6 +48,19 @@ def test_a_teacher_is_part_of_the_cost(at_home, peerdistill):
     assert found["memory"]["teacher"] > 4 * found["parameters"]["teacher"]
 
 
+def test_an_ensemble_costs_what_all_of_its_peers_cost(at_home, tmp_path, peerdistill):
+    peers = ("--method", "baseline", "--peers", "3", "--backbone", "resnet8", "--epochs", "1", "--validation", "0")
+    assert peerdistill("train", "npz:digits.npz", *peers, "--run", str(tmp_path / "peers")).code == 0
+    words = ("npz:digits.npz", "--method", "kd", "--teacher", str(tmp_path / "peers"), "--backbone", "resnet8")
+    words += ("--no_measure", "--json")
+    costs = (peerdistill("cost", *words, "--teacher_what", what) for what in ("leader", "ensemble"))
+    leader, ensemble = (json.loads(outcome.stdout) for outcome in costs)
+    together = json.loads(peerdistill("cost", str(tmp_path / "peers"), "--no_measure", "--json").stdout)
+    assert ensemble["parameters"]["teacher"] == together["parameters"]["cohort"] > leader["parameters"]["teacher"]
+    forwards = [one["multiply_adds"]["forward"] for one in (ensemble, leader, together)]
+    assert forwards[0]["teacher"] == forwards[2]["peers"] > forwards[1]["teacher"]
+
+
 def test_the_cost_of_a_few_shot_run(at_home, peerdistill):
     outcome = peerdistill("cost", "runs/ten", "--no_measure", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")

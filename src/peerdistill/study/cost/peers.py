@@ -112,8 +112,8 @@ def _method(config: Config, cohort: Cohort, labels: Tensor, teacher: Teacher | N
 
 
 def _teacher(config: Config, sizes: Sizes) -> Teacher | None:
-    source = config.teacher.teacher
-    return None if source is None else load_feature_teacher(source, _no_images(sizes))[0]
+    source, what = config.teacher.teacher, config.teacher.teacher_what
+    return None if source is None else load_feature_teacher(source, _no_images(sizes), what)[0]
 
 
 def _countable(options: Mapping[str, Any]) -> Mapping[str, Any]:
