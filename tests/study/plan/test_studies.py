@@ -114,7 +114,13 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
-        *(("cifar20", 5 * 6), ("cifar20-crossing", 11 * 3), ("worth", 19 * 3), ("worth-photos", 6 * 3)),
+        *(
+            ("cifar20", 5 * 6),
+            ("cifar20-crossing", 11 * 3),
+            ("cifar20-peers", 5 * 3),
+            ("worth", 19 * 3),
+            ("worth-photos", 6 * 3),
+        ),
         *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 12 * 6)),
         ("cifar-fs", 2 * 3),
     ],
