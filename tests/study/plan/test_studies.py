@@ -121,7 +121,7 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
             ("worth", 19 * 3),
             ("worth-photos", 6 * 3),
         ),
-        *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 12 * 6)),
+        *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 13 * 6)),
         ("cifar-fs", 2 * 3),
     ],
 )
