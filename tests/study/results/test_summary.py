@@ -152,6 +152,24 @@ def test_students_of_different_teachers_are_seeds_of_one_line(study_of, record_o
     assert line_of(found, "KD").seeds == 3
 
 
+def test_the_cost_of_a_student_includes_that_of_its_teacher(study_of):
+    kd = {"method": "kd", "peers": 1, "teacher": {"backbone": "resnet20"}}
+    study = study_of(axes={"method": {"KD": kd}}, options={"epochs": 10, "validation": 0, "backbone": "resnet8"})
+    costs = {"teacher": (100.0, 7), "method": (50.0, 3), "plain": (20.0, 2)}
+    cells = []
+    for cell in study.cells:
+        seconds, adds = costs[cell.role]
+        cells.append(recorded(cell, 30.0 + cell.seed, cpu_seconds=seconds, multiply_adds=adds))
+    record = Record(study.title, "full", {}, tuple(cells))
+    summary = summarise(study, record)
+    line = line_of(summary, "KD")
+    assert (line.time.mean, line.multiply_adds.mean) == (150.0, 10)
+    assert any("include the training of its teacher" in note for note in table_of(summary).notes)
+    assert {cell.epochs for cell in extra_cells(study, record)} == {75, 50}  # 10 x 150 / 20 and 10 x 10 / 2
+    without = replace(record, cells=tuple(cell for cell in record.cells if cell.role != "teacher"))
+    assert line_of(summarise(study, without), "KD").time is None
+
+
 def test_a_sweep_is_named_in_verdicts_and_has_no_columns_that_nobody_asked_for(study_of, record_of):
     study = study_of(sweep={"epochs": [5, 10]}, equal_compute=False, scales={}, baseline={"method": "Peers"})
     summary = summarise(study, record_of(study, ERRORS, SECONDS))

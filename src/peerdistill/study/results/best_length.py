@@ -50,8 +50,8 @@ def best_length(groups: Groups, group: Group, column: str) -> BestLength | None:
     if len(lengths) < 2:
         return None
     compute: Compute = "equal time" if _on_one_machine([group, *lengths]) else "equal multiply-adds"
-    ours = group.mean_of(MEASURES[compute])
-    costs = [one.mean_of(MEASURES[compute]) for one in lengths]
+    ours = group.mean_cost(MEASURES[compute])
+    costs = [one.mean_cost(MEASURES[compute]) for one in lengths]
     within = [one for one, cost in zip(lengths, costs, strict=True) if ours and cost and cost <= ABOUT_EQUAL * ours]
     if not within:
         return None
@@ -81,10 +81,9 @@ def _length(cell: Cell) -> dict[str, int]:
 
 def _on_one_machine(groups: Sequence[Group]) -> bool:
     """Return whether all runs were trained on machines of one kind, so that their times can be compared."""
-    machines = [one.machine for group in groups for one in group.finished.values()]
-    return (
-        len({tuple(machine.get(name) for name in ("processor", "device", "accelerator")) for machine in machines}) < 2
-    )
+    machines = (one.machine for group in groups for one in group.finished.values())
+    kinds = {tuple(machine.get(name) for name in ("processor", "device", "accelerator")) for machine in machines}
+    return len(kinds) == 1
 
 
 def _quality(plain: Group, group: Group, column: str, *, validated: bool) -> float:

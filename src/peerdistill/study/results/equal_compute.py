@@ -54,7 +54,7 @@ def longer_plain(groups: Groups, group: Group, compute: Compute) -> Group | None
     plain = groups.plain_of(group)
     if plain.name == group.name:
         return None
-    ours, its = (one.mean_of(MEASURES[compute]) for one in (group, plain))
+    ours, its = (one.mean_cost(MEASURES[compute]) for one in (group, plain))
     if not ours or not its:
         return None
     if ours <= its:

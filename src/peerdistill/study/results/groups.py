@@ -59,9 +59,13 @@ class Group:
         """What was measured: "error", or the shapes of the episodes."""
         return tuple(dict.fromkeys(column for one in self.finished.values() for column in one.last))
 
-    def mean_of(self, name: str) -> float | None:
-        """Return the mean of a number of the finished cells, such as "multiply_adds"; None if it is not known."""
-        found = OverSeeds.of(getattr(one, name) for one in self.finished.values())
+    def cost(self, name: str) -> OverSeeds | None:
+        """Return "time" or "multiply_adds" of the finished cells, with those of their teachers; None if not known."""
+        return OverSeeds.of(_cost(cell, self.record, name) for cell in self.cells if cell.seed in self.finished)
+
+    def mean_cost(self, name: str) -> float | None:
+        """Return the mean of :meth:`cost`."""
+        found = self.cost(name)
         return None if found is None else found.mean
 
     def figures(self, column: str, predictor: str, *, best: bool = False) -> dict[int, float]:
@@ -92,6 +96,16 @@ class Group:
             return {seed: np.array([100 - error]) for seed, error in means.items()}
         kept = {seed: self.record.episodes(self.finished[seed].name).get(column) for seed in means}
         return {seed: np.array([means[seed]]) if array is None else array.astype(float) for seed, array in kept.items()}
+
+
+def _cost(cell: Cell, record: Record, name: str) -> float | None:
+    """Return what a training and that of its teacher cost; None if one of them is not known."""
+    found = record.find(cell.name)
+    own = None if found is None else getattr(found, name)
+    if cell.teacher is None or own is None:
+        return own
+    of_teacher = _cost(cell.teacher, record, name)
+    return None if of_teacher is None else own + of_teacher
 
 
 class Groups:

@@ -99,7 +99,7 @@ def _lines(groups: Sequence[Group], asked: LinePlot, column: str, predictor: str
 def _x_of(group: Group, name: str) -> float:
     """Return the place of a group on the horizontal axis."""
     if name in _COSTS:
-        mean = group.mean_of(name)
+        mean = group.mean_cost(name)
         value: Any = None if mean is None else mean / _COSTS[name]
     else:
         value = dotted(group.cells[0].resolved.as_dict()).get(name)

@@ -36,6 +36,7 @@ class Line:
         paper: Published figures by predictor.
         time: Seconds of a training; see :func:`peerdistill.study.training_time.training_time`.
         multiply_adds: Multiply-adds of a training.
+        has_teacher: Whether these include the training of a teacher.
         equal: The plain network with the same compute, by "equal time" and "equal multiply-adds".
         best_length: The plain network with the best number of epochs within the compute of the method; None for a plain
             network, or if it was trained for one length only.
@@ -54,6 +55,7 @@ class Line:
     paper: Mapping[str, Published]
     time: OverSeeds | None
     multiply_adds: OverSeeds | None
+    has_teacher: bool
     equal: Mapping[str, Longer]
     best_length: Longer | None
     best_of: BestOf | None
@@ -132,8 +134,9 @@ def _lines(groups: Groups, group: Group) -> Iterator[Line]:
             last=_over_seeds(group, column),
             best=_over_seeds(group, column, best=True),
             paper=_published(study, group, column),
-            time=OverSeeds.of(one.time for one in group.finished.values()),
-            multiply_adds=OverSeeds.of(one.multiply_adds for one in group.finished.values()),
+            time=group.cost("time"),
+            multiply_adds=group.cost("multiply_adds"),
+            has_teacher=group.cells[0].teacher is not None,
             equal={compute: Longer.of(one, column) for compute, one in longer.items() if one is not None},
             best_length=None if best is None else Longer.of(best.group, column),
             best_of=None if plain.name == group.name else best_of(plain, column, group.cells[0].peers),

@@ -159,6 +159,8 @@ def _notes(summary: Summary) -> Iterator[str]:
             "Same seconds: the plain network is trained for as many epochs, rounded up, as take the measured time "
             "of the method; same multiply-adds likewise."
         )
+    if any(line.has_teacher and line.seeds for line in summary.lines):
+        yield "Seconds and multiply-adds of a student include the training of its teacher."
     if len(summary.processors) > 1:
         listed = "; ".join(summary.processors)
         yield f"The runs were trained on different processors, so compare seconds with care: {listed}."
