@@ -78,6 +78,14 @@ def test_only_seeds_that_the_method_has_count(lengths):
     assert of_peers(lengths, replace(record, cells=tuple(cells))).group.cells[0].epochs == 20
 
 
+def test_a_network_without_this_measurement_is_left_out(lengths):
+    """20 epochs have no figure in the column of the method."""
+    record = record_of(lengths)
+    other = {"validation error": {"leader": 1.0, "mean peer": 1.0, "ensemble": None}}
+    cells = [replace(cell, last=other) if cell.epochs == 20 else cell for cell in record.cells]
+    assert of_peers(lengths, replace(record, cells=tuple(cells))).group.cells[0].epochs == 5
+
+
 def test_one_length_leaves_no_choice_and_a_plain_network_has_none(lengths, study_of):
     only = study_of(axes={}, parts=[{**PARTS[0], "sweep": {"epochs": [10]}}, PARTS[1]], equal_compute=False)
     assert of_peers(only, record_of(only)) is None

@@ -46,7 +46,7 @@ def best_length(groups: Groups, group: Group, column: str) -> BestLength | None:
         of the method.
     """
     plain = groups.plain_of(group)
-    lengths = [] if plain.name == group.name else list(_lengths(groups, plain, group))
+    lengths = [] if plain.name == group.name else list(_lengths(groups, plain, group, column))
     if len(lengths) < 2:
         return None
     compute: Compute = "equal time" if _on_one_machine([group, *lengths]) else "equal multiply-adds"
@@ -60,11 +60,12 @@ def best_length(groups: Groups, group: Group, column: str) -> BestLength | None:
     return BestLength(best, compute, "validation" if validated else "test")
 
 
-def _lengths(groups: Groups, plain: Group, group: Group) -> Iterator[Group]:
-    """Yield the plain networks like ``plain``, of any length, that have a finished seed in common with ``group``."""
+def _lengths(groups: Groups, plain: Group, group: Group, column: str) -> Iterator[Group]:
+    """Yield the plain networks like ``plain``, of any length, that were measured with a seed of ``group``."""
     for other in {one.name: one for one in (*groups.methods, *groups.plain, plain)}.values():
         is_plain = groups.plain_of(other).name == other.name
-        if is_plain and other.finished.keys() & group.finished.keys() and _differs_in_length(other, plain):
+        measured = other.figures(column, "leader").keys() & group.finished.keys()
+        if is_plain and measured and _differs_in_length(other, plain):
             yield other
 
 
