@@ -54,7 +54,5 @@ def test_a_terminal_that_is_narrower_than_one_column_still_shows_all_of_it():
 
 
 def test_a_table_without_rows_shows_its_headings():
-    assert any(
-        "method" in line and "error" in line
-        for line in lines_of(WideTable("T", [Column("method", [])], [Column("error", [])]), 40)
-    )
+    table = WideTable("T", [Column("method", [])], [Column("error", [])])
+    assert any("method" in line and "error" in line for line in lines_of(table, 40))

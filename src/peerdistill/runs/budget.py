@@ -16,6 +16,7 @@ from peerdistill.config.budget import Budget
 from peerdistill.config.config import Config, options_of
 from peerdistill.config.kinds import KINDS
 from peerdistill.config.options import TeacherConfig
+from peerdistill.config.peer_options import OF_PEERS
 from peerdistill.errors import PeerdistillWarning, UserError, cause
 from peerdistill.evaluation import Evaluator
 from peerdistill.files import scratch_folder
@@ -23,7 +24,8 @@ from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.peers_pay import PeersPay, study_for
 from peerdistill.runs.run import Run
 from peerdistill.runs.task import Task
-from peerdistill.training import GrowthConfig, Trainer
+from peerdistill.training import Trainer
+from peerdistill.training.config import WHEN_PEERS_LEARN, TrainingConfig
 
 Opened = Callable[[Task, Run], AbstractContextManager[tuple[Trainer, Mapping[str, Evaluator | None]]]]
 """Opens the trainer of a task before its first step, and its evaluators."""
@@ -37,12 +39,7 @@ _MEASURED, _MEASURED_S = 0.04, 20.0
 _MOST_EPISODES = 10**9
 
 # Options that say which peers there are; those of the method do, too.
-_OF_PEERS = frozenset(
-    {
-        *("method", "peers", "sharing", "share_until", "branch_at", "peer_backbones", "split_gradients", "teacher"),
-        *("growth", "distill_every"),
-    }
-)
+_OF_PEERS = OF_PEERS | {"method", "teacher"}
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,8 @@ def _leaves_peers_open(config: Config) -> bool:
 def alone(config: Config) -> Config:
     """Return the configuration of the leader without peers."""
     cohort = replace(config.cohort, peers=1, sharing="network", share_until=None, peer_backbones=None)
-    training = replace(config.training, growth=GrowthConfig(), distill_every=1)
+    default = TrainingConfig()
+    training = replace(config.training, **{name: getattr(default, name) for name in WHEN_PEERS_LEARN})
     return replace(config, cohort=cohort, training=training, method="baseline", options={}, teacher=TeacherConfig())
 
 

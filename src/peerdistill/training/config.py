@@ -84,6 +84,10 @@ class GrowthConfig:
             )
 
 
+WHEN_PEERS_LEARN = frozenset({"growth", "distill_every"})
+"""Options of the training that say when the other peers learn."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Training."""
