@@ -18,14 +18,18 @@ LABELS = np.arange(IMAGES) % 2
 def finished(tmp_path) -> Callable[..., Run]:
     """Return a function that writes a finished run of two classes."""
 
-    def write(name: str, right: np.ndarray, *, labels: np.ndarray = LABELS, **options) -> Run:
+    def write(
+        name: str, right: np.ndarray, *, labels: np.ndarray = LABELS, trained_on: str | None = None, **options
+    ) -> Run:
         run = Run(tmp_path / name)
         run.path.mkdir()
         given = {"data": "digits", "method": "baseline", "peers": 1, **options}
         run.config_file.write_text(Config.from_dict(given).as_yaml())
         scores = {"top1": 100 * right.mean()}
         last = {"epoch": 20, "test": {"peers": [scores], "leader": scores, "ensemble": scores}}
-        run.result_file.write_text(json.dumps({"last": last, "best": None, "cpu_seconds": 12.3}))
+        run.result_file.write_text(json.dumps({"last": last, "best": None, "seconds": 8.1, "cpu_seconds": 12.3}))
+        if trained_on is not None:
+            run.environment_file.write_text(json.dumps({"device": trained_on}))
         write_predictions(run.path / "predictions", np.where(right, labels, 1 - labels), labels)
         return run
 

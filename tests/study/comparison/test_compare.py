@@ -46,10 +46,14 @@ def test_only_options_that_differ_are_listed(finished, draw):
     runs = [finished("plain", draw(0.6), seed=1), finished("longer", draw(0.6), seed=2, epochs=50)]
     found = compare(class_runs(runs)).as_dict()
     assert found["differences"] == {"epochs": {"plain": 20, "longer": 50}}
-    assert [(one["seed"], one["epochs"], one["cpu_seconds"]) for one in found["results"]] == [
-        (1, 20, 12.3),
-        (2, 50, 12.3),
-    ]
+    assert [(one["seed"], one["epochs"]) for one in found["results"]] == [(1, 20), (2, 50)]
+
+
+def test_time_of_a_training_is_cpu_time_on_a_cpu_and_elapsed_time_elsewhere(finished, draw):
+    devices = {"unknown": None, "cpu": "cpu", "cuda": "cuda:0"}
+    runs = [finished(name, draw(0.6), trained_on=device) for name, device in devices.items()]
+    found = compare(class_runs(runs)).as_dict()["results"]
+    assert [(one["device"], one["training_time"]) for one in found] == [(None, 12.3), ("cpu", 12.3), ("cuda:0", 8.1)]
 
 
 def test_seeds_of_a_configuration_form_a_group_with_a_verdict(finished, draw):

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from peerdistill.errors import UserError, reading
 from peerdistill.runs.run import Run
+from peerdistill.study.training_time import training_time
 
 TOP1 = "top-1"
 """Column of the accuracy on images; those of few-shot runs are shapes of episodes."""
@@ -44,14 +45,33 @@ class Measured:
         """Seed of its training."""
         return self.run.config.training.seed
 
+    @property
+    def device(self) -> str | None:
+        """Device of its training; None if no file says."""
+        file = self.run.environment_file
+        if not file.is_file():
+            return None
+        with reading(f"{file} cannot be read"):
+            return json.loads(file.read_text(encoding="utf-8")).get("device")
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the result for JSON, without samples."""
+        """Return the result for JSON, without samples.
+
+        ``training_time`` are the seconds by which its cost is compared; see
+        :func:`peerdistill.study.training_time.training_time`.
+
+        Raises:
+            UserError: The file of its environment is damaged.
+        """
         return {
             "run": self.name,
             "seed": self.seed,
             "accuracy": {column: dict(figures) for column, figures in self.figures.items()},
             "epochs": self.run.config.training.epochs,
+            "seconds": self.result.get("seconds"),
             "cpu_seconds": self.result.get("cpu_seconds"),
+            "device": self.device,
+            "training_time": training_time(self.result.get("seconds"), self.result.get("cpu_seconds"), self.device),
             "parameters": self.result.get("parameters", {}).get("leader"),
         }
 

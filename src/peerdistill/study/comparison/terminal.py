@@ -48,16 +48,17 @@ def differences(groups: Sequence[SameConfiguration], options: Mapping[str, tuple
 
 def _results(runs: Sequence[Measured]) -> WideTable:
     columns, names = list(runs[0].figures), _names(runs)
-    head = [*(name for column in columns for name in _headings(column)), "epochs", "CPU seconds", "parameters"]
+    head = [*(name for column in columns for name in _headings(column)), "epochs", "seconds", "parameters"]
     rows = [_values(one, columns) for one in runs]
     found = [Column(name, cells, is_number=True) for name, cells in zip(head, zip(*rows, strict=True), strict=True)]
-    return WideTable("Results: accuracy, %", [Column("run", [names[one.name] for one in runs])], found)
+    note = "Seconds: CPU time of a training on a CPU, else elapsed time."
+    return WideTable("Results: accuracy, %", [Column("run", [names[one.name] for one in runs])], found, note)
 
 
 def _values(one: Measured, columns: Sequence[str]) -> list[str]:
     figures = [one.figures[column][name] for column in columns for name in ("leader", "mean peer", "ensemble")]
     values = one.as_dict()
-    seconds = None if values["cpu_seconds"] is None else Amount(values["cpu_seconds"])
+    seconds = None if values["training_time"] is None else Amount(values["training_time"])
     return [text(value) for value in (*figures, values["epochs"], seconds, values["parameters"])]
 
 
