@@ -82,9 +82,7 @@ def _length(cell: Cell) -> dict[str, int]:
 
 def _on_one_machine(groups: Sequence[Group]) -> bool:
     """Return whether all runs were trained on machines of one kind, so that their times can be compared."""
-    machines = (one.machine for group in groups for one in group.finished.values())
-    kinds = {tuple(machine.get(name) for name in ("processor", "device", "accelerator")) for machine in machines}
-    return len(kinds) == 1
+    return len(frozenset().union(*(group.machines for group in groups))) == 1
 
 
 def _quality(plain: Group, group: Group, column: str, *, validated: bool) -> float:

@@ -1,6 +1,6 @@
 """The cells of a study that differ only in their seed, and what is recorded of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from peerdistill.study.results.verdicts import Scores
 
 ERRORS = ("error", "validation error")
 """Columns of errors; all other columns are accuracies in episodes."""
+_KIND_OF_MACHINE = ("processor", "device", "accelerator")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,17 @@ class Group:
 
     def cost(self, name: str) -> OverSeeds | None:
         """Return "time" or "multiply_adds" of the finished cells, with those of their teachers; None if not known."""
-        return OverSeeds.of(_cost(cell, self.record, name) for cell in self.cells if cell.seed in self.finished)
+        return OverSeeds.of(_sum_of(name, trainings) for trainings in self._trainings())
+
+    @cached_property
+    def machines(self) -> frozenset[tuple[Any, ...]]:
+        """Kinds of the machines on which the finished cells and their teachers were trained."""
+        recorded = (one for trainings in self._trainings() for one in trainings if one is not None)
+        return frozenset(tuple(one.machine.get(name) for name in _KIND_OF_MACHINE) for one in recorded)
+
+    def _trainings(self) -> list[list[CellRecord | None]]:
+        """Return what is recorded of each finished cell and its teachers."""
+        return [list(_with_teachers(cell, self.record)) for cell in self.cells if cell.seed in self.finished]
 
     def mean_cost(self, name: str) -> float | None:
         """Return the mean of :meth:`cost`."""
@@ -98,14 +109,19 @@ class Group:
         return {seed: np.array([means[seed]]) if array is None else array.astype(float) for seed, array in kept.items()}
 
 
-def _cost(cell: Cell, record: Record, name: str) -> float | None:
-    """Return what a training and that of its teacher cost; None if one of them is not known."""
-    found = record.find(cell.name)
-    own = None if found is None else getattr(found, name)
-    if cell.teacher is None or own is None:
-        return own
-    of_teacher = _cost(cell.teacher, record, name)
-    return None if of_teacher is None else own + of_teacher
+def _sum_of(name: str, trainings: Sequence[CellRecord | None]) -> float | None:
+    """Return a cost of several trainings together; None if that of one is not known."""
+    costs = [None if one is None else getattr(one, name) for one in trainings]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _with_teachers(cell: Cell, record: Record) -> Iterator[CellRecord | None]:
+    """Yield what is recorded of a training, of that of its teacher and so on."""
+    trained: Cell | None = cell
+    while trained is not None:
+        yield record.find(trained.name)
+        trained = trained.teacher
 
 
 class Groups:
