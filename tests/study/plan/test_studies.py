@@ -92,18 +92,19 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
         "ONE": "--method one --sharing branch --branch_at early",
         "OKDDip": "--method okddip --sharing branch --branch_at early --ramp 27",
         "MCL-OKD": "--method mcl-okd --sharing branch",
+        "MCL-OKD, ensemble x 9": "--method mcl-okd --sharing branch --ensemble 9",
     }
     cells = {cell.labels["method"]: cell for cell in compared("cifar20")}
-    assert cells.keys() == by_hand.keys()
-    for method, own in by_hand.items():
-        assert digest(parse(shlex.split(f"{words} {own} --epochs 100"))[0]) == cells[method].digest
+    assert [*cells, "MCL-OKD, ensemble x 9"] == [*by_hand]
+    for method, cell in cells.items():
+        assert digest(parse(shlex.split(f"{words} {by_hand[method]} --epochs 100"))[0]) == cell.digest
     for cell in compared("cifar20-crossing"):
         own = f"{by_hand[cell.labels['method']]} --epochs {cell.labels['epochs']}"
         assert digest(parse(shlex.split(f"{words} {own}"))[0]) == cell.digest
     of_worth = [cell for cell in compared("worth") if cell.labels["method"] in by_hand]
     assert [cell.labels.get("epochs") for cell in of_worth] == [
         *("100", "200", "360", "720", "100", "200"),
-        *("25", "50", "100", "200", "360", "720", None),
+        *("25", "50", "100", "200", "360", "720", None, None, None),
     ]
     for cell in of_worth:
         wrong = " --subset.wrong_labels 0.3" if "wrong" in cell.labels["augmentation"] else ""
@@ -116,12 +117,13 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
     [
         *(
             ("cifar20", 5 * 6),
-            ("cifar20-crossing", 11 * 3),
+            ("cifar20-crossing", 14 * 3),
             ("cifar20-peers", 5 * 3),
-            ("worth", 19 * 3),
+            ("worth", 21 * 3),
             ("worth-photos", 6 * 3),
         ),
         *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 13 * 6)),
+        ("worth-distillation", 8 * 6),
         ("cifar-fs", 2 * 3),
     ],
 )
