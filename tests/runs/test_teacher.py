@@ -52,7 +52,7 @@ def test_every_form_of_distillation_learns_from_an_ensemble(one_run, method, qui
         ("peer:2", "peer:2 does not exist: the run has the peers 0 to 1"),
         ("average", "teacher_what average needs a file: peerdistill export .* --what average"),
         ("ema", "has no moving average"),
-        ("best", "unknown network of a teacher 'best'"),
+        ("best", "unknown network of a teacher 'best': choose from leader, ensemble, peer:K, ema$"),
     ],
 )
 def test_a_network_that_cannot_teach_is_refused(trained, what, sentence, quick_config, train_quickly, tmp_path):

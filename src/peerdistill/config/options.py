@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from peerdistill import backbones
 from peerdistill.config.class_weights import read_class_weights
-from peerdistill.deploy.what import LEADER, NAMES, is_what
+from peerdistill.deploy.what import AVERAGE, LEADER, NAMES, is_what
 from peerdistill.errors import UserError, unknown_name
 from peerdistill.paths import absolute_path
 from peerdistill.ranges import Range, Temperature, Weight, check_ranges
@@ -112,6 +112,6 @@ class TeacherConfig:
         """Raise UserError for a value outside its range, or if there is no teacher to choose a network of."""
         check_ranges(self)
         if not is_what(self.teacher_what):
-            raise unknown_name("network of a teacher", self.teacher_what, NAMES)
+            raise unknown_name("network of a teacher", self.teacher_what, [name for name in NAMES if name != AVERAGE])
         if self.teacher_what != LEADER and self.teacher is None:
             raise UserError(f"teacher_what {self.teacher_what} needs a run that teaches: --teacher RUN")

@@ -119,11 +119,11 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
             ("cifar20", 5 * 6),
             ("cifar20-crossing", 14 * 3),
             ("cifar20-peers", 5 * 3),
-            ("worth", 21 * 3),
+            ("worth", 22 * 3),
             ("worth-photos", 6 * 3),
         ),
         *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 13 * 6)),
-        ("worth-distillation", 8 * 6),
+        ("worth-distillation", 10 * 6),
         ("cifar-fs", 2 * 3),
     ],
 )
