@@ -30,7 +30,8 @@ def mcl_okd(
         cohort: At least two peers.
         train_labels: Label of each training sample (N,), by index.
         temperature: Temperature T of the divergence.
-        ensemble: Weight of the leader's divergence from the ensemble.
+        ensemble: Weight of the leader's divergence from the ensemble: 1 in the paper. More brings the leader closer to
+            the ensemble.
         beta: Weight of the contrast.
         contrast: Options of the contrast.
 
