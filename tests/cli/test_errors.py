@@ -63,6 +63,7 @@ MISTAKES = [
     Mistake("module of a user logger missing", "train digits --loggers [nologs:Notes]", "no module nologs"),
     Mistake("dry run of a resumed run", "fewshot --resume --run runs/ten --dry_run", "dry_run cannot be combined"),
     Mistake("no DATA", "train", "DATA"),
+    Mistake("no run to continue", "train --resume", "--resume needs --run FOLDER"),
     Mistake("empty DATA", "train ''", "data "),
     Mistake("unknown option without a similar name", "train digits --grayscale 0.2", "peerdistill train --help"),
     Mistake("mixing of fewer than two images per batch", "train digits --mix.mixup 0.2 --mix.share 0.01", "mix.share"),

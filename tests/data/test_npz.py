@@ -82,7 +82,7 @@ def test_same_labels_with_other_pixels_have_another_fingerprint(make_npz):
         ),
         (
             {"labels": np.zeros(39, np.int64)},
-            "labels of 'FILE' must be 40 integers, one for each image, found int64 of shape (39,)",
+            "'FILE' has 40 images but 39 labels: one is needed for each image",
         ),
         (
             {"labels": np.arange(40) % 5},

@@ -144,7 +144,7 @@ FORMS = r"must be \(images, labels\), \(images, labels, class_names\) or a torch
         ((IMAGES * np.nan, LABELS), r"must be uint8, or floats in 0..1, found float64 in nan..nan"),
         ((IMAGES.astype(int), LABELS), "images of data mine:images must be uint8 with pixels in 0..255, found int64"),
         ((IMAGES.transpose(1, 2, 3, 0), LABELS), r"must have shape .* found \(8, 8, 3, 40\)"),
-        ((IMAGES, LABELS[1:]), "labels of data mine:images must be 40 integers, one for each image"),
+        ((IMAGES, LABELS[1:]), "data mine:images has 40 images but 39 labels: one is needed for each image"),
         ((IMAGES, LABELS / 2), "labels of data mine:images must be 40 integers.* found float64"),
         ((IMAGES, LABELS - 1), "label -1 of sample 0 of data mine:images is outside 0..2"),
         ((IMAGES, LABELS * 0), "labels must be of at least two classes, found 1"),

@@ -118,7 +118,7 @@ def test_images_of_a_few_shot_run(tmp_path):
     ("given", "sentence"),
     [
         ({"data": IMAGES}, r"data must be \(images, labels\), .* found ndarray of type uint8 and shape \(120, 8, 8\)"),
-        ({"data": (IMAGES, LABELS[1:])}, "labels of data must be 120 integers, one for each image"),
+        ({"data": (IMAGES, LABELS[1:])}, "data has 120 images but 119 labels: one is needed for each image"),
         ({"data": (IMAGES, LABELS), "test": "npz:t.npz"}, r"test must be \(images, labels\), .* found 'npz:t.npz'"),
         ({"data": (IMAGES, LABELS), "test": (IMAGES[:, :7, :7], LABELS)}, "test has images of shape .* but data of"),
         ({"data": (IMAGES, LABELS), "epoch": 1}, "unknown option 'epoch': did you mean epochs"),

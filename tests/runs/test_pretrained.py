@@ -105,7 +105,7 @@ def test_a_pickle_is_refused_and_not_read(tmp_path, monkeypatch):
     file = tmp_path / "weights.pth"
     torch.save(backbones.build("resnet8", classes=7, in_channels=1).network().state_dict(), file)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
-    message = r"weights.pth is not a safetensors file, and pickled weights such as .pth are not read"
+    message = r"weights.pth is not a safetensors file; others such as .onnx and .pth are not read here"
     with pytest.raises(UserError, match=message):
         start_from_weights(cohort(), CohortConfig(weights=str(file)))
 

@@ -79,6 +79,8 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
     flags = Namespace({name: found.pop(name) for name in _OF_THE_COMMAND_LINE})
     if flags.run is not None:
         flags.run = str(user_path(flags.run, "--run"))
+    if found.data is None and flags.resume and flags.run is None:
+        raise UserError("--resume needs --run FOLDER, the run to continue")
     if found.data is None:
         raise UserError(f"{kind.command} needs DATA: {kind.data}")
     chosen = _chosen(parts)

@@ -76,11 +76,13 @@ def _class_names(where: str, class_names: np.ndarray) -> tuple[str, ...]:
 
 
 def _labels(where: str, labels: np.ndarray, samples: int, classes: int) -> np.ndarray:
-    if labels.dtype.kind not in "iu" or labels.shape != (samples,):
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise UserError(
             f"labels of {where} must be {samples} integers, one for each image, found {labels.dtype} of shape "
             f"{labels.shape}"
         )
+    if len(labels) != samples:
+        raise UserError(f"{where} has {samples} images but {len(labels)} labels: one is needed for each image")
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         raise UserError(

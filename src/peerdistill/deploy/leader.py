@@ -143,6 +143,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, str] | None, dict[str, Tenso
             return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # errors of the reader, the system or PyTorch
         raise UserError(
-            f"{path} is not a safetensors file, and pickled weights such as .pth are not read: "
+            f"{path} is not a safetensors file; others such as .onnx and .pth are not read here: "
             f"{shorten(str(error) or type(error).__name__, 200)}"
         ) from error

@@ -75,6 +75,17 @@ def test_the_baseline_of_a_study_is_compared_too(study_of, record_of):
     assert "MCL|OKD's leader is better than Peers's leader by 1.67 points" in verdict.sentence
 
 
+def test_the_plain_network_is_not_compared_with_a_method_again(study_of, record_of):
+    """With another baseline than the plain network, that is a row of the table like all others."""
+    found = study_of(baseline={"method": "Peers"})
+    pairs = [(verdict.first, verdict.second) for verdict in summarise(found, record_of(found, ERRORS)).verdicts]
+    assert pairs == [
+        ("digits, ResNet-8: Peers's leader", "the plain network"),
+        ("digits, ResNet-8: MCL|OKD's leader", "Peers's leader"),
+        ("digits, ResNet-8: MCL|OKD's leader", "the plain network"),
+    ]
+
+
 def test_reduced_runs_say_so_in_every_line_and_verdict(study_of, record_of):
     study = study_of("small", options={"epochs": 20, "validation": 0})
     summary = summarise(study, record_of(study, ERRORS))

@@ -184,7 +184,8 @@ def _verdicts(
 ) -> Iterator[Verdict]:
     """Yield the comparisons of a leader: with the baseline, the plain network, and this with the same compute.
 
-    The best length of the plain network comes first, and so names a network that is compared in two ways.
+    The best length of the plain network comes first, and so names a network that is compared in two ways. A plain
+    network is not compared with a method that is compared with it.
     """
     study, words = groups.study, _Words(groups.study, column, _varying(groups.methods))
     others: dict[str, Group | None] = {} if best is None else {f"the plain network ({best})": best.group}
@@ -196,8 +197,10 @@ def _verdicts(
         others[f"the plain network of {compute}{epochs}"] = other
     known = {group.name}
     for name, other in others.items():
-        if other is not None and group.finished and other.finished and other.name not in known:
-            known.add(other.name)
+        if other is None or not group.finished or not other.finished or other.name in known:
+            continue
+        known.add(other.name)
+        if groups.plain_of(other).name != group.name:
             yield judge(words.leader(group), name, group.scores(column), other.scores(column))
 
 
