@@ -20,7 +20,10 @@ from support.options import PROTOTYPICAL, few_shot, option_words
 from support.photos import write_noise, write_photos
 
 EPISODES = option_words({**PROTOTYPICAL, **few_shot(episodes=1, validation=2, test=2)})
-PEERS = ("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8")
+PEERS = (
+    *("--backbone", "resnet8x4", "--peers", "2", "--epochs", "1", "--batch_size", "32", "--contrast.count", "8"),
+    *("--ensemble", "1"),  # after one epoch, the leader learns little from a weak ensemble
+)
 ALONE = "--method baseline --peers 1 --backbone resnet8x4 --epochs 1 --batch_size 8"
 
 

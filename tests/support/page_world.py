@@ -27,7 +27,7 @@ RUN = "a-run"
 MINE = "timm:local-dir:nets/mine"
 SHORT = ("--epochs=1", "--workers=0")
 SHORT_PHOTOS = (
-    "--epochs=2",
+    "--epochs=4",
     "--workers=0",
     "--lr=0.05",
     "--min_scale=0.8",
