@@ -56,6 +56,13 @@ def test_time_of_a_training_is_cpu_time_on_a_cpu_and_elapsed_time_elsewhere(fini
     assert [(one["device"], one["training_time"]) for one in found] == [(None, 12.3), ("cpu", 12.3), ("cuda:0", 8.1)]
 
 
+def test_a_damaged_environment_is_an_error(finished, draw):
+    runs = [finished("whole", draw(0.6)), finished("damaged", draw(0.6))]
+    runs[1].environment_file.write_text("[]")
+    with pytest.raises(UserError, match=r"damaged/environment\.json cannot be read: it holds no JSON object"):
+        compare(class_runs(runs)).as_dict()
+
+
 def test_seeds_of_a_configuration_form_a_group_with_a_verdict(finished, draw):
     plain = [finished(f"plain-s{seed}", draw(0.6), seed=seed) for seed in range(3)]
     peers = [finished(f"peers-s{seed}", draw(0.8), seed=seed, method="dml", peers=2) for seed in range(4)]

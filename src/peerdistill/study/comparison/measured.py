@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from peerdistill.errors import UserError, reading
 from peerdistill.runs.run import Run
+from peerdistill.study.json_file import read_object
 from peerdistill.study.training_time import training_time
 
 TOP1 = "top-1"
@@ -48,11 +49,7 @@ class Measured:
     @property
     def device(self) -> str | None:
         """Device of its training; None if no file says."""
-        file = self.run.environment_file
-        if not file.is_file():
-            return None
-        with reading(f"{file} cannot be read"):
-            return json.loads(file.read_text(encoding="utf-8")).get("device")
+        return (read_object(self.run.environment_file) or {}).get("device")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result for JSON, without samples.

@@ -1,10 +1,8 @@
 """What the folder of a run holds, read once for the report."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from peerdistill.config.config import Config
@@ -12,6 +10,7 @@ from peerdistill.errors import UserError, reading
 from peerdistill.evaluation import Outcomes
 from peerdistill.runs.predictions import Predictions, predictions_file, read_predictions
 from peerdistill.runs.run import Run, Which
+from peerdistill.study.json_file import read_object
 from peerdistill.study.run_names import distinguished
 from peerdistill.study.training_time import training_time
 from peerdistill.training.metrics import MetricsFile
@@ -106,7 +105,7 @@ def _read(run: Run, name: str, which: Which, split: str | None) -> ReportedRun:
     config = run.config
     with reading(f"{run.metrics_file} cannot be read"):
         records = MetricsFile(run.metrics_file).read()
-    result = _json(run.result_file)
+    result = read_object(run.result_file)
     if result is not None:
         _check_result(run, result, which)
         split = _split(run, result[which], which, split)
@@ -122,20 +121,10 @@ def _read(run: Run, name: str, which: Which, split: str | None) -> ReportedRun:
         config,
         records,
         result,
-        _json(run.environment_file),
+        read_object(run.environment_file),
         predictions,
-        _json(run.path / BENCH_FILE),
+        read_object(run.path / BENCH_FILE),
     )
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    with reading(f"{file} cannot be read"):
-        found = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise UserError(f"{file} cannot be read: it holds no JSON object")
-    return found
 
 
 def _check_result(run: Run, result: dict[str, Any], which: Which) -> None:

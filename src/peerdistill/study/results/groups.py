@@ -62,14 +62,15 @@ class Group:
 
     def cost(self, name: str) -> OverSeeds | None:
         """Return "time" or "multiply_adds" of the finished cells, with those of their teachers; None if not known."""
-        return OverSeeds.of(_sum_of(name, trainings) for trainings in self._trainings())
+        return OverSeeds.of(_sum_of(name, trainings) for trainings in self._trainings)
 
     @cached_property
     def machines(self) -> frozenset[tuple[Any, ...]]:
         """Kinds of the machines on which the finished cells and their teachers were trained."""
-        recorded = (one for trainings in self._trainings() for one in trainings if one is not None)
+        recorded = (one for trainings in self._trainings for one in trainings if one is not None)
         return frozenset(tuple(one.machine.get(name) for name in _KIND_OF_MACHINE) for one in recorded)
 
+    @cached_property
     def _trainings(self) -> list[list[CellRecord | None]]:
         """Return what is recorded of each finished cell and its teachers."""
         return [list(_with_teachers(cell, self.record)) for cell in self.cells if cell.seed in self.finished]

@@ -190,17 +190,17 @@ def _verdicts(
     study, words = groups.study, _Words(groups.study, column, _varying(groups.methods))
     others: dict[str, Group | None] = {} if best is None else {f"the plain network ({best})": best.group}
     if study.baseline is not None:
-        others[f"{words.name(study.baseline)}'s leader"] = groups.with_labels({**group.labels, **study.baseline})
+        baseline = groups.with_labels({**group.labels, **study.baseline})
+        if baseline is not None and groups.plain_of(baseline).name != group.name:
+            others[f"{words.name(study.baseline)}'s leader"] = baseline
     others["the plain network"] = groups.plain_of(group)
     for compute, other in longer.items():
         epochs = "" if other is None else f" ({other.cells[0].epochs} epochs)"
         others[f"the plain network of {compute}{epochs}"] = other
     known = {group.name}
     for name, other in others.items():
-        if other is None or not group.finished or not other.finished or other.name in known:
-            continue
-        known.add(other.name)
-        if groups.plain_of(other).name != group.name:
+        if other is not None and group.finished and other.finished and other.name not in known:
+            known.add(other.name)
             yield judge(words.leader(group), name, group.scores(column), other.scores(column))
 
 
