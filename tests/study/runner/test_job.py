@@ -4,7 +4,7 @@ import time
 import pytest
 
 from peerdistill.processes import ANOTHER_FAILED
-from peerdistill.study.runner.job import Claim, Job, threads_of
+from peerdistill.study.runner.job import Claim, Job, seconds_to_start, threads_of
 
 
 @pytest.fixture
@@ -101,3 +101,12 @@ def test_threads_are_those_of_the_environment_or_a_share_of_the_cores(monkeypatc
     assert threads_of(2) == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads_of(1) >= threads_of(2) >= threads_of(10**6) == 1
+
+
+def test_the_start_of_a_process_is_measured(tmp_path, monkeypatch):
+    """The child is a program that takes 0.3 seconds, if it has the threads of a training."""
+    file = tmp_path / "python"
+    file.write_text('#!/bin/sh\ntest "$OMP_NUM_THREADS" = 3 && exec sleep 0.3\n')
+    file.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(file))
+    assert 0.3 <= seconds_to_start(threads=3) < 10

@@ -11,6 +11,17 @@ from support.studies import ALONE, Session, planned, study
 pytestmark = pytest.mark.own_process
 
 
+START = 6.0
+"""Seconds of the start of a process; measuring them takes as long."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def start():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "seconds_to_start", lambda threads: START)
+        yield
+
+
 def listed(plan, folder, **how):
     folders = Folders(folder / "runs", plan.datasets)
     return listing(plan, folders, Record.read(folder / "results"), Trials(folders, 1), **how)
@@ -63,7 +74,7 @@ def test_a_student_is_tried_with_an_untrained_teacher(tmp_path):
 
 
 def test_a_trial_tells_the_time_of_any_number_of_epochs(tmp_path, monkeypatch):
-    """Its parts are summed by hand: 3 steps of 1 s and 0.5 s in each epoch, and 9 s beside the epochs."""
+    """Its parts are summed by hand: 3 steps of 1 s and 0.5 s in each epoch, and 9 s and the start beside the epochs."""
     pace = Pace(steps_per_epoch=3, step=1.0, leader_step=0.25, epoch_end=0.5, first=2.0, start=3.0, end=4.0)
     monkeypatch.setattr(trials, "pace_of", lambda *_, **__: pace)
     methods = {"peers": {"method": "dml", "peers": 2}, "later": {"method": "dml", "peers": 2, "growth": {"start": 0.5}}}
@@ -73,19 +84,45 @@ def test_a_trial_tells_the_time_of_any_number_of_epochs(tmp_path, monkeypatch):
         tuple(one.cell.labels.values())[1:]: one.seconds for one in listed(plan, tmp_path, tell=tried.append).cells
     }
     assert found == {
-        ("peers", "4"): 9 + 4 * 3.5,
-        ("peers", "8"): 9 + 8 * 3.5,
-        ("later", "4"): 9 + 2 * 3.5 + 2 * (3 * 0.25 + 0.5),
-        ("later", "8"): 9 + 4 * 3.5 + 4 * (3 * 0.25 + 0.5),
+        ("peers", "4"): START + 9 + 4 * 3.5,
+        ("peers", "8"): START + 9 + 8 * 3.5,
+        ("later", "4"): START + 9 + 2 * 3.5 + 2 * (3 * 0.25 + 0.5),
+        ("later", "8"): START + 9 + 4 * 3.5 + 4 * (3 * 0.25 + 0.5),
     }
     assert len(tried) == 2
 
 
-def test_plain_networks_of_equal_time_are_listed(tmp_path):
-    plan = study(tmp_path, seeds=1, equal_compute=True, axes={"method": {"DML": {"method": "dml", "peers": 3}}})
-    roles = [one.cell.role for one in listed(plan, tmp_path).cells]
-    assert "plain" in roles
-    assert "method" in roles
+@pytest.fixture
+def with_equal_compute(tmp_path):
+    """A study of a method whose step takes more than twice that of the plain network."""
+    options = {"epochs": 8, "batch_size": 20}
+    methods = {"DML": {"method": "dml", "peers": 3}}
+    return study(tmp_path, seeds=1, equal_compute=True, options=options, axes={"method": methods})
+
+
+def names(found):
+    return {one.cell.name for one in found.cells}
+
+
+def test_the_plain_networks_of_equal_compute_are_listed_as_they_will_be_trained(with_equal_compute, tmp_path):
+    """Those of equal time depend on measured times, so only those of equal multiply-adds are known before."""
+    before = listed(with_equal_compute, tmp_path)
+    assert {one.cell.role for one in before.cells} >= {"plain", "method", "equal multiply-adds"}
+    assert all(one.seconds > 0 for one in before.cells)
+    record = Session(with_equal_compute, tmp_path).run()
+    trained = {cell.name for cell in record.cells if cell.role == "equal multiply-adds"}
+    assert trained
+    assert trained <= names(before)
+    after = listed(with_equal_compute, tmp_path)
+    assert names(after) == {cell.name for cell in record.cells}
+    assert {one.state for one in after.cells} == {"finished"}
+
+
+def test_equal_compute_of_runs_that_are_finished_but_not_recorded(with_equal_compute, tmp_path):
+    Session(with_equal_compute, tmp_path).run()
+    recorded = names(listed(with_equal_compute, tmp_path))
+    (tmp_path / "results").rename(tmp_path / "other")
+    assert names(listed(with_equal_compute, tmp_path)) == recorded
 
 
 def test_a_cell_that_cannot_be_trained_says_why(tmp_path):

@@ -1,6 +1,6 @@
 from .counting import multiply_adds, saved_bytes
 from .passes import MultiplyAdds, multiply_adds_of_steps, multiply_adds_per_step
-from .sizes import Sizes, sizes_of_config, sizes_of_run
+from .sizes import Sizes, sizes_of, sizes_of_config, sizes_of_run
 from .total import Cost, cost, cost_of_run
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "multiply_adds_of_steps",
     "multiply_adds_per_step",
     "saved_bytes",
+    "sizes_of",
     "sizes_of_config",
     "sizes_of_run",
 ]

@@ -37,10 +37,11 @@ def sizes_of_config(config: Config) -> Sizes:
     Raises:
         UserError: The data are missing or damaged.
     """
-    return _sizes_of(load_task(config).data)
+    return sizes_of(load_task(config).data)
 
 
-def _sizes_of(data: Dataset) -> Sizes:
+def sizes_of(data: Dataset) -> Sizes:
+    """Return the sizes of images that are loaded."""
     return Sizes(len(data.train), len(data.class_names), data.image_size, data.channels)
 
 

@@ -40,26 +40,53 @@ def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
         WriteError: A file can't be written.
     """
     with reading(f"the result of {run.path} cannot be read"):
-        result, environment = (_json(file) for file in (run.result_file, run.environment_file))
-        log = MetricsFile(run.metrics_file).read()
+        result, environment, log = _files(run)
         found = replace(
-            cell,
-            status="finished",
-            reason=None,
+            _with_costs(cell, run, result, environment, log),
             options={name: without_folders(value) for name, value in result["options"].items()},
-            epochs=log[-1]["epoch"],
-            steps=log[-1]["step"],
-            seconds=result["seconds"],
-            cpu_seconds=result.get("cpu_seconds"),
-            multiply_adds=_multiply_adds(run, log[-1]["step"], log[-1]["epoch"]),
             parameters=result["parameters"],
-            machine={name: environment.get(name) for name in _MACHINE},
             versions=result["versions"],
             last=_errors(result["last"]),
             best=None if result["best"] is None else _errors(result["best"]),
         )
     write_log(folder, cell.name, environment, log)
     return _with_episodes(found, run, folder) if cell.kind == "episodes" else found
+
+
+def with_costs(cell: CellRecord, run: Run) -> CellRecord:
+    """Return a cell with what the training of its run cost, without the rest of its results. Nothing is written.
+
+    Raises:
+        UserError: A file of the run is missing or damaged.
+    """
+    with reading(f"the result of {run.path} cannot be read"):
+        return _with_costs(cell, run, *_files(run))
+
+
+def _files(run: Run) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Return the result, the environment and the log of a finished run."""
+    return _json(run.result_file), _json(run.environment_file), MetricsFile(run.metrics_file).read()
+
+
+def _with_costs(
+    cell: CellRecord,
+    run: Run,
+    result: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+) -> CellRecord:
+    epochs, steps = log[-1]["epoch"], log[-1]["step"]
+    return replace(
+        cell,
+        status="finished",
+        reason=None,
+        epochs=epochs,
+        steps=steps,
+        seconds=result["seconds"],
+        cpu_seconds=result.get("cpu_seconds"),
+        multiply_adds=_multiply_adds(run, steps, epochs),
+        machine={name: environment.get(name) for name in _MACHINE},
+    )
 
 
 def _multiply_adds(run: Run, steps: int, epochs: int) -> int | None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -151,6 +152,14 @@ def threads_of(jobs: int) -> int:
     if asked.isdecimal() and int(asked):
         return int(asked)
     return max(1, usable_cores() // jobs)
+
+
+def seconds_to_start(threads: int) -> float:
+    """Return how long a child process of a job needs until it can load its data: Python starts and imports packages."""
+    since = time.perf_counter()
+    words = [sys.executable, "-c", "import peerdistill.runs.train"]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL, env=_environment(threads))
+    return time.perf_counter() - since
 
 
 def _environment(threads: int) -> Mapping[str, str]:

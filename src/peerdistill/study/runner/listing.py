@@ -1,17 +1,17 @@
 """What ``peerdistill reproduce --list`` shows: every cell, how far it is, and how long it will take on this machine."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peerdistill.study.plan import Cell, Study
 from peerdistill.study.record import CellRecord, Record
+from peerdistill.study.record.from_run import with_costs
 from peerdistill.study.results import extra_cells
 from peerdistill.study.runner.data import missing_data
 from peerdistill.study.runner.folders import Folders
 from peerdistill.study.runner.reproduce import planned_cell, unique
-from peerdistill.study.runner.trials import Trials
+from peerdistill.study.runner.trials import Estimate, Trials
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,21 @@ class ListedCell:
     Attributes:
         cell: The cell.
         state: "finished", "interrupted", "planned", "training" (by another process), "no data" or "impossible".
-        steps: Optimizer steps of the whole training; None if unknown.
         seconds: Measured time of a finished training, estimated time of another; None if unknown.
+        record: What its training has cost, or will cost by the estimate; None if unknown.
         reason: Why it can't be trained.
     """
 
     cell: Cell
     state: str
-    steps: int | None = None
     seconds: float | None = None
+    record: CellRecord | None = None
     reason: str | None = None
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of the whole training; None if unknown."""
+        return None if self.record is None else self.record.steps
 
     @property
     def is_left(self) -> bool:
@@ -90,7 +95,7 @@ def listing(
 
     Args:
         study: The study. The plain networks of equal compute are among its runs, with as many epochs as the estimated
-            times give.
+            times and the multiply-adds give.
         folders: Where the runs are.
         record: Results that are known, maybe of runs that were deleted.
         trials: Measures the configurations that are not trained yet.
@@ -100,31 +105,20 @@ def listing(
     folders.adopt(study.cells)
     lister = _Lister(folders, record, trials, tell)
     found = lister.all(study.cells)
-    extra = lister.all(extra_cells(study, _as_if_finished(study, found)))
+    if not study.equal_compute:
+        return Listing(tuple(found), jobs)
+    expected = Record(study.name, study.scale.name, {}, lister.as_if_finished(found))
+    extra = lister.all(extra_cells(study, expected))
     return Listing(tuple(found + extra), jobs)
 
 
-def _as_if_finished(study: Study, found: Sequence[ListedCell]) -> Record:
-    """Return the record of a study in which all trainings have taken the estimated time."""
-    times = {one.cell.name: one.seconds for one in found}
-    cells = (planned_cell(cell, "finished", cpu_seconds=times[cell.name]) for cell in study.cells)
-    return Record(study.name, study.scale.name, {}, tuple(cells))
-
-
-def _finished(cell: Cell, folders: Folders, record: Record | None) -> ListedCell | None:
+def _finished(cell: Cell, folders: Folders, record: Record | None) -> CellRecord | None:
     known = None if record is None else record.find(cell.name)
     if known is not None and known.finished:
-        return _recorded(cell, known)
+        return known
     if folders.status(cell) != "finished":
         return None
-    run = folders.run_of(cell)
-    seconds = json.loads(run.result_file.read_text(encoding="utf-8"))["seconds"]
-    last = json.loads(run.metrics_file.read_text(encoding="utf-8").splitlines()[-1])
-    return ListedCell(cell, "finished", last["step"], seconds)
-
-
-def _recorded(cell: Cell, known: CellRecord) -> ListedCell:
-    return ListedCell(cell, "finished", known.steps, known.seconds)
+    return with_costs(planned_cell(cell, "finished"), folders.run_of(cell))
 
 
 class _Lister:
@@ -145,13 +139,28 @@ class _Lister:
 
     def all(self, cells: Sequence[Cell]) -> list[ListedCell]:
         """Return what is known of cells, each run once."""
-        runs = unique(cells)
-        done = {
-            cell.name: found for cell in runs if (found := _finished(cell, self._folders, self._record)) is not None
-        }
-        missing = [cell for cell in runs if cell.name not in done]
+        done: dict[str, ListedCell] = {}
+        for cell in unique(cells):
+            known = _finished(cell, self._folders, self._record)
+            if known is not None:
+                done[cell.name] = ListedCell(cell, "finished", known.seconds, known)
+        missing = [cell for cell in unique(cells) if cell.name not in done]
         without = missing_data(missing, self._folders.places) if missing else {}
-        return [done[cell.name] if cell.name in done else self._missing(cell, without) for cell in runs]
+        return [done.get(cell.name) or self._missing(cell, without) for cell in unique(cells)]
+
+    def as_if_finished(self, found: Sequence[ListedCell]) -> tuple[CellRecord, ...]:
+        """Return the records of cells that have all been trained, at the estimated cost, beside those that are known.
+
+        Known plain networks of equal compute are among them: one of almost the right length is used again.
+        """
+        recorded = () if self._record is None else self._record.cells
+        known = tuple(one for one in recorded if one.finished)
+        new = ((one, one.record) for one in found if one.record is not None and one.record not in known)
+        return (*known, *(self._counted(one.cell, record) if one.is_left else record for one, record in new))
+
+    def _counted(self, cell: Cell, estimated: CellRecord) -> CellRecord:
+        self._tell(f"counting multiply-adds of {cell.name}")
+        return replace(estimated, multiply_adds=self._trials.multiply_adds(cell))
 
     def _missing(self, cell: Cell, without: Mapping[str, str]) -> ListedCell:
         if cell.dataset in without:
@@ -162,4 +171,16 @@ class _Lister:
         if isinstance(found, str):
             return ListedCell(cell, "impossible", reason=found)
         state = "training" if self._folders.is_taken(cell) else self._folders.status(cell)
-        return ListedCell(cell, state, found.steps, found.seconds)
+        return ListedCell(cell, state, found.seconds, _expected(cell, found))
+
+
+def _expected(cell: Cell, estimate: Estimate) -> CellRecord:
+    """Return what will be recorded of the cost of a cell."""
+    return planned_cell(
+        cell,
+        "finished",
+        steps=estimate.steps,
+        seconds=estimate.training_seconds,
+        cpu_seconds=estimate.cpu_seconds,
+        machine={"device": estimate.device},
+    )

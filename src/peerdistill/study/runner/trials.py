@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,11 +13,14 @@ import torch
 from peerdistill.config.config import Config
 from peerdistill.errors import Failure, UserError
 from peerdistill.runs.build import check_device
+from peerdistill.runs.fitting import with_fitting_batches
 from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.prepare import close_workers, prepare
 from peerdistill.runs.run import Run
+from peerdistill.study.cost import Sizes, multiply_adds_of_steps, sizes_of
 from peerdistill.study.plan import Cell, digest
 from peerdistill.study.runner.folders import Folders
+from peerdistill.study.runner.job import seconds_to_start
 
 _SECONDS = 0.3
 """About as long as the steps and evaluations of a trial take; a few of them are always made."""
@@ -29,10 +33,33 @@ class Estimate:
     Attributes:
         steps: Optimizer steps.
         seconds: Time with one training at a time, from the start of its process to its result.
+        training_seconds: Time of its epochs, which its result will have.
+        cpu_seconds: CPU time of its epochs.
+        device: Device of the training.
     """
 
     steps: int
     seconds: float
+    training_seconds: float
+    cpu_seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a trial has measured.
+
+    Attributes:
+        pace: How long the parts of a training take.
+        cpu_share: CPU seconds of a second.
+        sizes: Sizes of the data.
+        device: Device of the training.
+    """
+
+    pace: Pace
+    cpu_share: float
+    sizes: Sizes
+    device: str
 
 
 class Trials:
@@ -47,7 +74,8 @@ class Trials:
 
     def __init__(self, folders: Folders, threads: int):
         self._folders = folders
-        self._found: dict[str, Pace | str] = {}
+        self._threads = threads
+        self._found: dict[str, _Trial | str] = {}
         torch.set_num_threads(threads)
 
     def __contains__(self, cell: Cell) -> bool:
@@ -55,19 +83,43 @@ class Trials:
 
     def estimate(self, cell: Cell) -> Estimate | str:
         """Return what a cell will need, or a sentence that says why it can't be trained."""
+        trial = self._trial(cell)
+        if isinstance(trial, str):
+            return trial
+        training, pace = cell.resolved.training, trial.pace
+        epochs = pace.epochs(training)
+        return Estimate(
+            steps=training.epochs * pace.steps_per_epoch,
+            seconds=self._start + pace.beside_epochs + epochs,
+            training_seconds=pace.first + epochs,
+            cpu_seconds=trial.cpu_share * (pace.first + epochs),
+            device=trial.device,
+        )
+
+    def multiply_adds(self, cell: Cell) -> int | None:
+        """Return the multiply-adds that a cell will need; None if it can't be trained."""
+        trial = self._trial(cell)
+        if isinstance(trial, str):
+            return None
+        per_epoch = trial.pace.steps_per_epoch
+        with self._trainable(cell) as config:
+            fitting = with_fitting_batches(config, trial.sizes.samples)
+            return multiply_adds_of_steps(fitting, trial.sizes, config.training.epochs * per_epoch, per_epoch)
+
+    @cached_property
+    def _start(self) -> float:
+        return seconds_to_start(self._threads)
+
+    def _trial(self, cell: Cell) -> _Trial | str:
         key = _key(self._folders.config(cell))
         if key not in self._found:
             self._found[key] = self._tried(cell)
-        pace = self._found[key]
-        if isinstance(pace, str):
-            return pace
-        training = cell.resolved.training
-        return Estimate(training.epochs * pace.steps_per_epoch, pace.beside_epochs + pace.epochs(training))
+        return self._found[key]
 
-    def _tried(self, cell: Cell) -> Pace | str:
+    def _tried(self, cell: Cell) -> _Trial | str:
         try:
             with self._trainable(cell) as config, TemporaryDirectory() as folder:
-                return _pace(config, Path(folder))
+                return _measured(config, Path(folder))
         except (UserError, Failure) as error:
             return str(error)
 
@@ -84,8 +136,8 @@ class Trials:
             yield cell.config(self._folders.places[cell.dataset], untrained)
 
 
-def _pace(config: Config, folder: Path) -> Pace:
-    """Return how long the parts of a training take.
+def _measured(config: Config, folder: Path) -> _Trial:
+    """Try a configuration.
 
     Raises:
         UserError: For everything for which training would not start.
@@ -97,8 +149,11 @@ def _pace(config: Config, folder: Path) -> Pace:
     endless = replace(config, training=replace(config.training, epochs=EPOCHS))
     task, trainer, evaluators, _ = prepare(endless, Run(folder))
     try:
-        start = time.perf_counter() - since
-        return pace_of(trainer, evaluators, task.data, start=start, seconds=_SECONDS, folder=folder)
+        measuring, cpu = time.perf_counter(), time.process_time()
+        start = measuring - since
+        pace = pace_of(trainer, evaluators, task.data, start=start, seconds=_SECONDS, folder=folder)
+        cpu_share = (time.process_time() - cpu) / (time.perf_counter() - measuring)
+        return _Trial(pace, cpu_share, sizes_of(task.data), str(trainer.fabric.device))
     finally:
         close_workers(trainer, evaluators)
 
