@@ -238,6 +238,7 @@ MISTAKES = [
     Mistake("resume with another backbone", "train --resume --run runs/digits --backbone resnet32", "resnet32"),
     Mistake("resume with another method", "train --resume --run runs/digits --method mcl-okd", "mcl-okd"),
     Mistake("resume with another number of epochs", "train --resume --run runs/digits --epochs 9", "epochs 1, found 9"),
+    Mistake("resume with a budget", "train --resume --run runs/digits --budget 2h", "without budget, found 2 hours"),
     Mistake("resume with other classes", "train --resume --run runs/renamed", "'eins' and 'zwei'"),
     Mistake("resume with another number of images", "train --resume --run runs/fewer", "images"),
     Mistake("resume with changed images", "train --resume --run runs/repainted", "images"),

@@ -263,8 +263,10 @@ def test_a_planned_run_is_an_ordinary_run(digits_file, two_epochs, train_quickly
     assert [file.name for file in tmp_path.iterdir()] == ["planned"]
     train_quickly(read_config(run.config_file), tmp_path / "plain")
     assert Run(tmp_path / "plain").metrics_file.read_bytes() == run.metrics_file.read_bytes()
-    again = pdl.train(data, run=run.path, resume=True, budget="2h", **options)
+    again = pdl.train(data, run=run.path, resume=True, budget="1000s", **options)
     assert again.config == run.config
+    with pytest.raises(UserError, match=r"planned was started with budget 16 minutes 40 seconds, found 2 hours: a res"):
+        pdl.train(data, run=run.path, resume=True, budget="2h", **options)
     found = pdl.dry_run(data, budget="1000s", **options)
     assert found.config == run.config
     assert found.as_dict()["plan"]["epochs"] == found.config.training.epochs

@@ -20,6 +20,7 @@ from peerdistill.config.peer_options import OF_PEERS
 from peerdistill.errors import PeerdistillWarning, UserError, cause
 from peerdistill.evaluation import Evaluator
 from peerdistill.files import scratch_folder
+from peerdistill.runs.json_file import read_object
 from peerdistill.runs.pace import EPOCHS, Pace, pace_of
 from peerdistill.runs.peers_pay import PeersPay, study_for
 from peerdistill.runs.run import Run
@@ -129,6 +130,14 @@ def with_plan_of(config: Config, started: Config) -> Config:
         return config
     cohort = replace(config.cohort, peers=started.cohort.peers, sharing=started.cohort.sharing)
     return replace(config, method=started.method, options=started.options, cohort=cohort)
+
+
+def check_same_budget(run: Run, budget: Budget) -> None:
+    """Raise UserError if a run that is resumed was not planned for this budget."""
+    planned_for = (read_object(run.plan_file) or {}).get("budget_seconds")
+    if planned_for != budget.seconds:
+        was = "without budget" if planned_for is None else f"with budget {Budget(planned_for)}"
+        raise UserError(f"{run.path} was started {was}, found {budget}: a resumed run keeps its plan, leave out budget")
 
 
 def plan_for(task: Task, budget: Budget, run: Run, opened: Opened) -> Plan:

@@ -15,7 +15,7 @@ from peerdistill.errors import Failure, UserError
 from peerdistill.evaluation import Evaluator
 from peerdistill.files import write_whole
 from peerdistill.runs.announce import announce, say, why_stopped
-from peerdistill.runs.budget import with_plan_of
+from peerdistill.runs.budget import check_same_budget, with_plan_of
 from peerdistill.runs.build import check_device
 from peerdistill.runs.environment import describe, difference_from
 from peerdistill.runs.fitting import with_batches_of
@@ -58,7 +58,7 @@ def train(
         console: Where progress is shown; by default the terminal.
         given: The images that the npz files in ``config`` hold; the run folder keeps them.
         budget: The time in which the run must end: epochs, and peers if nobody chose them, are planned for it. A run
-            that is resumed keeps its plan.
+            that is resumed keeps its plan, and another budget is refused.
 
     Raises:
         UserError: For wrong input, or if another process trains in the folder.
@@ -82,6 +82,8 @@ def train(
     with followers.informed():
         if resume:
             run.require()
+            if budget is not None:
+                check_same_budget(run, budget)
             with run.held():
                 return _resumed(config, run, lead, flags)
         run.require_free()

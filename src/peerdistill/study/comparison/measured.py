@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from peerdistill.errors import UserError, reading
+from peerdistill.runs.json_file import read_object
 from peerdistill.runs.run import Run
-from peerdistill.study.json_file import read_object
 from peerdistill.study.training_time import training_time
 
 TOP1 = "top-1"

@@ -8,9 +8,9 @@ from typing import Any
 from peerdistill.config.config import Config
 from peerdistill.errors import UserError, reading
 from peerdistill.evaluation import Outcomes
+from peerdistill.runs.json_file import read_object
 from peerdistill.runs.predictions import Predictions, predictions_file, read_predictions
 from peerdistill.runs.run import Run, Which
-from peerdistill.study.json_file import read_object
 from peerdistill.study.run_names import distinguished
 from peerdistill.study.training_time import training_time
 from peerdistill.training.metrics import MetricsFile
