@@ -1,5 +1,7 @@
 """Which of the measured times says what a training cost."""
 
+MEANING = "Training time is CPU time for a training on a CPU, else elapsed time."
+
 
 def training_time(seconds: float | None, cpu_seconds: float | None, device: str | None) -> float | None:
     """Return the seconds by which trainings are compared: CPU time on a CPU, elapsed time on any other device.

@@ -232,7 +232,19 @@ def test_cost_is_that_of_the_command(hostile):
     assert values["parameters of the deployed leader"] == f"{found.parameters['leader']:,}"
     assert values["times those of the leader alone"] == f"{found.ratio:.2f} x"
     assert values["multiply-adds of the whole training"] == in_units(found.training)
-    assert values["measured time"] == f"{seconds:,.0f} s"
+    assert values["training time"] == f"{seconds:.1f} s"
+
+
+def test_runs_and_variants_have_the_same_training_time(compared):
+    """It is the CPU time here, 10 and 25 seconds; the elapsed time is not said beside it."""
+    for run in compared:
+        result = json.loads(run.result_file.read_text())
+        run.result_file.write_text(json.dumps({**result, "seconds": 99.0}))
+    found = content(*compared)
+    runs = [row[found.runs.columns.index("training time")] for row in found.runs.rows]
+    assert runs == ["10.0 s"] * 3 + ["25.0 s"] * 3
+    variants = [row[found.groups.columns.index("training time, mean")] for row in found.groups.rows]
+    assert variants == ["10.0 s", "25.0 s"]
 
 
 def test_results_of_a_study_are_shown_with_their_verdicts(tmp_path):

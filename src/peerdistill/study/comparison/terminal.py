@@ -14,6 +14,7 @@ from peerdistill.study.comparison.configurations import SameConfiguration
 from peerdistill.study.comparison.measured import TOP1, Measured
 from peerdistill.study.results.values import Amount, text
 from peerdistill.study.run_names import distinguished
+from peerdistill.study.training_time import MEANING
 from peerdistill.study.wide_table import Column, WideTable
 
 _LONGEST_VALUE = 40
@@ -48,11 +49,10 @@ def differences(groups: Sequence[SameConfiguration], options: Mapping[str, tuple
 
 def _results(runs: Sequence[Measured]) -> WideTable:
     columns, names = list(runs[0].figures), _names(runs)
-    head = [*(name for column in columns for name in _headings(column)), "epochs", "seconds", "parameters"]
+    head = [*(name for column in columns for name in _headings(column)), "epochs", "training time, s", "parameters"]
     rows = [_values(one, columns) for one in runs]
     found = [Column(name, cells, is_number=True) for name, cells in zip(head, zip(*rows, strict=True), strict=True)]
-    note = "Seconds: CPU time of a training on a CPU, else elapsed time."
-    return WideTable("Results: accuracy, %", [Column("run", [names[one.name] for one in runs])], found, note)
+    return WideTable("Results: accuracy, %", [Column("run", [names[one.name] for one in runs])], found, MEANING)
 
 
 def _values(one: Measured, columns: Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ from peerdistill.study.report.run_tables import (
 )
 from peerdistill.study.report.verdict import Difference, about, differences, verdict
 from peerdistill.study.spread import spread
+from peerdistill.study.training_time import MEANING
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Content:
         pictures: Pictures by identifier, as ``data:`` addresses.
         written: When the report was written.
         version: Version of peerdistill.
+        about_time: What training time is, in one sentence.
     """
 
     title: str
@@ -98,6 +100,7 @@ class Content:
     sections: Sequence[Section] = ()
     written: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     version: str = __version__
+    about_time: str = MEANING
 
     @property
     def charts(self) -> dict[str, Chart]:
@@ -236,11 +239,11 @@ def _runs_table(runs: Sequence[ReportedRun]) -> Table:
                 percent(scores["leader"]["top1"]) if scores else "not ended",
                 percent(fmean(peers)) if len(peers) > 1 else "",
                 percent(scores["ensemble"]["top1"]) if scores and len(peers) > 1 else "",
-                duration((reported.result or {}).get("seconds")) if reported.result else "",
+                duration(reported.training_time) if reported.result else "",
             ]
         )
-    columns = ["run", "method", "network", "peers", "epochs", "seed", "leader", "mean peer", "ensemble", "time"]
-    return Table(columns, rows)
+    about, figures = ["run", "method", "network", "peers", "epochs", "seed"], ["leader", "mean peer", "ensemble"]
+    return Table([*about, *figures, "training time"], rows)
 
 
 def _differences(runs: Sequence[ReportedRun]) -> Table | None:

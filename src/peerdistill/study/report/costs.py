@@ -9,6 +9,8 @@ from peerdistill.study.cost import cost_of_run
 from peerdistill.study.cost.units import in_units
 from peerdistill.study.report.charts import Section, Table
 from peerdistill.study.report.groups import Group
+from peerdistill.study.report.run_tables import duration
+from peerdistill.study.training_time import MEANING
 
 _ROWS = (
     "parameters of the deployed leader",
@@ -20,7 +22,7 @@ _ROWS = (
     "memory",
     "of it memory banks and queues",
     "of it activations",
-    "measured time",
+    "training time",
 )
 
 
@@ -38,8 +40,8 @@ def cost_section(groups: Sequence[Group]) -> Section | None:
     if not columns:
         return None
     rows = [[name, *(column[place] for column in columns.values())] for place, name in enumerate(_ROWS)]
-    about = "Computed from the configuration, forward and backward pass counted separately; time as it was measured."
-    return Section("cost", "Cost of training", [about, *notes], tables=[("cost", Table(["", *columns], rows))])
+    about = "Computed from the configuration, forward and backward pass counted separately. The time was measured."
+    return Section("cost", "Cost of training", [about, MEANING, *notes], tables=[("cost", Table(["", *columns], rows))])
 
 
 def _column(group: Group) -> list[str]:
@@ -54,7 +56,7 @@ def _column(group: Group) -> list[str]:
         in_units(values["training"]),
         f"{values['ratio']:.2f} x",
         *(_bytes(size) for size in (memory["total"], sum(memory["buffers"].values()), memory["activations"])),
-        f"{fmean(seconds):,.0f} s" if seconds else "",
+        duration(fmean(seconds)) if seconds else "",
     ]
 
 
