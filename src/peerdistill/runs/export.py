@@ -72,7 +72,8 @@ class Calibration:
     def summary(self) -> str:
         """The calibration as a sentence."""
         errors = f"{self.ece_before:.2%} before, {self.ece_after:.2%} after"
-        return f"temperature {self.temperature:.4f}; calibration error on {self.images} validation pictures: {errors}"
+        where = f"the {self.images} validation pictures that chose it"
+        return f"temperature {self.temperature:.4f}; calibration error on {where}: {errors}"
 
 
 def export(

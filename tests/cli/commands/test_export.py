@@ -100,7 +100,8 @@ def test_the_temperature_is_fitted_on_the_validation_images(peers, tmp_path, pee
     divided = replace(report, logits=report.logits / np.float32(temperature))
     assert found["ece_after"] == pytest.approx(divided.ece)
     text = peerdistill("export", peers[0], "--output", file, "--calibrate", "--force").stdout
-    assert f"temperature {temperature:.4f}; calibration error on {len(report.labels)} validation pictures: " in text
+    where = f"the {len(report.labels)} validation pictures that chose it"
+    assert f"temperature {temperature:.4f}; calibration error on {where}: " in text
 
 
 def test_calibration_without_validation_images_is_refused(home, tmp_path, peerdistill):
