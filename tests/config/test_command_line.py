@@ -116,7 +116,7 @@ def test_data_on_the_command_line_wins_over_a_file_s(write_yaml):
 
 def test_options_are_those_of_the_method_s_signature():
     own = {option.name for option in methods.options_of("mcl-okd")}
-    assert own == {"temperature", "ensemble", "beta", "contrast"}
+    assert own == {"temperature", "ensemble", "ramp", "beta", "contrast"}
     config, _ = parse(["digits", "--beta=0.5", "--temperature=2", "--contrast.views=core"])
     assert set(config.options) == own
     assert (config.options["beta"], config.options["temperature"]) == (0.5, 2.0)

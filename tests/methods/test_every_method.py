@@ -86,11 +86,20 @@ def test_without_distillation_it_is_the_baseline(make_cohort, make_method, batch
     assert method(out, labels, indices).total.item() == baseline(out, labels, indices).total.item()
 
 
-@pytest.mark.parametrize(("name", "part"), [("okddip", "group"), ("pcl", "ensemble"), ("pcl", "means")])
-def test_weights_ramp_up_over_80_epochs(make_cohort, make_method, batch, name, part):
+@pytest.mark.parametrize(
+    ("name", "part", "options"),
+    [
+        ("okddip", "group", {}),
+        ("pcl", "ensemble", {}),
+        ("pcl", "means", {}),
+        ("mcl-okd", "ensemble", {"ramp": 80}),
+        ("one", "ensemble", {"ramp": 80}),
+    ],
+)
+def test_weights_ramp_up_over_80_epochs(make_cohort, make_method, batch, name, part, options):
     images, labels, indices = batch
     cohort = make_cohort(name)
-    method = make_method(name, cohort).eval()
+    method = make_method(name, cohort, **options).eval()
     out = cohort(images * 2)
     losses = []
     for epoch in (0, 40, 80, 200):

@@ -6,7 +6,7 @@ from peerdistill import terms
 from peerdistill.contrast import ContrastOptions
 from peerdistill.methods.card import MethodCard
 from peerdistill.methods.requirements import require_peers
-from peerdistill.ranges import Temperature, Weight
+from peerdistill.ranges import Epochs, Temperature, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ def mcl_okd(
     *,
     temperature: Temperature = 3.0,
     ensemble: Weight = 1.0,
+    ramp: Epochs = 0,
     beta: Weight = 0.025,
     contrast: ContrastOptions = ContrastOptions(),  # noqa: B008 (frozen)
 ) -> "Method":
@@ -31,7 +32,8 @@ def mcl_okd(
         train_labels: Label of each training sample (N,), by index.
         temperature: Temperature T of the divergence.
         ensemble: Weight of the leader's divergence from the ensemble: 1 in the paper. More brings the leader closer to
-            the ensemble.
+            the ensemble, but also in the first epochs, when the ensemble knows little.
+        ramp: Number of epochs over which that weight ramps up; 0 for a constant weight, as in the paper.
         beta: Weight of the contrast.
         contrast: Options of the contrast.
 
@@ -51,7 +53,7 @@ def mcl_okd(
     return terms.Method(
         [
             terms.Weighted("cross_entropy", 1.0, terms.CrossEntropy()),
-            terms.Weighted("ensemble", ensemble, lambda: terms.EnsembleToLeader(temperature)),
+            terms.Weighted("ensemble", terms.Ramp(ensemble, ramp), lambda: terms.EnsembleToLeader(temperature)),
             terms.Weighted("contrast", beta, lambda: terms.MultiViewContrast(cohort.widths, train_labels, contrast)),
         ]
     )

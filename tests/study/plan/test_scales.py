@@ -23,11 +23,11 @@ def scaled(write, scale: str, text: str = TEXT):
 
 
 def test_values_are_replaced_where_the_option_exists(write):
-    study, configs = scaled(write, "digits: {ramp: 1, contrast: {count: 8}, lr: 0.5}")
+    study, configs = scaled(write, "digits: {distillation: 2.0, contrast: {count: 8}, lr: 0.5}")
     assert {config.training.lr for config in configs} == {0.5}
-    assert [config.options["ramp"] for config in configs if config.method == "okddip"] == [1] * 8
+    assert [config.options["distillation"] for config in configs if config.method == "okddip"] == [2.0] * 8
     assert [config.options["contrast"].count for config in configs if config.method == "mcl-okd"] == [8] * 8
-    statement = "contrast.count 8 instead of 64, lr 0.5 instead of 0.05, ramp 1 instead of 5"
+    statement = "contrast.count 8 instead of 64, distillation 2.0 instead of 1.0, lr 0.5 instead of 0.05"
     assert study.scale.statement("digits") == f"tiny: {statement}"
 
 
