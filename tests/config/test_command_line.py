@@ -251,16 +251,23 @@ def test_the_papers_recipe_trains_on_all_images():
     arrays, cifar = recipe("arrays"), recipe("cifar")
     assert arrays.pop("validation") == 0.1
     assert cifar.pop("validation") == 0
-    assert arrays.pop("methods") == {"mcl-okd": {"ensemble": 9}}
+    assert arrays.pop("methods") == {"mcl-okd": {"ensemble": 9, "ramp": 27}}
     assert arrays == cifar
 
 
 @pytest.mark.parametrize(
-    ("words", "weight"),
-    [("cifar100", 1), ("digits", 1), ("npz:images.npz", 9), ("./photos", 9), ("./photos --pretrained", 1)],
+    ("words", "weight", "ramp"),
+    [
+        ("cifar100", 1, 0),
+        ("digits", 1, 0),
+        ("npz:images.npz", 9, 27),
+        ("./photos", 9, 27),
+        ("./photos --pretrained", 1, 0),
+    ],
 )
-def test_on_own_images_the_leader_learns_more_from_the_ensemble_than_in_the_paper(words, weight):
-    assert values_of(*words.split())["ensemble"] == weight
+def test_on_own_images_the_leader_learns_more_from_the_ensemble_than_in_the_paper(words, weight, ramp):
+    values = values_of(*words.split())
+    assert (values["ensemble"], values["ramp"]) == (weight, ramp)
 
 
 def test_a_file_of_the_other_kind_is_refused(tmp_path):

@@ -185,7 +185,7 @@ def written(folder):
         ({"contrast.count": 8}, r"was started with contrast\.count 16, found 8"),
         ({"validation": 0.2}, "was started with validation 0.1, found 0.2"),
         (
-            {"data": "digits", "schedule.warmup": 0, "ensemble": 9},
+            {"data": "digits", "schedule.warmup": 0, "ensemble": 9, "ramp": 27},
             "was trained on the classes 'a', 'b' and 'c', the data has '0', '1'",
         ),
     ],

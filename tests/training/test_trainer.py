@@ -144,6 +144,16 @@ def test_a_ramp_longer_than_the_run_gives_a_warning(make_trainer):
         make_trainer("other", method=Method([rising]), epochs=80)
 
 
+@pytest.mark.parametrize(("epochs", "warns"), [(10, True), (11, False)])
+def test_a_ramp_that_has_reached_a_weight_of_1_gives_no_warning(make_trainer, epochs, warns):
+    """9 exp(-5 (1 - 9 / 27)^2) is 0.98, and 9 exp(-5 (1 - 10 / 27)^2) is 1.24."""
+    rising = Weighted("record", Ramp(9.0, epochs=27), CrossEntropy())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make_trainer(method=Method([rising]), epochs=epochs)
+    assert any("ramps up over" in str(one.message) for one in caught) == warns
+
+
 def test_the_memory_format_applies_to_weights_and_does_not_change_results(make_trainer):
     def trained(memory_format: str) -> dict[str, nn.Parameter]:
         trainer = make_trainer(memory_format, memory_format=memory_format)

@@ -8,10 +8,13 @@ from peerdistill.terms import Method
 # The papers ramp up weights over this share of a run.
 _RAMP_SHARE = 80 / 300
 
+_ENOUGH = 1.0  # what most papers' weights reach; a larger weight that is still ramping up then does something, too
+
 
 def warn_about_long_ramps(method: Method, epochs: int) -> None:
-    """Warn about weights that do not reach their final value in this number of epochs."""
-    long = {name: ramp for name, ramp in method.ramps.items() if ramp.epochs > epochs}
+    """Warn about weights that reach neither their final value nor 1 in this number of epochs."""
+    ramps = {name: ramp for name, ramp in method.ramps.items() if ramp.epochs > epochs}
+    long = {name: ramp for name, ramp in ramps.items() if ramp.at(epochs - 1) < min(_ENOUGH, ramp.weight)}
     if not long:
         return
     ramp = next(iter(long.values()))

@@ -75,7 +75,7 @@ def test_divergence_is_a_failure_not_a_user_error(at_home, tmp_path, peerdistill
 
 def test_a_warning_is_one_line(at_home, tmp_path, peerdistill):
     words = [word if word != "8" else "100000" for word in QUICK]
-    outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "run", *words)
+    outcome = peerdistill("train", "npz:digits.npz", "--run", tmp_path / "run", *words, "--ramp", "0")
     assert outcome.code == 0
     assert outcome.stderr.startswith("peerdistill: drawing ")
     assert len(outcome.stderr.splitlines()) == 1

@@ -91,8 +91,8 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
         "baseline": "--method baseline --sharing branch",
         "ONE": "--method one --sharing branch --branch_at early",
         "OKDDip": "--method okddip --sharing branch --branch_at early --ramp 27",
-        "MCL-OKD": "--method mcl-okd --sharing branch --ensemble 1",
-        "MCL-OKD, ensemble x 9": "--method mcl-okd --sharing branch --ensemble 9",
+        "MCL-OKD": "--method mcl-okd --sharing branch --ensemble 1 --ramp 0",
+        "MCL-OKD, ensemble x 9": "--method mcl-okd --sharing branch --ensemble 9 --ramp 0",
     }
     cells = {cell.labels["method"]: cell for cell in compared("cifar20")}
     assert [*cells, "MCL-OKD, ensemble x 9"] == [*by_hand]
