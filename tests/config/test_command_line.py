@@ -186,6 +186,15 @@ def test_resuming_takes_the_run_s_configuration(tmp_path):
     assert changed.training == config.training
 
 
+def test_an_option_that_a_run_does_not_have_is_not_that_of_a_later_recipe(tmp_path):
+    """The run was started by a version without ``ramp``, when the weight was constant."""
+    values = parse(["./photos"])[0].as_dict()
+    assert values.pop("ramp") == 27
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    for config in (read_config(tmp_path / "config.yaml"), parse(["--resume", "--run", str(tmp_path)])[0]):
+        assert (config.options["ramp"], config.options["ensemble"]) == (0, 9)
+
+
 def test_resuming_by_another_method_is_refused(tmp_path):
     config, _ = parse(["digits", "--method=baseline"])
     (tmp_path / "config.yaml").write_text(config.as_yaml())

@@ -59,7 +59,8 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
         UserError: For an unknown option, recipe or method, a broken file, or a value of the wrong type.
     """
     words = _data_as_option(words)
-    if "--resume" in words and (run := _last_value(words, "run")) is not None:
+    run = _last_value(words, "run") if "--resume" in words else None
+    if run is not None:
         words = [f"--config={_resumed_config(user_path(run, '--run'), _last_value(words, 'method'), kind)}", *words]
     parts = list(_parts(words, kind))
     first = _look_ahead(parts)
@@ -67,7 +68,10 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
     parser = train_parser(method, kind)
     if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
         _add_recipes_to_help(parser, method, kind)
-    recipes = kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
+    # A run that is resumed has all options of its recipes, except those that a later version has added.
+    recipes = (
+        () if run is not None else kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
+    )
     parser.set_defaults(defaults_of(kind, method, recipes))
     found = parser.get_defaults()
     what = f"option of {kind.command} with method {method}"
@@ -89,12 +93,15 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
 
 
 def read_config(path: Path) -> Config:
-    """Return the configuration in a file, complete as a run writes it or partial.
+    """Return the configuration in the file of a run.
+
+    Options that a later version has added have their defaults. The recipes of that version may have other values, with
+    which the run was not started.
 
     Raises:
         UserError: The file is missing or broken, or as :meth:`Config.from_dict`.
     """
-    return Config.from_dict(_options_in(path), f" in {path}")
+    return Config.from_dict(_options_in(path), f" in {path}", recipes=())
 
 
 def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> ArgumentParser:

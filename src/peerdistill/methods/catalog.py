@@ -57,7 +57,7 @@ def find(name: str) -> MethodCard:
         >>> card.loss
         'sum_m CE(z_m) + KL_T(mean_m z_m -> z_M) + beta L_contrast'
         >>> [option.name for option in card.options]
-        ['temperature', 'ensemble', 'beta', 'contrast']
+        ['temperature', 'ensemble', 'ramp', 'beta', 'contrast']
     """
     if name in METHODS:
         return METHODS[name]

@@ -123,7 +123,7 @@ def test_cells_of_cifar20_are_the_runs_of_the_command_line():
             ("worth-photos", 6 * 3),
         ),
         *(("worth-few-photos", 10 * 3), ("worth-wrong-labels", 6 * 6), ("worth-trivialaugment", 13 * 6)),
-        ("worth-distillation", 15 * 6),
+        ("worth-distillation", 16 * 6),
         ("cifar-fs", 2 * 3),
     ],
 )
