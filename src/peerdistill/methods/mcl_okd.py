@@ -32,8 +32,9 @@ def mcl_okd(
         train_labels: Label of each training sample (N,), by index.
         temperature: Temperature T of the divergence.
         ensemble: Weight of the leader's divergence from the ensemble: 1 in the paper. More brings the leader closer to
-            the ensemble, but also in the first epochs, when the ensemble knows little.
-        ramp: Number of epochs over which that weight ramps up; 0 for a constant weight, as in the paper.
+            the ensemble.
+        ramp: Number of epochs over which that weight ramps up; 0 for a constant weight, as in the paper. A large weight
+            needs a ramp: the ensemble of the first epochs is a bad teacher.
         beta: Weight of the contrast.
         contrast: Options of the contrast.
 
