@@ -186,6 +186,12 @@ def test_resuming_takes_the_run_s_configuration(tmp_path):
     assert changed.training == config.training
 
 
+def test_an_unknown_recipe_is_refused_for_a_resumed_run_too(tmp_path):
+    (tmp_path / "config.yaml").write_text(parse(["digits"])[0].as_yaml())
+    with pytest.raises(UserError, match="unknown recipe 'bogus'"):
+        parse(["--resume", "--run", str(tmp_path), "--recipe", "bogus"])
+
+
 def test_an_option_that_a_run_does_not_have_is_not_that_of_a_later_recipe(tmp_path):
     """The run was started by a version without ``ramp``, when the weight was constant."""
     values = parse(["./photos"])[0].as_dict()

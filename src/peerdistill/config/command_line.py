@@ -68,11 +68,11 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
     parser = train_parser(method, kind)
     if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
         _add_recipes_to_help(parser, method, kind)
-    # A run that is resumed has all options of its recipes, except those that a later version has added.
-    recipes = (
-        () if run is not None else kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
-    )
-    parser.set_defaults(defaults_of(kind, method, recipes))
+    recipes = kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
+    defaults = defaults_of(kind, method, recipes)
+    if run is not None:  # it has all options of its recipes, except those that a later version has added
+        defaults = defaults_of(kind, method, recipes=())
+    parser.set_defaults(defaults)
     found = parser.get_defaults()
     what = f"option of {kind.command} with method {method}"
     for part in parts:

@@ -155,7 +155,8 @@ class _Lister:
         """
         recorded = () if self._record is None else self._record.cells
         known = tuple(one for one in recorded if one.finished)
-        new = ((one, one.record) for one in found if one.record is not None and one.record not in known)
+        names = {one.name for one in known}
+        new = ((one, one.record) for one in found if one.record is not None and one.cell.name not in names)
         return (*known, *(self._counted(one.cell, record) if one.is_left else record for one, record in new))
 
     def _counted(self, cell: Cell, estimated: CellRecord) -> CellRecord:
