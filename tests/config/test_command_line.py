@@ -201,6 +201,20 @@ def test_an_option_that_a_run_does_not_have_is_not_that_of_a_later_recipe(tmp_pa
         assert (config.options["ramp"], config.options["ensemble"]) == (0, 9)
 
 
+def test_a_new_run_from_the_file_of_a_run_does_not_have_options_of_a_later_recipe(tmp_path):
+    values = yaml.safe_load(parse(["./photos"])[0].as_yaml())
+    assert (values.pop("ramp"), values.pop("ensemble")) == (27, 9)
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert values_of("--config", str(file)).items() >= {"ramp": 0, "ensemble": 1}.items()
+    assert values_of("--config", str(file), "--recipe=folder").items() >= {"ramp": 27, "ensemble": 9}.items()
+
+
+def test_without_a_recipe_a_method_has_the_values_of_the_paper():
+    values = values_of("./photos", "--recipe=none")
+    assert values.items() >= {"ramp": 0, "ensemble": 1, "epochs": TrainingConfig().epochs}.items()
+
+
 def test_resuming_by_another_method_is_refused(tmp_path):
     config, _ = parse(["digits", "--method=baseline"])
     (tmp_path / "config.yaml").write_text(config.as_yaml())

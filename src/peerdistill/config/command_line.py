@@ -22,7 +22,7 @@ from peerdistill.config.config import (
     kind_of,
     options_of,
 )
-from peerdistill.config.kinds import CLASSES, Kind
+from peerdistill.config.kinds import CLASSES, NO_RECIPE, Kind
 from peerdistill.config.parser import describe_groups, make_parser, option_names, parse_words
 from peerdistill.config.recipes import in_words, set_by_recipes
 from peerdistill.config.typed import checked, dotted, flattened, is_group, typed
@@ -112,8 +112,8 @@ def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> Argument
         "--recipe",
         type=str,
         default=None,
-        help=f"One of {', '.join(kind.recipe_files())} (default: chosen by DATA and pretrained weights). "
-        "The defaults below are those of the recipe.",
+        help=f"One of {', '.join((*kind.recipe_files(), NO_RECIPE))} (default: chosen by DATA and pretrained "
+        "weights). The defaults below are those of the recipe.",
     )
     parser.add_argument("--run", type=str, default=None, help="Run folder (default: runs/DATA-METHOD-BACKBONE).")
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import yaml
 
 from peerdistill import backbones, methods
-from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, Kind, KindName
+from peerdistill.config.kinds import IMPLIED_BY_EPISODES, KINDS, NO_RECIPE, Kind, KindName
 from peerdistill.config.options import CohortConfig, LossConfig, TeacherConfig
 from peerdistill.config.recipes import recipe
 from peerdistill.config.typed import build_group, checked, flattened, is_group, option_types, typed
@@ -114,8 +114,8 @@ class Config:
         return {**flat, **{name: _plain(value) for name, value in self.options.items()}}
 
     def as_yaml(self) -> str:
-        """Return :meth:`as_dict` as the text of a configuration file."""
-        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
+        """Return :meth:`as_dict` as the text of a configuration file, to which a recipe adds nothing."""
+        return yaml.safe_dump({"recipe": NO_RECIPE, **self.as_dict()}, sort_keys=False, allow_unicode=True)
 
     @property
     def length(self) -> str:

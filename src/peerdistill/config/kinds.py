@@ -14,6 +14,9 @@ from peerdistill.training.config import TrainingConfig
 FINETUNE = "finetune"
 """Name of the recipe for pretrained weights. It sets only what differs from the recipe of the data."""
 
+NO_RECIPE = "none"
+"""What a complete configuration names as its recipe: options that a later version adds have their defaults."""
+
 KindName = Literal["classes", "episodes"]
 _YAML = ".yaml"
 
@@ -55,12 +58,14 @@ class Kind:
 
         Args:
             data: DATA.
-            chosen: The recipe that was asked for; None: it depends on the data and the weights.
+            chosen: The recipe that was asked for, or "none"; None: it depends on the data and the weights.
             has_weights: Whether the peers start from pretrained weights.
 
         Raises:
             UserError: Unknown data.
         """
+        if chosen == NO_RECIPE:
+            return ()
         if chosen not in (None, FINETUNE):
             return (chosen,)
         of_data = self.data_options.sources.recipe_for(data)

@@ -29,7 +29,7 @@ def result_of(run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, E
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
         "cpu_seconds": round(trainer.cpu_seconds, 1),
-        "options": yaml.safe_load(config.as_yaml()),
+        "options": yaml.safe_load(yaml.safe_dump(config.as_dict())),
         "versions": {"python": platform.python_version(), **versions()},
     }
 

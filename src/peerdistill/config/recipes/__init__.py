@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from peerdistill.config.kinds import FINETUNE, Kind
+from peerdistill.config.kinds import FINETUNE, NO_RECIPE, Kind
 from peerdistill.config.typed import dotted
 from peerdistill.errors import unknown_name
 
@@ -22,7 +22,7 @@ def recipe(name: str, method: str, kind: Kind) -> dict[str, Any]:
     """
     files = kind.recipe_files()
     if name not in files:
-        raise unknown_name("recipe", name, files)
+        raise unknown_name("recipe", name, (*files, NO_RECIPE))
     values = dict(_content(files[name]))
     values |= values.pop(_METHODS, {}).get(method, {})
     return dotted(values)
