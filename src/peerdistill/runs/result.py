@@ -26,6 +26,7 @@ def result_of(run: Run, trainer: Trainer, task: Task, evaluators: Mapping[str, E
         "parameters": trained_parameters(trainer, task),
         **_final_accuracies(run, trainer, task, evaluators),
         "stopped_early": trainer.progress.epoch if trainer.stopped_early else None,
+        "images": {"train": task.data.fingerprint, **task.data.held_out},
         "skipped_pictures": task.data.skipped,
         "seconds": round(trainer.seconds, 1),
         "cpu_seconds": round(trainer.cpu_seconds, 1),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from peerdistill.data import load_dataset
 from peerdistill.runs.run import Run
 from peerdistill.study.cost import multiply_adds_per_step, sizes_of_run
 from peerdistill.study.record import Record
@@ -55,6 +56,9 @@ def test_every_cell_is_trained_and_recorded(trained):
         options = run.config.as_dict()
         assert cell.options == {**options, "root": Path(options["root"]).name}
         assert cell.seed == run.config.training.seed
+        data = load_dataset(run.config.data)
+        assert cell.images == {"train": data.fingerprint, **data.held_out}
+        assert set(cell.images) == {"train", "test"}
         assert (cell.epochs, cell.steps) == (1, 3)
         assert cell.cpu_seconds >= 0
         assert cell.multiply_adds == cell.steps * multiply_adds_per_step(run.config, sizes_of_run(run))
@@ -122,6 +126,20 @@ def test_a_run_on_other_data_is_not_that_of_a_cell(copy):
     session = Session(plan, copy)
     session.run()
     assert [words[-1] for words in session.words] == [f"--run={copy}/runs/{name}"]
+
+
+def test_a_run_on_other_images_than_the_recorded_ones_is_told_at_once_and_in_the_results(copy):
+    """As if the record were of another machine, on which a folder was divided otherwise."""
+    file = copy / "results/results.json"
+    values = json.loads(file.read_text())
+    for cell in values["cells"]:
+        cell["images"]["test"] = "0123456789abcdef"
+    file.write_text(json.dumps(values))
+    session = Session(study(copy, seeds=3), copy)
+    session.run()
+    sentence = "digits: not all runs had the same test images"
+    assert session.printed.count(sentence) == 1
+    assert sentence in (copy / "results/results.md").read_text()
 
 
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):

@@ -32,6 +32,7 @@ class CellRecord:
         status: How far the run is.
         reason: Why there is no result, in a sentence.
         options: The whole configuration of the run.
+        images: A digest of the images of each split, and of their labels; empty if an earlier version trained the run.
         epochs: Epochs that were trained.
         steps: Optimizer steps that were made.
         seconds: Time of the training.
@@ -53,6 +54,7 @@ class CellRecord:
     status: Status = "planned"
     reason: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     epochs: int | None = None
     steps: int | None = None
     seconds: float | None = None

@@ -44,6 +44,7 @@ def finished_cell(cell: CellRecord, run: Run, folder: Path) -> CellRecord:
         found = replace(
             _with_costs(cell, run, result, environment, log),
             options={name: without_folders(value) for name, value in result["options"].items()},
+            images=result.get("images", {}),
             parameters=result["parameters"],
             versions=result["versions"],
             last=_errors(result["last"]),

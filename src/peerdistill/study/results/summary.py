@@ -13,8 +13,9 @@ from peerdistill.study.record import PREDICTORS, Record
 from peerdistill.study.results.best_length import BestLength, best_length
 from peerdistill.study.results.equal_compute import MEASURES, BestOf, Longer, best_of, longer_plain
 from peerdistill.study.results.groups import ERRORS, Group, Groups
+from peerdistill.study.results.images import comparable, different_images
 from peerdistill.study.results.values import OverSeeds
-from peerdistill.study.results.verdicts import Verdict, judge
+from peerdistill.study.results.verdicts import Scores, Verdict, judge
 
 PLAIN = "plain network"
 _SELF_EXPLAINING = ("dataset", "network", "setting", "method")  # axes whose labels need no name of the axis
@@ -86,6 +87,7 @@ class Summary:
         lines: The lines of its result.
         reasons: Why cells have no result, by name of their run.
         processors: Processors on which the runs were trained.
+        different_images: What to know about runs that had different images, in sentences.
     """
 
     title: str
@@ -95,6 +97,7 @@ class Summary:
     lines: tuple[Line, ...]
     reasons: Mapping[str, str]
     processors: tuple[str, ...] = ()
+    different_images: tuple[str, ...] = ()
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -114,9 +117,10 @@ def summarise(study: Study, record: Record) -> Summary:
     lines = [line for group in every for line in _lines(groups, group)]
     reasons = {one.name: one.reason for group in every for one in group.recorded if one.reason and not one.finished}
     axes = tuple(dict.fromkeys(axis for group in every for axis in group.labels))
-    machines = (str(one.machine.get("processor", "")) for group in every for one in group.finished.values())
-    processors = tuple(sorted(set(filter(None, machines))))
-    return Summary(study.title, study.source, study.scale.name, axes, tuple(lines), reasons, processors)
+    finished = [one for group in every for one in group.finished.values()]
+    processors = tuple(sorted(set(filter(None, (str(one.machine.get("processor", "")) for one in finished)))))
+    different = tuple(different_images(finished).values())
+    return Summary(study.title, study.source, study.scale.name, axes, tuple(lines), reasons, processors, different)
 
 
 def _lines(groups: Groups, group: Group) -> Iterator[Line]:
@@ -201,7 +205,14 @@ def _verdicts(
     for name, other in others.items():
         if other is not None and group.finished and other.finished and other.name not in known:
             known.add(other.name)
-            yield judge(words.leader(group), name, group.scores(column), other.scores(column))
+            yield judge(words.leader(group), name, _same_images(group, other, column), other.scores(column))
+
+
+def _same_images(group: Group, other: Group, column: str) -> Scores:
+    """Return the scores of a group with those seeds whose runs had the images that those of the other group had."""
+    ours, theirs = group.finished, other.finished
+    different = {seed for seed in ours.keys() & theirs.keys() if not comparable(ours[seed], theirs[seed])}
+    return {seed: scores for seed, scores in group.scores(column).items() if seed not in different}
 
 
 def _varying(groups: Sequence[Group]) -> frozenset[str]:

@@ -153,6 +153,7 @@ def _ordered(rows: tuple[Row, ...], part: str, used: Mapping[str, None]) -> list
 def _notes(summary: Summary) -> Iterator[str]:
     """Yield what the reader has to know about the columns and the verdicts."""
     yield from dict.fromkeys(f"{line.labels['dataset']}, scale {line.statement}." for line in summary.lines)
+    yield from (f"{sentence}." for sentence in summary.different_images)
     yield "Figures are means over seeds ± sample standard deviations, of the last epoch."
     if any(line.equal for line in summary.lines):
         yield (

@@ -14,6 +14,7 @@ from peerdistill.study.plan import Cell, Place, Study
 from peerdistill.study.record import CellRecord, Record, Status
 from peerdistill.study.record.from_run import finished_cell
 from peerdistill.study.results import Table, extra_cells
+from peerdistill.study.results.images import different_images
 from peerdistill.study.runner.clock import Clock
 from peerdistill.study.runner.data import missing_data
 from peerdistill.study.runner.display import Display
@@ -63,6 +64,7 @@ class Reproduction:
         self._clock = Clock()
         self._display = Display(console, self.folders, self._clock, jobs)
         self._queue = Queue(self.folders, self, jobs, start)
+        self._warned_of: set[str] = set()
         self.record = self._record_so_far()
 
     def run(self) -> Table:
@@ -150,9 +152,17 @@ class Reproduction:
         """Record how a cell has ended."""
         whole = self._display.ended(cell, outcome)
         self._note(cell, outcome.status, outcome.reason)
+        self._warn_of_different_images()
         known = self.record.find(cell.name)
         if whole is not None and known is not None and known.seconds is not None:
             self._clock.note(cell, known.seconds, whole - known.seconds)
+
+    def _warn_of_different_images(self) -> None:
+        """Say once for every data set that the runs had different images."""
+        sentences = different_images(cell for cell in self.results() if cell.finished)
+        for dataset in sorted(sentences.keys() - self._warned_of):
+            self._display.say(sentences[dataset], style="red")
+        self._warned_of |= sentences.keys()
 
     def waiting(self, elsewhere: Sequence[Cell]) -> None:
         """Show that other processes train what is left."""
