@@ -86,7 +86,7 @@ def trackio_files(folder: Path) -> tuple[Points, list[dict], set[str]]:
 
 TRACKERS: dict[str, tuple[Callable, dict[str, str]]] = {
     "wandb": (wandb_files, {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}),
-    "mlflow": (mlflow_files, {"MLFLOW_TRACKING_URI": "mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}),
+    "mlflow": (mlflow_files, {"MLFLOW_TRACKING_URI": "{folder}/mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}),
     "trackio": (trackio_files, {"TRACKIO_DIR": "tracked"}),
 }
 
@@ -95,8 +95,9 @@ TRACKERS: dict[str, tuple[Callable, dict[str, str]]] = {
 def tracker(request, tmp_path, monkeypatch) -> str:
     monkeypatch.chdir(tmp_path)
     for variable, value in TRACKERS[request.param][1].items():
-        monkeypatch.setenv(variable, value)
-    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+        monkeypatch.setenv(variable, value.format(folder=tmp_path))
+    library = pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    getattr(library, "teardown", lambda: None)()  # wandb reads its variables once in a process
     return request.param
 
 
