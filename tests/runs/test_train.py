@@ -295,7 +295,7 @@ def test_other_data_are_refused(with_own_data, train_quickly, change, sentence):
 def test_the_result_says_what_was_run(trained):
     result = json.loads(trained.result_file.read_text())
     assert (result["method"], result["seed"]) == ("mcl-okd", 0)
-    assert result["options"] == yaml.safe_load(trained.config_file.read_text())
+    assert {"recipe": "none", **result["options"]} == yaml.safe_load(trained.config_file.read_text())
     assert result["versions"]["torch"] == metadata.version("torch")
 
 
