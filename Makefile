@@ -66,12 +66,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/plot_growth.py
 	$(BIN)/python benchmarks/fill_figures.py
 
-# Made anew only when what is required changes.
+# Made anew only when what is required changes. Without --no-compile, pip would compile everything on one core; Python compiles
+# what it imports, which is a third of it.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "peerdistill needs Python 3.11 or newer")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip would use one core; some packages hold templates of code
 	touch $@
 
 clean:

@@ -4,8 +4,10 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import docstring_parser
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -39,10 +41,25 @@ SHARED_DATA = Path(os.environ.get("PEERDISTILL_DATA", Path(__file__).parents[2] 
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
+# A full run parses thousands of command lines and exports a hundred graphs. For each of them, libraries read the source
+# code of all options, or of all ONNX operators, again.
+docstring_parser.parse_from_object = cache(docstring_parser.parse_from_object)
+MANY_TESTS = 500
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Collect garbage from now on, but leave out what is there already."""
+    if len(session.items) >= MANY_TESTS:
+        read_onnx_operators_once()
     gc.freeze()
     gc.enable()
+
+
+def read_onnx_operators_once() -> None:
+    """Let all exports of this process share PyTorch's registry of ONNX operators, which exports only read."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session")
