@@ -68,11 +68,10 @@ def parse(words: Sequence[str], kind: Kind = CLASSES) -> tuple[Config, Namespace
     parser = train_parser(method, kind)
     if any(_HELP & set(part) for part in parts if not isinstance(part, _File)):
         _add_recipes_to_help(parser, method, kind)
-    recipes = kind.recipes_for(first["data"], first["recipe"], has_weights=_has_weights(parts))
-    defaults = defaults_of(kind, method, recipes)
-    if run is not None:  # it has all options of its recipes, except those that a later version has added
-        defaults = defaults_of(kind, method, recipes=())
-    parser.set_defaults(defaults)
+    # A run has all options of its recipe, except those that a later version has added.
+    recipe = NO_RECIPE if first["recipe"] is None and run is not None else first["recipe"]
+    recipes = kind.recipes_for(first["data"], recipe, has_weights=_has_weights(parts))
+    parser.set_defaults(defaults_of(kind, method, recipes))
     found = parser.get_defaults()
     what = f"option of {kind.command} with method {method}"
     for part in parts:
@@ -101,7 +100,7 @@ def read_config(path: Path) -> Config:
     Raises:
         UserError: The file is missing or broken, or as :meth:`Config.from_dict`.
     """
-    return Config.from_dict(_options_in(path), f" in {path}", recipes=())
+    return Config.from_dict({"recipe": NO_RECIPE, **_options_in(path)}, f" in {path}")
 
 
 def train_parser(method: str = DEFAULT_METHOD, kind: Kind = CLASSES) -> ArgumentParser:

@@ -155,25 +155,17 @@ class Config:
         return replace(self, data=replace(self.data, **found))
 
     @classmethod
-    def from_dict(
-        cls,
-        values: Mapping[str, Any],
-        where: str = "",
-        implied: Collection[str] = (),
-        recipes: Sequence[str] | None = None,
-    ) -> "Config":
+    def from_dict(cls, values: Mapping[str, Any], where: str = "", implied: Collection[str] = ()) -> "Config":
         """Return the configuration of a mapping, complete as :meth:`as_dict` returns it or partial.
 
-        Options that are missing have the values of the recipes, or else their defaults. Relative paths become absolute,
-        and backbones get their full names.
+        Options that are missing have the values of the recipe, or else their defaults. ``recipe`` names the recipe, or
+        ``data`` and pretrained weights imply it. Relative paths become absolute, and backbones get their full names.
 
         Args:
             values: Options, nested or with dotted names. ``kind`` is "classes" by default. The options of a ``method``
                 that cannot be imported here are kept as they are: the leader of such a run can still be exported.
             where: What errors say about the source of the values, such as " in mine.yaml".
             implied: Dotted names of the options in ``values`` that nobody chose.
-            recipes: Names of recipes; None: ``recipe`` among the values names one, or ``data`` and pretrained weights
-                imply it.
 
         Raises:
             UserError: For an unknown kind, recipe or option, a value of the wrong type, or missing ``data``.
@@ -193,10 +185,8 @@ class Config:
             raise UserError(f"data is missing{where}: it is {kind.data}")
         chosen = values.get("recipe")
         name = None if chosen is None else typed(chosen, str, f"recipe{where}")
-        if recipes is None:
-            has_weights = bool(flat.get("pretrained") or flat.get("weights"))
-            recipes = kind.recipes_for(flat["data"], name, has_weights=has_weights)
-        defaults = defaults_of(kind, method, recipes)
+        has_weights = bool(flat.get("pretrained") or flat.get("weights"))
+        defaults = defaults_of(kind, method, kind.recipes_for(flat["data"], name, has_weights=has_weights))
         found = cls._of(kind, method, {**defaults, **flat}, own)
         return replace(found, implied=frozenset({"method", *defaults} - flat.keys()).union(implied))
 

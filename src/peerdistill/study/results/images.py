@@ -6,10 +6,11 @@ from dataclasses import fields
 
 from peerdistill.config.kinds import KINDS
 from peerdistill.errors import some_of
+from peerdistill.runs.identity import MAY_CHANGE
 from peerdistill.runs.run import PLACES
 from peerdistill.study.record import CellRecord
 
-_ON_THIS_MACHINE = frozenset({*PLACES, "cache", "cache_gib", "workers"})
+_ON_THIS_MACHINE = MAY_CHANGE | {*PLACES}
 _NAMED = 1
 _WORDS = {"train": "training images", "val": "validation images", "test": "test images"}
 
